@@ -1,0 +1,60 @@
+"""The one call contract of every model that turns windows of a picture into tiles of a larger one.
+
+A tile is planned on the output grid; `Axis` says, in exact integers, where its samples lie in the window of input
+pixels that was cut for it. Coordinates are pixel centres: output index i of n_out lies at p = (i + 1/2) n_in / n_out - 1/2
+on the input axis. It does not cut, pad or paste; that is `workers.tiles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`count` output samples from `start` on, of an axis of `out_size` samples made from `in_size` input samples.
+
+    `origin` is the input index of the window's first sample; it is negative where the window reaches over the frame
+    (the frame is continued by reflection).
+    """
+
+    start: int
+    count: int
+    out_size: int
+    in_size: int
+    origin: int
+
+    @property
+    def scale(self) -> float:
+        """True ratio of this axis, n_out / n_in."""
+        return self.out_size / self.in_size
+
+    def positions(self) -> tuple[Tensor, Tensor]:
+        """floor(p) as int64 relative to the window, and p - floor(p) as float32 in [0, 1); both of shape (count,)."""
+        i = torch.arange(self.start, self.start + self.count, dtype=torch.int64)
+        numerator = (2 * i + 1) * self.in_size - self.out_size
+        denominator = 2 * self.out_size
+        floor = torch.div(numerator, denominator, rounding_mode="floor")
+        remainder = numerator - floor * denominator
+        return floor - self.origin, (remainder.double() / denominator).float()
+
+
+@dataclass(frozen=True)
+class View:
+    """Where one tile's samples lie in its window, per axis."""
+
+    rows: Axis
+    cols: Axis
+
+
+class Upscaler(Protocol):
+    """What `workers.engine` asks of a model of the task `upscale`."""
+
+    def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """windows (N, C, h, w) in [0, 1], one view each -> N tensors (C, view.rows.count, view.cols.count), not clamped."""
+        ...

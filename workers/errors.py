@@ -1,0 +1,154 @@
+"""Every error that a user can cause or meet, as one tree; `service.problems` turns each into an HTTP answer.
+
+    LutraError                      code              retryable
+    +-- BadRequest                  bad_request
+    +-- PictureError
+    |   +-- NotAPicture             not_a_picture
+    |   +-- CorruptPicture          corrupt_picture
+    |   +-- TooManyPixels           too_many_pixels
+    +-- ParameterError              bad_parameter
+    |   +-- UnknownModel            unknown_model
+    +-- UploadTooLarge              upload_too_large
+    +-- NotAcceptable               not_acceptable
+    +-- JobUnknown                  job_unknown
+    +-- JobGone                     job_gone
+    +-- JobNotFinished              job_not_finished
+    +-- JobCancelled                job_cancelled
+    +-- JobFailed
+    |   +-- JobTimeout              job_timeout
+    |   +-- WorkerLost              worker_lost
+    |   +-- OutOfMemory             out_of_memory     yes
+    |   +-- InternalError           internal          yes
+    +-- Unavailable
+        +-- QueueFull               queue_full        yes
+        +-- StoreFull               store_full        yes
+        +-- StoreUnavailable        store_unavailable yes
+        +-- NoWorker                no_worker         yes
+
+The message says what was seen and what is allowed; it is shown to users, so it never holds a path, a key or a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class LutraError(Exception):
+    """Root of the tree. `members` are the extra facts of the problem, for instance the limit that was hit."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **members: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.members = members
+
+
+class BadRequest(LutraError):
+    code = "bad_request"
+
+
+class PictureError(LutraError):
+    code = "picture"
+
+
+class NotAPicture(PictureError):
+    code = "not_a_picture"
+
+
+class CorruptPicture(PictureError):
+    code = "corrupt_picture"
+
+
+class TooManyPixels(PictureError):
+    code = "too_many_pixels"
+
+
+class ParameterError(LutraError):
+    code = "bad_parameter"
+
+
+class UnknownModel(ParameterError):
+    code = "unknown_model"
+
+
+class UploadTooLarge(LutraError):
+    code = "upload_too_large"
+
+
+class NotAcceptable(LutraError):
+    code = "not_acceptable"
+
+
+class JobUnknown(LutraError):
+    code = "job_unknown"
+
+
+class JobGone(LutraError):
+    code = "job_gone"
+
+
+class JobNotFinished(LutraError):
+    code = "job_not_finished"
+
+
+class JobCancelled(LutraError):
+    code = "job_cancelled"
+
+
+class JobFailed(LutraError):
+    code = "job_failed"
+
+
+class JobTimeout(JobFailed):
+    code = "job_timeout"
+
+
+class WorkerLost(JobFailed):
+    code = "worker_lost"
+
+
+class OutOfMemory(JobFailed):
+    code = "out_of_memory"
+    retryable = True
+
+
+class InternalError(JobFailed):
+    code = "internal"
+    retryable = True
+
+
+class Unavailable(LutraError):
+    code = "unavailable"
+    retryable = True
+
+
+class QueueFull(Unavailable):
+    code = "queue_full"
+
+
+class StoreFull(Unavailable):
+    code = "store_full"
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+
+
+class NoWorker(Unavailable):
+    code = "no_worker"
+
+
+def _descendants(root: type[LutraError]) -> list[type[LutraError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _descendants(child))]
+
+
+def error_class(code: str) -> type[LutraError]:
+    """The class that carries `code`; InternalError for a code nobody knows."""
+    return next((cls for cls in _descendants(LutraError) if cls.code == code), InternalError)
+
+
+def error_codes() -> list[str]:
+    """Every code a job can end with or a request can be refused for."""
+    return sorted({cls.code for cls in _descendants(LutraError)})

@@ -1,0 +1,85 @@
+"""Settings from the environment (prefix LUTRA_), read once at the entrances and handed down as values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from workers.errors import ParameterError
+
+
+def _empty_is_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+
+
+def user_data_dir() -> Path:
+    """The user's data folder by the XDG base directory convention."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "lutra"
+
+
+class Settings(BaseSettings):
+    """One field per variable of the README's table; sizes in bytes or pixels, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="LUTRA_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    bind: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    redis_url: Annotated[str | None, BeforeValidator(_empty_is_none)] = None
+    data_dir: Path = Field(default_factory=user_data_dir)
+
+    max_upload_bytes: PositiveInt = 50 * 1024**2
+    max_input_pixels: PositiveInt = 50_000_000
+    max_output_pixels: PositiveInt = 200_000_000
+    max_scale: float = Field(8, gt=1, le=64)
+    queue_size: PositiveInt = 100
+    store_bytes: PositiveInt = 1024**3
+    job_timeout_seconds: float = Field(900, gt=0)
+    sync_wait_seconds: float = Field(30, ge=0)
+    result_ttl_seconds: PositiveInt = 3600
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    tile: str = Field("auto", pattern=r"^(auto|[1-9]\d{1,4})$")
+    models: Names = ()
+    weights_dir: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
+    worker_concurrency: PositiveInt = 1
+    metrics_port: int = Field(9101, ge=0, le=65535)
+    cors_origins: Names = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def log_as_text(self) -> bool:
+        return self.log_format == "text" or (self.log_format == "auto" and sys.stderr.isatty())
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Settings of this process; a value that cannot be is one sentence naming its variable."""
+    from pydantic import ValidationError
+
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ParameterError(f"LUTRA_{name}={first.get('input')!r}: {first['msg']}") from None
