@@ -1,0 +1,120 @@
+"""Weight files: safetensors in half precision whose header holds the network's dataclass and the facts of its training.
+
+Writing is deterministic, reading checks the hash on the card and every key and shape by name. It never opens a pickle;
+published checkpoints come in through `models.convert`.
+Source: https://huggingface.co/docs/safetensors (format).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+HEADER_KEY = "lutra"  # one key alone: the format does not fix the order of several
+FORMAT = 1
+
+
+class WeightsError(ValueError):
+    """A weight file that cannot be used, and why; the message names keys and shapes, never a path."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a weight file holds: which network, how it was configured, its tensors (float32), how they came to be."""
+
+    network: str
+    config: dict[str, Any]
+    state_dict: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def dump(weights: Weights) -> bytes:
+    """The file's bytes, always the same for the same weights. Raises WeightsError where half precision overflows."""
+    header = {"format": FORMAT, "network": weights.network, "config": weights.config, "facts": weights.facts}
+    tensors = {key: _halved(key, value) for key, value in weights.state_dict.items()}
+    return save_tensors(tensors, {HEADER_KEY: json.dumps(header, sort_keys=True)})
+
+
+def parse(data: bytes) -> Weights:
+    """The bytes of a weight file -> Weights. Raises WeightsError for anything else, a pickle for instance."""
+    header = _read_header(data)
+    try:
+        tensors = load_tensors(data)
+    except SafetensorError as error:
+        raise WeightsError(f"not a sound safetensors file: {error}") from error
+    state_dict = {key: value.float() for key, value in tensors.items()}
+    return Weights(header["network"], header["config"], state_dict, header["facts"])
+
+
+def save(path: Path, weights: Weights) -> str:
+    """Writes the file in one step (a half-written one is never seen) and returns its sha256."""
+    data = dump(weights)
+    draft = path.with_name(path.name + ".part")
+    draft.write_bytes(data)
+    draft.replace(path)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(path: Path, sha256: str | None = None) -> Weights:
+    """Reads a weight file; refuses one whose hash is not the card's. Raises WeightsError."""
+    if not path.is_file():
+        raise WeightsError(f"the weight file {path.name} is missing")
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise WeightsError(f"the weight file {path.name} has sha256 {found[:12]}..., its card says {sha256[:12]}...")
+    return parse(data)
+
+
+def fill(network: nn.Module, state_dict: Mapping[str, Tensor], name: str) -> None:
+    """Loads `state_dict` into `network` after naming what is missing, extra or misshapen. Raises WeightsError."""
+    check_keys({key: tuple(value.shape) for key, value in network.state_dict().items()}, state_dict, name)
+    network.load_state_dict(dict(state_dict))
+
+
+def check_keys(wanted: Mapping[str, tuple[int, ...]], seen: Mapping[str, Tensor], name: str) -> None:
+    """Raises WeightsError naming the first missing, extra or misshapen key, and how many there are."""
+    missing = sorted(wanted.keys() - seen.keys())
+    if missing:
+        raise WeightsError(f"weights for {name} lack {_first(missing)}")
+    extra = sorted(seen.keys() - wanted.keys())
+    if extra:
+        raise WeightsError(f"weights for {name} hold {_first(extra)}, which the network does not have")
+    for key, shape in wanted.items():
+        if tuple(seen[key].shape) != shape:
+            raise WeightsError(f"weights for {name}: {key} has shape {tuple(seen[key].shape)}, wanted {shape}")
+
+
+def _first(keys: list[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
+
+
+def _halved(key: str, value: Tensor) -> Tensor:
+    half = value.detach().to("cpu", torch.float16).contiguous()
+    if not bool(torch.isfinite(half).all()):
+        raise WeightsError(f"{key} holds values that half precision cannot (beyond 65504, or not a number)")
+    return half
+
+
+def _read_header(data: bytes) -> dict[str, Any]:
+    """The JSON under our key in the safetensors header: 8 bytes of length, then JSON."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"] if length <= len(data) - 8 else None
+        header = json.loads(metadata[HEADER_KEY])
+        known = header["format"] == FORMAT and isinstance(header["network"], str)
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError("not a Lutra weight file (published checkpoints: run `lutra convert` first)") from error
+    if not known or not isinstance(header["config"], dict) or not isinstance(header["facts"], dict):
+        raise WeightsError(f"weight file of format {header['format']!r}, this program reads format {FORMAT}")
+    return header
