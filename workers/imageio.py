@@ -1,0 +1,197 @@
+"""Bytes to picture and back: tell the format, read the header, decode strictly, keep or convert colours, encode.
+
+Formats are told by magic bytes alone; the size is checked before a pixel is decoded; a damaged file is an error and
+never half a picture. Importing this file loads neither numpy nor a codec, and `probe` needs nothing beyond Pillow.
+It resizes nothing and knows no network. The formats are in the files named after them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal
+
+from workers import exif, icc, jpeg, png
+from workers.errors import CorruptPicture, NotAPicture, ParameterError, PictureError, TooManyPixels
+from workers.picture import DECODER_ERRORS, Header, Picture, Scan
+
+if TYPE_CHECKING:
+    from workers.picture import Pixels
+
+__all__ = ["FORMATS_OUT", "MAX_SIDE", "MEDIA_TYPE", "Header", "Picture", "decode", "encode", "output_format", "probe"]
+
+log = logging.getLogger(__name__)
+
+FORMATS_OUT = ("jpeg", "png", "webp", "avif", "tiff")
+MEDIA_TYPE = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+}
+MAX_SIDE = {"jpeg": jpeg.MAX_SIDE, "png": png.MAX_SIDE}
+
+_CODECS = {"jpeg": jpeg, "png": png}
+
+
+def output_format(format_in: str) -> str:
+    """What leaves when nothing else is asked: the format that came in; GIF and BMP as PNG, HEIC as JPEG."""
+    return {"gif": "png", "bmp": "png", "heic": "jpeg"}.get(format_in, format_in)
+
+
+def sniff(data: bytes) -> str:
+    """The format by its magic bytes; NotAPicture for everything else."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == png.SIGNATURE:
+        return "png"
+    raise NotAPicture("not a picture of a known format: JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF or HEIC")
+
+
+def probe(data: bytes) -> Header:
+    """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
+    kind = sniff(data)
+    try:
+        header: Header = _CODECS[kind].read_header(data)
+    except PictureError:
+        raise
+    except DECODER_ERRORS as error:
+        raise _corrupt(kind, error) from None
+    return header
+
+
+def _corrupt(kind: str, error: Exception) -> CorruptPicture:
+    log.info("picture is corrupt", extra={"format": kind, "cause": f"{type(error).__name__}: {error}"})
+    return CorruptPicture(f"the {kind.upper()} is damaged or incomplete")
+
+
+def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels: int) -> Picture:
+    """The whole picture, upright. Raises NotAPicture, CorruptPicture, and TooManyPixels before decoding.
+
+    `colour='keep'` leaves grey and RGB values in their own profile and carries it; CMYK and Lab become sRGB always.
+    `colour='srgb'` converts everything to sRGB, 16 bits at 16 bits, and leaves the picture untagged.
+    """
+    header = probe(data)
+    if header.pixels > max_pixels:
+        raise TooManyPixels(
+            f"{header.width}x{header.height} are {header.pixels} pixels; at most {max_pixels} are allowed",
+            limit=max_pixels,
+            pixels=header.pixels,
+        )
+    try:
+        scan = _CODECS[header.format].decode(data)
+    except PictureError:
+        raise
+    except DECODER_ERRORS as error:
+        raise _corrupt(header.format, error) from None
+    pixels, profile = _managed(scan, colour)
+    pixels, alpha = _upright(pixels, scan.orientation), scan.alpha
+    if alpha is not None:
+        alpha = _upright(alpha[:, :, None], scan.orientation)[:, :, 0]
+    if pixels.shape[:2] != (header.height, header.width):
+        raise CorruptPicture(f"the {header.format.upper()} header and its pixels disagree about the size")
+    return Picture(pixels, alpha, profile, _clean_exif(scan.exif), header.format, header.lossy)
+
+
+def _managed(scan: Scan, colour: str) -> tuple[Pixels, bytes | None]:
+    """Pixels of one or three channels and the profile they are in."""
+    channels = scan.pixels.shape[2]
+    profile = icc.usable(scan.icc, channels)
+    if profile is None:
+        return (icc.inks_to_srgb(scan.pixels) if channels == 4 else scan.pixels), None
+    if colour == "keep" and icc.CHANNELS[icc.space(profile) or ""] == channels != 4:
+        return scan.pixels, profile
+    return icc.to_srgb(scan.pixels, profile), None
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """(H, W, C) turned as EXIF orientation 1 to 8 says; contiguous."""
+    import numpy as np
+
+    if orientation == 1:
+        return np.ascontiguousarray(pixels)
+    import cv2
+
+    if orientation in (5, 6, 7, 8):
+        pixels = cv2.transpose(pixels).reshape(pixels.shape[1], pixels.shape[0], -1)
+    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    if orientation in flips:
+        pixels = cv2.flip(pixels, flips[orientation]).reshape(pixels.shape)
+    return pixels
+
+
+def _clean_exif(block: bytes | None) -> bytes | None:
+    try:
+        return exif.clean(block)
+    except ValueError as error:
+        log.warning("EXIF is dropped", extra={"cause": str(error)})
+        return None
+
+
+def encode(
+    picture: Picture,
+    format: str,  # noqa: A002
+    *,
+    quality: int | None = None,
+    metadata: Literal["keep", "strip"] = "keep",
+) -> bytes:
+    """The picture as a file. `quality` 1 to 100 is the lossy encoder's; PNG and TIFF ignore it.
+
+    16 bits stay in PNG and TIFF and are rounded to 8 elsewhere; JPEG has no alpha: it is laid on white.
+    `metadata='strip'` takes EXIF away and keeps a profile unless it is sRGB: without it the colours would change.
+    """
+    _check_request(picture, format, quality)
+    pixels, alpha, profile = picture.pixels, picture.alpha, icc.usable(picture.icc, picture.pixels.shape[2])
+    block = _exif_for(picture) if metadata == "keep" else None
+    if metadata == "strip" and profile and icc.is_srgb(profile):
+        profile = None
+    if format in ("png", "tiff"):
+        body: bytes = _CODECS[format].encode(pixels, alpha, profile, block)
+        return body
+    pixels, alpha = _eight_bits(pixels), None if alpha is None else _eight_bits(alpha)
+    if format == "jpeg":
+        return jpeg.encode(pixels if alpha is None else _on_white(pixels, alpha), quality, profile, block)
+    raise NotImplementedError(format)
+
+
+def _check_request(picture: Picture, format: str, quality: int | None) -> None:  # noqa: A002
+    if format not in FORMATS_OUT:
+        raise ParameterError(f"format {format!r} is not one of {', '.join(FORMATS_OUT)}")
+    if quality is not None and not 1 <= quality <= 100:
+        raise ParameterError(f"quality {quality} is outside 1 to 100")
+    height, width = picture.pixels.shape[:2]
+    if max(height, width) > MAX_SIDE[format]:
+        raise ParameterError(f"{width}x{height} does not fit in {format}: at most {MAX_SIDE[format]} pixels a side")
+
+
+def _exif_for(picture: Picture) -> bytes | None:
+    """EXIF with the size the picture has now."""
+    if not picture.exif:
+        return None
+    height, width = picture.pixels.shape[:2]
+    return exif.with_values(picture.exif, {exif.PIXEL_WIDTH: width, exif.PIXEL_HEIGHT: height})
+
+
+def _eight_bits(values: Pixels) -> Pixels:
+    """uint16 -> uint8, (v * 255 + 32767) // 65535, by table."""
+    import numpy as np
+
+    if values.dtype == np.uint8:
+        return values
+    table = ((np.arange(65536, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return np.take(table, values)
+
+
+def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """8-bit colour over white: 255 - (255 - p) * a / 255, rounded."""
+    import numpy as np
+
+    dark = (255 - pixels).astype(np.uint16)
+    dark *= alpha[:, :, None]
+    dark += 127
+    dark //= 255
+    flat: Pixels = 255 - dark.astype(np.uint8)
+    return flat
