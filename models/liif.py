@@ -8,6 +8,7 @@ Source: Chen, Liu, Wang, "Learning Continuous Image Representation with Local Im
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.contract import Axis, View
 from models.edsr import Edsr
 
 BLOCK_QUERIES = 2048  # samples that pass the perceptron at once: small enough for the caches
@@ -79,6 +81,50 @@ class Liif(nn.Module):
         weight = self.imnet.first.weight[:, : TAPS * width].reshape(-1, width, 3, 3)
         return F.conv2d(feat, weight.contiguous(memory_format=torch.channels_last), padding=1)
 
+    def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """See `models.contract.Upscaler`. Networks in half precision still place and add the base in float32."""
+        dtype = self.imnet.first.weight.dtype
+        x = (windows.float() * 2 - 1).to(dtype).contiguous(memory_format=torch.channels_last)
+        feat = self.encoder(x)
+        pairs = zip(windows.float(), feat.split(1), views, strict=True)
+        return [self.render(window, features, view) for window, features, view in pairs]
+
+    def render(self, window: Tensor, feat: Tensor, view: View) -> Tensor:
+        """window (3, h, w), its features (1, C, h, w) -> samples (3, rows, cols), some thousand at a time."""
+        rows = neighbours(view.rows, window.shape[1], window.device)
+        cols = neighbours(view.cols, window.shape[2], window.device)
+        hidden = self.first_layer_within(feat, rows, cols)
+        first = self.imnet.first
+        from_rows = rows.rel[..., None] * first.weight[:, -4].float()
+        from_cols = cols.rel[..., None] * first.weight[:, -3].float() + self.told(view)
+        out = blend_pixels(window, rows, cols) if self.config.bilinear_base else window.new_full((), 0.5)
+        out = out.expand(3, view.rows.count, view.cols.count).contiguous()
+        for band, part in blocks(view.rows.count, view.cols.count):
+            near = hidden[rows.index[:, band] - rows.low] + from_rows[:, band, None].to(hidden.dtype)
+            near = near[:, :, cols.index[:, part] - cols.low] + from_cols[:, part].to(hidden.dtype)
+            weight = rows.weight[:, None, band, None] * cols.weight[None, :, None, part]
+            out[:, band, part] += 0.5 * self.blend(near.transpose(1, 2), weight)
+        return out
+
+    def blend(self, near: Tensor, weight: Tensor) -> Tensor:
+        """First layer of the four corners (2, 2, R, C, hidden), their weights (2, 2, R, C) -> (3, R, C), float32."""
+        said = self.imnet.layers[1:](near).float()
+        return torch.einsum("abrcd,abrc->drc", said, weight)
+
+    def told(self, view: View) -> Tensor:
+        """What the first layer makes of the size of an output pixel, and its bias; (hidden,), float32."""
+        limit = self.config.cell_scale_limit or float("inf")
+        tall, wide = (2 / min(axis.scale, limit) for axis in (view.rows, view.cols))
+        weight, bias = self.imnet.first.weight.float(), self.imnet.first.bias.float()
+        return tall * weight[:, -2] + wide * weight[:, -1] + bias
+
+    def first_layer_within(self, feat: Tensor, rows: Neighbours, cols: Neighbours) -> Tensor:
+        """The first layer where the view needs it, (rows, cols, hidden), from pixel (rows.low, cols.low) on."""
+        top, left = max(rows.low - 1, 0), max(cols.low - 1, 0)
+        part = feat[:, :, top : rows.high + 2, left : cols.high + 2]
+        hidden = self.first_layer(part)[0].permute(1, 2, 0)
+        return hidden[rows.low - top : rows.high + 1 - top, cols.low - left : cols.high + 1 - left].contiguous()
+
     def told_cell(self, scale: Tensor) -> Tensor:
         """Size of an output pixel in input pixels, times two, as the perceptron is told it."""
         limit = self.config.cell_scale_limit
@@ -121,3 +167,76 @@ def locate(index: Tensor, in_size: int, out_size: Tensor) -> tuple[Tensor, Tenso
     numerator = (2 * index + 1) * in_size - out_size
     floor = torch.div(numerator, 2 * out_size, rounding_mode="floor")
     return floor, (numerator - floor * 2 * out_size).float() / (2 * out_size)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The two input pixels around each output sample of one axis, all of shape (2, count).
+
+    `index` within the window, `rel` twice the distance to it, `weight` of the bilinear blend; `low` and `high` bound
+    `index`.
+    """
+
+    index: Tensor
+    rel: Tensor
+    weight: Tensor
+    low: int
+    high: int
+
+
+def neighbours(axis: Axis, length: int, device: torch.device) -> Neighbours:
+    """Neighbours within a window of `length` pixels; only at its end do both fall on the same pixel."""
+    floor, fraction = axis.positions()
+    index = torch.stack([floor, floor + 1]).clamp(0, length - 1)
+    rel = 2 * ((floor - index) + fraction)
+    weight = torch.stack([1 - fraction, fraction])
+    low, high = int(index.min()), int(index.max())
+    return Neighbours(index.to(device), rel.to(device), weight.to(device), low, high)
+
+
+def blocks(rows: int, cols: int) -> Iterator[tuple[slice, slice]]:
+    """Cuts a grid into parts of at most BLOCK_QUERIES samples, whole rows where they fit."""
+    wide = min(cols, BLOCK_QUERIES)
+    tall = max(1, BLOCK_QUERIES // wide)
+    for top in range(0, rows, tall):
+        for left in range(0, cols, wide):
+            yield slice(top, top + tall), slice(left, left + wide)
+
+
+def blend_pixels(window: Tensor, rows: Neighbours, cols: Neighbours) -> Tensor:
+    """The bilinear blend of the window's own pixels, (C, rows, cols)."""
+    tall = (window[:, rows.index] * rows.weight[None, ..., None]).sum(1)
+    return (tall[:, :, cols.index] * cols.weight).sum(2)
+
+
+def query_reference(network: Liif, picture: Tensor, out_size: tuple[int, int]) -> Tensor:
+    """The published formulation, to compare with: picture (N, 3, h, w) in [0, 1] -> (N, 3, *out_size), unclamped.
+
+    Features are unfolded 3x3; each coordinate in [-1, 1] asks the nearest feature of four points half a pixel away; the
+    four answers are weighted by the areas of the opposite corners. Slow, and large in memory. No bilinear base.
+    """
+    n, _, h, w = picture.shape
+    feat = F.unfold(network.encoder((picture - 0.5) / 0.5), 3, padding=1).view(n, -1, h, w)
+    centres = pixel_centres(h, w).to(picture).permute(2, 0, 1).expand(n, 2, h, w)
+    coord = pixel_centres(*out_size).to(picture).reshape(1, -1, 2).expand(n, -1, 2)
+    cell = torch.tensor([2 / out_size[0] * h, 2 / out_size[1] * w]).to(picture).expand_as(coord)
+    answers, areas = [], []
+    for dy in (-1, 1):
+        for dx in (-1, 1):
+            shift = torch.tensor([dy / h, dx / w]).to(coord) + 1e-6
+            asked = (coord + shift).clamp(-1 + 1e-6, 1 - 1e-6).flip(-1).unsqueeze(1)
+            here = F.grid_sample(feat, asked, mode="nearest", align_corners=False)[:, :, 0].transpose(1, 2)
+            place = F.grid_sample(centres, asked, mode="nearest", align_corners=False)[:, :, 0].transpose(1, 2)
+            rel = (coord - place) * torch.tensor([h, w]).to(coord)
+            answers.append(network.imnet(torch.cat([here, rel, cell], -1)))
+            areas.append(rel.prod(-1).abs() + 1e-9)
+    total = torch.stack(areas).sum(0)
+    said = sum(answer * (area / total)[..., None] for answer, area in zip(answers, reversed(areas), strict=True))
+    assert isinstance(said, Tensor)
+    return (said * 0.5 + 0.5).transpose(1, 2).reshape(n, 3, *out_size)
+
+
+def pixel_centres(height: int, width: int) -> Tensor:
+    """(height, width, 2): y and x of each pixel's centre when the picture spans [-1, 1]."""
+    y, x = ((2 * torch.arange(side) + 1) / side - 1 for side in (height, width))
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1)

@@ -1,7 +1,7 @@
-"""Weight files: safetensors in half precision whose header holds the network's dataclass and the facts of its training.
+"""Weight files: safetensors whose header holds the network's dataclass and the facts of its training.
 
-Writing is deterministic, reading checks the hash on the card and every key and shape by name. It never opens a pickle;
-published checkpoints come in through `models.convert`.
+Ours are in half precision. Writing is deterministic, reading checks the hash on the card and every key and shape by
+name. It never opens a pickle; published checkpoints come in through `models.convert`.
 Source: https://huggingface.co/docs/safetensors (format).
 """
 
@@ -38,10 +38,10 @@ class Weights:
     facts: dict[str, Any]
 
 
-def dump(weights: Weights) -> bytes:
-    """The file's bytes, always the same for the same weights. Raises WeightsError where half precision overflows."""
+def dump(weights: Weights, dtype: torch.dtype = torch.float16) -> bytes:
+    """The file's bytes, always the same for the same weights. Raises WeightsError where `dtype` overflows."""
     header = {"format": FORMAT, "network": weights.network, "config": weights.config, "facts": weights.facts}
-    tensors = {key: _halved(key, value) for key, value in weights.state_dict.items()}
+    tensors = {key: _stored(key, value, dtype) for key, value in weights.state_dict.items()}
     return save_tensors(tensors, {HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
@@ -56,9 +56,9 @@ def parse(data: bytes) -> Weights:
     return Weights(header["network"], header["config"], state_dict, header["facts"])
 
 
-def save(path: Path, weights: Weights) -> str:
+def save(path: Path, weights: Weights, dtype: torch.dtype = torch.float16) -> str:
     """Writes the file in one step (a half-written one is never seen) and returns its sha256."""
-    data = dump(weights)
+    data = dump(weights, dtype)
     draft = path.with_name(path.name + ".part")
     draft.write_bytes(data)
     draft.replace(path)
@@ -99,11 +99,11 @@ def _first(keys: list[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
 
 
-def _halved(key: str, value: Tensor) -> Tensor:
-    half = value.detach().to("cpu", torch.float16).contiguous()
-    if not bool(torch.isfinite(half).all()):
-        raise WeightsError(f"{key} holds values that half precision cannot (beyond 65504, or not a number)")
-    return half
+def _stored(key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    stored = value.detach().to("cpu", dtype).contiguous()
+    if not bool(torch.isfinite(stored).all()):
+        raise WeightsError(f"{key} holds values that {dtype} cannot (too large, or not a number)")
+    return stored
 
 
 def _read_header(data: bytes) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""Published checkpoints -> our weight files; what `lutra convert` calls, never part of loading a model.
+
+They are opened as plain tensors in plain containers (`weights_only`): code in a pickle is refused, not run.
+Sources: github.com/HuiZeng/Image-Adaptive-3DLUT (LUTs.pth and classifier.pth, paired) and github.com/yinboc/liif
+(EDSR-baseline); formats in the functions' texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import weights as weight_files
+from models.liif import Liif, LiifConfig
+from models.lut3d import Lut3D, Lut3DConfig
+from models.weights import Weights, WeightsError
+
+Content = Any  # what a checkpoint holds: containers of tensors, not yet trusted
+
+
+def convert(kind: str, paths: Sequence[Path], out: Path) -> str:
+    """Converts one published checkpoint (of one or two files), writes `out` in full precision, returns its sha256.
+
+    Raises WeightsError naming what is wrong with the files.
+    """
+    if kind not in CONVERTERS:
+        raise WeightsError(f"no checkpoint format {kind!r}, known are {', '.join(sorted(CONVERTERS))}")
+    contents = [read_checkpoint(path) for path in paths]
+    weights = CONVERTERS[kind](contents)
+    sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    weights = dataclasses.replace(weights, facts={**weights.facts, "converted_from": sources})
+    return weight_files.save(out, weights, torch.float32)
+
+
+def detect_kind(paths: Sequence[Path]) -> str:
+    """Which published format the files are, 'lut3d' or 'liif'. Raises WeightsError when it is neither."""
+    contents = [read_checkpoint(path) for path in paths]
+    if any(_is_lut_file(content) for content in contents):
+        return "lut3d"
+    if any(isinstance(content, Mapping) and "model" in content for content in contents):
+        return "liif"
+    raise WeightsError(f"not a checkpoint of a known format; known are {', '.join(sorted(CONVERTERS))}")
+
+
+def read_checkpoint(path: Path) -> Content:
+    """Tensors and plain containers of a .pth file. Raises WeightsError, without running anything, for all else."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"the checkpoint {path.name} is missing") from error
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"{path.name} holds more than tensors and was not opened") from error
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, IndexError, TypeError) as error:
+        raise WeightsError(f"{path.name} is not a PyTorch checkpoint") from error
+
+
+def lut3d_weights(contents: Sequence[Content]) -> Weights:
+    """LUTs.pth {'0': {'LUT': (3,D,D,D)}, ...} in any order and classifier.pth {'model.1.weight': ...}, in any order."""
+    if len(contents) != 2:
+        raise WeightsError(
+            f"the published 3D LUT comes in two files, LUTs.pth and classifier.pth; seen {len(contents)}"
+        )
+    tables, classifier = sorted(contents, key=_is_lut_file, reverse=True)
+    luts = _basis_tables(tables)
+    if not isinstance(classifier, Mapping) or "model.16.weight" not in classifier:
+        raise WeightsError("classifier lacks model.16.weight: it is not the paired predictor")
+    state = {f"classifier.{key}": value for key, value in classifier.items()} | {"luts": luts}
+    config = Lut3DConfig(size=luts.shape[-1], tables=luts.shape[0])
+    return _checked("lut3d", Lut3D(config), config, state)
+
+
+def liif_weights(contents: Sequence[Content]) -> Weights:
+    """{'model': {'name': 'liif', 'args': ..., 'sd': {...}}, 'optimizer': ..., 'epoch': ...}; EDSR-baseline encoder."""
+    if len(contents) != 1:
+        raise WeightsError(f"the published LIIF comes in one file; seen {len(contents)}")
+    try:
+        model = contents[0]["model"]
+        state, encoder = dict(model["sd"]), model["args"]["encoder_spec"]["name"]
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise WeightsError("checkpoint lacks model, model.sd or model.args.encoder_spec.name") from error
+    if encoder != "edsr-baseline":
+        raise WeightsError(f"encoder {encoder!r} is not served, only 'edsr-baseline'")
+    for option in ("local_ensemble", "feat_unfold", "cell_decode"):
+        if model["args"].get(option, True) is not True:
+            raise WeightsError(f"checkpoint was trained without {option}, which is not served")
+    kept = {key: value for key, value in state.items() if not key.startswith(MEAN_SHIFTS)}
+    config = LiifConfig()
+    return _checked("liif", Liif(config), config, kept)
+
+
+MEAN_SHIFTS = ("encoder.sub_mean.", "encoder.add_mean.")  # stored, never used by the published code
+CONVERTERS: dict[str, Callable[[Sequence[Content]], Weights]] = {"lut3d": lut3d_weights, "liif": liif_weights}
+
+
+def _is_lut_file(content: Content) -> bool:
+    return isinstance(content, Mapping) and bool(content) and all(str(key).isdigit() for key in content)
+
+
+def _basis_tables(content: Content) -> Tensor:
+    """The tables in the order of their names, (tables, 3, D, D, D)."""
+    if not _is_lut_file(content):
+        raise WeightsError("neither file holds basis tables under '0', '1', '2'")
+    names = sorted(content, key=int)
+    tables = []
+    for name in names:
+        entry = content[name]
+        table = entry.get("LUT") if isinstance(entry, Mapping) else None
+        if not isinstance(table, Tensor):
+            raise WeightsError(f"basis table {name!r} lacks LUT")
+        if table.dim() != 4 or table.shape[0] != 3 or len(set(table.shape[1:])) != 1:
+            raise WeightsError(f"basis table {name!r} has shape {tuple(table.shape)}, wanted (3, D, D, D)")
+        tables.append(table)
+    if len({table.shape for table in tables}) != 1:
+        raise WeightsError("the basis tables differ in shape")
+    return torch.stack(tables)
+
+
+def _checked(name: str, network: nn.Module, config: Any, state: Mapping[str, Any]) -> Weights:
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise WeightsError(f"weights for {name}: {key} is {type(value).__name__}, wanted a tensor")
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    weight_files.check_keys(wanted, state, name)
+    return Weights(name, dataclasses.asdict(config), dict(state), {})

@@ -1,0 +1,107 @@
+"""Image-adaptive 3D LUT: a small network looks at the whole picture and mixes three basis tables into one.
+
+The mixed table is an ordinary three-dimensional look-up table; `kernels.ops` applies it to each pixel and `models.cube`
+writes it for other programs. It does not touch pixels itself, and never sees a tile.
+Source: Zeng, Cai, Li, Cao, Zhang, "Learning Image-Adaptive 3D Lookup Tables for High Performance Photo Enhancement in
+Real-Time", TPAMI 2022 (paired version, 593,516 parameters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kernels.reference import identity_lut
+
+SEEN_SIDE = 256  # the predictor sees the picture at this size
+REDUCE = 480  # short side it is area-reduced to first: the size the published tables were trained on
+HEAD = 16  # index of the last convolution, fixed by the published key names
+
+
+@dataclass(frozen=True)
+class Lut3DConfig:
+    size: int = 33
+    tables: int = 3
+    width: int = 16
+
+
+class Predictor(nn.Module):
+    """Picture -> one number per basis table; any sign, any size. Published key names `model.N`."""
+
+    def __init__(self, tables: int, width: int) -> None:
+        super().__init__()
+        w = width
+        self.model = nn.Sequential(
+            nn.Upsample(size=(SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False),
+            *_halve(3, w),
+            *_halve(w, 2 * w),
+            *_halve(2 * w, 4 * w),
+            *_halve(4 * w, 8 * w),
+            *_halve(8 * w, 8 * w)[:2],
+            nn.Dropout(0.5),
+            nn.Conv2d(8 * w, tables, 8),
+        )
+
+    def forward(self, picture: Tensor) -> Tensor:
+        out: Tensor = self.model(picture)
+        return out.flatten(1)
+
+
+def _halve(before: int, after: int) -> list[nn.Module]:
+    """Half the side; the norm comes after the activation, as published."""
+    conv = nn.Conv2d(before, after, 3, stride=2, padding=1)
+    return [conv, nn.LeakyReLU(0.2), nn.InstanceNorm2d(after, affine=True)]
+
+
+class Lut3D(nn.Module):
+    """Three basis tables and the predictor of their weights."""
+
+    luts: Tensor
+
+    def __init__(self, config: Lut3DConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or Lut3DConfig()
+        size, tables = self.config.size, self.config.tables
+        self.classifier = Predictor(tables, self.config.width)
+        self.luts = nn.Parameter(torch.zeros(tables, 3, size, size, size))
+        self.reset()
+
+    def reset(self) -> None:
+        """The published start: identity, zeros, zeros, and weights near 1."""
+        for module in self.classifier.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_normal_(module.weight)
+            if isinstance(module, nn.InstanceNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+        head = self.classifier.model[HEAD]
+        nn.init.ones_(head.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.luts.zero_()
+            self.luts[0] = identity_lut(self.config.size)
+
+    def predict_weights(self, picture: Tensor, reduce: int | None = REDUCE) -> Tensor:
+        """picture (N, 3, H, W) in [0, 1] -> (N, tables). `reduce=None` is the published path, noisy on large photos."""
+        weights: Tensor = self.classifier(shrink(picture, reduce))
+        return weights
+
+    def fuse(self, weights: Tensor) -> Tensor:
+        """(N, tables) -> one table each, (N, 3, D, D, D)."""
+        return torch.einsum("nt,tcbgr->ncbgr", weights, self.luts)
+
+    def lut(self, picture: Tensor, strength: float = 1.0, reduce: int | None = REDUCE) -> Tensor:
+        """The table for one picture (1, 3, H, W) -> (3, D, D, D); strength 0 is the identity, 1 what was learnt."""
+        fused = self.fuse(self.predict_weights(picture, reduce))[0]
+        identity = identity_lut(self.config.size).to(fused)
+        return fused if strength == 1.0 else torch.lerp(identity, fused, strength)
+
+
+def shrink(picture: Tensor, side: int | None) -> Tensor:
+    """Area-reduces (N, 3, H, W) so that its short side is `side`, keeping its ratio; smaller pictures stay."""
+    height, width = picture.shape[-2:]
+    if side is None or min(height, width) <= side:
+        return picture
+    ratio = side / min(height, width)
+    return F.interpolate(picture, (round(height * ratio), round(width * ratio)), mode="area")
