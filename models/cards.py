@@ -35,4 +35,59 @@ class Card:
     source: str = ""
 
 
-CARDS: dict[str, Card] = {}
+NEAREST = Card(
+    name="nearest",
+    task="upscale",
+    title="Nearest pixel",
+    paper="each sample is the pixel it lies in",
+    parameters=0,
+    licence="Apache-2.0",
+    max_scale=64.0,
+    halo=0,
+)
+
+BILINEAR = Card(
+    name="bilinear",
+    task="upscale",
+    title="Bilinear interpolation",
+    paper="triangle kernel over the two nearest pixels of each axis",
+    parameters=0,
+    licence="Apache-2.0",
+    max_scale=64.0,
+    halo=0,
+)
+
+BICUBIC = Card(
+    name="bicubic",
+    task="upscale",
+    title="Bicubic interpolation, a = -1/2",
+    paper="Keys, Cubic convolution interpolation for digital image processing, IEEE TASSP 29(6), 1981",
+    parameters=0,
+    licence="Apache-2.0",
+    max_scale=64.0,
+    halo=1,
+)
+
+LANCZOS = Card(
+    name="lanczos",
+    task="upscale",
+    title="Lanczos interpolation, a = 3",
+    paper="Duchon, Lanczos filtering in one and two dimensions, J. Appl. Meteorology 18, 1979",
+    parameters=0,
+    licence="Apache-2.0",
+    max_scale=64.0,
+    halo=2,
+)
+
+FOURIER = Card(
+    name="fourier",
+    task="upscale",
+    title="Fourier interpolation, mirrored at the frame",
+    paper="Martucci, Image resizing in the discrete cosine transform domain, ICIP 1995",
+    parameters=0,
+    licence="Apache-2.0",
+    max_scale=64.0,
+    halo=None,
+)
+
+CARDS: dict[str, Card] = {card.name: card for card in (NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)}
