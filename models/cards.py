@@ -35,6 +35,29 @@ class Card:
     source: str = ""
 
 
+LUT3D = Card(
+    name="lut3d",
+    task="enhance",
+    title="Image-adaptive 3D LUT",
+    paper="Zeng et al., Learning Image-Adaptive 3D Lookup Tables, TPAMI 2022, arXiv 2009.14468",
+    parameters=593_516,
+    licence="Apache-2.0",
+    halo=None,
+    file="lut3d.safetensors",
+)
+
+LIIF = Card(
+    name="liif",
+    task="upscale",
+    title="LIIF with the EDSR-baseline encoder",
+    paper="Chen, Liu, Wang, Learning Continuous Image Representation, CVPR 2021, arXiv 2012.09161",
+    parameters=1_567_299,  # the published count of 1,567,323 holds 24 of a mean shift that it never uses
+    licence="Apache-2.0",
+    max_scale=8.0,
+    halo=36,
+    file="liif.safetensors",
+)
+
 NEAREST = Card(
     name="nearest",
     task="upscale",
@@ -90,4 +113,4 @@ FOURIER = Card(
     halo=None,
 )
 
-CARDS: dict[str, Card] = {card.name: card for card in (NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)}
+CARDS: dict[str, Card] = {card.name: card for card in (LUT3D, LIIF, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)}
