@@ -66,7 +66,7 @@ def cut(picture: Array, view: View, window: Array) -> None:
 
 
 def paste(result: Array, view: View, tile: NDArray[np.float32]) -> None:
-    """Writes a tile (C, h, w) of values in [0, 1] into `result` (H, W, C): rounded half up, clamped; spoils `tile`.
+    """Writes a tile (C, h, w) of values in [0, 1] into `result` (H, W, C): rounded half up, clamped.
 
     `result` is uint8 or uint16; a float result takes the values as they are.
     """
@@ -76,10 +76,10 @@ def paste(result: Array, view: View, tile: NDArray[np.float32]) -> None:
         spot[...] = tile.transpose(1, 2, 0)
         return
     top = np.iinfo(result.dtype).max
-    tile *= top
-    tile += 0.5
-    np.clip(tile, 0, top, out=tile)
-    spot[...] = tile.transpose(1, 2, 0).astype(result.dtype)
+    levels = tile * np.float32(top)
+    levels += 0.5
+    np.clip(levels, 0, top, out=levels)
+    spot[...] = levels.astype(result.dtype).transpose(1, 2, 0)
 
 
 def mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -1,0 +1,339 @@
+"""The engine: models on a device, and what is done with them to a picture in host memory.
+
+It picks device, precision and size of tiles, keeps alpha apart from colour, and gives pictures back in the bit depth
+and number of channels that came in. It does not read files, cut tiles (`workers.tiles`) or run them (`workers.sweep`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kernels import cpu, cuda, ops
+from models import catalog
+from models.cards import CARDS, Card
+from models.classical import KERNELS, Resampler
+from workers import tiles, transparency
+from workers.errors import ParameterError, UnknownModel
+from workers.picture import Picture
+from workers.sweep import Array, Observer, Progress, Runs, Silent, Tick, sweep
+from workers.tiles import Plan, Size
+
+__all__ = ["Engine", "Observer", "Tick"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Networks that were measured to keep their quality in fewer bits; the rest is computed in float32 under `auto`.
+REDUCED_ON_CPU = {"liif": torch.bfloat16, "liif-real": torch.bfloat16}
+REDUCED_ON_CUDA = {
+    "liif": torch.bfloat16,
+    "liif-real": torch.bfloat16,
+    "srresnet": torch.float16,
+    "srgan": torch.float16,
+}
+
+LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
+ENHANCE_BAND_PIXELS = 1 << 20
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as JPEG and Pillow make grey
+
+MIB = 1024**2
+CPU_BUDGET_BYTES = 256 * MIB  # what windows, features and tiles of one batch may take
+CUDA_SHARE = 0.5  # of the memory that is free on the device
+LARGEST_BATCH = 16
+LARGEST_TILE = 512  # input pixels a side under `auto`
+CLASSICAL_TILE = 128  # a resampler's matrices are cheapest small
+NETWORK_BYTES = 2048  # a window's pixel: 64 features and their like in float32, and a first layer of 256
+CLASSICAL_BYTES = 64
+OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
+STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model on the device: its card, itself, the type it computes in."""
+
+    card: Card
+    model: Any
+    dtype: torch.dtype
+
+
+class Engine:
+    """Loads models by name and keeps them; enhances and enlarges pictures with them."""
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        tile: str = "auto",
+        weights_dir: Path | None = None,
+        threads: int | None = None,
+        observe: Observer | None = None,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.device = choose_device(device)
+        self._precision = precision
+        self._tile = None if tile == "auto" else int(tile)
+        self._weights_dir = weights_dir
+        self._observe: Observer = observe or Silent()
+        self._models: dict[tuple[str, torch.dtype], Served] = {}
+        self._allowed_side: dict[str, int] = {}
+
+    def load(self, name: str) -> None:
+        """Puts a model on the device. Raises UnknownModel."""
+        self._served(name, self._dtype(name))
+
+    def loaded(self) -> list[str]:
+        return list(dict.fromkeys(name for name, _ in self._models))
+
+    def facts(self) -> dict[str, Any]:
+        """What serves here and why something does not; JSON."""
+        on_cuda = self.device.type == "cuda"
+        return {
+            "device": str(self.device),
+            "device_name": torch.cuda.get_device_name(self.device) if on_cuda else "cpu",
+            "precision": self._precision,
+            "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__),
+            "models": {
+                name: {"sha256": served.card.sha256, "precision": _short(served.dtype)}
+                for (name, _), served in self._models.items()
+            },
+            "kernels": {"cpu": cpu.why_missing() or "built", "cuda": cuda.why_missing() or "built"},
+        }
+
+    @torch.inference_mode()
+    def enhance(self, picture: Picture, *, model: str = "lut3d", strength: float = 1.0, tick: Tick) -> Picture:
+        """Colour and tone by the table that `model` makes for this picture; alpha stays as it is.
+
+        Grey goes through the table as r = g = b and comes back as its luma.
+        """
+        tick(0, 1)
+        lut = self.fused_table(picture, model=model, strength=strength)
+        return self.apply_table(picture, lut, tick=tick)
+
+    @torch.inference_mode()
+    def fused_table(self, picture: Picture, *, model: str, strength: float) -> Tensor:
+        """The one table (3, D, D, D) for this picture, float32 on the CPU; strength 0 is the identity."""
+        served = self._served(model, torch.float32)
+        looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
+        lut: Tensor = served.model.lut(looked_at, strength, reduce=None)
+        return lut.float().cpu()
+
+    @torch.inference_mode()
+    def apply_table(self, picture: Picture, lut: Tensor, *, tick: Tick) -> Picture:
+        """`picture` through any table (3, D, D, D), a band of rows at a time."""
+        lut = lut.to(self.device)
+        if picture.pixels.shape[2] == 1:
+            tick(0, 1)
+            pixels = _grey_curve(picture.pixels.dtype, lut)[picture.pixels]
+            tick(1, 1)
+        else:
+            pixels = self._look_up(picture.pixels, lut, tick)
+        return replace(picture, pixels=pixels)
+
+    @torch.inference_mode()
+    def upscale(
+        self, picture: Picture, *, model: str, height: int, width: int, effort: str = "best", tick: Tick
+    ) -> Picture:
+        """`picture` at (height, width); a picture that has this size already comes back unchanged.
+
+        `effort` is accepted and changes nothing yet: no model has a faster mode worth its loss.
+        """
+        size = (height, width)
+        if picture.pixels.shape[:2] == size:
+            tick(1, 1)
+            return picture
+        served = self._served(model, self._dtype(model, picture.pixels.dtype))
+        passes = [self._colour_pass(picture, served, size)]
+        alpha = picture.alpha
+        if alpha is not None and alpha.min() == alpha.max():
+            alpha = np.full(size, alpha.flat[0], alpha.dtype)
+        elif alpha is not None:
+            passes.append(_alpha_pass(alpha, size))
+            alpha = passes[1].result[..., 0]
+        self._run(passes, tick)
+        return replace(picture, pixels=passes[0].result, alpha=alpha)
+
+    def _run(self, passes: list[Pass], tick: Tick) -> None:
+        progress = Progress(tick, sum(len(one.plan) * len(one.parts()) for one in passes))
+        progress.tell()
+        for one in passes:
+            plan = one.plan
+            for picture, result in one.parts():
+                plan_left = sweep(
+                    one.runs, picture, result, plan, batch=one.batch, progress=progress, observe=self._observe
+                )
+                if plan_left is not plan:
+                    self._allowed_side[one.runs.name] = max(view.rows.count for view in plan_left.views)
+
+    def _colour_pass(self, picture: Picture, served: Served, size: Size) -> Pass:
+        pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
+        result = np.empty((*size, pixels.shape[2]), pixels.dtype)
+        card = served.card
+        in_full = None
+        if served.dtype != torch.float32:
+            in_full = lambda: self._served(card.name, torch.float32).model  # noqa: E731
+        grey = pixels.shape[2] == 1 and card.parameters > 0
+        runs = Runs(card.name, served.model, self.device, in_full, grey)
+        plan, batch = self._plan(card, pixels.shape[:2], size)
+        return Pass(runs, pixels, result, plan, batch)
+
+    def _plan(self, card: Card, in_size: Size, out_size: Size) -> tuple[Plan, int]:
+        """Tiles for this model and what of them fits into a batch."""
+        if card.halo is None:
+            strip = max(1, STRIP_SAMPLES // max(out_size[0], in_size[0]))
+            return tiles.plan(in_size, out_size, tile=(out_size[0], strip), halo=None), 1
+        budget = self._budget()
+        side = self._tile or _largest_side(card, out_size[0] / in_size[0] * out_size[1] / in_size[1], budget)
+        tile = tuple(max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
+        allowed = self._allowed_side.get(card.name, max(tile))
+        plan = tiles.plan(in_size, out_size, tile=(min(tile[0], allowed), min(tile[1], allowed)), halo=card.halo)
+        rows, cols = plan.views[0].rows.count, plan.views[0].cols.count
+        each = plan.window[0] * plan.window[1] * _window_bytes(card) + rows * cols * OUTPUT_BYTES
+        most = LARGEST_BATCH if self.device.type == "cuda" else 1
+        return plan, max(1, min(most, budget // each))
+
+    def _budget(self) -> int:
+        if self.device.type == "cpu":
+            return CPU_BUDGET_BYTES
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free * CUDA_SHARE)
+
+    def _reduced(self, picture: Picture) -> NDArray[np.float32]:
+        """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced by tiles to a short side of 480."""
+        pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
+        height, width, channels = pixels.shape
+        ratio = min(1.0, LOOKED_AT_SIDE / min(height, width))
+        size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+        result = np.empty((*size, channels), np.float32)
+        kernel = KERNELS["area"]
+        plan = tiles.plan((height, width), size, tile=(CLASSICAL_TILE, CLASSICAL_TILE), halo=kernel.halo(ratio))
+        runs = Runs("area", Resampler(kernel), torch.device("cpu"))
+        sweep(runs, pixels, result, plan, batch=1, progress=Progress(_nobody, len(plan)), observe=Silent())
+        return np.repeat(result, 3, axis=2) if channels == 1 else result
+
+    def _look_up(self, pixels: Array, lut: Tensor, tick: Tick) -> Array:
+        result = np.empty_like(pixels)
+        rows = max(1, ENHANCE_BAND_PIXELS // pixels.shape[1])
+        bands = math.ceil(pixels.shape[0] / rows)
+        for band in range(bands):
+            tick(band, bands)
+            part = np.require(pixels[band * rows : (band + 1) * rows], requirements=["C", "W"])
+            found = ops.lut3d_apply(torch.from_numpy(part).to(self.device), lut)
+            result[band * rows : (band + 1) * rows] = found.cpu().numpy()
+        tick(bands, bands)
+        return result
+
+    def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
+        """What a model computes in. `auto` keeps 16-bit pictures in float32: bfloat16 has no 16 bits to give."""
+        card = find_card(name)
+        if card.task != "upscale" or card.file is None:
+            return torch.float32
+        if self._precision != "auto":
+            return DTYPES[self._precision]
+        if kind == np.uint16:
+            return torch.float32
+        if self.device.type == "cuda":
+            return REDUCED_ON_CUDA.get(name, torch.float32)
+        return REDUCED_ON_CPU.get(name, torch.float32) if cpu_has_bf16() else torch.float32
+
+    def _served(self, name: str, dtype: torch.dtype) -> Served:
+        if (name, dtype) not in self._models:
+            card = find_card(name)
+            model = catalog.load(name, device=self.device, dtype=dtype, weights_dir=self._weights_dir)
+            self._models[name, dtype] = Served(card, model, dtype)
+        return self._models[name, dtype]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One model over one array: the colours of a picture, or its alpha."""
+
+    runs: Runs
+    picture: Array
+    result: Array
+    plan: Plan
+    batch: int
+
+    def parts(self) -> list[tuple[Array, Array]]:
+        """What is swept at once: all channels, or one at a time where the model must see the whole picture."""
+        if self.plan.halo is not None:
+            return [(self.picture, self.result)]
+        channels = range(self.picture.shape[2])
+        return [(self.picture[..., c : c + 1], self.result[..., c : c + 1]) for c in channels]
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N`. Raises ParameterError where torch cannot use the device asked for."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return torch.device("cuda:0" if gpus else "cpu")
+    device = torch.device("cuda:0" if wanted == "cuda" else wanted)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise ParameterError(f"device {wanted} is not here: torch sees {gpus} CUDA devices", parameter="device")
+    return device
+
+
+def find_card(name: str) -> Card:
+    """Raises UnknownModel with the names that would do."""
+    if name not in CARDS:
+        raise UnknownModel(f"model {name!r} is unknown; known are {', '.join(CARDS)}", allowed=list(CARDS))
+    return CARDS[name]
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AVX512_BF16, AMX or ARM's BF16); without, it is slower."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _alpha_pass(alpha: Array, size: Size) -> Pass:
+    """Alpha by a resampler of its own, on the CPU."""
+    ratio = min(size[0] / alpha.shape[0], size[1] / alpha.shape[1])
+    upscaler = transparency.alpha_upscaler(alpha, ratio)
+    tile = tuple(max(1, CLASSICAL_TILE * out // source) for source, out in zip(alpha.shape, size, strict=True))
+    plan = tiles.plan(alpha.shape, size, tile=(tile[0], tile[1]), halo=transparency.KERNEL.halo(ratio))
+    result = np.empty((*size, 1), alpha.dtype)
+    return Pass(Runs("alpha", upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)
+
+
+def _window_bytes(card: Card) -> int:
+    return NETWORK_BYTES if card.parameters else CLASSICAL_BYTES
+
+
+def _largest_side(card: Card, area_scale: float, budget: int) -> int:
+    """Input pixels a side whose window and output fit into `budget` bytes."""
+    side = LARGEST_TILE if card.parameters else CLASSICAL_TILE
+    halo = card.halo or 0
+    while side > 16 and (side + 2 * halo) ** 2 * _window_bytes(card) + side**2 * area_scale * OUTPUT_BYTES > budget:
+        side -= 8
+    return side
+
+
+def _grey_curve(dtype: np.dtype[Any], lut: Tensor) -> Array:
+    """What a table does to every grey level of a type: the luma of the colour it becomes, computed with 16 bits."""
+    levels = np.iinfo(dtype).max + 1
+    ramp = (np.arange(levels, dtype=np.float64) * 65535 / (levels - 1) + 0.5).astype(np.uint16)
+    colours = ops.lut3d_apply(torch.from_numpy(np.repeat(ramp[None, :, None], 3, axis=2)).to(lut.device), lut)
+    luma = colours.cpu().numpy()[0].astype(np.float32) @ LUMA
+    curve: Array = np.floor(luma * (levels - 1) / 65535 + 0.5).clip(0, levels - 1).astype(dtype)
+    return curve
+
+
+def _nobody(done: int, total: int) -> None:
+    pass
+
+
+def _short(dtype: torch.dtype) -> str:
+    return next(name for name, known in DTYPES.items() if known == dtype)
