@@ -14,6 +14,7 @@ from torch import nn
 
 from models import weights as weight_files
 from models.cards import CARDS, Card
+from models.classical import KERNELS, Fourier, Nearest, Resampler
 from models.liif import Liif, LiifConfig
 from models.lut3d import Lut3D, Lut3DConfig
 from models.weights import WeightsError
@@ -24,7 +25,12 @@ Config = Mapping[str, Any]
 
 BUILDERS: dict[str, Callable[[Config], Any]] = {
     "lut3d": lambda config: Lut3D(Lut3DConfig(**config)),
-    "liif": lambda config: Liif(LiifConfig(**config)),
+    "liif": lambda config: Liif(LiifConfig(**config)).to(memory_format=torch.channels_last),
+    "nearest": lambda config: Nearest(),
+    "bilinear": lambda config: Resampler(KERNELS["bilinear"]),
+    "bicubic": lambda config: Resampler(KERNELS["bicubic"]),
+    "lanczos": lambda config: Resampler(KERNELS["lanczos"]),
+    "fourier": lambda config: Fourier(),
 }
 
 
@@ -44,7 +50,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     weights_dir: Path | None = None,
 ) -> Any:
-    """The model of a card, in eval mode on `device`; a network in `dtype`, its convolutions channels-last.
+    """The model of a card, in eval mode, on `device` and in `dtype`.
 
     `weights_dir` may hold NAME.safetensors of the user's own, which stand before ours. Raises WeightsError.
     """
@@ -60,7 +66,7 @@ def load(
     network: nn.Module = build(name, found.config)
     weight_files.fill(network, found.state_dict, name)
     network.eval().requires_grad_(False)
-    return network.to(device, dtype).to(memory_format=torch.channels_last)
+    return network.to(device, dtype)
 
 
 def find_weights(card: Card, weights_dir: Path | None = None) -> tuple[Path, str | None]:

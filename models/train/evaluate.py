@@ -43,7 +43,7 @@ def read_model(name: str, path: Path) -> Any:
     found = weight_files.load(path)
     network = catalog.build(name, found.config)
     weight_files.fill(network, found.state_dict, name)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False)
 
 
 def evaluate_upscaler(
