@@ -40,14 +40,22 @@ def byte_order(block: bytes) -> str:
 
 
 def read_ifd(block: bytes | memoryview, order: str, offset: int) -> tuple[Ifd, int]:
-    """The directory at `offset` and the offset of the next one; values that lie outside the block are left out."""
+    """The directory at `offset` and the offset of the next one; values that lie outside the block are left out.
+
+    ValueError where the values together are longer than the block: entries that share their bytes would let a small
+    file fill the memory.
+    """
     (count,) = struct.unpack_from(order + "H", block, offset)
     entries: Ifd = {}
+    budget = len(block)
     for at in range(offset + 2, offset + 2 + 12 * count, 12):
         tag, kind, number = struct.unpack_from(order + "HHI", block, at)
         size = _TYPE_BYTES.get(kind, 0) * number
         start = at + 8 if size <= 4 else struct.unpack_from(order + "I", block, at + 8)[0]
         if size and start + size <= len(block):
+            budget -= size
+            if budget < 0:
+                raise ValueError("directory entries overlap")
             entries[tag] = Entry(kind, number, bytes(block[start : start + size]), start)
     (following,) = struct.unpack_from(order + "I", block, offset + 2 + 12 * count)
     return entries, following
@@ -102,7 +110,7 @@ def _without_thumbnail(block: bytearray, order: str, link: int, following: int) 
     struct.pack_into(order + "I", block, link, 0)
     try:
         entries, _ = read_ifd(bytes(block), order, following)
-    except struct.error:
+    except (ValueError, struct.error):
         return bytes(block)
     table = 2 + 12 * struct.unpack_from(order + "H", block, following)[0] + 4
     at, size = number(entries.get(_THUMBNAIL_AT), order), number(entries.get(_THUMBNAIL_BYTES), order)
@@ -153,7 +161,7 @@ def write_ifd(entries: Ifd, order: str, at: int) -> bytes:
 
 
 def directories(block: bytes | memoryview, order: str, start: int) -> dict[int, Ifd]:
-    """The directory at `start` under key 0, and those it points to (Exif, GPS) under their tags; none if broken."""
+    """The directory at `start` under key 0, those it points to (Exif, GPS) under their tags; broken ones left out."""
     found: dict[int, Ifd] = {}
     try:
         found[0], _ = read_ifd(block, order, start)
@@ -161,8 +169,8 @@ def directories(block: bytes | memoryview, order: str, start: int) -> dict[int, 
             offset = number(found[0].get(tag), order)
             if offset:
                 found[tag], _ = read_ifd(block, order, offset)
-    except struct.error:
-        pass
+    except (ValueError, struct.error):
+        return found
     return found
 
 
@@ -180,3 +188,28 @@ def write_directories(found: dict[int, Ifd], order: str, at: int) -> bytes:
         parts.append(write_ifd(entries, order, offset))
         offset += len(parts[-1])
     return write_ifd(first | pointers, order, at) + b"".join(parts)
+
+
+def without_orientation(block: bytes) -> bytes:
+    """The block without its orientation entry; nothing behind the directory moves."""
+    try:
+        order = byte_order(block)
+        start = struct.unpack_from(order + "I", block, 4)[0]
+        (count,) = struct.unpack_from(order + "H", block, start)
+        for index in range(count):
+            at = start + 2 + 12 * index
+            if struct.unpack_from(order + "H", block, at)[0] == ORIENTATION:
+                end = start + 2 + 12 * count
+                return b"".join(
+                    (
+                        block[:start],
+                        struct.pack(order + "H", count - 1),
+                        block[start + 2 : at],
+                        block[at + 12 : end + 4],
+                        bytes(12),
+                        block[end + 4 :],
+                    )
+                )
+    except (ValueError, struct.error):
+        return block
+    return block

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from workers import exif, icc, jpeg, png
+from workers import exif, icc, jpeg, pillow_formats, png, tiff, webp
 from workers.errors import CorruptPicture, NotAPicture, ParameterError, PictureError, TooManyPixels
 from workers.picture import DECODER_ERRORS, Header, Picture, Scan
 
@@ -32,9 +32,13 @@ MEDIA_TYPE = {
     "gif": "image/gif",
     "heic": "image/heic",
 }
-MAX_SIDE = {"jpeg": jpeg.MAX_SIDE, "png": png.MAX_SIDE}
-
-_CODECS = {"jpeg": jpeg, "png": png}
+MAX_SIDE = {
+    "jpeg": jpeg.MAX_SIDE,
+    "png": png.MAX_SIDE,
+    "webp": webp.MAX_SIDE,
+    "avif": pillow_formats.MAX_SIDE_AVIF,
+    "tiff": tiff.MAX_SIDE,
+}
 
 
 def output_format(format_in: str) -> str:
@@ -48,6 +52,13 @@ def sniff(data: bytes) -> str:
         return "jpeg"
     if data[:8] == png.SIGNATURE:
         return "png"
+    if webp.matches(data):
+        return "webp"
+    if tiff.matches(data):
+        return "tiff"
+    other = pillow_formats.family(data)
+    if other:
+        return other
     raise NotAPicture("not a picture of a known format: JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF or HEIC")
 
 
@@ -55,12 +66,40 @@ def probe(data: bytes) -> Header:
     """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
     kind = sniff(data)
     try:
-        header: Header = _CODECS[kind].read_header(data)
+        header = _read_header(kind, data)
     except PictureError:
         raise
     except DECODER_ERRORS as error:
         raise _corrupt(kind, error) from None
+    if not header.pixels:
+        raise CorruptPicture(f"the {kind.upper()} header says {header.width}x{header.height} pixels")
     return header
+
+
+def _read_header(kind: str, data: bytes) -> Header:
+    match kind:
+        case "jpeg":
+            return jpeg.read_header(data)
+        case "png":
+            return png.read_header(data)
+        case "webp":
+            return webp.read_header(data)
+        case "tiff":
+            return tiff.read_header(data)
+    return pillow_formats.read_header(kind, data)
+
+
+def _scan(kind: str, data: bytes) -> Scan:
+    match kind:
+        case "jpeg":
+            return jpeg.decode(data)
+        case "png":
+            return png.decode(data)
+        case "webp":
+            return webp.decode(data)
+        case "tiff":
+            return tiff.decode(data)
+    return pillow_formats.decode(kind, data)
 
 
 def _corrupt(kind: str, error: Exception) -> CorruptPicture:
@@ -82,7 +121,7 @@ def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels:
             pixels=header.pixels,
         )
     try:
-        scan = _CODECS[header.format].decode(data)
+        scan = _scan(header.format, data)
     except PictureError:
         raise
     except DECODER_ERRORS as error:
@@ -148,13 +187,24 @@ def encode(
     block = _exif_for(picture) if metadata == "keep" else None
     if metadata == "strip" and profile and icc.is_srgb(profile):
         profile = None
-    if format in ("png", "tiff"):
-        body: bytes = _CODECS[format].encode(pixels, alpha, profile, block)
-        return body
+    if format == "png":
+        return png.encode(pixels, alpha, profile, block)
+    if format == "tiff":
+        return tiff.encode(pixels, alpha, profile, block)
     pixels, alpha = _eight_bits(pixels), None if alpha is None else _eight_bits(alpha)
     if format == "jpeg":
         return jpeg.encode(pixels if alpha is None else _on_white(pixels, alpha), quality, profile, block)
-    raise NotImplementedError(format)
+    if pixels.shape[2] == 1 and (format == "webp" or alpha is not None):
+        pixels, profile = _grey_as_rgb(pixels, profile)
+    write = webp.encode if format == "webp" else pillow_formats.encode_avif
+    return write(pixels, alpha, quality, profile, block)
+
+
+def _grey_as_rgb(pixels: Pixels, profile: bytes | None) -> tuple[Pixels, None]:
+    """Three equal channels in sRGB: a grey profile does not describe them."""
+    import numpy as np
+
+    return np.repeat(icc.to_srgb(pixels, profile) if profile else pixels, 3, axis=2), None
 
 
 def _check_request(picture: Picture, format: str, quality: int | None) -> None:  # noqa: A002
