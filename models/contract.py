@@ -1,8 +1,8 @@
 """The one call contract of every model that turns windows of a picture into tiles of a larger one.
 
 A tile is planned on the output grid; `Axis` says, in exact integers, where its samples lie in the window of input
-pixels that was cut for it. Coordinates are pixel centres: output index i of n_out lies at p = (i + 1/2) n_in / n_out - 1/2
-on the input axis. It does not cut, pad or paste; that is `workers.tiles`.
+pixels that was cut for it. Coordinates are pixel centres: output index i of n_out lies at
+p = (i + 1/2) n_in / n_out - 1/2 on the input axis. It does not cut, pad or paste; that is `workers.tiles`.
 """
 
 from __future__ import annotations
@@ -56,5 +56,5 @@ class Upscaler(Protocol):
     """What `workers.engine` asks of a model of the task `upscale`."""
 
     def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-        """windows (N, C, h, w) in [0, 1], one view each -> N tensors (C, view.rows.count, view.cols.count), not clamped."""
+        """windows (N, C, h, w) in [0, 1], one view each -> N tensors (C, rows.count, cols.count), not clamped."""
         ...

@@ -25,7 +25,7 @@
         +-- StoreUnavailable        store_unavailable yes
         +-- NoWorker                no_worker         yes
 
-The message says what was seen and what is allowed; it is shown to users, so it never holds a path, a key or a traceback.
+The message says what was seen and what is allowed; users read it, so it never holds a path, a key or a traceback.
 """
 
 from __future__ import annotations

@@ -57,11 +57,12 @@ class Settings(BaseSettings):
     tile: str = Field("auto", pattern=r"^(auto|[1-9]\d{1,4})$")
     models: Names = ()
     weights_dir: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
-    worker_concurrency: PositiveInt = 1
+    worker_concurrency: PositiveInt | None = None
     metrics_port: int = Field(9101, ge=0, le=65535)
     cors_origins: Names = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
+    revision: str = "unknown"
 
     @field_validator("log_level", mode="before")
     @classmethod

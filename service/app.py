@@ -1,0 +1,92 @@
+"""The gateway's only wiring: settings in, ASGI application out. The lifespan opens the house and closes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from service import problems, web
+from service.guard import Guard
+from service.house import open_house
+from service.routes import house_of, retry_after, router
+from workers import metrics
+from workers.errors import LutraError, Unavailable
+from workers.log import Log
+from workers.settings import Settings
+
+DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
+
+Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async` to get a job instead of waiting."""
+
+EXPOSED = ["Content-Location", "ETag", "Location", "Retry-After", "Server-Timing", "X-Job-Id", "X-Lutra-Model"]
+
+log = Log(__name__)
+
+
+def create_app(settings: Settings, redis_url: str) -> FastAPI:
+    """The ASGI application of one gateway process."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_house(settings, redis_url) as house:
+            app.state.house = house
+            log.info("gateway started", models=len(house.models))
+            yield
+
+    app = FastAPI(title="Lutra", version=version("lutra"), description=DESCRIPTION, lifespan=lifespan)
+    app.include_router(router)
+    app.include_router(web.router)
+    app.add_exception_handler(LutraError, _lutra_error)
+    app.add_exception_handler(RequestValidationError, _bad_parameter)
+    app.add_exception_handler(HTTPException, _http_error)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(Guard)
+    metrics.BUILD_INFO.labels(version("lutra"), settings.revision).set(1)
+    return app
+
+
+def _instance(request: Request) -> str:
+    """A job's own path where the problem is a job's, else the request."""
+    path = request.url.path
+    return path if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
+
+
+async def _lutra_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LutraError)
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = retry_after(await house_of(request).queue_or_none())
+    elif error.retryable:
+        headers["Retry-After"] = "30"
+    return problems.answer(problems.body_of(error, _instance(request)), headers)
+
+
+async def _bad_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    seen = [
+        {"parameter": str(fault["loc"][-1]), "message": fault["msg"], "input": str(fault.get("input"))[:100]}
+        for fault in error.errors()
+    ]
+    detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in seen)
+    body = problems.plain_problem(422, "A parameter is out of range", _instance(request), detail)
+    return problems.answer({**body, "type": problems.type_of("bad_parameter"), "errors": seen})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    body = problems.plain_problem(error.status_code, str(error.detail), _instance(request))
+    return problems.answer(body, error.headers)

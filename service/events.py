@@ -1,0 +1,53 @@
+"""A job's events as Server-Sent Events (WHATWG HTML, 9.2): replay from Last-Event-ID, a comment meanwhile."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+
+from service.offload import Threads
+from service.waiting import Bell
+from workers.errors import JobGone, JobUnknown, StoreUnavailable
+from workers.log import Log
+from workers.store import Event, Store
+
+COMMENT_EVERY_S = 10.0
+RETRY_MS = 2000
+
+log = Log(__name__)
+_STREAM_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+
+
+def start_after(last_event_id: str | None) -> str:
+    """The stream id to go on from; the beginning for none or nonsense."""
+    return last_event_id if last_event_id and _STREAM_ID.fullmatch(last_event_id) else "0"
+
+
+def as_text(event: Event) -> str:
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {event.data}\n\n"
+
+
+async def stream(job_id: str, after: str, bell: Bell, store: Store, threads: Threads) -> AsyncIterator[str]:
+    """Text of the event stream, until the job's `end` (or until it is gone)."""
+    yield f"retry: {RETRY_MS}\n\n"
+    spoke = time.monotonic()
+    async with bell.listen(job_id, with_progress=True) as ring:
+        while True:
+            try:
+                events = await threads.run(store.events, job_id, after)
+                for event in events:
+                    after, spoke = event.id, time.monotonic()
+                    yield as_text(event)
+                    if event.kind == "end":
+                        return
+                if not events and (await threads.run(store.status, job_id)).ended:
+                    return
+            except StoreUnavailable:
+                log.debug("the event stream waits for the store")
+            except (JobUnknown, JobGone):
+                return
+            if time.monotonic() - spoke >= COMMENT_EVERY_S:
+                spoke = time.monotonic()
+                yield ": still here\n\n"
+            await ring.wait(COMMENT_EVERY_S)

@@ -1,0 +1,174 @@
+"""`lutra enhance` and `lutra upscale`: picture files in, picture files out, in this process, with a progress bar.
+
+Never half a file: the result is written beside its place and then renamed. A file that fails is named and the others
+go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from tqdm import tqdm
+
+from workers import geometry, imageio
+from workers.engine import Engine
+from workers.errors import LutraError
+from workers.imageio import Picture
+from workers.job import choose_model, served_models
+from workers.settings import Settings
+
+SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "avif": ".avif", "tiff": ".tif"}
+FORMAT_OF = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".avif": "avif", ".tif": "tiff"} | {
+    ".tiff": "tiff"
+}
+READABLE = frozenset({*FORMAT_OF, ".bmp", ".gif", ".heic", ".heif"})
+
+Tick = Callable[[int, int], None]
+Better = Callable[[bytes, Tick], Picture]
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One picture file and where its better version goes; `format` auto: as the name says, else as it came in."""
+
+    source: Path
+    target: Path
+    format: str
+
+
+def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Every input through the 3D LUT; exit status."""
+    card = choose_model("enhance", arguments.model, served_models(settings.models))
+    engine = _engine(settings)
+
+    def better(data: bytes, tick: Tick) -> Picture:
+        picture = imageio.decode(data, colour="srgb", max_pixels=settings.max_input_pixels)
+        return engine.enhance(picture, model=card.name, strength=arguments.strength, tick=tick)
+
+    return _run_errands(arguments, better)
+
+
+def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Every input enlarged; exit status."""
+    card = choose_model("upscale", arguments.model, served_models(settings.models))
+    engine = _engine(settings)
+
+    def better(data: bytes, tick: Tick) -> Picture:
+        header = imageio.probe(data)
+        height, width = geometry.target_size(
+            header.height,
+            header.width,
+            scale=arguments.scale,
+            out_height=arguments.height,
+            out_width=arguments.width,
+            fit=arguments.fit,
+            max_pixels=arguments.max_pixels,
+            model=card.name,
+            min_scale=Fraction(card.min_scale),
+            max_scale=Fraction(min(card.max_scale, settings.max_scale)),
+            max_output_pixels=settings.max_output_pixels,
+        )
+        picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
+        return engine.upscale(picture, model=card.name, height=height, width=width, effort=arguments.effort, tick=tick)
+
+    return _run_errands(arguments, better)
+
+
+def _engine(settings: Settings) -> Engine:
+    return Engine(
+        device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
+    )
+
+
+def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
+    """What goes where. Raises LutraError where the output cannot be what was asked."""
+    sources = list(_pictures(inputs))
+    if not sources:
+        raise LutraError("no picture files were named")
+    one_file = len(sources) == 1 and not inputs[0].is_dir() and output.suffix.lower() in FORMAT_OF
+    if one_file and not output.is_dir():
+        named = FORMAT_OF[output.suffix.lower()]
+        if wanted not in ("auto", named):
+            raise LutraError(f"the output is named {output.suffix} but --format says {wanted}")
+        return [Errand(sources[0], output, named)]
+    if output.exists() and not output.is_dir():
+        raise LutraError(f"{output} is a file, and a folder is needed for more than one picture")
+    errands = [Errand(source, output / source.name, wanted) for source in sources]
+    _refuse_twins(errands)
+    return errands
+
+
+def _refuse_twins(errands: list[Errand]) -> None:
+    """Two pictures of one name would overwrite each other."""
+    seen: dict[str, Path] = {}
+    for errand in errands:
+        twin = seen.setdefault(errand.target.stem.lower(), errand.source)
+        if twin is not errand.source:
+            raise LutraError(f"{twin} and {errand.source} would both become {errand.target.stem}")
+
+
+def _pictures(inputs: list[Path]) -> Iterator[Path]:
+    for path in inputs:
+        if path.is_dir():
+            yield from sorted(child for child in path.iterdir() if child.suffix.lower() in READABLE)
+        else:
+            yield path
+
+
+def _run_errands(arguments: argparse.Namespace, better: Better) -> int:
+    errands = plan_errands(arguments.inputs, arguments.output, arguments.format)
+    failed = 0
+    for errand in errands:
+        try:
+            target = _run_errand(errand, better, arguments)
+            print(target)
+        except LutraError as error:
+            failed += 1
+            print(f"lutra: {errand.source}: {error.message}", file=sys.stderr)
+        except OSError as error:
+            failed += 1
+            print(f"lutra: {errand.source}: {error.strerror or error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run_errand(errand: Errand, better: Better, arguments: argparse.Namespace) -> Path:
+    """One picture; the path that was written."""
+    data = errand.source.read_bytes()
+    with tqdm(desc=errand.source.name, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def tick(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        picture = better(data, tick)
+    chosen = imageio.output_format(picture.format) if errand.format == "auto" else errand.format
+    result = imageio.encode(picture, chosen, quality=arguments.quality, metadata=arguments.metadata)
+    target = errand.target
+    if FORMAT_OF.get(target.suffix.lower()) != chosen:
+        target = target.with_suffix(SUFFIX[chosen])
+    _write_whole(target, result)
+    return target
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    """Beside its place, then renamed: a reader sees the old file or the new one, never half."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        beside.chmod(0o666 & ~mask)
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,161 @@
+"""What the routes share: settings, store, queue, bell and threads, opened and closed together.
+
+Here is the life of a request's job: made, submitted, waited for, cancelled; answers are made in `service.routes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+
+from models.cards import Card
+from service.offload import Threads
+from service.waiting import Bell
+from workers import celery_app, imageio, metrics
+from workers.errors import LutraError, StoreUnavailable, Unavailable
+from workers.job import Job, JobStatus, PictureFacts, new_job, served_models
+from workers.log import Log
+from workers.settings import Settings
+from workers.store import Limits, QueueFacts, Store
+
+STORE_TIMEOUT_S = 2.0
+STORE_THREADS = 32
+PICTURE_THREADS = 4
+BREAKER_S = 1.0
+ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
+CUBE_BYTES = 1_500_000
+
+log = Log(__name__)
+
+
+@dataclass
+class House:
+    """The gateway's parts."""
+
+    settings: Settings
+    store: Store
+    celery: Celery
+    bell: Bell
+    store_threads: Threads
+    picture_threads: Threads
+    models: Mapping[str, Card]
+
+    async def probe(self, data: bytes) -> imageio.Header:
+        """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
+        return await self.picture_threads.run(imageio.probe, data)
+
+    async def make_job(
+        self,
+        data: bytes,
+        header: imageio.Header,
+        operation: str,
+        card: Card,
+        parameters: Mapping[str, Any],
+        **told: Any,
+    ) -> Job:
+        """A job for these bytes; hashing them takes a thread."""
+        facts = PictureFacts(header.format, header.width, header.height, len(data))
+        return await self.picture_threads.run(new_job, data, facts, operation, card, parameters, **told)
+
+    async def submit(self, job: Job, data: bytes, output_pixels: int) -> None:
+        """Store the job and send its computation to the queue. Raises Unavailable, and then nothing is left behind."""
+        try:
+            await self.store_threads.run(self._submit, job, data, result_estimate(job, output_pixels))
+        except Unavailable as error:
+            metrics.ADMISSION_REJECTED.labels(error.code).inc()
+            raise
+        metrics.JOBS_SUBMITTED.labels(job.computation.operation).inc()
+
+    def _submit(self, job: Job, data: bytes, result_bytes: int) -> None:
+        self.store.put(job, data, result_bytes=result_bytes)
+        try:
+            celery_app.send(self.celery, job.computation.id)
+        except LutraError:
+            self.store.withdraw(job)
+            raise
+
+    async def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
+        return await self.store_threads.run(self.store.status, job_id, detach=detach)
+
+    async def cancel(self, job_id: str, *, only_if_attached: bool = False) -> str:
+        """Cancel, and count a job that ends here because no worker had it yet."""
+        before = await self.status(job_id)
+        state = await self.store_threads.run(self.store.cancel, job_id, only_if_attached=only_if_attached)
+        if before.state == "queued" and state == "cancelled":
+            metrics.count_end(before.operation, before.model, state)
+        return state
+
+    async def queue(self) -> QueueFacts:
+        return await self.store_threads.run(self.store.queue)
+
+    async def queue_or_none(self) -> QueueFacts | None:
+        """The queue, None where the store does not answer: for what an answer can do without."""
+        with suppress(StoreUnavailable):
+            return await self.queue()
+        return None
+
+    async def wait_for_end(self, job_id: str, seconds: float, gone: Callable[[], Awaitable[None]]) -> JobStatus | None:
+        """The job once it has ended, or as it is after `seconds`; None where `gone` (the client left) came first.
+
+        A client that leaves cancels its own job, unless somebody has read it by id meanwhile.
+        """
+        left = asyncio.ensure_future(gone())
+        ended = asyncio.ensure_future(self._until_ended(job_id, seconds))
+        try:
+            await asyncio.wait({left, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            log.info("client left, its job is cancelled", job_id=job_id)
+            await self.cancel(job_id, only_if_attached=True)
+            return None
+        finally:
+            for task in (left, ended):
+                task.cancel()
+
+    async def _until_ended(self, job_id: str, seconds: float) -> JobStatus:
+        """Listen first, then read; a store that does not answer is asked again at the next ring."""
+        give_up = asyncio.get_running_loop().time() + seconds
+        async with self.bell.listen(job_id) as ring:
+            while True:
+                left_s = give_up - asyncio.get_running_loop().time()
+                try:
+                    status = await self.status(job_id)
+                    if status.ended or left_s <= 0:
+                        return status
+                except StoreUnavailable:
+                    if left_s <= 0:
+                        raise
+                await ring.wait(max(0.0, left_s))
+
+
+def result_estimate(job: Job, output_pixels: int) -> int:
+    """Bytes that the result will probably hold, for admission."""
+    parameters = job.computation.parameters
+    if parameters["format"] == "cube":
+        return CUBE_BYTES
+    return int(output_pixels * ESTIMATED_BYTES_PER_PIXEL[parameters["format"]])
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]:
+    """Open everything the gateway needs; nothing is contacted before the first request but the bell's Redis."""
+    limits = Limits(settings.queue_size, settings.store_bytes, settings.result_ttl_seconds)
+    store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
+    celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
+    store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)
+    picture_threads = Threads("picture", PICTURE_THREADS, timeout_s=30.0)
+    models = served_models(settings.models)
+    metrics.zero_gateway(sorted({card.task for card in models.values()}))
+    try:
+        async with Bell(redis_url).running() as bell:
+            yield House(settings, store, celery, bell, store_threads, picture_threads, models)
+    finally:
+        store_threads.close()
+        picture_threads.close()
+        celery.close()
+        store.close()

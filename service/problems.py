@@ -1,0 +1,82 @@
+"""The one table that turns an error into an HTTP answer: status, title, and a problem body (RFC 9457).
+
+Nothing else leaves the service as an error; what the table does not know is a 500
+that carries the request id only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+from workers import errors
+
+MEDIA_TYPE = "application/problem+json"
+
+TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
+    errors.BadRequest: (400, "The request cannot be read"),
+    errors.UploadTooLarge: (413, "The upload is too large"),
+    errors.NotAcceptable: (406, "No acceptable output format"),
+    errors.NotAPicture: (415, "Not a picture of a known format"),
+    errors.CorruptPicture: (422, "The picture is damaged"),
+    errors.TooManyPixels: (422, "Too many pixels"),
+    errors.PictureError: (422, "The picture cannot be used"),
+    errors.UnknownModel: (422, "Unknown model"),
+    errors.ParameterError: (422, "A parameter is out of range"),
+    errors.JobUnknown: (404, "No such job"),
+    errors.JobGone: (410, "The job has expired"),
+    errors.JobNotFinished: (409, "The job has not finished"),
+    errors.JobCancelled: (409, "The job was cancelled"),
+    errors.JobTimeout: (500, "The job took too long"),
+    errors.WorkerLost: (500, "The job could not be computed"),
+    errors.OutOfMemory: (503, "Not enough memory for this picture"),
+    errors.InternalError: (500, "Something went wrong on our side"),
+    errors.JobFailed: (500, "The job failed"),
+    errors.QueueFull: (503, "The queue is full"),
+    errors.StoreFull: (503, "The store is full"),
+    errors.StoreUnavailable: (503, "The job store does not answer"),
+    errors.NoWorker: (503, "No worker is alive"),
+    errors.Unavailable: (503, "Not available now"),
+}
+
+
+def status_and_title(error_class: type[errors.LutraError]) -> tuple[int, str]:
+    """The row of the nearest ancestor in the table."""
+    for ancestor in error_class.__mro__:
+        if ancestor in TABLE:
+            return TABLE[ancestor]
+    return TABLE[errors.InternalError]
+
+
+def type_of(code: str) -> str:
+    """The problem's type, a stable name."""
+    return f"urn:lutra:problem:{code.replace('_', '-')}"
+
+
+def body_of(error: errors.LutraError, instance: str) -> dict[str, Any]:
+    """The problem as a JSON object; a 500 tells nothing but what the table says and the instance."""
+    status, title = status_and_title(type(error))
+    problem = {"type": type_of(error.code), "title": title, "status": status, "instance": instance}
+    if status == 500 and not isinstance(error, (errors.JobTimeout, errors.WorkerLost)):
+        return problem
+    return {**problem, "detail": error.message, **error.members}
+
+
+def stored_error(stored: Mapping[str, Any]) -> errors.LutraError:
+    """The error that a worker left in the record of a failed job."""
+    return errors.error_class(stored["code"])(stored["detail"], **stored["members"])
+
+
+def answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem as a response; never cached."""
+    return JSONResponse(
+        dict(body), body["status"], {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
+    )
+
+
+def plain_problem(status: int, title: str, instance: str, detail: str | None = None) -> dict[str, Any]:
+    """A problem of HTTP itself (404, 405, a parameter that is no number)."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "instance": instance}
+    return body if detail is None else {**body, "detail": detail}

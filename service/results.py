@@ -1,0 +1,94 @@
+"""A finished job's picture as an HTTP answer: ETag and conditions, one range, HEAD (RFC 9110 sections 13 and 14)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from service.offload import Threads
+from service.schemas import job_path
+from workers.job import JobStatus
+from workers.store import CHUNK_BYTES, Store
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+SUFFIX = {"jpeg": "jpg"}
+
+
+def result_headers(status: JobStatus, ttl_s: int) -> dict[str, str]:
+    """The headers of a result, whole, partial or unchanged."""
+    output = status.output or {}
+    name = f"{status.operation}d.{SUFFIX.get(output['format'], output['format'])}"
+    timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in status.timings_s.items())
+    return {
+        "ETag": f'"{output["etag"]}"',
+        "Content-Location": f"{job_path(status.id)}/result",
+        "Cache-Control": f"private, max-age={ttl_s}, immutable",
+        "Content-Disposition": f'inline; filename="{name}"',
+        "Accept-Ranges": "bytes",
+        "Server-Timing": timing,
+        "X-Job-Id": status.id,
+        "X-Lutra-Model": status.model,
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """(start, stop) of a single satisfiable range; None: the whole. Raises ValueError where no byte is in it."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.group(1) == match.group(2) == "":
+        return None
+    first, last = match.groups()
+    if first == "":
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= size or stop <= start:
+        raise ValueError
+    return start, stop
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
+    return header is not None and ("*" in tags or etag in tags)
+
+
+async def result_response(
+    request: Request, status: JobStatus, store: Store, threads: Threads, ttl_s: int, extra: dict[str, str]
+) -> Response:
+    """The picture of a succeeded job; conditions and ranges count for GET and HEAD alone."""
+    output = status.output or {}
+    size, media_type = int(output["bytes"]), output["media_type"]
+    headers = {**result_headers(status, ttl_s), **extra}
+    reading = request.method in ("GET", "HEAD")
+    if reading and _matches(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    start, stop, code = 0, size, 200
+    if reading and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
+        try:
+            asked = wanted_range(request.headers.get("range"), size)
+        except ValueError:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+        if asked is not None:
+            start, stop, code = *asked, 206
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["Content-Length"] = str(stop - start)
+    if request.method == "HEAD":
+        return Response(status_code=code, headers=headers, media_type=media_type)
+    pieces = store.read_result(status, start, stop)
+    if stop - start <= CHUNK_BYTES:
+        body = await threads.run(b"".join, pieces)
+        return Response(body, code, headers, media_type=media_type)
+    first = await threads.run(next, pieces)
+    return StreamingResponse(_stream(first, pieces, threads), code, headers, media_type=media_type)
+
+
+async def _stream(first: bytes, rest: Iterator[bytes], threads: Threads) -> AsyncIterator[bytes]:
+    piece: bytes | None = first
+    while piece is not None:
+        yield piece
+        piece = await threads.run(next, rest, None)

@@ -1,0 +1,150 @@
+"""The JSON that the service answers with, as pydantic models: what OpenAPI shows is what is sent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.cards import Card
+from service import problems
+from workers.job import QUEUED, SUCCEEDED, JobStatus, rfc3339
+from workers.store import QueueFacts
+
+
+class Problem(BaseModel):
+    """RFC 9457; further members tell the limit that was hit."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str
+
+
+class PictureJson(BaseModel):
+    format: str
+    width: int
+    height: int
+    bytes: int
+
+
+class Links(BaseModel):
+    self: str
+    result: str
+    events: str
+
+
+class JobJson(BaseModel):
+    """One job. Times are RFC 3339; `progress` is 0 to 1."""
+
+    id: str
+    operation: str
+    model: str
+    parameters: dict[str, Any]
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    progress: float = Field(ge=0, le=1)
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempts: int
+    input: PictureJson
+    output: PictureJson | None
+    timings_s: dict[str, float]
+    eta_s: float | None
+    error: Problem | None
+    links: Links
+
+
+class ModelJson(BaseModel):
+    """One model's card, and where it is loaded now."""
+
+    name: str
+    task: str
+    title: str
+    paper: str
+    parameters: int
+    licence: str
+    weights_licence: str | None
+    trained_on: list[str]
+    distilled_from: str | None
+    min_scale: float
+    max_scale: float
+    scores: dict[str, float]
+    source: str
+    sha256: str | None
+    loaded: bool
+    devices: list[str]
+
+
+class ModelsJson(BaseModel):
+    models: list[ModelJson]
+
+
+class HealthJson(BaseModel):
+    """`status` is ok or unavailable; the rest with `?verbose`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ok", "unavailable"]
+    reason: str | None = None
+
+
+def job_path(job_id: str) -> str:
+    return f"/jobs/{job_id}"
+
+
+def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
+    """A job as told to users; `queue` gives the estimate of when it will be done."""
+    path = job_path(status.id)
+    error = problems.body_of(problems.stored_error(status.error), path) if status.error else None
+    return JobJson(
+        id=status.id,
+        operation=status.operation,
+        model=status.model,
+        parameters=dict(status.parameters),
+        state=status.state,  # type: ignore[arg-type]
+        progress=status.progress,
+        created_at=rfc3339(status.created_at) or "",
+        started_at=rfc3339(status.started_at),
+        finished_at=rfc3339(status.finished_at),
+        attempts=status.attempts,
+        input=PictureJson(**status.input),
+        output=PictureJson(**status.output) if status.output and status.state == SUCCEEDED else None,
+        timings_s=dict(status.timings_s),
+        eta_s=eta_s(status, queue),
+        error=Problem(**error) if error else None,
+        links=Links(self=path, result=f"{path}/result", events=f"{path}/events"),
+    )
+
+
+def eta_s(status: JobStatus, queue: QueueFacts | None) -> float | None:
+    """Seconds until the job is probably done, from the measured duration of jobs; None once it has ended."""
+    if queue is None or status.ended:
+        return None
+    if status.state == QUEUED:
+        return round(queue.wait_s(status.place or 0), 2)
+    return round(max(0.1, (queue.job_s or 1.0) * (1 - status.progress)), 2)
+
+
+def model_json(card: Card, devices: list[str]) -> ModelJson:
+    return ModelJson(
+        name=card.name,
+        task=card.task,
+        title=card.title,
+        paper=card.paper,
+        parameters=card.parameters,
+        licence=card.licence,
+        weights_licence=card.weights_licence,
+        trained_on=list(card.trained_on),
+        distilled_from=card.distilled_from,
+        min_scale=card.min_scale,
+        max_scale=card.max_scale,
+        scores=card.scores,
+        source=card.source,
+        sha256=card.sha256,
+        loaded=bool(devices),
+        devices=devices,
+    )

@@ -1,0 +1,51 @@
+"""What a scrape of the gateway shows: what its processes counted, and the queue as the store knows it now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from workers import metrics
+from workers.store import QueueFacts
+
+
+class QueueCollector(Collector):
+    """The queue's gauges, read once per scrape; without a store only the capacity is known."""
+
+    def __init__(self, queue: QueueFacts | None, capacity: int) -> None:
+        self._queue = queue
+        self._capacity = capacity
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("lutra_queue_capacity", "Jobs that may wait or run.", value=self._capacity)
+        if self._queue is None:
+            return
+        facts = self._queue
+        yield GaugeMetricFamily("lutra_queue_depth", "Jobs that wait.", value=facts.queued)
+        yield GaugeMetricFamily(
+            "lutra_queue_oldest_job_age_seconds", "Age of the oldest job that waits.", value=facts.oldest_age_s
+        )
+        yield GaugeMetricFamily("lutra_workers_alive", "Worker children with a heartbeat.", value=facts.workers_alive)
+        yield GaugeMetricFamily("lutra_store_bytes", "Bytes of pictures held.", value=facts.stored_bytes)
+
+
+class _Joined(Collector):
+    """Two registries as one collector."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterable[Metric]:
+        for part in self._parts:
+            yield from part.collect()
+
+
+def registry_of(queue: QueueFacts | None, capacity: int) -> CollectorRegistry:
+    """A registry for one scrape."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Joined(metrics.shared_registry(), QueueCollector(queue, capacity)))
+    return registry

@@ -1,0 +1,131 @@
+"""The body of a request as bytes, counted while it is read: raw, or the part `file` of multipart/form-data (RFC 7578).
+
+Content-Length is believed only where it already says too much. Nothing is decoded here and nothing touches the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from workers.errors import BadRequest, UploadTooLarge
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+ENVELOPE_BYTES = 256 * 1024
+READ_TIMEOUT_S = 120.0
+
+
+@dataclass
+class Form:
+    """Parts of a multipart body, by name; a name sent twice keeps the first."""
+
+    parts: dict[str, bytes] = field(default_factory=dict)
+
+
+async def read_picture(request: Request, max_bytes: int) -> bytes:
+    """The picture that came with the request, not empty. Raises BadRequest (400) or UploadTooLarge (413)."""
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type != b"multipart/form-data":
+        data = await _read_body(request, max_bytes, max_bytes)
+    else:
+        body = await _read_body(request, max_bytes + ENVELOPE_BYTES, max_bytes)
+        form = await asyncio.to_thread(parse_form, body, options.get(b"boundary", b""))
+        if "file" not in form.parts:
+            raise BadRequest("the form has no part named file")
+        data = form.parts["file"]
+        if len(data) > max_bytes:
+            raise _too_large(max_bytes)
+    if not data:
+        raise BadRequest("the request has no body: send the picture itself, or a form with a part named file")
+    return data
+
+
+def _too_large(max_bytes: int) -> UploadTooLarge:
+    return UploadTooLarge(f"the upload is larger than the {max_bytes} bytes allowed", limit=max_bytes)
+
+
+async def _read_body(request: Request, cap: int, max_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > cap:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > cap:
+                    raise _too_large(max_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BadRequest(f"the upload did not end within {READ_TIMEOUT_S:g} s") from None
+    except ClientDisconnect:
+        raise BadRequest("the client left during the upload") from None
+    return b"".join(chunks)
+
+
+def parse_form(body: bytes, boundary: bytes) -> Form:
+    """The parts of a multipart body. Raises BadRequest where it is broken or cut off."""
+    if not boundary:
+        raise BadRequest("the Content-Type names no boundary")
+    form, reader = Form(), _PartReader()
+    reader.form = form
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise BadRequest("the multipart body is broken") from error
+    if not reader.ended:
+        raise BadRequest("the multipart body is cut off")
+    return form
+
+
+class _PartReader:
+    """Collects headers and data as the parser meets them."""
+
+    form: Form
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._header = bytearray()
+        self._value = bytearray()
+        self._name = ""
+        self._pieces: list[bytes] = []
+
+    def callbacks(self) -> MultipartCallbacks:
+        names = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end", "end")
+        return cast("MultipartCallbacks", {f"on_{name}": getattr(self, name) for name in names})
+
+    def part_begin(self) -> None:
+        self._name, self._pieces = "", []
+
+    def part_data(self, data: bytes, start: int, end: int) -> None:
+        self._pieces.append(data[start:end])
+
+    def part_end(self) -> None:
+        self.form.parts.setdefault(self._name, b"".join(self._pieces))
+
+    def header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._header.clear()
+        self._value.clear()
+
+    def end(self) -> None:
+        self.ended = True

@@ -1,0 +1,122 @@
+"""One Redis subscription per gateway process wakes every waiting request and event stream.
+
+A message says only "job X has something new"; whoever waits reads the store. Because messages can be lost while the
+connection is, everybody is woken on each reconnect and every SWEEP_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from workers.log import Log
+from workers.store import WAKE_CHANNEL
+
+SWEEP_S = 2.0
+RETRY_S = 0.5
+QUIET_KINDS = frozenset({"progress"})
+
+log = Log(__name__)
+
+
+class Ring:
+    """Set when there is something new; `wait` clears it. `with_progress`: progress counts as new."""
+
+    def __init__(self, *, with_progress: bool) -> None:
+        self.with_progress = with_progress
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True where it rang within `timeout_s`."""
+        try:
+            async with asyncio.timeout(max(0.0, timeout_s)):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Bell:
+    """The subscription and those who listen to it."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._client = (
+            redis.asyncio.from_url(redis_url, socket_connect_timeout=2.0)
+            if not redis_url.startswith("unix:")
+            else redis.asyncio.from_url(redis_url)
+        )
+        self._rings: dict[str, set[Ring]] = defaultdict(set)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Bell]:
+        """Keep the subscription for as long as the block lasts."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
+        try:
+            yield self
+        finally:
+            for task in self._tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self._client.aclose()
+
+    @asynccontextmanager
+    async def listen(self, job_id: str, *, with_progress: bool = False) -> AsyncIterator[Ring]:
+        """A ring for one job; listen first, then read the store."""
+        ring = Ring(with_progress=with_progress)
+        self._rings[job_id].add(ring)
+        try:
+            yield ring
+        finally:
+            self._rings[job_id].discard(ring)
+            if not self._rings[job_id]:
+                del self._rings[job_id]
+
+    @property
+    def listeners(self) -> int:
+        return sum(len(rings) for rings in self._rings.values())
+
+    def wake_all(self) -> None:
+        """Let everybody read again."""
+        for rings in self._rings.values():
+            for ring in rings:
+                ring.set()
+
+    def _wake(self, message: str) -> None:
+        job_id, _, kind = message.partition(" ")
+        for ring in self._rings.get(job_id, ()):
+            if ring.with_progress or kind not in QUIET_KINDS:
+                ring.set()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.wake_all()
+
+    async def _listen(self) -> None:
+        lost = False
+        while True:
+            try:
+                async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(WAKE_CHANNEL)
+                    if lost:
+                        log.info("the wake-up subscription is back")
+                        lost = False
+                    self.wake_all()
+                    async for message in subscription.listen():
+                        self._wake(message["data"].decode())
+            except (RedisError, OSError) as error:
+                if not lost:
+                    log.warning("the wake-up subscription is lost", reason=type(error).__name__)
+                lost = True
+                await asyncio.sleep(RETRY_S)

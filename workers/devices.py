@@ -1,0 +1,40 @@
+"""How many GPUs and cores this process may use, told without importing torch (the worker's parent must not)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def visible_gpus() -> int:
+    """NVIDIA GPUs that this process may use: what CUDA_VISIBLE_DEVICES names, else what the driver lists."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return len([part for part in named.split(",") if part.strip() not in ("", "-1")])
+    listed = Path("/proc/driver/nvidia/gpus")
+    return len(list(listed.iterdir())) if listed.is_dir() else 0
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: its affinity, and its share of a container's CPU time if that is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _cgroup_cores() or cores))
+
+
+def _cgroup_cores() -> int | None:
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def default_concurrency(device: str) -> int:
+    """Worker children: one a GPU where GPUs serve, one otherwise."""
+    return max(1, visible_gpus()) if device in ("auto", "cuda") else 1
+
+
+def child_device(device: str, index: int) -> str:
+    """The device of the child in slot `index`: GPUs are dealt in turn."""
+    gpus = visible_gpus()
+    return f"cuda:{index % gpus}" if device in ("auto", "cuda") and gpus > 0 else device

@@ -1,0 +1,142 @@
+"""A job is what one client asked for; a computation is the work behind one or more equal jobs.
+
+What is stored of them, and in which state they are, is the business of `workers.store`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from models.cards import CARDS, Card
+from workers.errors import ParameterError, UnknownModel
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
+STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+OPERATIONS = ("enhance", "upscale", "restore")
+DEFAULT_MODEL = {"enhance": "lut3d", "upscale": "auto"}
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What is told of an input or output: `format`, size in pixels, size in bytes."""
+
+    format: str
+    width: int
+    height: int
+    bytes: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class Computation:
+    """The work itself: everything that decides its result, under one key, with the facts of its input."""
+
+    id: str
+    key: str
+    operation: str
+    model: str
+    parameters: Mapping[str, Any]
+    input: PictureFacts
+
+
+@dataclass(frozen=True)
+class Job:
+    """One client's request for a computation. `detached`: it outlives the connection that asked for it."""
+
+    id: str
+    computation: Computation
+    detached: bool = False
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job as the store knows it now; times are seconds since the epoch, `place` is how many are queued before it."""
+
+    id: str
+    computation_id: str
+    operation: str
+    model: str
+    parameters: Mapping[str, Any]
+    state: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    attempts: int
+    progress: float
+    input: Mapping[str, Any]
+    output: Mapping[str, Any] | None
+    timings_s: Mapping[str, float]
+    error: Mapping[str, Any] | None
+    place: int | None = None
+    result_attempt: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL
+
+
+def new_id() -> str:
+    """An unguessable id: 128 random bits in hexadecimal."""
+    return secrets.token_hex(16)
+
+
+def served_models(only: tuple[str, ...]) -> dict[str, Card]:
+    """The cards that this installation serves; `only` empty means all. Raises ParameterError for an unknown name."""
+    unknown = [name for name in only if name not in CARDS]
+    if unknown:
+        raise ParameterError(f"LUTRA_MODELS names {', '.join(unknown)}; known are {', '.join(CARDS)}")
+    return {name: card for name, card in CARDS.items() if not only or name in only}
+
+
+def choose_model(operation: str, asked: str | None, served: Mapping[str, Card]) -> Card:
+    """The card for `asked` (None, `auto`: the best that is served). Raises UnknownModel with the known names."""
+    fitting = {name: card for name, card in served.items() if card.task == operation}
+    name = asked or DEFAULT_MODEL.get(operation, "auto")
+    if name == "auto" and fitting:
+        return fitting["liif"] if "liif" in fitting else max(fitting.values(), key=lambda card: card.parameters)
+    if name not in fitting:
+        known = ["auto", *fitting] if operation == "upscale" else list(fitting)
+        raise UnknownModel(
+            f"model {name!r} is not served for /{operation}; known are {', '.join(known) or 'none'}", allowed=known
+        )
+    return fitting[name]
+
+
+def computation_key(data_sha256: str, operation: str, card: Card, parameters: Mapping[str, Any]) -> str:
+    """Hash of bytes, parameters and weights: two computations of one key have one result."""
+    facts = [data_sha256, operation, card.name, card.sha256, sorted(parameters.items())]
+    return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
+
+
+def new_job(
+    data: bytes,
+    facts: PictureFacts,
+    operation: str,
+    card: Card,
+    parameters: Mapping[str, Any],
+    *,
+    detached: bool = False,
+    request_id: str = "",
+) -> Job:
+    """A job with a computation of its own; `facts` describe `data`, the picture as it came in."""
+    key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters)
+    computation = Computation(new_id(), key, operation, card.name, dict(parameters), facts)
+    return Job(new_id(), computation, detached, request_id)
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """A time as RFC 3339 in UTC with milliseconds."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,277 @@
+"""One computation from `queued` to a terminal state: claim, read, decode, infer, encode, write.
+
+The lease is renewed from a thread; progress, cancel and deadline meet in one place, `Watch.tick`, which the engine
+calls between tiles. A store that stops answering does not stop the work: only the final write must get through.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from workers import imageio, metrics
+from workers.engine import Engine
+from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreUnavailable
+from workers.log import Log, about
+from workers.reaper import LEASE_S
+from workers.store import Claim, Store
+
+RENEW_S = 3.0
+TELL_EVERY_S = 0.1
+PATIENCE_S = 120.0
+
+log = Log(__name__)
+
+
+class LeaseLost(Exception):
+    """Another attempt holds the computation; what this one has is worthless."""
+
+
+class Watch:
+    """The lease of one claim, held by a thread, and the tick that stops a computation nobody may or wants to go on."""
+
+    def __init__(self, store: Store, claim: Claim) -> None:
+        self._store = store
+        self._claim = claim
+        self._deadline = time.monotonic() + claim.timeout_s
+        self._told_at = 0.0
+        self._answer = 1
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _hold(self) -> None:
+        while not self._stop.wait(RENEW_S) and time.monotonic() < self._deadline:
+            try:
+                self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
+            except StoreUnavailable:
+                log.warning("the lease could not be renewed")
+            if self._answer == 0:
+                return
+
+    def tick(self, done: int, total: int) -> None:
+        """Tell progress (at most every TELL_EVERY_S). Raises JobCancelled, JobTimeout or LeaseLost."""
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_S or done == total:
+            self._told_at = now
+            try:
+                self._answer = self._store.progress(self._claim, done, total)
+            except StoreUnavailable:
+                log.warning("progress could not be told")
+        self.check()
+
+    def check(self) -> None:
+        """Raises JobCancelled, JobTimeout or LeaseLost where the work must stop."""
+        if self._answer == 0:
+            raise LeaseLost
+        if self._answer == 2:
+            raise JobCancelled("the job was cancelled")
+        if time.monotonic() >= self._deadline:
+            raise JobTimeout(f"the job ran longer than {self._claim.timeout_s:g} s", limit=self._claim.timeout_s)
+
+
+class Stages:
+    """Seconds spent in each stage of a job."""
+
+    def __init__(self, queue_s: float) -> None:
+        self.seconds: dict[str, float] = {"queue": round(queue_s, 6)}
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - start, 6)
+
+
+class EngineMetrics:
+    """The engine's observer: counts tiles, batches and retries."""
+
+    def tiles(self, model: str, count: int) -> None:
+        metrics.TILES.labels(model).inc(count)
+
+    def batch(self, model: str, size: int) -> None:
+        metrics.BATCH_SIZE.labels(model).observe(size)
+
+    def oom_retry(self, model: str) -> None:
+        metrics.OOM_RETRIES.labels(model).inc()
+
+    def nonfinite_retry(self, model: str) -> None:
+        metrics.NONFINITE_RETRIES.labels(model).inc()
+
+
+class Runner:
+    """Runs computations on one engine. `owner` names this child in the store."""
+
+    def __init__(self, store: Store, engine: Engine, *, owner: str, job_timeout_s: float, max_pixels: int) -> None:
+        self._store = store
+        self._engine = engine
+        self._owner = owner
+        self._job_timeout_s = job_timeout_s
+        self._max_pixels = max_pixels
+
+    def run(self, computation_id: str) -> None:
+        """Bring one computation to its end; a message for one that is leased, ended or unknown is dropped."""
+        claim = self._store.claim(computation_id, self._owner, lease_s=LEASE_S, timeout_s=self._job_timeout_s)
+        if claim is None:
+            log.debug("message dropped", computation_id=computation_id)
+            return
+        in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
+        with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
+            self._run_claimed(claim)
+
+    def _run_claimed(self, claim: Claim) -> None:
+        start = time.perf_counter()
+        stages = Stages(claim.queue_s)
+        try:
+            with Watch(self._store, claim) as watch:
+                output = self._compute(claim, watch, stages)
+        except LeaseLost:
+            log.warning("lease lost, result dropped", attempt=claim.attempt)
+            return
+        except JobCancelled:
+            self._end(claim, "cancelled", stages, start, lambda: self._store.end_cancelled(claim))
+        except LutraError as error:
+            self._fail(claim, error, stages, start)
+        except Exception:
+            log.exception("job failed by our fault", operation=claim.operation, model=claim.model)
+            self._fail(claim, InternalError("something went wrong on our side"), stages, start)
+        else:
+            result, facts = output
+            self._end(
+                claim,
+                "succeeded",
+                stages,
+                start,
+                lambda: self._store.succeed(claim, result, facts, stages.seconds),
+                pixels=facts.get("pixels", 0),
+            )
+
+    def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
+        """The result's bytes and what is told of them."""
+        wanted = claim.parameters
+        data = self._store.read_input(claim)
+        with stages.measure("decode"):
+            enhance = claim.operation == "enhance"
+            picture = imageio.decode(data, colour="srgb" if enhance else "keep", max_pixels=self._max_pixels)
+        del data
+        watch.check()
+        if wanted["format"] == "cube":
+            return self._table(claim, picture, stages)
+        with stages.measure("infer"):
+            better = self._infer(claim, picture, watch.tick)
+        del picture
+        watch.check()
+        with stages.measure("encode"):
+            result = imageio.encode(
+                better, wanted["format"], quality=wanted.get("quality"), metadata=wanted.get("metadata", "keep")
+            )
+        height, width = better.pixels.shape[:2]
+        facts = {"format": wanted["format"], "width": width, "height": height, "pixels": width * height}
+        return result, {**facts, "media_type": imageio.MEDIA_TYPE[wanted["format"]]}
+
+    def _infer(self, claim: Claim, picture: imageio.Picture, tick: Callable[[int, int], None]) -> imageio.Picture:
+        wanted = claim.parameters
+        if claim.operation == "enhance":
+            return self._engine.enhance(picture, model=claim.model, strength=wanted["strength"], tick=tick)
+        return self._engine.upscale(
+            picture,
+            model=claim.model,
+            height=wanted["height"],
+            width=wanted["width"],
+            effort=wanted["effort"],
+            tick=tick,
+        )
+
+    def _table(self, claim: Claim, picture: imageio.Picture, stages: Stages) -> tuple[bytes, dict[str, Any]]:
+        """The fused table of this picture as a `.cube` file."""
+        from models.cube import write_cube
+
+        with stages.measure("infer"):
+            table = self._engine.fused_table(picture, model=claim.model, strength=claim.parameters["strength"])
+        with stages.measure("encode"):
+            text = write_cube(table, "Lutra").encode()
+        nodes = table.shape[-1]
+        return text, {"format": "cube", "width": nodes, "height": nodes, "media_type": "text/plain; charset=utf-8"}
+
+    def _fail(self, claim: Claim, error: LutraError, stages: Stages, start: float) -> None:
+        def write() -> bool:
+            return self._store.fail(claim, error, stages.seconds)
+
+        self._end(claim, "failed", stages, start, write, error_code=error.code)
+
+    def _end(
+        self,
+        claim: Claim,
+        outcome: str,
+        stages: Stages,
+        start: float,
+        write: Callable[[], bool],
+        *,
+        pixels: int = 0,
+        error_code: str = "",
+    ) -> None:
+        """Write the end, then count and log it; a store that hangs is given PATIENCE_S."""
+        if not self._insist(write):
+            log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
+            return
+        seconds = time.perf_counter() - start
+        self._count(claim, outcome, stages.seconds, seconds, pixels, error_code)
+        log.info(
+            "job ended",
+            operation=claim.operation,
+            model=claim.model,
+            outcome=outcome,
+            seconds=round(seconds, 4),
+            attempt=claim.attempt,
+            **({"code": error_code} if error_code else {}),
+        )
+
+    def _insist(self, write: Callable[[], bool]) -> bool:
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return write()
+            except StoreUnavailable:
+                if time.monotonic() >= give_up:
+                    log.error("the end of a job could not be written")
+                    return False
+                time.sleep(0.5)
+
+    def _count(
+        self,
+        claim: Claim,
+        outcome: str,
+        stages_s: Mapping[str, float],
+        seconds: float,
+        pixels: int,
+        error_code: str,
+    ) -> None:
+        operation, model = claim.operation, claim.model
+        metrics.count_end(operation, model, outcome, error_code)
+        metrics.QUEUE_WAIT.labels(operation).observe(claim.queue_s)
+        metrics.JOB_DURATION.labels(operation, model).observe(seconds)
+        for stage, stage_s in stages_s.items():
+            metrics.STAGE_DURATION.labels(operation, stage).observe(stage_s)
+        if outcome != "succeeded":
+            return
+        metrics.INPUT_PIXELS.labels(operation, model).inc(claim.input["width"] * claim.input["height"])
+        metrics.OUTPUT_PIXELS.labels(operation, model).inc(pixels)
+        rates = {"job": seconds}
+        if pixels >= 100_000:
+            rates[f"model:{model}"] = stages_s["infer"] * 1e6 / pixels
+        try:
+            self._store.learn_rates(rates)
+        except StoreUnavailable:
+            log.warning("rates could not be told")

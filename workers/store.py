@@ -1,0 +1,499 @@
+"""The only truth about jobs and computations, in Redis: records, pictures in pieces, events, leases, limits.
+
+Each change of state is one Lua script (`workers.store_scripts`), so that a record, its event, its place in the queue
+and its bytes never disagree. A worker's writes carry the attempt it was given and are refused once another holds it
+(fencing). It sends and receives no Celery message and never looks inside a picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from workers import store_scripts
+from workers.errors import JobGone, JobUnknown, LutraError, NoWorker, QueueFull, StoreFull, StoreUnavailable
+from workers.job import CANCELLED, QUEUED, RUNNING, SUCCEEDED, Computation, Job, JobStatus
+
+CHUNK_BYTES = 4 * 1024**2
+WAKE_CHANNEL = "lutra:wake"
+TOMBSTONE_S = 24 * 3600
+PENDING_TTL_S = 7 * 24 * 3600
+ADMISSION_HOLD_S = 60
+HEARTBEAT_TTL_S = 10
+MAX_LOSSES = 2
+RATE_SMOOTHING = 0.2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the store may hold: jobs queued and running, bytes of pictures; and how long a result stays."""
+
+    queue_size: int = 100
+    store_bytes: int = 1024**3
+    result_ttl_s: int = 3600
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to a computation until its lease ends; `attempt` is the fencing token."""
+
+    computation_id: str
+    attempt: int
+    operation: str
+    model: str
+    parameters: Mapping[str, Any]
+    input: Mapping[str, Any]
+    input_chunks: int
+    queue_s: float
+    timeout_s: float
+    request_id: str
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Reclaimed:
+    """What became of a computation whose worker is gone: `verdict` is queued, failed, cancelled or kept."""
+
+    verdict: str
+    operation: str
+    model: str
+    error_code: str
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """The queue at one moment; `job_s` is the smoothed duration of a job, None before the first has ended."""
+
+    queued: int
+    running: int
+    active: int
+    oldest_age_s: float
+    workers_alive: int
+    stored_bytes: int
+    job_s: float | None
+
+    def wait_s(self, place: int | None = None) -> float:
+        """Seconds until the job at `place` in the queue (default: the next to come) is probably done."""
+        ahead = self.queued if place is None else place
+        return (self.job_s or 1.0) * (ahead + 1 + min(1, self.running)) / max(1, self.workers_alive)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a job's stream; `id` is its Redis stream id and the id of the Server-Sent Event."""
+
+    id: str
+    kind: str
+    data: str
+
+
+def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:
+    """A client whose calls fail after `timeout_s` instead of hanging; `url` is redis://, rediss:// or unix://."""
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "health_check_interval": 30,
+        "retry": Retry(NoBackoff(), 1),
+        "retry_on_error": [redis.ConnectionError],
+        "max_connections": max_connections,
+        "protocol": 2,
+    }
+    if url.startswith("unix:"):
+        del options["socket_connect_timeout"]
+    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, b"", "") else float(value)
+
+
+def _pairs(fields: Mapping[str, Any]) -> list[Any]:
+    return [part for pair in fields.items() for part in pair]
+
+
+class Store:
+    """Everything the gateway and the workers know of each other. Safe to share between threads.
+
+    `breaker_s`: after a time-out, further calls fail at once for so long; the gateway sets it so that a Redis that
+    hangs does not tie up its threads.
+    """
+
+    def __init__(self, client: redis.Redis, limits: Limits | None = None, *, breaker_s: float = 0.0) -> None:
+        self.client = client
+        self.limits = limits or Limits()
+        self._breaker_s = breaker_s
+        self._down_until = 0.0
+        self._scripts: dict[str, Any] = {}
+
+    @classmethod
+    def at(cls, url: str, limits: Limits | None = None, *, timeout_s: float = 2.0, breaker_s: float = 0.0) -> Store:
+        """A store on the Redis at `url`."""
+        return cls(connect(url, timeout_s=timeout_s), limits, breaker_s=breaker_s)
+
+    def close(self) -> None:
+        self.client.close()
+        self.client.connection_pool.disconnect()
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Redis' errors as ours, and the breaker."""
+        if time.monotonic() < self._down_until:
+            raise StoreUnavailable("the job store does not answer")
+        try:
+            yield
+        except redis.OutOfMemoryError as error:
+            raise StoreFull("the job store is out of memory") from error
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+            self._down_until = time.monotonic() + self._breaker_s
+            raise StoreUnavailable("the job store does not answer") from error
+
+    def _run(self, name: str, *args: Any) -> Any:
+        """Run one script of `store_scripts` by its constant's name."""
+        if name not in self._scripts:
+            source = store_scripts.PRELUDE + getattr(store_scripts, name)
+            self._scripts[name] = (source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+        source, sha1 = self._scripts[name]
+        with self._reaching():
+            try:
+                return self.client.evalsha(sha1, 0, *args)
+            except redis.exceptions.NoScriptError:
+                return self.client.eval(source, 0, *args)
+
+    # -- the gateway's side ------------------------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable where Redis does not answer."""
+        with self._reaching():
+            self.client.ping()
+
+    def put(self, job: Job, data: bytes, *, result_bytes: int) -> None:
+        """Admit a job and store its input and record; `result_bytes` is what its result will hold, by estimate.
+
+        Raises NoWorker, QueueFull or StoreFull, and then stores nothing.
+        """
+        computation = job.computation
+        self._admit(computation.id, len(data) + result_bytes)
+        try:
+            chunks = self._write_chunks(f"lutra:in:{computation.id}", data, ADMISSION_HOLD_S)
+            self._submit(job, chunks)
+        except LutraError:
+            self.withdraw(job)
+            raise
+
+    def _admit(self, computation_id: str, size_bytes: int) -> None:
+        limits = self.limits
+        answer = _text(
+            self._run(
+                "ADMIT",
+                computation_id,
+                size_bytes,
+                limits.queue_size,
+                limits.store_bytes,
+                ADMISSION_HOLD_S,
+                HEARTBEAT_TTL_S,
+            )
+        )
+        if answer == "no_worker":
+            raise NoWorker("no worker is alive to take the job")
+        if answer == "queue_full":
+            full = f"the queue is full: {limits.queue_size} jobs are waiting or running"
+            raise QueueFull(full, limit=limits.queue_size)
+        if answer == "store_full":
+            raise StoreFull("no room for another picture until results expire", limit=limits.store_bytes)
+
+    def _submit(self, job: Job, chunks: int) -> None:
+        record = _computation_fields(job.computation, chunks, job.request_id)
+        request = {"detached": int(job.detached), "request_id": job.request_id}
+        args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
+        self._run("SUBMIT", *args, *_pairs(record), *_pairs(request))
+
+    def withdraw(self, job: Job) -> None:
+        """Undo `put` for a job that could not be sent; a store that does not answer is left to its sweep."""
+        try:
+            self._run("WITHDRAW", job.computation.id, job.id)
+        except StoreUnavailable:
+            return
+
+    def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
+        """The job as it stands; `detach`: it was read by id and so outlives the connection that made it.
+
+        Raises JobUnknown, or JobGone after its time to live.
+        """
+        with self._reaching():
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hgetall(f"lutra:job:{job_id}")
+            pipe.exists(f"lutra:gone:{job_id}")
+            job, gone = pipe.execute()
+            computation_id = _text(job[b"computation"]) if job else ""
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hgetall(f"lutra:comp:{computation_id}")
+            pipe.zrank("lutra:queued", computation_id)
+            if detach and job and job.get(b"detached") != b"1":
+                pipe.hset(f"lutra:job:{job_id}", "detached", 1)
+            computation, place, *_ = pipe.execute()
+        if not job or not computation:
+            raise self._missing(bool(gone))
+        return _status(job_id, job, computation, place)
+
+    @staticmethod
+    def _missing(gone: bool) -> LutraError:
+        if gone:
+            return JobGone("this job and its result have expired")
+        return JobUnknown("no job has this id")
+
+    def cancel(self, job_id: str, *, only_if_attached: bool = False) -> str:
+        """Cancel a job; its state after it (`running`: it stops at the next tile). Raises JobUnknown, JobGone."""
+        answer = self._run("CANCEL", job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
+        if answer:
+            return _text(answer[0])
+        with self._reaching():
+            raise self._missing(bool(self.client.exists(f"lutra:gone:{job_id}")))
+
+    def events(self, job_id: str, after: str = "0") -> list[Event]:
+        """The job's events later than the id `after`, oldest first."""
+        with self._reaching():
+            entries = cast("list[Any]", self.client.xrange(f"lutra:events:{job_id}", min=f"({after}", max="+"))
+        return [Event(_text(id_), _text(fields[b"kind"]), _text(fields[b"data"])) for id_, fields in entries]
+
+    def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most 4 MiB."""
+        size = int((status.output or {})["bytes"])
+        stop = size if stop is None else min(stop, size)
+        prefix = f"lutra:out:{status.computation_id}:{status.result_attempt}"
+        yield from self._read_range(prefix, start, stop)
+
+    def queue(self) -> QueueFacts:
+        """The queue, the workers and the bytes held, at this moment."""
+        queued, running, active, oldest, alive, stored, job_s, now = self._run("QUEUE", HEARTBEAT_TTL_S)
+        since = _number(oldest)
+        age = max(0.0, float(now) - since) if since is not None else 0.0
+        return QueueFacts(queued, running, active, age, alive, int(stored), _number(job_s))
+
+    def seconds_per_megapixel(self, model: str) -> float | None:
+        """What a job of this model was measured to cost here; None before the first."""
+        with self._reaching():
+            return _number(self.client.hget("lutra:rates", f"model:{model}"))
+
+    def children(self) -> dict[str, dict[str, Any]]:
+        """Facts of each worker child with a live heartbeat, by its name."""
+        with self._reaching():
+            now = float(self.client.time()[0])
+            alive = cast("list[bytes]", self.client.zrangebyscore("lutra:alive", now - HEARTBEAT_TTL_S, "+inf"))
+            facts = cast("list[bytes | None]", self.client.hmget("lutra:child_facts", alive)) if alive else []
+        return {_text(name): json.loads(fact) for name, fact in zip(alive, facts, strict=True) if fact}
+
+    # -- the workers' side -------------------------------------------------------------------------------------------
+
+    def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
+        """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
+        attempt, told = self._run("CLAIM", computation_id, owner, lease_s, timeout_s)
+        if not attempt:
+            return None
+        with self._reaching():
+            record = cast("dict[bytes, bytes]", self.client.hgetall(f"lutra:comp:{computation_id}"))
+            jobs = sorted(_text(job) for job in self.client.smembers(f"lutra:comp:{computation_id}:jobs"))
+        return Claim(
+            computation_id,
+            int(attempt),
+            _text(record[b"operation"]),
+            _text(record[b"model"]),
+            json.loads(record[b"parameters"]),
+            json.loads(record[b"input"]),
+            int(record[b"input_chunks"]),
+            float(told),
+            timeout_s,
+            _text(record[b"request_id"]),
+            jobs[0] if jobs else "",
+        )
+
+    def read_input(self, claim: Claim) -> bytes:
+        """The picture as it came in. Raises JobGone where it is not whole any more."""
+        keys = [f"lutra:in:{claim.computation_id}:{i}" for i in range(claim.input_chunks)]
+        with self._reaching():
+            chunks = [self.client.get(key) for key in keys]
+        data = b"".join(cast("bytes", chunk) for chunk in chunks if chunk is not None)
+        if len(data) != claim.input["bytes"]:
+            raise JobGone("the input of this job is gone")
+        return data
+
+    def renew(self, claim: Claim, *, lease_s: float) -> int:
+        """Prolong the lease, never past the deadline: 1 held, 2 held but cancelled, 0 lost to another attempt."""
+        return int(self._run("RENEW", claim.computation_id, claim.attempt, lease_s))
+
+    def progress(self, claim: Claim, done: int, total: int) -> int:
+        """Tell how many tiles of how many are done; answers as `renew`."""
+        return int(self._run("PROGRESS", claim.computation_id, claim.attempt, done, total))
+
+    def succeed(self, claim: Claim, result: bytes, output: Mapping[str, Any], timings_s: Mapping[str, float]) -> bool:
+        """Write the result, then record, event and limits in one step; False where the lease was lost meanwhile."""
+        prefix = f"lutra:out:{claim.computation_id}:{claim.attempt}"
+        chunks = self._write_chunks(prefix, result, self.limits.result_ttl_s + ADMISSION_HOLD_S)
+        output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
+        fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s), "result_attempt": claim.attempt}
+        if self._finish(claim, SUCCEEDED, len(result), "", fields):
+            return True
+        self._unlink(f"{prefix}:{i}" for i in range(chunks))
+        return False
+
+    def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float]) -> bool:
+        """End as failed with a problem that users may read; False where the lease was lost meanwhile."""
+        return self._finish(claim, "failed", 0, _problem(error), {"timings_s": json.dumps(timings_s)})
+
+    def end_cancelled(self, claim: Claim) -> bool:
+        """End as cancelled, because every job that wanted it was."""
+        return self._finish(claim, CANCELLED, 0, "", {})
+
+    def _finish(self, claim: Claim, state: str, size: int, error: str, fields: Mapping[str, Any]) -> bool:
+        args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, size, error]
+        return bool(self._run("FINISH", *args, *_pairs(fields)))
+
+    def learn_rates(self, seconds: Mapping[str, float]) -> None:
+        """Fold measured seconds (`job`, `model:<name>` per megapixel) into the smoothed rates."""
+        self._run("LEARN_RATES", RATE_SMOOTHING, *_pairs(seconds))
+
+    def beat(self, children: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """These children live; facts None keeps what they told before (a child that never told any is not counted)."""
+        pairs = {name: "" if facts is None else json.dumps(facts) for name, facts in children.items()}
+        self._run("BEAT", HEARTBEAT_TTL_S, *_pairs(pairs))
+
+    def forget_children(self, names: Iterable[str]) -> None:
+        """These children are gone."""
+        names = list(names)
+        if not names:
+            return
+        with self._reaching():
+            self.client.zrem("lutra:alive", *names)
+            self.client.hdel("lutra:child_facts", *names)
+
+    # -- the reaper's side -------------------------------------------------------------------------------------------
+
+    def running(self) -> dict[str, str]:
+        """Every running computation and the child that holds it."""
+        with self._reaching():
+            names = [_text(name) for name in cast("list[bytes]", self.client.zrange("lutra:running", 0, -1))]
+            pipe = self.client.pipeline(transaction=False)
+            for name in names:
+                pipe.hget(f"lutra:comp:{name}", "owner")
+            owners = pipe.execute()
+        return {name: _text(owner or "") for name, owner in zip(names, owners, strict=True)}
+
+    def reclaim(
+        self, computation_id: str, owner: str, lost: LutraError, timeout: LutraError, *, blame: bool = True
+    ) -> Reclaimed:
+        """Take back what `owner` (empty: whoever's lease has ended) held; `blame`: the MAX_LOSSES-th time fails it."""
+        args = [computation_id, owner, self.limits.result_ttl_s, TOMBSTONE_S, MAX_LOSSES if blame else 0]
+        verdict, operation, model, error = map(_text, self._run("RECLAIM", *args, _problem(lost), _problem(timeout)))
+        return Reclaimed(verdict, operation, model, json.loads(error)["code"] if error else "")
+
+    def unsent(self, grace_s: float) -> list[str]:
+        """Computations queued in the store whose message was sent more than `grace_s` ago; sweeps what has expired."""
+        return [_text(name) for name in self._run("UNSENT", grace_s)]
+
+    def touch(self, computation_id: str) -> bool:
+        """Note that a message is being sent now; False where the computation is no longer queued."""
+        return bool(self._run("TOUCH", computation_id))
+
+    def try_lock(self, name: str, owner: str, seconds: float) -> bool:
+        """True where `owner` holds the lock `name` for the next `seconds`, newly or still."""
+        key, ttl_ms = f"lutra:lock:{name}", int(seconds * 1000)
+        with self._reaching():
+            if self.client.set(key, owner, nx=True, px=ttl_ms):
+                return True
+            holder = self.client.get(key)
+            if holder is None or _text(holder) != owner:
+                return False
+            return bool(self.client.pexpire(key, ttl_ms))
+
+    # -- pieces ------------------------------------------------------------------------------------------------------
+
+    def _write_chunks(self, prefix: str, data: bytes, ttl_s: int) -> int:
+        view = memoryview(data)
+        count = max(1, -(-len(data) // CHUNK_BYTES))
+        with self._reaching():
+            for i in range(count):
+                self.client.set(f"{prefix}:{i}", bytes(view[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES]), ex=ttl_s)
+        return count
+
+    def _read_range(self, prefix: str, start: int, stop: int) -> Iterator[bytes]:
+        for i in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
+            first = max(start - i * CHUNK_BYTES, 0)
+            last = min(stop - i * CHUNK_BYTES, CHUNK_BYTES) - 1
+            with self._reaching():
+                piece = cast("bytes", self.client.getrange(f"{prefix}:{i}", first, last))
+            if len(piece) != last - first + 1:
+                raise JobGone("this job and its result have expired")
+            yield piece
+
+    def _unlink(self, keys: Iterable[str]) -> None:
+        with self._reaching():
+            self.client.unlink(*keys)
+
+
+def _problem(error: LutraError) -> str:
+    return json.dumps(
+        {"code": error.code, "detail": error.message, "retryable": error.retryable, "members": error.members}
+    )
+
+
+def _computation_fields(computation: Computation, chunks: int, request_id: str) -> dict[str, Any]:
+    return {
+        "key": computation.key,
+        "operation": computation.operation,
+        "model": computation.model,
+        "parameters": json.dumps(dict(computation.parameters)),
+        "input": json.dumps(asdict(computation.input)),
+        "input_chunks": chunks,
+        "request_id": request_id,
+    }
+
+
+def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
+    return json.loads(record[name]) if record.get(name) else default
+
+
+def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> str:
+    """The computation's state, unless this job has left it while others stayed."""
+    return CANCELLED if job.get(b"left") == b"1" else _text(computation[b"state"])
+
+
+def _progress(state: str, computation: Mapping[bytes, bytes]) -> float:
+    if state == SUCCEEDED:
+        return 1.0
+    total = int(computation.get(b"total") or 0)
+    return round(int(computation.get(b"done") or 0) / total, 4) if total and state == RUNNING else 0.0
+
+
+def _status(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes], place: int | None) -> JobStatus:
+    state = _job_state(job, computation)
+    return JobStatus(
+        id=job_id,
+        computation_id=_text(job[b"computation"]),
+        operation=_text(computation[b"operation"]),
+        model=_text(computation[b"model"]),
+        parameters=json.loads(computation[b"parameters"]),
+        state=state,
+        created_at=float(job[b"created_at"]),
+        started_at=_number(computation.get(b"started_at")) if state != QUEUED else None,
+        finished_at=_number(job.get(b"left_at") or computation.get(b"finished_at")),
+        attempts=int(computation.get(b"attempt") or 0),
+        progress=_progress(state, computation),
+        input=json.loads(computation[b"input"]),
+        output=_json(computation, b"output", None),
+        timings_s=_json(computation, b"timings_s", {}),
+        error=_json(computation, b"error", None),
+        place=place if state == QUEUED else None,
+        result_attempt=int(computation.get(b"result_attempt") or 0),
+    )

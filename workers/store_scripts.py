@@ -1,0 +1,298 @@
+"""The store's state changes as Lua scripts: each runs whole or not at all, by Redis' own clock.
+
+Keys (prefix `lutra:`)
+
+    job:<j>            hash      one client's request: its computation, detached, cancelled_at
+    comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
+    comp:<c>:jobs      set       jobs that wait for it
+    in:<c>:<n>         string    input in pieces             out:<c>:<attempt>:<n>   result in pieces
+    events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
+    gone:<j>           string    tombstone: was here, is no more
+    active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
+    queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
+    blobs, blob_sizes, blob_bytes      who holds how many bytes until when, and their sum
+    alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
+    rates              hash      smoothed seconds a job, and seconds a megapixel of each model
+
+No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
+"""
+
+from __future__ import annotations
+
+PRELUDE = """
+local P = 'lutra:'
+local FOREVER = 1e13
+local time = redis.call('TIME')
+local NOW = tonumber(time[1]) + tonumber(time[2]) / 1000000
+
+local function stamp() return string.format('%.6f', NOW) end
+
+local function emit_to(job, kind, data)
+  redis.call('XADD', P .. 'events:' .. job, 'MAXLEN', 512, '*', 'kind', kind, 'data', data)
+  redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind)
+end
+
+local function emit(comp, kind, data)
+  for _, job in ipairs(redis.call('SMEMBERS', P .. 'comp:' .. comp .. ':jobs')) do
+    if redis.call('HGET', P .. 'job:' .. job, 'left') ~= '1' then emit_to(job, kind, data) end
+  end
+end
+
+local function hold(comp, size, until_time)
+  local before = tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0')
+  redis.call('INCRBY', P .. 'blob_bytes', size - before)
+  if size > 0 then
+    redis.call('HSET', P .. 'blob_sizes', comp, size)
+    redis.call('ZADD', P .. 'blobs', until_time, comp)
+  else
+    redis.call('HDEL', P .. 'blob_sizes', comp)
+    redis.call('ZREM', P .. 'blobs', comp)
+  end
+end
+
+local function sweep()
+  for _, comp in ipairs(redis.call('ZRANGEBYSCORE', P .. 'blobs', '-inf', NOW)) do hold(comp, 0, 0) end
+  redis.call('ZREMRANGEBYSCORE', P .. 'active', '-inf', NOW)
+end
+
+local function drop_input(comp)
+  local n = tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'input_chunks') or '0')
+  for i = 0, n - 1 do redis.call('UNLINK', P .. 'in:' .. comp .. ':' .. i) end
+end
+
+local function leave(comp)
+  redis.call('ZREM', P .. 'queued', comp)
+  redis.call('ZREM', P .. 'running', comp)
+  redis.call('ZREM', P .. 'active', comp)
+end
+
+-- the one way into a terminal state; result_bytes 0 where there is none
+local function finish(comp, state, ttl, tombstone, result_bytes, error)
+  local key = P .. 'comp:' .. comp
+  redis.call('HSET', key, 'state', state, 'finished_at', stamp())
+  if error ~= '' then redis.call('HSET', key, 'error', error) end
+  leave(comp)
+  drop_input(comp)
+  hold(comp, result_bytes, NOW + ttl)
+  redis.call('EXPIRE', key, ttl)
+  redis.call('EXPIRE', key .. ':jobs', ttl)
+  emit(comp, 'state', '{"state":"' .. state .. '"}')
+  emit(comp, 'end', '{"state":"' .. state .. '"}')
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+    redis.call('EXPIRE', P .. 'job:' .. job, ttl)
+    redis.call('EXPIRE', P .. 'events:' .. job, ttl)
+    redis.call('SET', P .. 'gone:' .. job, '1', 'EX', ttl + tombstone)
+  end
+end
+
+local function holds(comp, attempt)
+  local now_at = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
+  return now_at[1] == 'running' and now_at[2] == attempt
+end
+"""
+
+# comp, bytes, queue_size, store_bytes, hold_s, heartbeat_ttl -> reason, or 'ok'
+ADMIT = """
+sweep()
+local comp, size = ARGV[1], tonumber(ARGV[2])
+if redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[6]), '+inf') == 0 then return 'no_worker' end
+if redis.call('ZCARD', P .. 'active') >= tonumber(ARGV[3]) then return 'queue_full' end
+local stored = tonumber(redis.call('GET', P .. 'blob_bytes') or '0')
+if stored + size > tonumber(ARGV[4]) then return 'store_full' end
+redis.call('ZADD', P .. 'active', NOW + tonumber(ARGV[5]), comp)
+hold(comp, size, NOW + tonumber(ARGV[5]))
+return 'ok'
+"""
+
+# comp, job, pending_ttl, tombstone, n, n field/value pairs of the computation, then those of the job -> created_at
+SUBMIT = """
+local comp, job, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local key, n = P .. 'comp:' .. comp, tonumber(ARGV[5])
+for i = 6, 5 + 2 * n, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp())
+redis.call('SADD', key .. ':jobs', job)
+for i = 6 + 2 * n, #ARGV, 2 do redis.call('HSET', P .. 'job:' .. job, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', P .. 'job:' .. job, 'computation', comp, 'created_at', stamp())
+local chunks = tonumber(redis.call('HGET', key, 'input_chunks'))
+for i = 0, chunks - 1 do
+  if redis.call('EXPIRE', P .. 'in:' .. comp .. ':' .. i, ttl) == 0 then return redis.error_reply('input expired') end
+end
+redis.call('ZADD', P .. 'active', FOREVER, comp)
+redis.call('ZADD', P .. 'queued', NOW, comp)
+hold(comp, tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0'), FOREVER)
+emit(comp, 'state', '{"state":"queued"}')
+for _, k in ipairs({key, key .. ':jobs', P .. 'job:' .. job, P .. 'events:' .. job}) do redis.call('EXPIRE', k, ttl) end
+redis.call('SET', P .. 'gone:' .. job, '1', 'EX', ttl + tonumber(ARGV[4]))
+return stamp()
+"""
+
+# comp, job: a job that was never sent leaves no trace
+WITHDRAW = """
+local comp, job = ARGV[1], ARGV[2]
+leave(comp)
+drop_input(comp)
+hold(comp, 0, 0)
+for _, k in ipairs({'comp:' .. comp, 'comp:' .. comp .. ':jobs', 'job:' .. job, 'events:' .. job, 'gone:' .. job}) do
+  redis.call('UNLINK', P .. k)
+end
+return 1
+"""
+
+# comp, owner, lease_s, timeout_s, ttl, tombstone -> {attempt, queue_s} or {0, why}
+CLAIM = """
+local comp = ARGV[1]
+local key = P .. 'comp:' .. comp
+local state = redis.call('HGET', key, 'state')
+if not state then return {0, 'unknown'} end
+if state ~= 'queued' then return {0, state} end
+local attempt = redis.call('HINCRBY', key, 'attempt', 1)
+local deadline = NOW + tonumber(ARGV[4])
+redis.call('HSET', key, 'state', 'running', 'owner', ARGV[2], 'started_at', stamp(),
+           'deadline', string.format('%.6f', deadline), 'done', 0, 'total', 0)
+redis.call('ZREM', P .. 'queued', comp)
+redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(ARGV[3]), deadline), comp)
+emit(comp, 'state', '{"state":"running"}')
+return {attempt, string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))}
+"""
+
+# comp, attempt, lease_s -> 1 held, 2 held but cancelled, 0 lost
+RENEW = """
+local comp = ARGV[1]
+if not holds(comp, ARGV[2]) then return 0 end
+local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'deadline', 'cancel')
+redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(ARGV[3]), tonumber(facts[1])), comp)
+return facts[2] == '1' and 2 or 1
+"""
+
+# comp, attempt, done, total -> as RENEW
+PROGRESS = """
+local comp = ARGV[1]
+if not holds(comp, ARGV[2]) then return 0 end
+redis.call('HSET', P .. 'comp:' .. comp, 'done', ARGV[3], 'total', ARGV[4])
+emit(comp, 'progress', '{"done":' .. ARGV[3] .. ',"total":' .. ARGV[4] .. '}')
+return redis.call('HGET', P .. 'comp:' .. comp, 'cancel') == '1' and 2 or 1
+"""
+
+# comp, attempt, state, ttl, tombstone, result_bytes, error, field/value pairs -> 1, or 0 where the attempt is stale
+FINISH = """
+local comp = ARGV[1]
+if not holds(comp, ARGV[2]) then return 0 end
+for i = 8, #ARGV, 2 do redis.call('HSET', P .. 'comp:' .. comp, ARGV[i], ARGV[i + 1]) end
+finish(comp, ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7])
+return 1
+"""
+
+# comp, owner or '' (then: only when the lease has ended), ttl, tombstone, max_losses (0: no blame), error if lost,
+# error if over time
+#   -> {queued | failed | cancelled | kept, operation, model, error}
+RECLAIM = """
+local comp = ARGV[1]
+local key = P .. 'comp:' .. comp
+local facts = redis.call('HMGET', key, 'state', 'owner', 'deadline', 'cancel', 'operation', 'model')
+if facts[1] ~= 'running' then redis.call('ZREM', P .. 'running', comp); return {'kept', '', '', ''} end
+local lease = tonumber(redis.call('ZSCORE', P .. 'running', comp) or '0')
+if (ARGV[2] == '' and lease > NOW) or (ARGV[2] ~= '' and ARGV[2] ~= facts[2]) then return {'kept', '', '', ''} end
+local function ended(state, error)
+  finish(comp, state, tonumber(ARGV[3]), tonumber(ARGV[4]), 0, error)
+  return {state, facts[5], facts[6], error}
+end
+if facts[4] == '1' then return ended('cancelled', '') end
+if NOW >= tonumber(facts[3]) then return ended('failed', ARGV[7]) end
+if tonumber(ARGV[5]) > 0 and redis.call('HINCRBY', key, 'losses', 1) >= tonumber(ARGV[5]) then
+  return ended('failed', ARGV[6])
+end
+redis.call('HSET', key, 'state', 'queued', 'sent_at', stamp())
+redis.call('HDEL', key, 'owner')
+redis.call('ZREM', P .. 'running', comp)
+redis.call('ZADD', P .. 'queued', tonumber(redis.call('HGET', key, 'created_at')), comp)
+emit(comp, 'state', '{"state":"queued"}')
+return {'queued', facts[5], facts[6], ''}
+"""
+
+# job, only_if_attached, ttl, tombstone -> {state of the job after it} or {}
+CANCEL = """
+local job = ARGV[1]
+local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'detached', 'left')
+local comp = record[1]
+if not comp then return {} end
+if ARGV[2] == '1' and record[2] == '1' then return {'detached'} end
+local key = P .. 'comp:' .. comp
+local state = redis.call('HGET', key, 'state')
+if not state then return {} end
+if state ~= 'queued' and state ~= 'running' then return {state} end
+if record[3] == '1' then return {'cancelled'} end
+local others = 0
+for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+  if other ~= job and redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1' then others = others + 1 end
+end
+if others > 0 then
+  redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', stamp())
+  emit_to(job, 'state', '{"state":"cancelled"}')
+  emit_to(job, 'end', '{"state":"cancelled"}')
+  return {'cancelled'}
+end
+if state == 'queued' then
+  finish(comp, 'cancelled', tonumber(ARGV[3]), tonumber(ARGV[4]), 0, '')
+  return {'cancelled'}
+end
+redis.call('HSET', key, 'cancel', '1')
+return {'running'}
+"""
+
+# grace_s -> computations that are queued and were sent longer ago than that
+UNSENT = """
+local late = {}
+for _, comp in ipairs(redis.call('ZRANGE', P .. 'queued', 0, 999)) do
+  local sent = redis.call('HGET', P .. 'comp:' .. comp, 'sent_at')
+  if not sent then
+    leave(comp)
+    hold(comp, 0, 0)
+  elseif NOW - tonumber(sent) >= tonumber(ARGV[1]) then
+    late[#late + 1] = comp
+  end
+end
+sweep()
+return late
+"""
+
+# comp -> 1 where it is still queued and its time of sending has been set to now
+TOUCH = """
+local key = P .. 'comp:' .. ARGV[1]
+if redis.call('HGET', key, 'state') ~= 'queued' then return 0 end
+redis.call('HSET', key, 'sent_at', stamp())
+return 1
+"""
+
+# heartbeat_ttl -> {queued, running, active, oldest_created_at, alive, bytes, job_s, now}
+QUEUE = """
+sweep()
+local oldest = redis.call('ZRANGE', P .. 'queued', 0, 0, 'WITHSCORES')
+return {
+  redis.call('ZCARD', P .. 'queued'), redis.call('ZCARD', P .. 'running'), redis.call('ZCARD', P .. 'active'),
+  oldest[2] or '', redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[1]), '+inf'),
+  redis.call('GET', P .. 'blob_bytes') or '0', redis.call('HGET', P .. 'rates', 'job') or '', stamp()
+}
+"""
+
+# heartbeat_ttl, then child/facts pairs ('' keeps the facts that are there): these live
+BEAT = """
+for i = 2, #ARGV, 2 do
+  if ARGV[i + 1] ~= '' then redis.call('HSET', P .. 'child_facts', ARGV[i], ARGV[i + 1]) end
+  if redis.call('HEXISTS', P .. 'child_facts', ARGV[i]) == 1 then redis.call('ZADD', P .. 'alive', NOW, ARGV[i]) end
+end
+for _, child in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', NOW - 6 * tonumber(ARGV[1]))) do
+  redis.call('ZREM', P .. 'alive', child)
+  redis.call('HDEL', P .. 'child_facts', child)
+end
+return 1
+"""
+
+# smoothing, then name/seconds pairs
+LEARN_RATES = """
+local a = tonumber(ARGV[1])
+for i = 2, #ARGV, 2 do
+  local old = tonumber(redis.call('HGET', P .. 'rates', ARGV[i]) or ARGV[i + 1])
+  redis.call('HSET', P .. 'rates', ARGV[i], string.format('%.6g', old + a * (tonumber(ARGV[i + 1]) - old)))
+end
+return 1
+"""

@@ -1,0 +1,230 @@
+"""The worker process: a Celery parent that neither imports torch nor computes, and a child per device that does both.
+
+The parent's consumer loop beats for each child that reported its models loaded, buries children that died, and looks
+for lost work (`workers.reaper`): when that loop stands still, so does the heartbeat, and the gateway refuses jobs. A child
+loads every model before its first job; one that cannot load says why and exits.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import SecurityWarning
+
+from workers import celery_app, devices, metrics
+from workers.errors import StoreUnavailable, error_codes
+from workers.job import served_models
+from workers.log import Log
+from workers.reaper import LEASE_S, PERIOD_S, Reaper
+from workers.settings import Settings
+from workers.store import Limits, Store
+
+if TYPE_CHECKING:
+    from workers.runner import Runner
+
+DRAIN_S = 30.0
+RELOAD_PAUSE_S = 2.0
+
+log = Log(__name__)
+
+
+def run_worker(settings: Settings, redis_url: str) -> None:
+    """Serve the queue until told to stop. SIGTERM: no new jobs, DRAIN_S for those that run, the rest goes back."""
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # Celery reads it when its worker module is imported
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # it warns of pickles in the queue; we take JSON only
+    parent = Parent(settings, redis_url)
+    worker = parent.app.Worker(
+        pool="prefork",
+        concurrency=parent.concurrency,
+        hostname=f"lutra@{socket.gethostname()}",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        task_events=False,
+        loglevel=settings.log_level.upper(),
+        quiet=True,
+    )
+    try:
+        worker.start()
+    finally:
+        parent.leave()
+
+
+class Parent:
+    """What the worker's parent does beside Celery: metrics, heartbeats, burials, lost work."""
+
+    def __init__(self, settings: Settings, redis_url: str) -> None:
+        self.settings = settings
+        self.concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
+        self.node = f"{socket.gethostname()}:{os.getpid()}"
+        self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)
+        self.app.conf.worker_soft_shutdown_timeout = DRAIN_S
+        self.store = Store.at(redis_url, limits(settings))
+        self.reaper = Reaper(
+            self.store, lambda computation: celery_app.send(self.app, computation), name=self.node, lease_s=LEASE_S
+        )
+        self._children: set[str] = set()
+        self._define_task()
+        self._add_duties()
+        self._connect_signals(redis_url)
+
+    def _define_task(self) -> None:
+        parent = self
+
+        class Compute(self.app.Task):  # type: ignore[name-defined, misc]
+            def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+                """At the hard limit the child is killed and writes nothing; the parent does."""
+                parent.reaper.expire(args[0])
+
+        @self.app.task(name=celery_app.TASK, base=Compute)  # type: ignore[untyped-decorator]
+        def compute(computation_id: str) -> None:
+            Child.current().run(computation_id)
+
+    def _add_duties(self) -> None:
+        from celery import bootsteps
+
+        parent = self
+
+        class Duties(bootsteps.StartStopStep):  # type: ignore[misc]
+            requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
+
+            def start(self, worker: Any) -> None:
+                worker.timer.call_repeatedly(PERIOD_S, parent.look_after, (worker,), priority=10)
+
+        self.app.steps["worker"].add(Duties)
+
+    def _connect_signals(self, redis_url: str) -> None:
+        from celery import signals
+
+        def start_child(**_: Any) -> None:
+            Child.start(self.settings, redis_url, self.node)
+
+        def stop_child(**_: Any) -> None:
+            Child.current().close()
+
+        def keep_our_logging(**_: Any) -> None:
+            """A receiver makes Celery leave the loggers as `workers.log` set them up."""
+
+        def tell_ready(**_: Any) -> None:
+            self._serve_metrics()
+            log.info("worker started", children=self.concurrency, node=self.node)
+
+        signals.worker_process_init.connect(start_child, weak=False)
+        signals.worker_process_shutdown.connect(stop_child, weak=False)
+        signals.setup_logging.connect(keep_our_logging, weak=False)
+        signals.worker_ready.connect(tell_ready, weak=False)
+
+    def _serve_metrics(self) -> None:
+        if not self.settings.metrics_port:
+            return
+        from prometheus_client import start_http_server
+
+        try:
+            start_http_server(self.settings.metrics_port, self.settings.bind, registry=metrics.shared_registry())
+        except OSError as error:
+            log.warning("metrics are not served", port=self.settings.metrics_port, reason=error.strerror)
+
+    def look_after(self, worker: Any) -> None:
+        """One round of the parent's duties, on the consumer's loop."""
+        pids = [process.pid for process in worker.pool._pool._pool if process.exitcode is None]
+        living = {f"{self.node}:{pid}" for pid in pids}
+        dead, self._children = self._children - living, living
+        try:
+            self._bury(dead)
+            self.store.beat(dict.fromkeys(living))
+        except StoreUnavailable:
+            self._children |= dead
+            log.warning("the store does not answer the worker's heartbeat")
+            return
+        self.reaper.look()
+
+    def _bury(self, dead: set[str]) -> None:
+        for name in dead:
+            metrics.forget_process(int(name.rpartition(":")[2]))
+            log.warning("a worker child died", child=name)
+        self.reaper.bury(dead)
+
+    def leave(self) -> None:
+        """Give back what the children still held, without blame, and take them off the list of the living."""
+        try:
+            self.reaper.bury(self._children, blame=False)
+        except StoreUnavailable:
+            log.warning("the store does not answer; leases will run out by themselves")
+
+
+class Child:
+    """One worker child: its store, its engine with the models loaded, its runner."""
+
+    _current: Child | None = None
+
+    def __init__(self, runner: Runner, store: Store) -> None:
+        self._runner = runner
+        self._store = store
+
+    @classmethod
+    def current(cls) -> Child:
+        if cls._current is None:
+            raise RuntimeError("this process has not loaded the models")
+        return cls._current
+
+    @classmethod
+    def start(cls, settings: Settings, redis_url: str, node: str) -> None:
+        """Load everything and tell the store. Celery would swallow an exception here, so a failure ends the process."""
+        try:
+            cls._current = load_child(settings, redis_url, node)
+        except Exception:
+            log.exception("a worker child could not load")
+            time.sleep(RELOAD_PAUSE_S)
+            os._exit(1)
+
+    def run(self, computation_id: str) -> None:
+        self._runner.run(computation_id)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def load_child(settings: Settings, redis_url: str, node: str) -> Child:
+    """Build store, engine and runner in a fresh child and report it to the store as ready."""
+    from billiard import current_process
+
+    from workers.engine import Engine
+    from workers.runner import EngineMetrics, Runner
+
+    owner = f"{node}:{os.getpid()}"
+    concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
+    store = Store.at(redis_url, limits(settings))
+    engine = Engine(
+        device=devices.child_device(settings.device, getattr(current_process(), "index", 0)),
+        precision=settings.precision,
+        tile=settings.tile,
+        weights_dir=settings.weights_dir,
+        threads=max(1, devices.usable_cores() // concurrency),
+        observe=EngineMetrics(),
+    )
+    cards = served_models(settings.models)
+    metrics.zero_worker(((card.task, name) for name, card in cards.items()), error_codes())
+    for name in cards:
+        start = time.perf_counter()
+        engine.load(name)
+        metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
+        metrics.MODEL_LOADED.labels(name).set(1)
+    store.beat({owner: engine.facts()})
+    log.info("models loaded", child=owner, models=len(cards))
+    runner = Runner(
+        store,
+        engine,
+        owner=owner,
+        job_timeout_s=settings.job_timeout_seconds,
+        max_pixels=settings.max_input_pixels,
+    )
+    return Child(runner, store)
+
+
+def limits(settings: Settings) -> Limits:
+    """The store's limits out of the settings."""
+    return Limits(settings.queue_size, settings.store_bytes, settings.result_ttl_seconds)
