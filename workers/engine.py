@@ -6,7 +6,9 @@ and number of channels that came in. It does not read files, cut tiles (`workers
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,14 +42,15 @@ REDUCED_ON_CUDA = {
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 ENHANCE_BAND_PIXELS = 1 << 20
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as JPEG and Pillow make grey
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG and Pillow make grey
 
 MIB = 1024**2
 CPU_BUDGET_BYTES = 256 * MIB  # what windows, features and tiles of one batch may take
 CUDA_SHARE = 0.5  # of the memory that is free on the device
 LARGEST_BATCH = 16
-LARGEST_TILE = 512  # input pixels a side under `auto`
-CLASSICAL_TILE = 128  # a resampler's matrices are cheapest small
+CLASSICAL_TILE = 128  # input pixels a side under `auto`: a resampler's matrices are cheapest small
+CPU_TILE, CPU_TILE_OUTPUT = 256, 512  # of a network: a tile is a few seconds, and cancelling waits for one
+CUDA_TILE, CUDA_TILE_OUTPUT = 512, 4096
 NETWORK_BYTES = 2048  # a window's pixel: 64 features and their like in float32, and a first layer of 256
 CLASSICAL_BYTES = 64
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
@@ -61,6 +64,7 @@ class Served:
     card: Card
     model: Any
     dtype: torch.dtype
+    sha256: str | None
 
 
 class Engine:
@@ -103,7 +107,7 @@ class Engine:
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
             "models": {
-                name: {"sha256": served.card.sha256, "precision": _short(served.dtype)}
+                name: {"sha256": served.sha256, "precision": _short(served.dtype)}
                 for (name, _), served in self._models.items()
             },
             "kernels": {"cpu": cpu.why_missing() or "built", "cuda": cuda.why_missing() or "built"},
@@ -130,14 +134,10 @@ class Engine:
     @torch.inference_mode()
     def apply_table(self, picture: Picture, lut: Tensor, *, tick: Tick) -> Picture:
         """`picture` through any table (3, D, D, D), a band of rows at a time."""
-        lut = lut.to(self.device)
-        if picture.pixels.shape[2] == 1:
-            tick(0, 1)
-            pixels = _grey_curve(picture.pixels.dtype, lut)[picture.pixels]
-            tick(1, 1)
-        else:
-            pixels = self._look_up(picture.pixels, lut, tick)
-        return replace(picture, pixels=pixels)
+        look_up = _grey_look_up if picture.pixels.shape[2] == 1 else _colour_look_up
+        return replace(
+            picture, pixels=_in_bands(picture.pixels, look_up(picture.pixels.dtype, lut.to(self.device)), tick)
+        )
 
     @torch.inference_mode()
     def upscale(
@@ -168,11 +168,15 @@ class Engine:
         for one in passes:
             plan = one.plan
             for picture, result in one.parts():
-                plan_left = sweep(
-                    one.runs, picture, result, plan, batch=one.batch, progress=progress, observe=self._observe
-                )
-                if plan_left is not plan:
-                    self._allowed_side[one.runs.name] = max(view.rows.count for view in plan_left.views)
+                left = sweep(one.runs, picture, result, plan, batch=one.batch, progress=progress, observe=self._observe)
+                self._remember(one.runs.name, plan, left)
+
+    def _remember(self, name: str, planned: Plan, left: Plan) -> None:
+        """After memory ran out the next picture starts with the tiles that fitted; each that goes well doubles them."""
+        if left is not planned:
+            self._allowed_side[name] = max(max(view.rows.count, view.cols.count) for view in left.views)
+        elif name in self._allowed_side:
+            self._allowed_side[name] *= 2
 
     def _colour_pass(self, picture: Picture, served: Served, size: Size) -> Pass:
         pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
@@ -192,14 +196,20 @@ class Engine:
             strip = max(1, STRIP_SAMPLES // max(out_size[0], in_size[0]))
             return tiles.plan(in_size, out_size, tile=(out_size[0], strip), halo=None), 1
         budget = self._budget()
-        side = self._tile or _largest_side(card, out_size[0] / in_size[0] * out_size[1] / in_size[1], budget)
-        tile = tuple(max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
-        allowed = self._allowed_side.get(card.name, max(tile))
-        plan = tiles.plan(in_size, out_size, tile=(min(tile[0], allowed), min(tile[1], allowed)), halo=card.halo)
+        tile = self._tile_output(card, in_size, out_size, budget)
+        plan = tiles.plan(in_size, out_size, tile=tile, halo=card.halo)
         rows, cols = plan.views[0].rows.count, plan.views[0].cols.count
         each = plan.window[0] * plan.window[1] * _window_bytes(card) + rows * cols * OUTPUT_BYTES
         most = LARGEST_BATCH if self.device.type == "cuda" else 1
         return plan, max(1, min(most, budget // each))
+
+    def _tile_output(self, card: Card, in_size: Size, out_size: Size, budget: int) -> Size:
+        """Output samples of a tile: the side asked for, or the largest that fits; less after memory ran out."""
+        scale = math.sqrt(out_size[0] / in_size[0] * out_size[1] / in_size[1])
+        side = self._tile or _largest_side(card, scale, budget, on_cuda=self.device.type == "cuda")
+        allowed = self._allowed_side.get(card.name, MIB)
+        height, width = (max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
+        return min(height, allowed), min(width, allowed)
 
     def _budget(self) -> int:
         if self.device.type == "cpu":
@@ -215,22 +225,11 @@ class Engine:
         size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
         result = np.empty((*size, channels), np.float32)
         kernel = KERNELS["area"]
-        plan = tiles.plan((height, width), size, tile=(CLASSICAL_TILE, CLASSICAL_TILE), halo=kernel.halo(ratio))
+        halo = kernel.halo(min(size[0] / height, size[1] / width))
+        plan = tiles.plan((height, width), size, tile=(CLASSICAL_TILE, CLASSICAL_TILE), halo=halo)
         runs = Runs("area", Resampler(kernel), torch.device("cpu"))
         sweep(runs, pixels, result, plan, batch=1, progress=Progress(_nobody, len(plan)), observe=Silent())
         return np.repeat(result, 3, axis=2) if channels == 1 else result
-
-    def _look_up(self, pixels: Array, lut: Tensor, tick: Tick) -> Array:
-        result = np.empty_like(pixels)
-        rows = max(1, ENHANCE_BAND_PIXELS // pixels.shape[1])
-        bands = math.ceil(pixels.shape[0] / rows)
-        for band in range(bands):
-            tick(band, bands)
-            part = np.require(pixels[band * rows : (band + 1) * rows], requirements=["C", "W"])
-            found = ops.lut3d_apply(torch.from_numpy(part).to(self.device), lut)
-            result[band * rows : (band + 1) * rows] = found.cpu().numpy()
-        tick(bands, bands)
-        return result
 
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
         """What a model computes in. `auto` keeps 16-bit pictures in float32: bfloat16 has no 16 bits to give."""
@@ -249,7 +248,8 @@ class Engine:
         if (name, dtype) not in self._models:
             card = find_card(name)
             model = catalog.load(name, device=self.device, dtype=dtype, weights_dir=self._weights_dir)
-            self._models[name, dtype] = Served(card, model, dtype)
+            sha256 = _sha256_of_weights(card, self._weights_dir)
+            self._models[name, dtype] = Served(card, model, dtype, sha256)
         return self._models[name, dtype]
 
 
@@ -298,6 +298,14 @@ def cpu_has_bf16() -> bool:
     return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def _sha256_of_weights(card: Card, weights_dir: Path | None) -> str | None:
+    """Of the file that serves: the user's own stands before ours."""
+    if card.file is None:
+        return None
+    path, _ = catalog.find_weights(card, weights_dir)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _alpha_pass(alpha: Array, size: Size) -> Pass:
     """Alpha by a resampler of its own, on the CPU."""
     ratio = min(size[0] / alpha.shape[0], size[1] / alpha.shape[1])
@@ -312,23 +320,45 @@ def _window_bytes(card: Card) -> int:
     return NETWORK_BYTES if card.parameters else CLASSICAL_BYTES
 
 
-def _largest_side(card: Card, area_scale: float, budget: int) -> int:
+def _largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> int:
     """Input pixels a side whose window and output fit into `budget` bytes."""
-    side = LARGEST_TILE if card.parameters else CLASSICAL_TILE
+    longest, longest_output = (CUDA_TILE, CUDA_TILE_OUTPUT) if on_cuda else (CPU_TILE, CPU_TILE_OUTPUT)
+    side = min(longest, int(longest_output / scale)) if card.parameters else CLASSICAL_TILE
     halo = card.halo or 0
-    while side > 16 and (side + 2 * halo) ** 2 * _window_bytes(card) + side**2 * area_scale * OUTPUT_BYTES > budget:
+    while side > 16 and (side + 2 * halo) ** 2 * _window_bytes(card) + (side * scale) ** 2 * OUTPUT_BYTES > budget:
         side -= 8
     return side
 
 
-def _grey_curve(dtype: np.dtype[Any], lut: Tensor) -> Array:
+def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick) -> Array:
+    """A change of each pixel by itself, some rows at a time."""
+    result = np.empty_like(pixels)
+    rows = max(1, ENHANCE_BAND_PIXELS // pixels.shape[1])
+    bands = math.ceil(pixels.shape[0] / rows)
+    for band in range(bands):
+        tick(band, bands)
+        result[band * rows : (band + 1) * rows] = look_up(pixels[band * rows : (band + 1) * rows])
+    tick(bands, bands)
+    return result
+
+
+def _colour_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Array]:
+    def look_up(band: Array) -> Array:
+        owned = np.require(band, requirements=["C", "W"])
+        found: Array = ops.lut3d_apply(torch.from_numpy(owned).to(lut.device), lut).cpu().numpy()
+        return found
+
+    return look_up
+
+
+def _grey_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Array]:
     """What a table does to every grey level of a type: the luma of the colour it becomes, computed with 16 bits."""
     levels = np.iinfo(dtype).max + 1
     ramp = (np.arange(levels, dtype=np.float64) * 65535 / (levels - 1) + 0.5).astype(np.uint16)
     colours = ops.lut3d_apply(torch.from_numpy(np.repeat(ramp[None, :, None], 3, axis=2)).to(lut.device), lut)
-    luma = colours.cpu().numpy()[0].astype(np.float32) @ LUMA
-    curve: Array = np.floor(luma * (levels - 1) / 65535 + 0.5).clip(0, levels - 1).astype(dtype)
-    return curve
+    luma = colours.cpu().numpy()[0].astype(np.float64) @ LUMA
+    curve = np.floor(luma * (levels - 1) / 65535 + 0.5).clip(0, levels - 1).astype(dtype)
+    return lambda band: np.take(curve, band)
 
 
 def _nobody(done: int, total: int) -> None:
