@@ -74,7 +74,7 @@ class Options:
     lr: float | None = None
     resume: bool = False
     init: Path | None = None
-    steps: int | None = None  # a limit for tests
+    steps: int | None = None  # ends the run before its time
 
 
 def train(recipe: Recipe, options: Options) -> Path:
@@ -87,8 +87,8 @@ def train(recipe: Recipe, options: Options) -> Path:
     began = saved = time.monotonic()
     before_s = run.seconds
     note(options.out, event="start", recipe=recipe.name, config=config_of(run.network), data=data_hash, step=run.step)
-    while run.seconds < limit_s and (options.steps is None or run.step < options.steps):
-        lr = (options.lr or recipe.lr) * cosine(run.seconds / limit_s)
+    while (progress := done(run, options)) < 1:
+        lr = (options.lr or recipe.lr) * cosine(progress)
         loss, parts = step(recipe, run, options.seed, lr)
         now = time.monotonic()
         run.seconds = before_s + now - began
@@ -116,6 +116,12 @@ def start(recipe: Recipe, options: Options) -> Run:
     if options.resume and checkpoint.is_file():
         read_checkpoint(checkpoint, run)
     return run
+
+
+def done(run: Run, options: Options) -> float:
+    """Share of the run that lies behind, by time or by steps, whichever is further; 1 and more: over."""
+    by_steps = run.step / options.steps if options.steps else 0.0
+    return max(run.seconds / (options.minutes * 60), by_steps)
 
 
 def step(recipe: Recipe, run: Run, seed: int, lr: float) -> tuple[float, dict[str, float]]:
