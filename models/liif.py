@@ -102,14 +102,14 @@ class Liif(nn.Module):
         for band, part in blocks(view.rows.count, view.cols.count):
             near = hidden[rows.index[:, band] - rows.low] + from_rows[:, band, None].to(hidden.dtype)
             near = near[:, :, cols.index[:, part] - cols.low] + from_cols[:, part].to(hidden.dtype)
-            weight = rows.weight[:, None, band, None] * cols.weight[None, :, None, part]
-            out[:, band, part] += 0.5 * self.blend(near.transpose(1, 2), weight)
+            weight = rows.weight[:, band, None, None] * cols.weight[:, part]
+            out[:, band, part] += 0.5 * self.blend(near, weight)
         return out
 
     def blend(self, near: Tensor, weight: Tensor) -> Tensor:
-        """First layer of the four corners (2, 2, R, C, hidden), their weights (2, 2, R, C) -> (3, R, C), float32."""
+        """First layer of the four corners (2, R, 2, C, hidden), their weights (2, R, 2, C) -> (3, R, C), float32."""
         said = self.imnet.layers[1:](near).float()
-        return torch.einsum("abrcd,abrc->drc", said, weight)
+        return (said * weight[..., None]).sum((0, 2)).permute(2, 0, 1)
 
     def told(self, view: View) -> Tensor:
         """What the first layer makes of the size of an output pixel, and its bias; (hidden,), float32."""
