@@ -10,7 +10,7 @@ import logging
 import re
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workers import exif
 from workers.errors import CorruptPicture, NotAPicture
@@ -32,8 +32,14 @@ _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker")
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
-def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and payload of each segment up to and including the first start of scan."""
+class Segment(NamedTuple):
+    marker: int
+    payload: bytes
+    end: int  # where the next one begins
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """Each segment up to and including the first start of scan."""
     at = 2
     while True:
         at = data.find(b"\xff", at)
@@ -48,22 +54,22 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         size = int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == _EOI or size < 2 or at + 2 + size > len(data):
             raise CorruptPicture("the JPEG ends before its picture begins")
-        yield marker, data[at + 4 : at + 2 + size]
+        yield Segment(marker, data[at + 4 : at + 2 + size], at + 2 + size)
         if marker == _SOS:
             return
         at += 2 + size
 
 
-def frame(data: bytes) -> tuple[int, bytes]:
+def frame(data: bytes) -> Segment:
     """Marker and payload of the frame header."""
-    found = next(((marker, payload) for marker, payload in segments(data) if marker in _SOF), None)
-    if found is None or len(found[1]) < 6:
+    found = next((segment for segment in segments(data) if segment.marker in _SOF), None)
+    if found is None or len(found.payload) < 6:
         raise CorruptPicture("the JPEG has no frame header")
     return found
 
 
 def read_header(data: bytes) -> Header:
-    marker, payload = frame(data)
+    marker, payload, _ = frame(data)
     precision, height, width, components = struct.unpack_from(">BHHB", payload)
     if marker not in _SOF_READ or precision != 8 or components not in (1, 3, 4):
         raise NotAPicture(
@@ -76,14 +82,14 @@ def read_header(data: bytes) -> Header:
 
 
 def _exif_of(data: bytes) -> bytes | None:
-    return next((payload[6:] for marker, payload in segments(data) if marker == _APP1 and payload[:6] == _EXIF), None)
+    return next((s.payload[6:] for s in segments(data) if s.marker == _APP1 and s.payload[:6] == _EXIF), None)
 
 
 def _icc_of(data: bytes) -> bytes | None:
     """The profile, its chunks put in order; None where chunks are missing."""
     chunks: dict[int, bytes] = {}
     total = 0
-    for marker, payload in segments(data):
+    for marker, payload, _ in segments(data):
         if marker == _APP2 and payload[:12] == _ICC and len(payload) > 14:
             chunks.setdefault(payload[12], payload[14:])
             total = payload[13]
@@ -99,7 +105,7 @@ def _icc_of(data: bytes) -> bytes | None:
 
 def decode(data: bytes) -> Scan:
     _refuse_scan_bomb(data)
-    components = frame(data)[1][5]
+    components = frame(data).payload[5]
     pixels = _pixels(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
     if components == 4:
         import numpy as np
@@ -110,17 +116,32 @@ def decode(data: bytes) -> Scan:
 
 
 def _pixels(data: bytes, colorspace: str) -> Pixels:
-    """Strict: a warning of libjpeg (premature end, bad code) is an error, but for a few stray bytes before a marker."""
+    """Strict: a warning of libjpeg (premature end, bad code) is an error, but for those that leave the pixels whole.
+
+    These are a few stray bytes before a marker, and profiles that are damaged.
+    """
     import simplejpeg
 
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace, strict=True)
     except ValueError as error:
         stray = _EXTRANEOUS.search(str(error))
-        if stray is None or int(stray[1]) > 16:
+        if stray and int(stray[1]) <= 16:
+            pixels = simplejpeg.decode_jpeg(data, colorspace, strict=False)
+        elif "ICC" in str(error):
+            pixels = simplejpeg.decode_jpeg(_without_icc(data), colorspace, strict=True)
+        else:
             raise
-        pixels = simplejpeg.decode_jpeg(data, colorspace, strict=False)
     return pixels
+
+
+def _without_icc(data: bytes) -> bytes:
+    kept, end = [data[:2]], 2
+    for segment in segments(data):
+        end = segment.end
+        if segment.marker != _APP2:
+            kept.append(_segment(segment.marker, segment.payload))
+    return b"".join((*kept, memoryview(data)[end:]))
 
 
 def _refuse_scan_bomb(data: bytes) -> None:

@@ -11,7 +11,7 @@ import io
 import struct
 from typing import TYPE_CHECKING
 
-from workers import exif
+from workers import avif, exif
 from workers.errors import CorruptPicture, NotAPicture
 from workers.picture import Header, Scan, turned
 
@@ -105,6 +105,8 @@ def decode(kind: str, data: bytes) -> Scan:
     import numpy as np
 
     with _open(kind, data) as image:
+        if kind == "avif":
+            avif.refuse_lie(data, image.width * image.height)
         mode = ("LA" if _is_transparent(image) else "L") if _is_grey(image) else "RGBA"
         if mode == "RGBA" and not _is_transparent(image):
             mode = "RGB"

@@ -27,6 +27,9 @@ MAX_SIDE = 2**31 - 1
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _NEEDED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _FILTER_AVERAGE, _STRATEGY_RLE = 64, 3
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x y dx dy
+_MEASURED_BYTES = 4 * 1024**2
 
 
 class Chunk(NamedTuple):
@@ -125,8 +128,41 @@ def decode(data: bytes) -> Scan:
     first = {chunk.kind: chunk for chunk in reversed(found)}
     icc = _icc_in(data, first[b"iCCP"]) if b"iCCP" in first else None
     block = _exif_in(data, first[b"eXIf"]) if b"eXIf" in first else None
+    _refuse_surplus(data, found, ihdr)
     pixels, alpha = _split(_pixels(_bare(data, found), ihdr))
     return Scan(pixels, alpha, icc, block, exif.orientation(block))
+
+
+def _raw_bytes(ihdr: Ihdr) -> int:
+    """Bytes of the filtered rows before deflate."""
+    bits = _SAMPLES[ihdr.colour] * ihdr.depth
+    total = 0
+    for x, y, dx, dy in _ADAM7 if ihdr.interlace else ((0, 0, 1, 1),):
+        width, height = -(-(ihdr.width - x) // dx), -(-(ihdr.height - y) // dy)
+        total += height * (1 + (width * bits + 7) // 8) if width > 0 and height > 0 else 0
+    return total
+
+
+def _refuse_surplus(data: bytes, found: list[Chunk], ihdr: Ihdr) -> None:
+    """CorruptPicture where there is more than the header says, which libpng would cut to garbage.
+
+    Exact for small pictures; for large ones, where unpacking twice is felt, by what deflate can blow up at most.
+    """
+    view, raw = memoryview(data), _raw_bytes(ihdr)
+    parts = [view[chunk.start : chunk.start + chunk.size] for chunk in found if chunk.kind == b"IDAT"]
+    packed = sum(map(len, parts))
+    if packed > raw + raw // 8 + 1024 or (raw <= _MEASURED_BYTES and _unpacks_beyond(parts, raw)):
+        raise CorruptPicture("the PNG holds more than its header says")
+
+
+def _unpacks_beyond(parts: list[memoryview], raw: int) -> bool:
+    unpack = zlib.decompressobj()
+    left = raw + 1
+    for part in parts:
+        left -= len(unpack.decompress(part, left))
+        if left <= 0:
+            return True
+    return False
 
 
 def _bare(data: bytes, found: list[Chunk]) -> bytes:

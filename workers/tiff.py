@@ -194,9 +194,13 @@ def _check_segments(layout: Layout, data: bytes) -> None:
         raise CorruptPicture(f"the TIFF has {len(starts)} of {expected} strips or tiles")
     if any(not size or start + size > len(data) for start, size in zip(starts, sizes, strict=True)):
         raise CorruptPicture("the TIFF is incomplete: a strip or tile lies outside the file")
+    if layout.compression == 1 and sum(sizes) < layout.height * (
+        (layout.width * layout.samples * layout.bits + 7) // 8
+    ):
+        raise CorruptPicture("the TIFF is incomplete: its strips or tiles are too short")
     if layout.compression == _JPEG:
         for start, size in zip(starts, sizes, strict=True):
-            height, width = struct.unpack_from(">HH", jpeg.frame(data[start : start + size])[1], 1)
+            height, width = struct.unpack_from(">HH", jpeg.frame(data[start : start + size]).payload, 1)
             if height > rows + 64 or width > across + 64:
                 raise CorruptPicture("the TIFF holds a JPEG larger than its strip or tile")
 

@@ -1,0 +1,180 @@
+"""The size that the AV1 data of an AVIF will really have, which its container may lie about.
+
+libavif sets memory aside by the sequence header inside the coded data, up to 16384x16384 pixels, whatever the container
+says: four kilobytes could cost a gigabyte. No pixel is decoded here.
+Source: ISO/IEC 14496-12:2022 (meta, iloc, iinf, stbl), AV1 Bitstream Specification 1.0.0 sections 5.3 and 5.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from workers.errors import CorruptPicture
+
+_SEQUENCE_HEADER = 1
+
+
+class Box(NamedTuple):
+    kind: bytes
+    start: int  # of the payload
+    end: int
+
+
+def refuse_lie(data: bytes, pixels: int) -> None:
+    """CorruptPicture where the coded frames are far larger than the `pixels` that the container says.
+
+    Cells of a grid may reach beyond the picture, so some surplus is right.
+    """
+    sizes = [width * height for item in _coded(data) for width, height in _sequence_sizes(item)]
+    if not sizes:
+        raise CorruptPicture("the AVIF holds no AV1 picture")
+    if max(sizes) > 4 * pixels + 2**20:
+        raise CorruptPicture("the AVIF holds a larger picture than its header says")
+
+
+def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
+    while start + 8 <= end:
+        size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        size = size or end - start
+        if size < head:
+            raise CorruptPicture("the AVIF has a box of no size")
+        yield Box(kind, start + head, min(start + size, end))
+        start += size
+
+
+def _inside(data: bytes, outer: list[Box], kind: bytes, skip: int = 0) -> list[Box]:
+    return [box for parent in outer for box in boxes(data, parent.start + skip, parent.end) if box.kind == kind]
+
+
+def _coded(data: bytes) -> Iterator[bytes]:
+    """The coded data of each AV1 item, and of the first sample of each track."""
+    top = [Box(b"", 0, len(data))]
+    meta = _inside(data, top, b"meta")
+    av1 = {item for box in _inside(data, meta, b"iinf", 4) for item in _av1_items(data, box)}
+    stores = _inside(data, meta, b"idat", 4)
+    for box in _inside(data, meta, b"iloc", 4):
+        yield from (part for item, part in _located(data, box, stores) if item in av1)
+    table = top
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        table = _inside(data, table, kind)
+    for samples in table:
+        yield _first_sample(data, samples)
+
+
+def _first_sample(data: bytes, table: Box) -> bytes:
+    found = {box.kind: box.start for box in boxes(data, table.start, table.end)}
+    if b"stsz" not in found or not found.keys() & {b"stco", b"co64"}:
+        raise CorruptPicture("the AVIF has a track without samples")
+    at, width = (found[b"stco"], 4) if b"stco" in found else (found[b"co64"], 8)
+    start = int.from_bytes(data[at + 8 : at + 8 + width], "big")
+    every, first = (int.from_bytes(data[found[b"stsz"] + o : found[b"stsz"] + o + 4], "big") for o in (4, 12))
+    return data[start : start + (every or first)]
+
+
+def _av1_items(data: bytes, iinf: Box) -> Iterator[int]:
+    counted = 2 if data[iinf.start] == 0 else 4
+    for box in boxes(data, iinf.start + 4 + counted, iinf.end):
+        wide = 4 if data[box.start] >= 3 else 2
+        at = box.start + 4
+        if data[at + wide + 2 : at + wide + 6] == b"av01":
+            yield int.from_bytes(data[at : at + wide], "big")
+
+
+def _located(data: bytes, iloc: Box, stores: list[Box]) -> Iterator[tuple[int, bytes]]:
+    """Item and its bytes, the extents joined."""
+    version, at = data[iloc.start], iloc.start + 4
+    offset_size, length_size, base_size, index_size = data[at] >> 4, data[at] & 15, data[at + 1] >> 4, data[at + 1] & 15
+    wide = 4 if version == 2 else 2
+    at += 2
+
+    def number(size: int) -> int:
+        nonlocal at
+        if at + size > iloc.end:
+            raise CorruptPicture("the AVIF has an item outside its table")
+        at += size
+        return int.from_bytes(data[at - size : at], "big")
+
+    for _ in range(number(wide)):
+        item = number(wide)
+        method = number(2) & 15 if version else 0
+        number(2)
+        base, parts = number(base_size), []
+        for _ in range(number(2)):
+            number(index_size if version else 0)
+            start, size = base + number(offset_size), number(length_size)
+            start += stores[0].start if method == 1 and stores else 0
+            parts.append(data[start : start + size] if size else data[start:])
+        yield item, b"".join(parts)
+
+
+def _sequence_sizes(coded: bytes) -> Iterator[tuple[int, int]]:
+    """Width and height of each sequence header among the open bitstream units."""
+    at = 0
+    while at < len(coded):
+        head = coded[at]
+        at += 2 if head & 4 else 1
+        size = len(coded) - at
+        if head & 2:
+            size, at = _leb128(coded, at)
+        if head >> 3 & 15 == _SEQUENCE_HEADER:
+            yield _max_frame_size(_Bits(coded[at : at + size]))
+        at += size
+
+
+def _leb128(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for index in range(8):
+        byte = data[at + index]
+        value |= (byte & 0x7F) << 7 * index
+        if not byte & 0x80:
+            return value, at + index + 1
+    raise CorruptPicture("the AVIF has a broken number")
+
+
+class _Bits:
+    """Reads bits, most significant first; zeros behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data[:512].ljust(512, b"\0"), "big")
+        self._left = 512 * 8
+
+    def read(self, count: int) -> int:
+        self._left -= count
+        return self._value >> max(self._left, 0) & ((1 << count) - 1)
+
+
+def _max_frame_size(bits: _Bits) -> tuple[int, int]:
+    """Sequence header up to max_frame_height_minus_1 (section 5.5.1)."""
+    bits.read(4)  # seq_profile, still_picture
+    if bits.read(1):  # reduced_still_picture_header
+        bits.read(5)
+    else:
+        _skip_operating_points(bits)
+    width_bits, height_bits = bits.read(4) + 1, bits.read(4) + 1
+    return bits.read(width_bits) + 1, bits.read(height_bits) + 1
+
+
+def _skip_operating_points(bits: _Bits) -> None:
+    delay_bits = 0
+    if bits.read(1):  # timing_info_present_flag
+        bits.read(64)
+        if bits.read(1):  # equal_picture_interval: uvlc
+            zeros = 0
+            while zeros < 32 and not bits.read(1):
+                zeros += 1
+            bits.read(zeros)
+        if bits.read(1):  # decoder_model_info_present_flag
+            delay_bits = bits.read(5) + 1
+            bits.read(42)
+    display_delay = bits.read(1)
+    for _ in range(bits.read(5) + 1):
+        bits.read(12)
+        if bits.read(5) > 7:
+            bits.read(1)
+        if delay_bits and bits.read(1):
+            bits.read(2 * delay_bits + 1)
+        if display_delay and bits.read(1):
+            bits.read(4)
