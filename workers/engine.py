@@ -174,7 +174,8 @@ class Engine:
     def _remember(self, name: str, planned: Plan, left: Plan) -> None:
         """After memory ran out the next picture starts with the tiles that fitted; each that goes well doubles them."""
         if left is not planned:
-            self._allowed_side[name] = max(max(view.rows.count, view.cols.count) for view in left.views)
+            area = max(view.rows.count * view.cols.count for view in left.views)
+            self._allowed_side[name] = math.isqrt(area)
         elif name in self._allowed_side:
             self._allowed_side[name] *= 2
 

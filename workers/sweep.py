@@ -109,7 +109,7 @@ def sweep(
         if done is None:
             observe.oom_retry(runs.name)
             source.forget()
-            plan, at, batch = _smaller(runs, plan, at, batch, len(views), progress)
+            plan, at, batch = _smaller(runs, plan, at, len(views), progress)
             source = _Source(picture, plan, runs.device)
             continue
         for view, tile in zip(views, done, strict=True):
@@ -188,13 +188,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _smaller(runs: Runs, plan: Plan, at: int, batch: int, tried: int, progress: Progress) -> tuple[Plan, int, int]:
+def _smaller(runs: Runs, plan: Plan, at: int, tried: int, progress: Progress) -> tuple[Plan, int, int]:
     """Plan, place in it and batch after memory ran out: half the tiles at once, or tiles of half the side."""
     if runs.device.type == "cuda":
         torch.cuda.empty_cache()
     if tried > 1:
-        log.warning("memory ran out, fewer tiles at once", model=runs.name, batch=tried // 2)
-        return plan, at, tried // 2
+        batch = (tried + 1) // 2
+        log.warning("memory ran out, fewer tiles at once", model=runs.name, batch=batch)
+        return plan, at, batch
     left = plan.views[at:]
     side = max(max(view.rows.count, view.cols.count) for view in left)
     if side <= SMALLEST_TILE:
