@@ -28,6 +28,9 @@ DECODER_ERRORS: tuple[type[Exception], ...] = (
     LookupError,
     TypeError,
     ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
     struct.error,
     zlib.error,
 )

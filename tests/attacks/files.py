@@ -441,7 +441,9 @@ def orientations() -> dict[int, bytes]:
         8: Image.Transpose.ROTATE_270,
     }
     stored = {1: upright} | {value: upright.transpose(method) for value, method in turn.items()}
-    return {value: saved(image, "JPEG", quality=95, exif=exif_block(value)) for value, image in stored.items()}
+    return {
+        value: saved(image, "JPEG", quality=95, exif=b"Exif\0\0" + exif_block(value)) for value, image in stored.items()
+    }
 
 
 def _odd_png() -> Iterator[tuple[str, bytes]]:
@@ -501,7 +503,7 @@ def _odd_jpeg() -> Iterator[tuple[str, bytes]]:
     yield "jpeg with a stray byte before its end", plain[:-2] + b"\0" + plain[-2:]
     yield "jpeg with fill bytes", plain[:2] + b"\xff" * 5 + plain[2:]
     yield "multi-picture jpeg", _multi_picture()
-    yield "jpeg with a thumbnail", saved(rgb(), "JPEG", exif=exif_block(1, saved(rgb(24, 32), "JPEG")))
+    yield "jpeg with a thumbnail", saved(rgb(), "JPEG", exif=b"Exif\0\0" + exif_block(1, saved(rgb(24, 32), "JPEG")))
     yield "jpeg with a looping exif", jpeg_with(plain, segment(0xE1, b"Exif\0\0" + looping_exif()))
     yield "jpeg with a broken exif", jpeg_with(plain, segment(0xE1, b"Exif\0\0nonsense"))
     yield "jpeg with an empty exif", jpeg_with(plain, segment(0xE1, b"Exif\0\0"))
