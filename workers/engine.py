@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ class Engine:
         if threads is not None:
             torch.set_num_threads(threads)
         self.device = choose_device(device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         self._precision = precision
         self._tile = None if tile == "auto" else int(tile)
         self._weights_dir = weights_dir
@@ -145,9 +148,12 @@ class Engine:
     ) -> Picture:
         """`picture` at (height, width); a picture that has this size already comes back unchanged.
 
-        `effort` is accepted and changes nothing yet: no model has a faster mode worth its loss.
+        `effort` is accepted and changes nothing yet: no model has a faster mode worth its loss. Raises ParameterError
+        for a size below the picture's own.
         """
         size = (height, width)
+        if height < picture.pixels.shape[0] or width < picture.pixels.shape[1]:
+            raise ParameterError(f"size {width}x{height} is smaller than the picture: this only enlarges")
         if picture.pixels.shape[:2] == size:
             tick(1, 1)
             return picture
@@ -166,10 +172,10 @@ class Engine:
         progress = Progress(tick, sum(len(one.plan) * len(one.parts()) for one in passes))
         progress.tell()
         for one in passes:
-            plan = one.plan
+            observe = self._observe if one.runs.name in CARDS else Silent()
             for picture, result in one.parts():
-                left = sweep(one.runs, picture, result, plan, batch=one.batch, progress=progress, observe=self._observe)
-                self._remember(one.runs.name, plan, left)
+                left = sweep(one.runs, picture, result, one.plan, batch=one.batch, progress=progress, observe=observe)
+                self._remember(one.runs.name, one.plan, left)
 
     def _remember(self, name: str, planned: Plan, left: Plan) -> None:
         """After memory ran out the next picture starts with the tiles that fitted; each that goes well doubles them."""
@@ -216,7 +222,8 @@ class Engine:
         if self.device.type == "cpu":
             return CPU_BUDGET_BYTES
         free, _ = torch.cuda.mem_get_info(self.device)
-        return int(free * CUDA_SHARE)
+        idle = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return int((free + idle) * CUDA_SHARE)
 
     def _reduced(self, picture: Picture) -> NDArray[np.float32]:
         """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced by tiles to a short side of 480."""
@@ -290,6 +297,7 @@ def find_card(name: str) -> Card:
     return CARDS[name]
 
 
+@cache
 def cpu_has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 itself (AVX512_BF16, AMX or ARM's BF16); without, it is slower."""
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from kernels.reference import identity_lut
@@ -30,6 +33,12 @@ from workers.sweep import Silent
 CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "fourier")
 SCALES = ("1.5", "2", "3.7", "8")
 WHOLE = "99999"
+PILLOW = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class ConvNet(nn.Module):
@@ -64,10 +73,12 @@ class Counting(Silent):
     """Observes into numbers."""
 
     def __init__(self) -> None:
+        self.models: set[str] = set()
         self.seen = {"tiles": 0, "oom": 0, "nonfinite": 0}
         self.batches: list[int] = []
 
     def tiles(self, model: str, count: int) -> None:
+        self.models.add(model)
         self.seen["tiles"] += count
 
     def batch(self, model: str, size: int) -> None:
@@ -178,6 +189,22 @@ def test_both_axes_may_have_their_own_scale() -> None:
 def test_a_picture_of_that_size_already_comes_back_unchanged() -> None:
     source = picture(noise(9, 9))
     assert Engine(device="cpu").upscale(source, model="lanczos", height=9, width=9, tick=quiet) is source
+
+
+def test_a_size_below_the_picture_s_own_is_refused() -> None:
+    with pytest.raises(ParameterError, match="only enlarges"):
+        Engine(device="cpu").upscale(picture(noise(9, 9)), model="bicubic", height=18, width=8, tick=quiet)
+
+
+@pytest.mark.parametrize("model", PILLOW)
+@pytest.mark.parametrize("scale", ["2", "3.7"])
+def test_inside_the_frame_a_resampler_equals_pillow_to_one_level(model: str, scale: str) -> None:
+    source = noise() // 2 + 64  # room for overshoot, which Pillow clamps between its two passes
+    found = enlarge(Engine(device="cpu", tile="32"), picture(source), model, scale).pixels
+    expected = np.asarray(Image.fromarray(source).resize((found.shape[1], found.shape[0]), PILLOW[model]))
+    border = 12  # at the frame we mirror, Pillow drops the taps outside
+    inside = (slice(border, -border), slice(border, -border))
+    assert apart(found[inside], expected[inside]) <= 1
 
 
 # Depth and channels
@@ -311,6 +338,13 @@ def test_progress_starts_at_zero_never_falls_and_ends_complete() -> None:
     assert ticks[0][0] == 0
     assert ticks[-1][0] == ticks[-1][1]
     assert all(b[0] / b[1] >= a[0] / a[1] for a, b in pairwise(ticks))
+
+
+def test_the_observer_hears_of_models_alone() -> None:
+    observe = Counting()
+    enlarge(Engine(device="cpu", tile="32", observe=observe), picture(noise(48, 48), hole()), "bicubic")
+    assert observe.models == {"bicubic"}
+    assert observe.seen["tiles"] == 4
 
 
 def starved(limit: int, error: Callable[[str], Exception]) -> Callable[[], Upscaler]:
@@ -517,3 +551,42 @@ def test_the_user_s_own_weights_are_told_by_their_own_hash(tmp_path: Path) -> No
     engine.load("lut3d")
     models: dict[str, Any] = engine.facts()["models"]
     assert models["lut3d"]["sha256"] is not None
+
+
+# Memory, and the other device
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from workers.engine import Engine
+from workers.picture import Picture
+
+model, height, width, scale = sys.argv[1], *map(int, sys.argv[2:])
+engine = Engine(device="cpu", threads=1)
+for h, w in ((64, 64), (height, width)):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    source = Picture(np.full((h, w, 3), 77, np.uint8), None, None, None, "png", False)
+    before += source.pixels.nbytes // 1024
+    found = engine.upscale(source, model=model, height=h * scale, width=w * scale, tick=lambda done, total: None)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - found.pixels.nbytes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [("bicubic", "5000", "10000", "2"), ("fourier", "2500", "1250", "8")])
+def test_two_hundred_megapixels_need_their_result_and_little_more(sizes: tuple[str, ...]) -> None:
+    ran = subprocess.run([sys.executable, "-c", PEAK, *sizes], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 400 * 1024**2
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("model", [*CLASSICAL, "liif"])
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_gpu_gives_what_the_processor_gives(model: str, precision: str) -> None:
+    source = picture(noise(90, 120), cv2.resize(hole(), (120, 90)))
+    expected = enlarge(Engine(device="cpu", precision="fp32"), source, model, "3.7")
+    found = enlarge(Engine(device="cuda", precision=precision, tile="40"), source, model, "3.7")
+    assert apart(found.pixels, expected.pixels) <= (1 if precision == "fp32" else 3)
+    assert apart(found.alpha, expected.alpha) == 0
