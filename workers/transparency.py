@@ -44,9 +44,8 @@ def bleed(pixels: Array, alpha: Array) -> Array:
 
 def alpha_upscaler(alpha: Array, scale: float) -> Upscaler:
     """What enlarges this alpha: bicubic; for one of holes and solids only, with edges a single pixel soft."""
-    top = np.iinfo(alpha.dtype).max
     resampler = Resampler(KERNEL)
-    return Crisp(resampler, scale) if bool(((alpha == 0) | (alpha == top)).all()) else resampler
+    return Crisp(resampler, scale) if _is_mask(alpha) else resampler
 
 
 class Crisp:
@@ -58,6 +57,12 @@ class Crisp:
 
     def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         return [(tile - 0.5) * self._scale + 0.5 for tile in self._resampler(windows, views)]
+
+
+def _is_mask(alpha: Array) -> bool:
+    top = np.iinfo(alpha.dtype).max
+    bands = (alpha[row : row + BAND_ROWS] for row in range(0, alpha.shape[0], BAND_ROWS))
+    return all(bool(((band == 0) | (band == top)).all()) for band in bands)
 
 
 def _mean_colour(pixels: Array, alpha: Array) -> Array:
