@@ -1,0 +1,204 @@
+"""The life of a job as a client sees it: waiting, 202, events, cancel, results, ranges, health, metrics."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.conftest import Lutra, as_file, opened, photo, wait_until
+
+PHOTO = as_file(photo(), quality=95)
+LONG = "/upscale?scale=4&model=liif&format=png"
+ASYNC = {"Prefer": "respond-async"}
+
+
+def long_photo(seed: int = 0) -> bytes:
+    """Takes liif some seconds."""
+    return as_file(photo(160, 160, seed))
+
+
+def state(lutra: Lutra, job: str) -> str:
+    return str(lutra.client.get(f"/jobs/{job}").json()["state"])
+
+
+def events(lutra: Lutra, job: str, after: str | None = None) -> list[tuple[str, str, dict[str, object]]]:
+    """(id, kind, data) of the whole stream."""
+    headers = {"Last-Event-ID": after} if after else {}
+    text = lutra.client.get(f"/jobs/{job}/events", headers=headers).text
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "event" in fields:
+            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_respond_async_gives_a_job_that_can_be_followed_and_fetched(lutra: Lutra) -> None:
+    answer = lutra.post("/upscale?scale=2&model=bicubic", PHOTO, headers=ASYNC)
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert int(answer.headers["retry-after"]) >= 1
+    job = answer.json()
+    assert answer.headers["location"] == job["links"]["self"] == f"/jobs/{job['id']}"
+    wait_until(lambda: state(lutra, job["id"]) == "succeeded", 20, "the job succeeds")
+    told = lutra.client.get(job["links"]["self"]).json()
+    assert told["progress"] == 1
+    assert told["output"] == {"format": "jpeg", "width": 128, "height": 96, "bytes": told["output"]["bytes"]}
+    result = lutra.client.get(job["links"]["result"])
+    assert len(result.content) == told["output"]["bytes"]
+    assert opened(result.content).size == (128, 96)
+    expected = {
+        "id",
+        "operation",
+        "model",
+        "parameters",
+        "state",
+        "progress",
+        "created_at",
+        "started_at",
+        "finished_at",
+    }
+    assert expected | {"attempts", "input", "output", "timings_s", "eta_s", "error", "links"} == set(told)
+
+
+def test_a_wait_that_is_too_short_ends_in_202_and_the_job_goes_on(lutra: Lutra) -> None:
+    answer = lutra.post(LONG, long_photo(), headers={"Prefer": "wait=0"})
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "wait=0"
+    job = answer.json()["id"]
+    early = lutra.client.get(f"/jobs/{job}/result")
+    assert early.status_code == 409
+    wait_until(lambda: state(lutra, job) == "succeeded", 60, "the job succeeds")
+
+
+def test_events_tell_states_and_tiles_and_can_be_replayed(lutra: Lutra) -> None:
+    job = lutra.post(LONG, long_photo(), headers=ASYNC).json()["id"]
+    told = events(lutra, job)
+    assert [data["state"] for _, kind, data in told if kind == "state"] == ["queued", "running", "succeeded"]
+    progress = [(data["done"], data["total"]) for _, kind, data in told if kind == "progress"]
+    assert progress and progress[-1][0] == progress[-1][1]
+    assert told[-1][1:] == ("end", {"state": "succeeded"})
+    assert events(lutra, job, after=told[1][0]) == told[2:]
+
+
+def test_a_running_job_is_cancelled_between_tiles_and_the_worker_goes_on(lutra: Lutra) -> None:
+    job = lutra.post("/upscale?scale=8&model=liif", long_photo(), headers=ASYNC).json()["id"]
+    wait_until(lambda: state(lutra, job) == "running", 20, "the job runs")
+    assert lutra.client.delete(f"/jobs/{job}").status_code in (200, 202)
+    wait_until(lambda: state(lutra, job) == "cancelled", 20, "the job is cancelled")
+    assert lutra.client.delete(f"/jobs/{job}").status_code == 200
+    assert lutra.client.get(f"/jobs/{job}/result").status_code == 409
+    assert lutra.post("/upscale?scale=2&model=nearest", PHOTO).status_code == 200
+
+
+def test_a_client_that_leaves_while_waiting_cancels_its_job(lutra: Lutra) -> None:
+    before = lutra.samples("lutra_jobs_finished_total")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"http://127.0.0.1:{lutra.port}/upscale?scale=8&model=liif", content=long_photo(), timeout=1.0)
+    key = '{model="liif",operation="upscale",outcome="cancelled"}'
+
+    def cancelled() -> bool:
+        return lutra.samples("lutra_jobs_finished_total")[key] == before[key] + 1
+
+    wait_until(cancelled, 20, "the job is cancelled")
+
+
+def test_a_failed_job_answers_with_its_problem_everywhere(lutra: Lutra) -> None:
+    broken = PHOTO[:-800]
+    direct = lutra.post("/upscale?scale=2", broken)
+    assert direct.status_code == 422
+    assert direct.json()["type"] == "urn:lutra:problem:corrupt-picture"
+    job = lutra.post("/upscale?scale=2", broken, headers=ASYNC).json()["id"]
+    wait_until(lambda: state(lutra, job) == "failed", 20, "the job fails")
+    assert lutra.client.get(f"/jobs/{job}").json()["error"]["status"] == 422
+    assert lutra.client.get(f"/jobs/{job}/result").status_code == 422
+    assert events(lutra, job)[-1][1:] == ("end", {"state": "failed"})
+
+
+def test_results_have_an_etag_conditions_ranges_and_head(lutra: Lutra) -> None:
+    posted = lutra.post("/upscale?scale=2&model=bicubic", PHOTO)
+    path, whole = posted.headers["content-location"], posted.content
+    head = lutra.client.head(path)
+    assert (head.status_code, int(head.headers["content-length"]), head.content) == (200, len(whole), b"")
+    assert head.headers["etag"] == posted.headers["etag"]
+    assert lutra.client.get(path, headers={"If-None-Match": head.headers["etag"]}).status_code == 304
+    assert lutra.client.get(path, headers={"If-None-Match": '"other"'}).content == whole
+    part = lutra.client.get(path, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(whole)}"
+    assert lutra.client.get(path, headers={"Range": "bytes=-5"}).content == whole[-5:]
+    assert lutra.client.get(path, headers={"Range": "bytes=5-"}).content == whole[5:]
+    assert lutra.client.get(path, headers={"Range": f"bytes={len(whole)}-"}).status_code == 416
+    assert lutra.client.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'}).content == whole
+    stages = {part.split(";")[0].strip() for part in posted.headers["server-timing"].split(",")}
+    assert stages == {"queue", "decode", "infer", "encode"}
+
+
+def test_an_unknown_job_is_404_in_every_way(lutra: Lutra) -> None:
+    paths = ("/jobs/none", "/jobs/none/result", "/jobs/none/events")
+    assert [lutra.client.get(path).status_code for path in paths] == [404] * 3
+    assert lutra.client.delete("/jobs/none").status_code == 404
+
+
+def test_the_models_are_listed_with_what_serves_them(lutra: Lutra) -> None:
+    models = {model["name"]: model for model in lutra.client.get("/models").json()["models"]}
+    assert {"lut3d", "liif", "nearest", "bilinear", "bicubic", "lanczos", "fourier"} <= set(models)
+    assert models["lut3d"]["parameters"] == 593_516
+    assert models["liif"]["loaded"] and models["liif"]["devices"]
+
+
+def test_health_tells_what_is_there(lutra: Lutra) -> None:
+    assert lutra.client.get("/livez").json() == {"status": "ok"}
+    told = lutra.client.get("/readyz?verbose").json()
+    (child,) = told["workers"].values()
+    assert child["device"] and child["kernels"]
+    assert told["queue"]["capacity"] == 100
+
+
+def test_the_openapi_document_names_every_endpoint(lutra: Lutra) -> None:
+    document = lutra.client.get("/openapi.json").json()
+    assert {"/enhance", "/upscale", "/jobs/{id}", "/jobs/{id}/result", "/jobs/{id}/events", "/models"} <= set(
+        document["paths"]
+    )
+    assert lutra.client.get("/docs").status_code == 200
+
+
+def test_metrics_count_what_was_done(lutra: Lutra) -> None:
+    key = '{model="bilinear",operation="upscale",outcome="succeeded"}'
+    before = lutra.samples("lutra_jobs_finished_total")[key]
+    for _ in range(5):
+        lutra.post("/upscale?scale=2&model=bilinear", PHOTO)
+    assert lutra.samples("lutra_jobs_finished_total")[key] == before + 5
+    handlers = lutra.samples("http_requests_total")
+    assert any('handler="/upscale"' in labels and 'status="200"' in labels for labels in handlers)
+    assert lutra.samples("lutra_workers_alive") == {"": 1.0}
+    assert lutra.samples("lutra_queue_capacity") == {"": 100.0}
+
+
+def test_waiting_clients_are_answered_as_their_jobs_end_not_at_the_next_sweep(lutra: Lutra) -> None:
+    lutra.post("/upscale?scale=2&model=nearest", PHOTO)
+    times = []
+    for _ in range(10):
+        start = time.monotonic()
+        lutra.post("/upscale?scale=2&model=nearest", PHOTO)
+        times.append(time.monotonic() - start)
+    assert sorted(times)[5] < 1.0
+
+
+def test_many_waiting_clients_share_one_subscription(lutra: Lutra) -> None:
+    answers: list[int] = []
+
+    def post(seed: int) -> None:
+        url = f"http://127.0.0.1:{lutra.port}/upscale?scale=2&model=bicubic"
+        answers.append(httpx.post(url, content=as_file(photo(seed=seed)), timeout=60).status_code)
+
+    threads = [threading.Thread(target=post, args=(seed,)) for seed in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 20

@@ -1,0 +1,134 @@
+"""The runner with a real engine, store and files: from a claim to every kind of end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import as_file, opened, photo
+from workers import runner as runner_module
+from workers.engine import Engine
+from workers.errors import JobCancelled, JobTimeout
+from workers.job import Computation, Job, PictureFacts, new_id
+from workers.runner import LeaseLost, Runner, Watch
+from workers.store import Store
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    engine = Engine(device="cpu")
+    engine.load("bicubic")
+    return engine
+
+
+@pytest.fixture
+def runner(store: Store, engine: Engine) -> Runner:
+    return Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000)
+
+
+def put(store: Store, data: bytes, width: int = 64, height: int = 48, model: str = "bicubic", **changed: Any) -> Job:
+    parameters = {
+        "height": 2 * height,
+        "width": 2 * width,
+        "effort": "best",
+        "format": "png",
+        "quality": None,
+    } | changed
+    facts = PictureFacts("jpeg", width, height, len(data))
+    computation = Computation(new_id(), "key", "upscale", model, {"metadata": "keep", **parameters}, facts)
+    job = Job(new_id(), computation)
+    store.put(job, data, result_bytes=0)
+    return job
+
+
+def test_a_picture_comes_back_in_the_size_and_format_that_were_asked(store: Store, runner: Runner) -> None:
+    job = put(store, as_file(photo()), format="webp")
+    runner.run(job.computation.id)
+    status = store.status(job.id)
+    assert status.state == "succeeded", status.error
+    picture = opened(b"".join(store.read_result(status)))
+    assert (picture.format, picture.size) == ("WEBP", (128, 96))
+    assert status.output["etag"] and status.output["media_type"] == "image/webp"  # type: ignore[index]
+    assert set(status.timings_s) == {"queue", "decode", "infer", "encode"}
+
+
+def test_a_corrupt_picture_fails_with_its_problem_and_the_next_job_is_fine(store: Store, runner: Runner) -> None:
+    bad, good = put(store, as_file(photo())[:-700]), put(store, as_file(photo()))
+    runner.run(bad.computation.id)
+    runner.run(good.computation.id)
+    assert store.status(bad.id).error["code"] == "corrupt_picture"  # type: ignore[index]
+    assert store.status(good.id).state == "succeeded"
+
+
+def test_our_own_fault_is_internal_and_tells_nothing(store: Store, runner: Runner) -> None:
+    job = put(store, as_file(photo()), height="not a number")
+    runner.run(job.computation.id)
+    error = store.status(job.id).error
+    assert error is not None
+    assert (error["code"], error["detail"]) == ("internal", "something went wrong on our side")
+
+
+def test_a_message_for_an_ended_computation_is_dropped(store: Store, runner: Runner) -> None:
+    job = put(store, as_file(photo()))
+    runner.run(job.computation.id)
+    before = store.status(job.id)
+    runner.run(job.computation.id)
+    runner.run("never")
+    assert store.status(job.id) == before
+
+
+def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(store: Store) -> None:
+    cancelled, late, lost = (put(store, b"x") for _ in range(3))
+    claims = [store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60) for job in (cancelled, lost)]
+    assert claims[0] and claims[1]
+    store.cancel(cancelled.id)
+    with pytest.raises(JobCancelled), Watch(store, claims[0]) as watch:
+        watch.tick(1, 2)
+    store.client.hincrby(f"lutra:comp:{lost.computation.id}", "attempt", 1)
+    with pytest.raises(LeaseLost), Watch(store, claims[1]) as watch:
+        watch.tick(1, 2)
+    overdue = store.claim(late.computation.id, "test:1", lease_s=30, timeout_s=0.01)
+    assert overdue
+    with pytest.raises(JobTimeout), Watch(store, overdue) as watch:
+        time.sleep(0.02)
+        watch.tick(1, 2)
+
+
+def test_the_lease_is_renewed_while_a_computation_takes_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "RENEW_S", 0.05)
+    monkeypatch.setattr(runner_module, "LEASE_S", 0.5)
+    job = put(store, b"x")
+    taken = store.claim(job.computation.id, "test:1", lease_s=0.5, timeout_s=60)
+    assert taken
+    with Watch(store, taken):
+        time.sleep(1.0)
+        assert store.reclaim(job.computation.id, "", JobTimeout(""), JobTimeout("")).verdict == "kept"
+
+
+def test_a_store_that_hangs_at_the_end_is_waited_for(store: Store, runner: Runner) -> None:
+    job = put(store, as_file(photo()))
+    thread = threading.Thread(target=runner.run, args=(job.computation.id,))
+    store.client.client_pause(1500, all=True)
+    thread.start()
+    thread.join(20)
+    assert store.status(job.id).state == "succeeded"
+
+
+def test_an_enhanced_picture_and_its_table_come_out_of_the_same_job_kind(store: Store) -> None:
+    engine = Engine(device="cpu")
+    runner = Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000)
+    data = as_file(photo())
+    for format_out, first in (("jpeg", b"\xff\xd8"), ("cube", b"")):
+        facts = PictureFacts("jpeg", 64, 48, len(data))
+        wanted = {"strength": 1.0, "format": format_out, "quality": None, "metadata": "keep"}
+        job = Job(new_id(), Computation(new_id(), "key", "enhance", "lut3d", wanted, facts))
+        store.put(job, data, result_bytes=0)
+        runner.run(job.computation.id)
+        status = store.status(job.id)
+        assert status.state == "succeeded", status.error
+        result = b"".join(store.read_result(status))
+        assert result.startswith(first)
+    assert "LUT_3D_SIZE 33" in result.decode()

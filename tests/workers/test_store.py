@@ -1,0 +1,286 @@
+"""The store on a real Redis: admission, claims, fencing, cancelling, events, pieces, times to live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from workers.errors import JobGone, JobTimeout, JobUnknown, NoWorker, QueueFull, StoreFull, StoreUnavailable, WorkerLost
+from workers.job import Computation, Job, PictureFacts, new_id
+from workers.store import CHUNK_BYTES, Claim, Store
+
+LOST, LATE = WorkerLost("lost"), JobTimeout("late")
+OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}
+
+
+def make_job(data: bytes = b"picture", **told: object) -> Job:
+    facts = PictureFacts("png", 1, 1, len(data))
+    computation = Computation(new_id(), "key", "upscale", "bicubic", {"scale": "2", "format": "png"}, facts)
+    return Job(new_id(), computation, **told)  # type: ignore[arg-type]
+
+
+def put(store: Store, data: bytes = b"picture", **told: object) -> Job:
+    job = make_job(data, **told)
+    store.put(job, data, result_bytes=100)
+    return job
+
+
+def claim(store: Store, job: Job, owner: str = "test:1", lease_s: float = 30, timeout_s: float = 60) -> Claim:
+    taken = store.claim(job.computation.id, owner, lease_s=lease_s, timeout_s=timeout_s)
+    assert taken is not None
+    return taken
+
+
+def kinds(store: Store, job: Job) -> list[str]:
+    return [event.kind for event in store.events(job.id)]
+
+
+def test_a_job_goes_from_queued_to_succeeded_and_its_result_is_what_was_written(store: Store) -> None:
+    job = put(store)
+    assert store.status(job.id).state == "queued"
+    taken = claim(store, job)
+    assert store.read_input(taken) == b"picture"
+    assert store.status(job.id).state == "running"
+    assert store.progress(taken, 1, 4) == 1
+    assert store.status(job.id).progress == 0.25
+    assert store.succeed(taken, b"better", OUTPUT, {"infer": 0.5})
+    status = store.status(job.id)
+    assert (status.state, status.progress, status.timings_s) == ("succeeded", 1.0, {"infer": 0.5})
+    assert b"".join(store.read_result(status)) == b"better"
+    assert kinds(store, job) == ["state", "state", "progress", "state", "end"]
+
+
+def test_the_input_goes_when_the_computation_ends(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job)
+    store.succeed(taken, b"better", OUTPUT, {})
+    assert not store.client.keys("lutra:in:*")
+    assert store.queue().stored_bytes == len(b"better")
+
+
+def test_a_picture_of_several_pieces_is_read_whole_and_by_range(store: Store) -> None:
+    data = bytes(range(256)) * (9 * 1024**2 // 256) + b"end"
+    job = put(store, data)
+    taken = claim(store, job)
+    assert store.read_input(taken) == data
+    store.succeed(taken, data, OUTPUT, {})
+    status = store.status(job.id)
+    assert b"".join(store.read_result(status)) == data
+    around = slice(CHUNK_BYTES - 3, CHUNK_BYTES + 5)
+    assert b"".join(store.read_result(status, around.start, around.stop)) == data[around]
+    assert b"".join(store.read_result(status, len(data) - 3)) == b"end"
+
+
+def test_a_second_claim_of_the_same_computation_is_refused(store: Store) -> None:
+    job = put(store)
+    claim(store, job)
+    assert store.claim(job.computation.id, "test:2", lease_s=30, timeout_s=60) is None
+
+
+def test_a_claim_of_an_unknown_or_ended_computation_is_refused(store: Store) -> None:
+    assert store.claim("nothing", "test:1", lease_s=30, timeout_s=60) is None
+    job = put(store)
+    store.succeed(claim(store, job), b"better", OUTPUT, {})
+    assert store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60) is None
+
+
+def test_a_stale_attempt_can_write_nothing(store: Store) -> None:
+    job = put(store)
+    stale = claim(store, job, lease_s=0)
+    assert store.reclaim(job.computation.id, "", LOST, LATE).verdict == "queued"
+    fresh = claim(store, job, "test:2")
+    assert fresh.attempt == 2
+    assert store.renew(stale, lease_s=30) == 0
+    assert store.progress(stale, 1, 2) == 0
+    assert not store.fail(stale, LOST, {})
+    assert not store.succeed(stale, b"stale", OUTPUT, {})
+    assert store.succeed(fresh, b"fresh", OUTPUT, {})
+    assert b"".join(store.read_result(store.status(job.id))) == b"fresh"
+    assert len(store.client.keys("lutra:out:*")) == 1
+
+
+def test_a_lease_that_holds_is_not_reclaimed_but_a_dead_owner_is(store: Store) -> None:
+    job = put(store)
+    claim(store, job, "test:7")
+    assert store.reclaim(job.computation.id, "", LOST, LATE).verdict == "kept"
+    assert store.reclaim(job.computation.id, "test:8", LOST, LATE).verdict == "kept"
+    assert store.reclaim(job.computation.id, "test:7", LOST, LATE).verdict == "queued"
+    assert store.status(job.id).state == "queued"
+
+
+def test_a_computation_that_lost_its_worker_twice_fails(store: Store) -> None:
+    job = put(store)
+    verdicts = []
+    for _ in range(2):
+        claim(store, job, lease_s=0)
+        verdicts.append(store.reclaim(job.computation.id, "", LOST, LATE).verdict)
+    assert verdicts == ["queued", "failed"]
+    assert store.status(job.id).error["code"] == "worker_lost"  # type: ignore[index]
+
+
+def test_a_worker_that_stops_in_order_is_no_blame_on_the_computation(store: Store) -> None:
+    job = put(store)
+    for _ in range(3):
+        claim(store, job)
+        assert store.reclaim(job.computation.id, "test:1", LOST, LATE, blame=False).verdict == "queued"
+
+
+def test_the_lease_is_never_renewed_past_the_deadline(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job, lease_s=30, timeout_s=0.05)
+    time.sleep(0.1)
+    assert store.renew(taken, lease_s=30) == 1
+    reclaimed = store.reclaim(job.computation.id, "", LOST, LATE)
+    assert (reclaimed.verdict, reclaimed.error_code) == ("failed", "job_timeout")
+
+
+def test_cancelling_a_queued_job_ends_it_and_a_running_one_is_told_at_its_next_tick(store: Store) -> None:
+    queued, running = put(store), put(store)
+    taken = claim(store, running)
+    assert store.cancel(queued.id) == "cancelled"
+    assert store.cancel(queued.id) == "cancelled"
+    assert store.status(queued.id).state == "cancelled"
+    assert store.cancel(running.id) == "running"
+    assert store.progress(taken, 1, 2) == 2
+    assert store.end_cancelled(taken)
+    assert store.status(running.id).state == "cancelled"
+    assert kinds(store, running)[-1] == "end"
+
+
+def test_a_cancelled_job_whose_worker_dies_is_cancelled_and_not_tried_again(store: Store) -> None:
+    job = put(store)
+    claim(store, job)
+    store.cancel(job.id)
+    assert store.reclaim(job.computation.id, "test:1", LOST, LATE).verdict == "cancelled"
+
+
+def test_a_client_that_leaves_cancels_only_a_job_that_was_not_detached(store: Store) -> None:
+    attached, detached, read = put(store), put(store, detached=True), put(store)
+    store.status(read.id, detach=True)
+    assert store.cancel(attached.id, only_if_attached=True) == "cancelled"
+    assert store.cancel(detached.id, only_if_attached=True) == "detached"
+    assert store.cancel(read.id, only_if_attached=True) == "detached"
+    assert store.status(detached.id).state == "queued"
+
+
+def test_the_queue_size_counts_queued_and_running_and_frees_its_places(make_store: Callable[..., Store]) -> None:
+    store = make_store(queue_size=2)
+    store.beat({"test:1": {}})
+    first, second = put(store), put(store)
+    claim(store, first)
+    with pytest.raises(QueueFull) as refusal:
+        put(store)
+    assert refusal.value.members["limit"] == 2
+    store.cancel(second.id)
+    put(store)
+
+
+def test_bytes_are_counted_against_the_limit_and_freed_with_the_result(make_store: Callable[..., Store]) -> None:
+    store = make_store(store_bytes=10_000, result_ttl_s=1)
+    store.beat({"test:1": {}})
+    job = put(store, b"x" * 6000)
+    with pytest.raises(StoreFull):
+        put(store, b"x" * 6000)
+    store.succeed(claim(store, job), b"y" * 9000, OUTPUT, {})
+    with pytest.raises(StoreFull):
+        put(store, b"x" * 6000)
+    time.sleep(1.1)
+    put(store, b"x" * 6000)
+
+
+def test_a_refused_job_leaves_nothing_behind(make_store: Callable[..., Store]) -> None:
+    store = make_store(queue_size=1)
+    with pytest.raises(NoWorker):
+        put(store)
+    store.beat({"test:1": {}})
+    put(store)
+    before = sorted(store.client.keys("*"))
+    with pytest.raises(QueueFull):
+        put(store)
+    assert sorted(store.client.keys("*")) == before
+
+
+def test_a_withdrawn_job_leaves_nothing_behind(store: Store) -> None:
+    before = sorted(store.client.keys("*"))
+    job = put(store)
+    store.withdraw(job)
+    assert sorted(key for key in store.client.keys("*") if key != b"lutra:blob_bytes") == before
+    assert store.queue().stored_bytes == 0
+
+
+def test_an_unknown_job_is_unknown_and_an_expired_one_is_gone(make_store: Callable[..., Store]) -> None:
+    store = make_store(result_ttl_s=1)
+    store.beat({"test:1": {}})
+    job = put(store)
+    store.succeed(claim(store, job), b"better", OUTPUT, {})
+    time.sleep(1.2)
+    with pytest.raises(JobGone):
+        store.status(job.id)
+    with pytest.raises(JobGone):
+        store.cancel(job.id)
+    with pytest.raises(JobUnknown):
+        store.status("never")
+
+
+def test_every_key_of_a_job_has_a_time_to_live(store: Store) -> None:
+    job = put(store)
+    store.succeed(claim(store, job), b"better", OUTPUT, {})
+    ids = (job.id, job.computation.id)
+    keys = [key for key in store.client.keys("*") if any(id_.encode() in key for id_ in ids)]
+    assert len(keys) >= 5
+    assert all(0 < store.client.ttl(key) <= store.limits.result_ttl_s + 24 * 3600 for key in keys)
+
+
+def test_events_are_replayed_after_an_id(store: Store) -> None:
+    job = put(store)
+    claim(store, job)
+    first, second = store.events(job.id)
+    assert store.events(job.id, first.id) == [second]
+    assert store.events(job.id, second.id) == []
+
+
+def test_a_child_counts_only_once_it_has_told_its_facts(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    store.beat({"test:1": None})
+    assert store.queue().workers_alive == 0
+    store.beat({"test:1": {"device": "cpu"}})
+    store.beat({"test:1": None})
+    assert store.children() == {"test:1": {"device": "cpu"}}
+    store.forget_children(["test:1"])
+    assert store.queue().workers_alive == 0
+
+
+def test_what_was_queued_long_ago_and_never_claimed_is_named(store: Store) -> None:
+    job = put(store)
+    assert store.unsent(60) == []
+    assert store.unsent(0) == [job.computation.id]
+    assert store.touch(job.computation.id)
+    claim(store, job)
+    assert not store.touch(job.computation.id)
+    assert store.unsent(0) == []
+
+
+def test_rates_are_smoothed(store: Store) -> None:
+    store.learn_rates({"model:liif": 10.0})
+    store.learn_rates({"model:liif": 20.0})
+    assert store.seconds_per_megapixel("liif") == pytest.approx(12.0)
+    assert store.seconds_per_megapixel("never") is None
+
+
+def test_a_lock_is_held_by_one(store: Store) -> None:
+    assert store.try_lock("x", "a", 10)
+    assert store.try_lock("x", "a", 10)
+    assert not store.try_lock("x", "b", 10)
+
+
+def test_a_redis_that_is_not_there_is_an_error_of_ours_and_the_breaker_answers_at_once() -> None:
+    store = Store.at("redis://127.0.0.1:1/0", breaker_s=5)
+    with pytest.raises(StoreUnavailable):
+        store.ping()
+    start = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store.queue()
+    assert time.monotonic() - start < 0.1
+    store.close()
