@@ -1,8 +1,8 @@
 """The worker process: a Celery parent that neither imports torch nor computes, and a child per device that does both.
 
 The parent's consumer loop beats for each child that reported its models loaded, buries children that died, and looks
-for lost work (`workers.reaper`): when that loop stands still, so does the heartbeat, and the gateway refuses jobs. A child
-loads every model before its first job; one that cannot load says why and exits.
+for lost work (`workers.reaper`): when that loop stands still, so does the heartbeat, and the gateway refuses jobs. A
+child loads every model before its first job; one that cannot load says why and exits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SecurityWarning
 
-from workers import celery_app, devices, metrics
+from workers import celery_app, devices, metrics, place
 from workers.errors import StoreUnavailable, error_codes
 from workers.job import served_models
 from workers.log import Log
@@ -60,14 +60,18 @@ class Parent:
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
         self.concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
-        self.node = f"{socket.gethostname()}:{os.getpid()}"
+        self.pid = os.getpid()
         self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)
         self.app.conf.worker_soft_shutdown_timeout = DRAIN_S
         self.store = Store.at(redis_url, limits(settings))
         self.reaper = Reaper(
-            self.store, lambda computation: celery_app.send(self.app, computation), name=self.node, lease_s=LEASE_S
+            self.store,
+            lambda computation: celery_app.send(self.app, computation),
+            name=place.name_of(self.pid, self.pid),
+            lease_s=LEASE_S,
         )
         self._children: set[str] = set()
+        self._arrived = True
         self._define_task()
         self._add_duties()
         self._connect_signals(redis_url)
@@ -101,7 +105,7 @@ class Parent:
         from celery import signals
 
         def start_child(**_: Any) -> None:
-            Child.start(self.settings, redis_url, self.node)
+            Child.start(self.settings, redis_url, self.pid)
 
         def stop_child(**_: Any) -> None:
             Child.current().close()
@@ -111,7 +115,7 @@ class Parent:
 
         def tell_ready(**_: Any) -> None:
             self._serve_metrics()
-            log.info("worker started", children=self.concurrency, node=self.node)
+            log.info("worker started", children=self.concurrency)
 
         signals.worker_process_init.connect(start_child, weak=False)
         signals.worker_process_shutdown.connect(stop_child, weak=False)
@@ -131,9 +135,12 @@ class Parent:
     def look_after(self, worker: Any) -> None:
         """One round of the parent's duties, on the consumer's loop."""
         pids = [process.pid for process in worker.pool._pool._pool if process.exitcode is None]
-        living = {f"{self.node}:{pid}" for pid in pids}
+        living = {place.name_of(self.pid, pid) for pid in pids}
         dead, self._children = self._children - living, living
         try:
+            if self._arrived:
+                self._arrived = False
+                self._bury_ghosts()
             self._bury(dead)
             self.store.beat(dict.fromkeys(living))
         except StoreUnavailable:
@@ -142,9 +149,14 @@ class Parent:
             return
         self.reaper.look()
 
+    def _bury_ghosts(self) -> None:
+        """Children of this place that a killed parent left in the store: their work need not wait for its leases."""
+        names = {*self.store.running().values(), *self.store.children()}
+        self.reaper.bury(name for name in names if place.is_ghost(name))
+
     def _bury(self, dead: set[str]) -> None:
         for name in dead:
-            metrics.forget_process(int(name.rpartition(":")[2]))
+            metrics.forget_process(place.pid_of(name))
             log.warning("a worker child died", child=name)
         self.reaper.bury(dead)
 
@@ -172,10 +184,10 @@ class Child:
         return cls._current
 
     @classmethod
-    def start(cls, settings: Settings, redis_url: str, node: str) -> None:
+    def start(cls, settings: Settings, redis_url: str, parent_pid: int) -> None:
         """Load everything and tell the store. Celery would swallow an exception here, so a failure ends the process."""
         try:
-            cls._current = load_child(settings, redis_url, node)
+            cls._current = load_child(settings, redis_url, parent_pid)
         except Exception:
             log.exception("a worker child could not load")
             time.sleep(RELOAD_PAUSE_S)
@@ -188,14 +200,14 @@ class Child:
         self._store.close()
 
 
-def load_child(settings: Settings, redis_url: str, node: str) -> Child:
+def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
     """Build store, engine and runner in a fresh child and report it to the store as ready."""
     from billiard import current_process
 
     from workers.engine import Engine
     from workers.runner import EngineMetrics, Runner
 
-    owner = f"{node}:{os.getpid()}"
+    owner = place.name_of(parent_pid, os.getpid())
     concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
     store = Store.at(redis_url, limits(settings))
     engine = Engine(

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -111,9 +112,7 @@ def test_fifty_pictures_at_once_while_the_worker_is_held_are_taken_or_refused_an
 def test_a_computation_that_kills_every_worker_fails_instead_of_coming_back_for_ever(lutra: Lutra) -> None:
     job = start_long(lutra, 512)
     for attempt in (1, 2):
-        wait_until(
-            lambda: (told(lutra, job)["state"], told(lutra, job)["attempts"]) == ("running", attempt), 60, "runs"
-        )
+        wait_until(partial(runs_as, lutra, job, attempt), 60, "the job runs")
         wait_until(lambda: len(lutra.children()) >= 1, 60, "a child lives")
         for child in lutra.children():
             if Path(f"/proc/{child}").exists():
@@ -122,6 +121,11 @@ def test_a_computation_that_kills_every_worker_fails_instead_of_coming_back_for_
     assert told(lutra, job)["error"]["type"] == "urn:lutra:problem:worker-lost"  # type: ignore[index]
     wait_until(lutra.ready, 60, "the service is ready again")
     assert lutra.post("/upscale?scale=2&model=nearest", long_photo(32)).status_code == 200
+
+
+def runs_as(lutra: Lutra, job: str, attempt: int) -> bool:
+    now = told(lutra, job)
+    return (now["state"], now["attempts"]) == ("running", attempt)
 
 
 def test_a_redis_that_stands_still_is_told_at_once_and_all_goes_on_after_it(tmp_path: Path) -> None:

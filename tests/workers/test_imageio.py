@@ -126,6 +126,34 @@ def test_alpha_is_laid_on_white_in_a_jpeg() -> None:
     assert np.abs(back.pixels[:, 24:].astype(int) - 40).max() <= 2
 
 
+@pytest.mark.parametrize("name", sorted(files.good()))
+def test_what_was_decoded_can_be_encoded(name: str) -> None:
+    made = decode(files.good()[name], max_pixels=LIMIT)
+    if name.startswith(("1x20000", "20000x1")):
+        kinds: tuple[str, ...] = ("jpeg", "png", "tiff")
+    else:
+        kinds = ("jpeg", "png", "webp", "tiff")
+    for kind in kinds:
+        back = decode(encode(made, kind), max_pixels=LIMIT)
+        assert back.pixels.shape[:2] == made.pixels.shape[:2]
+        if kind in LOSSLESS:
+            np.testing.assert_array_equal(back.pixels, made.pixels)
+
+
+@pytest.mark.parametrize("kind", FORMATS_OUT)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_arrays_with_gaps_or_odd_strides_are_written_as_their_values(kind: str, channels: int) -> None:
+    values = photo(40, 60, 4)
+    views = [values[::2, ::3, :channels], np.flipud(values)[:, :, :channels]] + [values[:, :, 1][:, :, None]] * (
+        channels == 1
+    )
+    for view in views:
+        odd = Picture(view, values[: view.shape[0], : view.shape[1], 3], None, None, "png", False)
+        even = Picture(view.copy(order="C"), odd.alpha.copy(), None, None, "png", False)
+        even.pixels = even.pixels.reshape(-1).reshape(view.shape)
+        assert encode(odd, kind) == encode(even, kind)
+
+
 # --- what comes in -------------------------------------------------------------------------------------------------
 
 
