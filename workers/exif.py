@@ -7,6 +7,7 @@ It does not interpret camera data. Source: TIFF 6.0 (1992) section 2; Exif 2.32 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from workers.picture import MAX_EXIF_BYTES
@@ -87,7 +88,7 @@ def orientation(block: bytes | None) -> int:
 
 
 def clean(block: bytes | None) -> bytes | None:
-    """The block without thumbnail and with orientation 1; ValueError where it is broken or too large."""
+    """The block without thumbnail, with orientation 1, without entries that point outside; ValueError where broken."""
     block = plain(block)
     if not block:
         return None
@@ -96,6 +97,8 @@ def clean(block: bytes | None) -> bytes | None:
     try:
         order = byte_order(block)
         start = struct.unpack_from(order + "I", block, 4)[0]
+        known, _ = read_ifd(block, order, start)
+        block = _keep_entries(block, order, start, lambda tag: tag in known)
         entries, following = read_ifd(block, order, start)
         edited = bytearray(block)
         _put(edited, order, entries.get(ORIENTATION), 1)
@@ -195,21 +198,18 @@ def without_orientation(block: bytes) -> bytes:
     try:
         order = byte_order(block)
         start = struct.unpack_from(order + "I", block, 4)[0]
-        (count,) = struct.unpack_from(order + "H", block, start)
-        for index in range(count):
-            at = start + 2 + 12 * index
-            if struct.unpack_from(order + "H", block, at)[0] == ORIENTATION:
-                end = start + 2 + 12 * count
-                return b"".join(
-                    (
-                        block[:start],
-                        struct.pack(order + "H", count - 1),
-                        block[start + 2 : at],
-                        block[at + 12 : end + 4],
-                        bytes(12),
-                        block[end + 4 :],
-                    )
-                )
+        return _keep_entries(block, order, start, lambda tag: tag != ORIENTATION)
     except (ValueError, struct.error):
         return block
-    return block
+
+
+def _keep_entries(block: bytes, order: str, start: int, wanted: Callable[[int], bool]) -> bytes:
+    """The block with only the wanted entries in the directory at `start`, and zeros in the room left."""
+    (count,) = struct.unpack_from(order + "H", block, start)
+    first, end = start + 2, start + 2 + 12 * count
+    kept = [
+        block[at : at + 12] for at in range(first, end, 12) if wanted(struct.unpack_from(order + "H", block, at)[0])
+    ]
+    link, gap = block[end : end + 4], bytes(12 * (count - len(kept)))
+    head = block[:start] + struct.pack(order + "H", len(kept))
+    return b"".join((head, *kept, link, gap, block[end + 4 :]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from workers import exif, icc, jpeg, pillow_formats, png, tiff, webp
 from workers.errors import CorruptPicture, NotAPicture, ParameterError, PictureError, TooManyPixels
-from workers.picture import DECODER_ERRORS, Header, Picture, Scan
+from workers.picture import DECODER_ERRORS, Header, Picture, Scan, plain
 
 if TYPE_CHECKING:
     from workers.picture import Pixels
@@ -129,7 +129,7 @@ def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels:
     pixels, profile = _managed(scan, colour)
     pixels, alpha = _upright(pixels, scan.orientation), scan.alpha
     if alpha is not None:
-        alpha = _upright(alpha[:, :, None], scan.orientation)[:, :, 0]
+        alpha = _upright(alpha.reshape(*alpha.shape, 1), scan.orientation).reshape(pixels.shape[:2])
     if pixels.shape[:2] != (header.height, header.width):
         raise CorruptPicture(f"the {header.format.upper()} header and its pixels disagree about the size")
     return Picture(pixels, alpha, profile, _clean_exif(scan.exif), header.format, header.lossy)
@@ -148,10 +148,8 @@ def _managed(scan: Scan, colour: str) -> tuple[Pixels, bytes | None]:
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """(H, W, C) turned as EXIF orientation 1 to 8 says; contiguous."""
-    import numpy as np
-
     if orientation == 1:
-        return np.ascontiguousarray(pixels)
+        return plain(pixels)
     import cv2
 
     if orientation in (5, 6, 7, 8):
@@ -183,7 +181,8 @@ def encode(
     `metadata='strip'` takes EXIF away and keeps a profile unless it is sRGB: without it the colours would change.
     """
     _check_request(picture, format, quality)
-    pixels, alpha, profile = picture.pixels, picture.alpha, icc.usable(picture.icc, picture.pixels.shape[2])
+    pixels, alpha = plain(picture.pixels), None if picture.alpha is None else plain(picture.alpha)
+    profile = icc.usable(picture.icc, pixels.shape[2])
     block = _exif_for(picture) if metadata == "keep" else None
     if metadata == "strip" and profile and icc.is_srgb(profile):
         profile = None

@@ -82,3 +82,10 @@ class Scan:
 def turned(width: int, height: int, orientation: int) -> tuple[int, int]:
     """Width and height after EXIF orientation: 5 to 8 lie on their side."""
     return (height, width) if orientation >= 5 else (width, height)
+
+
+def plain(values: Pixels) -> Pixels:
+    """The same values without gaps; `a[:, :, None]` counts as contiguous but has a stride that codecs refuse."""
+    import numpy as np
+
+    return np.ascontiguousarray(values).reshape(-1).reshape(values.shape)

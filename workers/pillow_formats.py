@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from typing import TYPE_CHECKING
 
 from workers import avif, exif
@@ -44,6 +45,7 @@ def _open(kind: str, data: bytes) -> ImageFile:
     if kind == "avif":
         from PIL.AvifImagePlugin import AvifImageFile
 
+        _hush()
         return AvifImageFile(source)
     if kind == "bmp":
         from PIL.BmpImagePlugin import BmpImageFile
@@ -59,6 +61,11 @@ def _open(kind: str, data: bytes) -> ImageFile:
         raise NotAPicture("HEIC is not installed here; JPEG, PNG, WebP, AVIF and TIFF are") from None
     image: ImageFile = HeifImageFile(source)  # type: ignore[no-untyped-call]
     return image
+
+
+def _hush() -> None:
+    """Pillow looks into the EXIF of an AVIF on its own and warns of damage, which is judged elsewhere."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 def read_header(kind: str, data: bytes) -> Header:
@@ -115,7 +122,7 @@ def decode(kind: str, data: bytes) -> Scan:
         icc, block = image.info.get("icc_profile"), image.info.get("exif")
     turn = exif.orientation(block)
     if mode == "L":
-        return Scan(pixels[:, :, None], None, icc, block, turn)
+        return Scan(pixels.reshape(*pixels.shape, 1), None, icc, block, turn)
     if mode == "RGB":
         return Scan(pixels, None, icc, block, turn)
     colour, alpha = np.ascontiguousarray(pixels[:, :, :-1]), np.ascontiguousarray(pixels[:, :, -1])
@@ -133,6 +140,7 @@ def encode_avif(
     grey = pixels.shape[2] == 1
     if alpha is not None:
         pixels = np.dstack((pixels, alpha))
+    _hush()
     out = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if grey else pixels).save(
         out,

@@ -26,7 +26,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = 2**31 - 1
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _NEEDED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-_FILTER_AVERAGE, _STRATEGY_RLE = 64, 3
+_FILTER_PAETH, _STRATEGY_RLE = 128, 3
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x y dx dy
 _MEASURED_BYTES = 4 * 1024**2
@@ -198,19 +198,19 @@ def _split(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
     import numpy as np
 
     if pixels.ndim == 2:
-        return pixels[:, :, None], None
+        return pixels.reshape(*pixels.shape, 1), None
     if pixels.shape[2] in (1, 3):
         return pixels, None
     return np.ascontiguousarray(pixels[:, :, :-1]), np.ascontiguousarray(pixels[:, :, -1])
 
 
 def encode(pixels: Pixels, alpha: Pixels | None, icc: bytes | None, block: bytes | None) -> bytes:
-    """Average filter and run-length deflate: on photos as small as Pillow's default in a tenth of its time."""
+    """Paeth filter and run-length deflate: photos as small as Pillow's default in a tenth of its time, graphics too."""
     import imagecodecs
     import numpy as np
 
     both = pixels if alpha is None else np.concatenate((pixels, alpha[:, :, None]), axis=2)
-    body = imagecodecs.png_encode(both, level=1, filter=_FILTER_AVERAGE, strategy=_STRATEGY_RLE)
+    body = imagecodecs.png_encode(both, level=1, filter=_FILTER_PAETH, strategy=_STRATEGY_RLE)
     extra = []
     if icc:
         extra.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
