@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from workers.errors import CorruptPicture
+from workers.picture import MAX_PARTS
 
 _SEQUENCE_HEADER = 1
 
@@ -34,7 +35,9 @@ def refuse_lie(data: bytes, pixels: int) -> None:
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
-    while start + 8 <= end:
+    for _ in range(MAX_PARTS):
+        if start + 8 > end:
+            return
         size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
         if size == 1:
             size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
@@ -43,6 +46,7 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
             raise CorruptPicture("the AVIF has a box of no size")
         yield Box(kind, start + head, min(start + size, end))
         start += size
+    raise CorruptPicture("the AVIF has too many boxes")
 
 
 def _inside(data: bytes, outer: list[Box], kind: bytes, skip: int = 0) -> list[Box]:
@@ -97,6 +101,7 @@ def _located(data: bytes, iloc: Box, stores: list[Box]) -> Iterator[tuple[int, b
         at += size
         return int.from_bytes(data[at - size : at], "big")
 
+    left, extents = 2 * len(data), 0
     for _ in range(number(wide)):
         item = number(wide)
         method = number(2) & 15 if version else 0
@@ -107,13 +112,18 @@ def _located(data: bytes, iloc: Box, stores: list[Box]) -> Iterator[tuple[int, b
             start, size = base + number(offset_size), number(length_size)
             start += stores[0].start if method == 1 and stores else 0
             parts.append(data[start : start + size] if size else data[start:])
+            left, extents = left - len(parts[-1]), extents + 1
+            if left < 0 or extents > MAX_PARTS:
+                raise CorruptPicture("the AVIF has items that share their bytes")
         yield item, b"".join(parts)
 
 
 def _sequence_sizes(coded: bytes) -> Iterator[tuple[int, int]]:
     """Width and height of each sequence header among the open bitstream units."""
     at = 0
-    while at < len(coded):
+    for _ in range(MAX_PARTS):
+        if at >= len(coded):
+            return
         head = coded[at]
         at += 2 if head & 4 else 1
         size = len(coded) - at
@@ -122,6 +132,7 @@ def _sequence_sizes(coded: bytes) -> Iterator[tuple[int, int]]:
         if head >> 3 & 15 == _SEQUENCE_HEADER:
             yield _max_frame_size(_Bits(coded[at : at + size]))
         at += size
+    raise CorruptPicture("the AVIF has too many units")
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:

@@ -132,7 +132,10 @@ def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels:
         alpha = _upright(alpha.reshape(*alpha.shape, 1), scan.orientation).reshape(pixels.shape[:2])
     if pixels.shape[:2] != (header.height, header.width):
         raise CorruptPicture(f"the {header.format.upper()} header and its pixels disagree about the size")
-    return Picture(pixels, alpha, profile, _clean_exif(scan.exif), header.format, header.lossy)
+    block = _clean_exif(scan.exif)
+    if block and scan.icc and profile is None:
+        block = exif.with_values(block, {exif.COLOUR_SPACE: 1})  # sRGB
+    return Picture(pixels, alpha, profile, block, header.format, header.lossy)
 
 
 def _managed(scan: Scan, colour: str) -> tuple[Pixels, bytes | None]:

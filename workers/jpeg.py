@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workers import exif
 from workers.errors import CorruptPicture, NotAPicture
-from workers.picture import Header, Scan, turned
+from workers.picture import MAX_PARTS, Header, Scan, turned
 
 if TYPE_CHECKING:
     from workers.picture import Pixels
@@ -29,6 +29,7 @@ _SOS, _EOI, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _SEGMENT_BYTES = 65533
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker")
+_SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # a marker that has a length, or the end of the picture
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
@@ -41,23 +42,20 @@ class Segment(NamedTuple):
 def segments(data: bytes) -> Iterator[Segment]:
     """Each segment up to and including the first start of scan."""
     at = 2
-    while True:
-        at = data.find(b"\xff", at)
-        while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
-            at += 1
-        if at < 0 or at + 4 > len(data):
-            raise CorruptPicture("the JPEG ends before its picture begins")
+    for _ in range(MAX_PARTS):
+        found = _SEGMENT.search(data, at)
+        if found is None or found.start() + 4 > len(data):
+            break
+        at = found.start()
         marker = data[at + 1]
-        if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
-            at += 2
-            continue
         size = int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == _EOI or size < 2 or at + 2 + size > len(data):
-            raise CorruptPicture("the JPEG ends before its picture begins")
+            break
         yield Segment(marker, data[at + 4 : at + 2 + size], at + 2 + size)
         if marker == _SOS:
             return
         at += 2 + size
+    raise CorruptPicture("the JPEG ends before its picture begins")
 
 
 def frame(data: bytes) -> Segment:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from workers import avif, exif
 from workers.errors import CorruptPicture, NotAPicture
-from workers.picture import Header, Scan, turned
+from workers.picture import MAX_PARTS, Header, Scan, turned
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -81,23 +81,23 @@ def read_header(kind: str, data: bytes) -> Header:
 def _gif_header(data: bytes) -> Header:
     """By hand: Pillow's reader enlarges the picture to its first frame and then warns of its size."""
     screen = struct.unpack_from("<HH", data, 6)
-    transparent, at = False, 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    transparent, blocks, at = False, 0, 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     while data[at] == 0x21:
         if data[at + 1] == 0xF9:
             transparent = bool(data[at + 3] & 1)
-        at = _after_sub_blocks(data, at + 2)
+        at += 2
+        while data[at] and blocks < MAX_PARTS:
+            at += 1 + data[at]
+            blocks += 1
+        at, blocks = at + 1, blocks + 1
+        if blocks > MAX_PARTS:
+            raise CorruptPicture("the GIF has too many blocks before its picture")
     if data[at] != 0x2C:
         raise CorruptPicture("the GIF holds no picture")
     left, top, width, height = struct.unpack_from("<HHHH", data, at + 1)
     if left + width > screen[0] or top + height > screen[1]:
         raise CorruptPicture("the first frame of the GIF is larger than its screen")
     return Header("gif", screen[0], screen[1], 8, has_alpha=transparent, is_grey=False, lossy=False)
-
-
-def _after_sub_blocks(data: bytes, at: int) -> int:
-    while data[at]:
-        at += 1 + data[at]
-    return at + 1
 
 
 def _is_grey(image: ImageFile) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workers import exif
 from workers.errors import CorruptPicture
-from workers.picture import MAX_EXIF_BYTES, MAX_ICC_BYTES, Header, Scan, turned
+from workers.picture import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_PARTS, Header, Scan, turned
 
 if TYPE_CHECKING:
     from workers.picture import Pixels
@@ -51,7 +51,9 @@ class Ihdr(NamedTuple):
 def chunks(data: bytes) -> Iterator[Chunk]:
     """Each chunk up to and including IEND; CorruptPicture where the file ends before it."""
     at = len(SIGNATURE)
-    while at + 12 <= len(data):
+    for _ in range(MAX_PARTS):
+        if at + 12 > len(data):
+            break
         size, kind = struct.unpack_from(">I4s", data, at)
         if at + 12 + size > len(data):
             break
@@ -59,7 +61,7 @@ def chunks(data: bytes) -> Iterator[Chunk]:
         if kind == b"IEND":
             return
         at += 12 + size
-    raise CorruptPicture("the PNG ends before its end mark")
+    raise CorruptPicture("the PNG ends before its end mark, or is cut into too many chunks")
 
 
 def _intact(data: bytes, chunk: Chunk) -> bool:

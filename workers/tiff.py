@@ -262,10 +262,13 @@ def _lab(samples: Pixels, layout: Layout) -> Pixels:
     from workers.icc import lab_to_srgb
 
     full, unit = (255, 1) if layout.bits == 8 else (65535, 256)
-    signed = np.ascontiguousarray(samples).view(np.int8 if layout.bits == 8 else np.int16)
-    lab = signed.astype(np.float32) / np.float32(unit)
-    lab[:, :, 0] = samples[:, :, 0].astype(np.float32) * np.float32(100 / full)
-    return lab_to_srgb(lab, samples.dtype)
+    result = np.empty_like(samples)
+    for row in range(samples.shape[0]):  # one at a time: floats take much room
+        values = np.ascontiguousarray(samples[row : row + 1])
+        lab = values.view(np.int8 if layout.bits == 8 else np.int16).astype(np.float32) / np.float32(unit)
+        lab[:, :, 0] = values[:, :, 0].astype(np.float32) * np.float32(100 / full)
+        result[row] = lab_to_srgb(lab, samples.dtype)[0]
+    return result
 
 
 def _unpremultiplied(colour: Pixels, alpha: Pixels) -> Pixels:
@@ -273,9 +276,12 @@ def _unpremultiplied(colour: Pixels, alpha: Pixels) -> Pixels:
     import numpy as np
 
     full = np.uint64(np.iinfo(colour.dtype).max)
-    opaque = np.maximum(alpha, 1).astype(np.uint64)[:, :, None]
-    straight = (colour.astype(np.uint64) * full + opaque // np.uint64(2)) // opaque
-    return np.minimum(straight, full).astype(colour.dtype)
+    result = np.empty_like(colour)
+    for row in range(colour.shape[0]):  # one at a time: 64 bits a sample
+        opaque = np.maximum(alpha[row], 1).astype(np.uint64)[:, None]
+        straight = (colour[row].astype(np.uint64) * full + opaque // np.uint64(2)) // opaque
+        result[row] = np.minimum(straight, full)
+    return result
 
 
 def _exif_of(data: bytes, layout: Layout) -> bytes | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from workers import exif
 from workers.errors import CorruptPicture
-from workers.picture import Header, Scan, turned
+from workers.picture import MAX_PARTS, Header, Scan, turned
 
 if TYPE_CHECKING:
     from workers.picture import Pixels
@@ -31,12 +31,15 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     if end > len(data):
         raise CorruptPicture("the WebP is incomplete")
     at = 12
-    while at + 8 <= end:
+    for _ in range(MAX_PARTS):
+        if at + 8 > end:
+            return
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         if at + 8 + size > end:
             raise CorruptPicture("the WebP is incomplete")
         yield data[at : at + 4], at + 8, size
         at += 8 + size + size % 2
+    raise CorruptPicture("the WebP is cut into too many chunks")
 
 
 def read_header(data: bytes) -> Header:

@@ -197,6 +197,12 @@ def looping_exif() -> bytes:
     )
 
 
+def webp_canvas(width: int, height: int) -> bytes:
+    """An extended header."""
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return b"VP8X" + struct.pack("<IB3x", 10, 0) + sides
+
+
 def _avif_sized(data: bytes, width: int, height: int) -> bytes:
     at = data.find(b"ispe")
     return data[: at + 8] + struct.pack(">II", width, height) + data[at + 16 :]
@@ -306,6 +312,7 @@ def _broken_png() -> Iterator[tuple[str, bytes]]:
     yield "png with an unknown filter", png(head, idat(b"".join(b"\x09" + bytes(384) for _ in range(96))))
     yield "png without data", png(head)
     yield "png without end", png(head, body, end=b"")
+    yield "png of 300000 empty chunks", png(head, chunk(b"tEXt", b"") * 300_000, body)
     yield "png without a palette", png(ihdr(4, 4, 8, 3), idat(bytes(20)))
     yield "png of no width", png(ihdr(0, 96), body)
     yield "png of an unknown colour type", png(ihdr(128, 96, 8, 5), body)
@@ -323,6 +330,8 @@ def _broken_jpeg() -> Iterator[tuple[str, bytes]]:
     yield "jpeg says it is larger", jpeg_sized(data, 2000, 2000)
     yield "jpeg of no height", jpeg_sized(data, 256, 0)
     yield "jpeg without a frame", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + data[data.find(b"\xff\xda") :]
+    yield "jpeg of two million fill bytes", data[:2] + b"\xff" * 2_000_000
+    yield "jpeg of a million empty segments", data[:2] + b"\xff\xe5\0\2" * 1_000_000 + data[2:]
     yield "jpeg without tables", data[:20] + data[data.find(b"\xff\xc0") :]
     progressive = saved(rgb(16, 16), "JPEG", progressive=True)
     scan = progressive.find(b"\xff\xda")
@@ -332,14 +341,17 @@ def _broken_jpeg() -> Iterator[tuple[str, bytes]]:
 
 def _broken_others() -> Iterator[tuple[str, bytes]]:
     webp = saved(rgb(), "WEBP")
-    canvas = b"VP8X" + struct.pack("<IB3x", 10, 0) + (49).to_bytes(3, "little") * 2
+    canvas = webp_canvas(50, 50)
     yield "webp says it is smaller", b"RIFF" + struct.pack("<I", len(webp) - 8 + 18) + b"WEBP" + canvas + webp[12:]
     yield "webp longer than the file", webp[:4] + struct.pack("<I", 2**31) + webp[8:]
+    empty = b"".join((webp_canvas(128, 96), b"XMP \0\0\0\0" * 200_000, webp[12:]))
+    yield "webp of 200000 empty chunks", b"RIFF" + struct.pack("<I", 4 + len(empty)) + b"WEBP" + empty
     yield "webp without a picture", b"RIFF" + struct.pack("<I", 22) + b"WEBP" + canvas
     gif = saved(rgb().convert("P"), "GIF")
     yield "gif whose frame is larger than its screen", gif[:6] + struct.pack("<HH", 10, 10) + gif[10:]
     at = len(gif) // 2
     yield "gif with a broken stream", gif[:at] + bytes(range(256)) + gif[at + 256 :]
+    yield "gif of a million empty comments", gif[:13] + gif[13 : 13 + 768] + b"!\xfe\0" * 1_000_000 + gif[781:]
     yield "gif that is a script", b"GIF89a/*" + bytes(40) + b"*/=1;alert(1)//"
     bmp = saved(rgb(), "BMP")
     yield "bmp whose pixels lie outside", bmp[:10] + struct.pack("<I", 10**9) + bmp[14:]
@@ -406,7 +418,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "bmp of 2**31 pixels a side", bmp[:18] + struct.pack("<ii", 2**31 - 1, 2**31 - 1) + bmp[26:]
     yield "bmp of negative width", bmp[:18] + struct.pack("<i", -128) + bmp[22:]
     webp = saved(rgb(), "WEBP")
-    canvas = b"VP8X" + struct.pack("<IB3x", 10, 0) + (16382).to_bytes(3, "little") * 2
+    canvas = webp_canvas(16383, 16383)
     yield "webp says it is larger", b"RIFF" + struct.pack("<I", len(webp) - 8 + 18) + b"WEBP" + canvas + webp[12:]
     yield "tiff of 2**32-1 pixels a side", tiff_of(photo(), 2, width=long(256, 2**32 - 1), height=long(257, 2**32 - 1))
     yield "avif says it is larger", _avif_sized(saved(rgb(), "AVIF", speed=10), 16000, 16000)
