@@ -81,6 +81,7 @@ def train(recipe: Recipe, options: Options) -> Path:
     """Runs the recipe and returns the path of the weight file written."""
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
+    made_by = commit()  # of the code that runs, not of what the tree has become by the end
     data_hash = recipe.open(options.data)
     run = start(recipe, options)
     limit_s = options.minutes * 60
@@ -99,7 +100,7 @@ def train(recipe: Recipe, options: Options) -> Path:
             write_checkpoint(options.out / "checkpoint.pt", run)
             saved = now
     write_checkpoint(options.out / "checkpoint.pt", run)
-    return export(recipe, run, options, data_hash)
+    return export(recipe, run, options, {"commit": made_by, "data_sha256": data_hash})
 
 
 def start(recipe: Recipe, options: Options) -> Run:
@@ -180,13 +181,12 @@ def read_checkpoint(path: Path, run: Run) -> None:
     run.step, run.seconds = state["step"], state["seconds"]
 
 
-def export(recipe: Recipe, run: Run, options: Options, data_hash: str) -> Path:
+def export(recipe: Recipe, run: Run, options: Options, origin: dict[str, str]) -> Path:
     """Writes the averaged weights, in half precision, with the facts of the run."""
     facts = {
         "recipe": recipe.name,
-        "commit": commit(),
+        **origin,
         "seed": options.seed,
-        "data_sha256": data_hash,
         "steps": run.step,
         "seconds": round(run.seconds),
         "minutes_planned": options.minutes,
