@@ -24,7 +24,7 @@ from models.train.losses import monotonicity, smoothness
 
 BATCH = 8
 PAIR_EVERY = 8  # one sample in so many is a retouched pair
-JUDGED_SIDE = 128  # pixels of a side that are looked up; the predictor sees all 256
+JUDGED_SIDE = 64  # pixels of a side that are looked up; the predictor sees all 256
 TABLE_SHARE = 0.1
 BRIGHTNESS = (0.5, 1.3)  # wider than the paper's 0.8 to 1.2: the teacher can judge any picture
 SATURATION = (0.6, 1.3)
@@ -102,8 +102,9 @@ def cut(pictures: list[Pixels], rng: np.random.Generator) -> list[Tensor]:
 
 def see(pixels: Pixels) -> Tensor:
     """8-bit pixels (H, W, 3) -> what reaches the predictor, (1, 3, 256, 256)."""
-    picture = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    return F.interpolate(shrink(picture, REDUCE), (SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False)
+    picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float()
+    seen = F.interpolate(shrink(picture, REDUCE), (SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False)
+    return seen / 255
 
 
 def jitter(picture: Tensor, rng: np.random.Generator) -> Tensor:
