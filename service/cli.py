@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from models.cards import CARDS
-from workers import log
+from workers import devices, log
 from workers.errors import LutraError
 from workers.settings import Settings, read_settings
 
@@ -168,12 +168,14 @@ def _work(settings: Settings, redis_url: str) -> int:
 
 
 def run_enhance(arguments: argparse.Namespace) -> int:
+    devices.share_cores_politely()
     from service.files import enhance_files
 
     return enhance_files(_settings(arguments), arguments)
 
 
 def run_upscale(arguments: argparse.Namespace) -> int:
+    devices.share_cores_politely()
     from service.files import upscale_files
 
     return upscale_files(_settings(arguments), arguments)

@@ -19,9 +19,10 @@ import pytest
 import redis
 from PIL import Image
 
-from workers import embedded
+from workers import devices, embedded
 from workers.store import Limits, Store, connect
 
+devices.share_cores_politely()
 READY_S = 90.0
 
 

@@ -15,7 +15,12 @@ from workers.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {"kernels": 0, "models": 1, "workers": 2, "service": 3}
-TORCH_ROOMS = ("kernels/", "models/", "workers/engine", "workers/tiles", "workers/runner") + (
+TORCH_ROOMS = (
+    "kernels/",
+    "models/",
+    "workers/engine",
+    "workers/tiles",
+    "workers/runner",
     "workers/sweep",  # the engine's loop over tiles
     "workers/transparency",  # the engine's alpha
 )

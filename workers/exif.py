@@ -15,7 +15,7 @@ from workers.picture import MAX_EXIF_BYTES
 ORIENTATION = 0x0112
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 COLOUR_SPACE, PIXEL_WIDTH, PIXEL_HEIGHT = 0xA001, 0xA002, 0xA003
-_THUMBNAIL_AT, _THUMBNAIL_BYTES = 0x0201, 0x0202
+_THUMBNAIL_AT, _THUMBNAIL_BYTES = (0x0201, 0x0111), (0x0202, 0x0117)  # as a JPEG, as one strip of pixels
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SHORT, _LONG = 3, 4
 
@@ -116,7 +116,10 @@ def _without_thumbnail(block: bytearray, order: str, link: int, following: int) 
     except (ValueError, struct.error):
         return bytes(block)
     table = 2 + 12 * struct.unpack_from(order + "H", block, following)[0] + 4
-    at, size = number(entries.get(_THUMBNAIL_AT), order), number(entries.get(_THUMBNAIL_BYTES), order)
+    at, size = (
+        next((number(entries[tag], order) for tag in tags if tag in entries), None)
+        for tags in (_THUMBNAIL_AT, _THUMBNAIL_BYTES)
+    )
     spans = [(following, table)] + ([(at, size)] if at and size else [])
     for first, length in sorted(spans, reverse=True):
         last = min(first + length, len(block))

@@ -71,7 +71,7 @@ def _opens(profile: bytes) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _srgb() -> bytes:
+def srgb_profile() -> bytes:
     import imagecodecs
 
     return bytes(imagecodecs.cms_profile("srgb"))
@@ -89,7 +89,7 @@ def _transformed(pixels: Pixels, profile: bytes, kind: str) -> Pixels:
     result: Pixels = imagecodecs.cms_transform(
         source,
         profile,
-        _srgb(),
+        srgb_profile(),
         colorspace=kind,
         outcolorspace="rgb",
         intent=cms.INTENT.RELATIVE_COLORIMETRIC,

@@ -130,7 +130,7 @@ def decode(data: bytes) -> Scan:
     first = {chunk.kind: chunk for chunk in reversed(found)}
     icc = _icc_in(data, first[b"iCCP"]) if b"iCCP" in first else None
     block = _exif_in(data, first[b"eXIf"]) if b"eXIf" in first else None
-    _refuse_surplus(data, found, ihdr)
+    _refuse_other_size(data, found, ihdr)
     pixels, alpha = _split(_pixels(_bare(data, found), ihdr))
     return Scan(pixels, alpha, icc, block, exif.orientation(block))
 
@@ -145,26 +145,25 @@ def _raw_bytes(ihdr: Ihdr) -> int:
     return total
 
 
-def _refuse_surplus(data: bytes, found: list[Chunk], ihdr: Ihdr) -> None:
-    """CorruptPicture where there is more than the header says, which libpng would cut to garbage.
+def _refuse_other_size(data: bytes, found: list[Chunk], ihdr: Ihdr) -> None:
+    """CorruptPicture where the data are not what the header says: libpng would cut a surplus to garbage.
 
     Exact for small pictures; for large ones, where unpacking twice is felt, by what deflate can blow up at most.
     """
     view, raw = memoryview(data), _raw_bytes(ihdr)
     parts = [view[chunk.start : chunk.start + chunk.size] for chunk in found if chunk.kind == b"IDAT"]
     packed = sum(map(len, parts))
-    if packed > raw + raw // 8 + 1024 or (raw <= _MEASURED_BYTES and _unpacks_beyond(parts, raw)):
-        raise CorruptPicture("the PNG holds more than its header says")
+    if packed > raw + raw // 8 + 1024 or (raw <= _MEASURED_BYTES and _unpacks_otherwise(parts, raw)):
+        raise CorruptPicture("the PNG holds more or less than its header says")
 
 
-def _unpacks_beyond(parts: list[memoryview], raw: int) -> bool:
-    unpack = zlib.decompressobj()
-    left = raw + 1
-    for part in parts:
-        left -= len(unpack.decompress(part, left))
-        if left <= 0:
-            return True
-    return False
+def _unpacks_otherwise(parts: list[memoryview], raw: int) -> bool:
+    import imagecodecs
+
+    try:
+        return len(imagecodecs.deflate_decode(b"".join(parts), out=raw)) != raw
+    except RuntimeError:
+        return True
 
 
 def _bare(data: bytes, found: list[Chunk]) -> bytes:

@@ -34,6 +34,7 @@ log = Log(__name__)
 
 def run_worker(settings: Settings, redis_url: str) -> None:
     """Serve the queue until told to stop. SIGTERM: no new jobs, DRAIN_S for those that run, the rest goes back."""
+    devices.share_cores_politely()
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # Celery reads it when its worker module is imported
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it warns of pickles in the queue; we take JSON only
     parent = Parent(settings, redis_url)
@@ -71,6 +72,7 @@ class Parent:
             lease_s=LEASE_S,
         )
         self._children: set[str] = set()
+        self._facts: dict[str, dict[str, Any]] = {}
         self._arrived = True
         self._define_task()
         self._add_duties()
@@ -142,12 +144,18 @@ class Parent:
                 self._arrived = False
                 self._bury_ghosts()
             self._bury(dead)
-            self.store.beat(dict.fromkeys(living))
+            self._beat(living)
         except StoreUnavailable:
             self._children |= dead
             log.warning("the store does not answer the worker's heartbeat")
             return
         self.reaper.look()
+
+    def _beat(self, living: set[str]) -> None:
+        """What a child told of itself is told again each time, for a store that was emptied (a Redis restarted)."""
+        if self._facts.keys() != living:
+            self._facts = {name: facts for name, facts in self.store.children().items() if name in living}
+        self.store.beat({name: self._facts.get(name) for name in living})
 
     def _bury_ghosts(self) -> None:
         """Children of this place that a killed parent left in the store: their work need not wait for its leases."""

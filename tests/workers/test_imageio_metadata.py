@@ -119,7 +119,7 @@ def test_a_profile_goes_from_every_format_to_every_format(source: str, target: s
 def test_strip_takes_an_srgb_profile_away_for_it_changes_nothing(kind: str) -> None:
     srgb = profiles.matrix_profile(profiles.SRGB, 2.2)  # not the exact curve: stays
     assert decode(encode(picture(icc=srgb), kind, metadata="strip"), max_pixels=LIMIT).icc == srgb
-    exact = icc._srgb()
+    exact = icc.srgb_profile()
     assert decode(encode(picture(icc=exact), kind), max_pixels=LIMIT).icc == exact
     assert decode(encode(picture(icc=exact), kind, metadata="strip"), max_pixels=LIMIT).icc is None
 
@@ -159,7 +159,7 @@ def test_conversion_to_srgb_is_right_at_the_edge_of_the_gamut_too(
 
 
 def test_srgb_values_are_not_touched_by_a_conversion_to_srgb() -> None:
-    made = decode(encode(picture("uint16", icc=icc._srgb()), "png"), colour="srgb", max_pixels=LIMIT)
+    made = decode(encode(picture("uint16", icc=icc.srgb_profile()), "png"), colour="srgb", max_pixels=LIMIT)
     np.testing.assert_array_equal(made.pixels, picture("uint16").pixels)
     assert made.icc is None
 
