@@ -151,7 +151,7 @@ def groups(pixels: Array) -> dict[str, dict[str, Work]]:
         "icc to sRGB, 16 bits": {
             "lutra (exact)": partial(icc.to_srgb, deep, wide),
             "LittleCMS with its cube (wrong by up to 20/255)": lambda: imagecodecs.cms_transform(
-                deep, wide, icc._srgb(), colorspace="rgb", outcolorspace="rgb"
+                deep, wide, icc.srgb_profile(), colorspace="rgb", outcolorspace="rgb"
             ),
         },
     }
