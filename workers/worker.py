@@ -7,10 +7,12 @@ child loads every model before its first job; one that cannot load says why and 
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SecurityWarning
@@ -72,7 +74,6 @@ class Parent:
             lease_s=LEASE_S,
         )
         self._children: set[str] = set()
-        self._facts: dict[str, dict[str, Any]] = {}
         self._arrived = True
         self._define_task()
         self._add_duties()
@@ -144,18 +145,12 @@ class Parent:
                 self._arrived = False
                 self._bury_ghosts()
             self._bury(dead)
-            self._beat(living)
+            self.store.beat({place.name_of(self.pid, pid): told_by(pid) for pid in pids})
         except StoreUnavailable:
             self._children |= dead
             log.warning("the store does not answer the worker's heartbeat")
             return
         self.reaper.look()
-
-    def _beat(self, living: set[str]) -> None:
-        """What a child told of itself is told again each time, for a store that was emptied (a Redis restarted)."""
-        if self._facts.keys() != living:
-            self._facts = {name: facts for name, facts in self.store.children().items() if name in living}
-        self.store.beat({name: self._facts.get(name) for name in living})
 
     def _bury_ghosts(self) -> None:
         """Children of this place that a killed parent left in the store: their work need not wait for its leases."""
@@ -165,6 +160,7 @@ class Parent:
     def _bury(self, dead: set[str]) -> None:
         for name in dead:
             metrics.forget_process(place.pid_of(name))
+            told_file(place.pid_of(name)).unlink(missing_ok=True)
             log.warning("a worker child died", child=name)
         self.reaper.bury(dead)
 
@@ -215,6 +211,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
     from workers.engine import Engine
     from workers.runner import EngineMetrics, Runner
 
+    told_file(os.getpid()).unlink(missing_ok=True)
     owner = place.name_of(parent_pid, os.getpid())
     concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
     store = Store.at(redis_url, limits(settings))
@@ -233,6 +230,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
         engine.load(name)
         metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
         metrics.MODEL_LOADED.labels(name).set(1)
+    tell(engine.facts())
     store.beat({owner: engine.facts()})
     log.info("models loaded", child=owner, models=len(cards))
     runner = Runner(
@@ -243,6 +241,28 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
         max_pixels=settings.max_input_pixels,
     )
     return Child(runner, store)
+
+
+def told_file(pid: int) -> Path:
+    """Where a child of this machine leaves its facts for its parent, beside its counts."""
+    return Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / f"child-{pid}.json"
+
+
+def tell(facts: dict[str, Any]) -> None:
+    """In the child: it is loaded, and this is what it is. The parent repeats it with each heartbeat."""
+    target = told_file(os.getpid())
+    beside = target.with_suffix(".new")
+    beside.write_text(json.dumps(facts))
+    beside.replace(target)
+
+
+def told_by(pid: int) -> dict[str, Any] | None:
+    """In the parent: what the child `pid` told, None before it is loaded."""
+    try:
+        facts: dict[str, Any] = json.loads(told_file(pid).read_text())
+    except FileNotFoundError:
+        return None
+    return facts
 
 
 def limits(settings: Settings) -> Limits:
