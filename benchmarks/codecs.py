@@ -8,8 +8,8 @@ The picture is drawn from a seed: soft colour, texture at half resolution, senso
 
 With --rounds 5 on 2026-11-20 (2 x AMD EPYC, Pillow 13, load 4 to 6, so look at ratios): PNG encode 259 ms against
 Pillow's default 2882 (11.2 times, same size) and OpenCV's 257 (5 % larger); PNG decode 0.64 and JPEG decode 0.96 of
-Pillow's time; TIFF deflate 0.49; AVIF at speed 8 0.21 for 4 % more bytes; ICC to sRGB 0.51. At 16 bits ICC takes 7 times
-as long as LittleCMS's default, which is wrong by up to 20/255 at the edge of the gamut.
+Pillow's time; TIFF deflate 0.49; AVIF at speed 8 0.21 for 4 % more bytes; ICC to sRGB 0.51. At 16 bits ICC takes 7
+times as long as LittleCMS's default, which is wrong by up to 20/255 at the edge of the gamut.
 """
 
 from __future__ import annotations
