@@ -33,7 +33,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from workers import icc, imageio
+from workers import imageio
+from workers.codecs import icc
 from workers.imageio import Picture
 
 Array = NDArray[Any]

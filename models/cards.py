@@ -11,8 +11,9 @@ class Card:
 
     `task` is the endpoint. `halo` counts input pixels around a tile that make tiled equal whole; None: the model must
     see the whole picture. `file` is the weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is
-    the measured cost on two CPU cores, seconds per megapixel of output (of input for `enhance`), the estimate before a worker
-    has measured its own. `scores` are {benchmark: value} as measured, `source` says by which command, where and when.
+    the measured cost on two CPU cores, seconds per megapixel of output (of input for `enhance`), the estimate before a
+    worker has measured its own. `scores` are {benchmark: value} as measured, `source` says by which command, where and
+    when.
     """
 
     name: str

@@ -12,10 +12,10 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from service import problems, web
+from service import job_routes, ops_routes, problems, routes, web
+from service.answers import retry_after
 from service.guard import Guard
-from service.house import open_house
-from service.routes import house_of, retry_after, router
+from service.house import house_of, open_house
 from workers import metrics
 from workers.errors import LutraError, Unavailable
 from workers.log import Log
@@ -41,8 +41,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
             yield
 
     app = FastAPI(title="Lutra", version=version("lutra"), description=DESCRIPTION, lifespan=lifespan)
-    app.include_router(router)
-    app.include_router(web.router)
+    for module in (routes, job_routes, ops_routes, web):
+        app.include_router(module.router)
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)

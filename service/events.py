@@ -10,7 +10,8 @@ from service.offload import Threads
 from service.waiting import Bell
 from workers.errors import JobGone, JobUnknown, StoreUnavailable
 from workers.log import Log
-from workers.store import Event, Store
+from workers.records import Event
+from workers.store import Store
 
 COMMENT_EVERY_S = 10.0
 RETRY_MS = 2000

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
+from starlette.requests import Request
 
 from models.cards import Card
 from service.offload import Threads
@@ -20,8 +21,9 @@ from workers import celery_app, imageio, metrics
 from workers.errors import LutraError, StoreUnavailable, Unavailable
 from workers.job import Job, JobStatus, PictureFacts, new_job, served_models
 from workers.log import Log
+from workers.records import Limits, QueueFacts
 from workers.settings import Settings
-from workers.store import Limits, QueueFacts, Store
+from workers.store import Store
 
 STORE_TIMEOUT_S = 2.0
 STORE_THREADS = 32
@@ -159,3 +161,8 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
         picture_threads.close()
         celery.close()
         store.close()
+
+
+def house_of(request: Request) -> House:
+    house: House = request.app.state.house
+    return house

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.cards import Card
 from service import problems
 from workers.job import QUEUED, SUCCEEDED, JobStatus, rfc3339
-from workers.store import QueueFacts
+from workers.records import QueueFacts
 
 
 class Problem(BaseModel):

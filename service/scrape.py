@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from workers import metrics
-from workers.store import QueueFacts
+from workers.records import QueueFacts
 
 
 class QueueCollector(Collector):

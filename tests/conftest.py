@@ -20,7 +20,8 @@ import redis
 from PIL import Image
 
 from workers import devices, embedded
-from workers.store import Limits, Store, connect
+from workers.records import Limits
+from workers.store import Store, connect
 
 devices.share_cores_politely()
 READY_S = 90.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from workers import exif, icc, jpeg, pillow_formats, png, tiff, webp
+from workers.codecs import exif, icc, jpeg, pillow_formats, png, tiff, webp
 from workers.errors import CorruptPicture, NotAPicture, ParameterError, PictureError, TooManyPixels
 from workers.picture import DECODER_ERRORS, Header, Picture, Scan, plain
 

@@ -17,7 +17,8 @@ from workers.engine import Engine
 from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreUnavailable
 from workers.log import Log, about
 from workers.reaper import LEASE_S
-from workers.store import Claim, Store
+from workers.records import Claim
+from workers.store import Store
 
 RENEW_S = 3.0
 TELL_EVERY_S = 0.1

@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import redis
@@ -21,7 +20,19 @@ from redis.retry import Retry
 
 from workers import store_scripts
 from workers.errors import JobGone, JobUnknown, LutraError, NoWorker, QueueFull, StoreFull, StoreUnavailable
-from workers.job import CANCELLED, QUEUED, RUNNING, SUCCEEDED, Computation, Job, JobStatus
+from workers.job import CANCELLED, SUCCEEDED, Job, JobStatus
+from workers.records import (
+    Claim,
+    Event,
+    Limits,
+    QueueFacts,
+    Reclaimed,
+    computation_fields,
+    number,
+    problem_json,
+    status_of,
+    text,
+)
 
 CHUNK_BYTES = 4 * 1024**2
 WAKE_CHANNEL = "lutra:wake"
@@ -31,69 +42,6 @@ ADMISSION_HOLD_S = 60
 HEARTBEAT_TTL_S = 10
 MAX_LOSSES = 2
 RATE_SMOOTHING = 0.2
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the store may hold: jobs queued and running, bytes of pictures; and how long a result stays."""
-
-    queue_size: int = 100
-    store_bytes: int = 1024**3
-    result_ttl_s: int = 3600
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A worker's right to a computation until its lease ends; `attempt` is the fencing token."""
-
-    computation_id: str
-    attempt: int
-    operation: str
-    model: str
-    parameters: Mapping[str, Any]
-    input: Mapping[str, Any]
-    input_chunks: int
-    queue_s: float
-    timeout_s: float
-    request_id: str
-    job_id: str
-
-
-@dataclass(frozen=True)
-class Reclaimed:
-    """What became of a computation whose worker is gone: `verdict` is queued, failed, cancelled or kept."""
-
-    verdict: str
-    operation: str
-    model: str
-    error_code: str
-
-
-@dataclass(frozen=True)
-class QueueFacts:
-    """The queue at one moment; `job_s` is the smoothed duration of a job, None before the first has ended."""
-
-    queued: int
-    running: int
-    active: int
-    oldest_age_s: float
-    workers_alive: int
-    stored_bytes: int
-    job_s: float | None
-
-    def wait_s(self, place: int | None = None) -> float:
-        """Seconds until the job at `place` in the queue (default: the next to come) is probably done."""
-        ahead = self.queued if place is None else place
-        return (self.job_s or 1.0) * (ahead + 1 + min(1, self.running)) / max(1, self.workers_alive)
-
-
-@dataclass(frozen=True)
-class Event:
-    """One entry of a job's stream; `id` is its Redis stream id and the id of the Server-Sent Event."""
-
-    id: str
-    kind: str
-    data: str
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:
@@ -110,14 +58,6 @@ def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.R
     if url.startswith("unix:"):
         del options["socket_connect_timeout"]
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _number(value: Any) -> float | None:
-    return None if value in (None, b"", "") else float(value)
 
 
 def _pairs(fields: Mapping[str, Any]) -> list[Any]:
@@ -195,7 +135,7 @@ class Store:
 
     def _admit(self, computation_id: str, size_bytes: int) -> None:
         limits = self.limits
-        answer = _text(
+        answer = text(
             self._run(
                 "ADMIT",
                 computation_id,
@@ -215,7 +155,7 @@ class Store:
             raise StoreFull("no room for another picture until results expire", limit=limits.store_bytes)
 
     def _submit(self, job: Job, chunks: int) -> None:
-        record = _computation_fields(job.computation, chunks, job.request_id)
+        record = computation_fields(job.computation, chunks, job.request_id)
         request = {"detached": int(job.detached), "request_id": job.request_id}
         args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
         self._run("SUBMIT", *args, *_pairs(record), *_pairs(request))
@@ -237,7 +177,7 @@ class Store:
             pipe.hgetall(f"lutra:job:{job_id}")
             pipe.exists(f"lutra:gone:{job_id}")
             job, gone = pipe.execute()
-            computation_id = _text(job[b"computation"]) if job else ""
+            computation_id = text(job[b"computation"]) if job else ""
             pipe = self.client.pipeline(transaction=False)
             pipe.hgetall(f"lutra:comp:{computation_id}")
             pipe.zrank("lutra:queued", computation_id)
@@ -246,7 +186,7 @@ class Store:
             computation, place, *_ = pipe.execute()
         if not job or not computation:
             raise self._missing(bool(gone))
-        return _status(job_id, job, computation, place)
+        return status_of(job_id, job, computation, place)
 
     @staticmethod
     def _missing(gone: bool) -> LutraError:
@@ -258,7 +198,7 @@ class Store:
         """Cancel a job; its state after it (`running`: it stops at the next tile). Raises JobUnknown, JobGone."""
         answer = self._run("CANCEL", job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
         if answer:
-            return _text(answer[0])
+            return text(answer[0])
         with self._reaching():
             raise self._missing(bool(self.client.exists(f"lutra:gone:{job_id}")))
 
@@ -266,7 +206,7 @@ class Store:
         """The job's events later than the id `after`, oldest first."""
         with self._reaching():
             entries = cast("list[Any]", self.client.xrange(f"lutra:events:{job_id}", min=f"({after}", max="+"))
-        return [Event(_text(id_), _text(fields[b"kind"]), _text(fields[b"data"])) for id_, fields in entries]
+        return [Event(text(id_), text(fields[b"kind"]), text(fields[b"data"])) for id_, fields in entries]
 
     def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most 4 MiB."""
@@ -278,14 +218,14 @@ class Store:
     def queue(self) -> QueueFacts:
         """The queue, the workers and the bytes held, at this moment."""
         queued, running, active, oldest, alive, stored, job_s, now = self._run("QUEUE", HEARTBEAT_TTL_S)
-        since = _number(oldest)
+        since = number(oldest)
         age = max(0.0, float(now) - since) if since is not None else 0.0
-        return QueueFacts(queued, running, active, age, alive, int(stored), _number(job_s))
+        return QueueFacts(queued, running, active, age, alive, int(stored), number(job_s))
 
     def seconds_per_megapixel(self, model: str) -> float | None:
         """What a job of this model was measured to cost here; None before the first."""
         with self._reaching():
-            return _number(self.client.hget("lutra:rates", f"model:{model}"))
+            return number(self.client.hget("lutra:rates", f"model:{model}"))
 
     def children(self) -> dict[str, dict[str, Any]]:
         """Facts of each worker child with a live heartbeat, by its name."""
@@ -293,7 +233,7 @@ class Store:
             now = float(self.client.time()[0])
             alive = cast("list[bytes]", self.client.zrangebyscore("lutra:alive", now - HEARTBEAT_TTL_S, "+inf"))
             facts = cast("list[bytes | None]", self.client.hmget("lutra:child_facts", alive)) if alive else []
-        return {_text(name): json.loads(fact) for name, fact in zip(alive, facts, strict=True) if fact}
+        return {text(name): json.loads(fact) for name, fact in zip(alive, facts, strict=True) if fact}
 
     # -- the workers' side -------------------------------------------------------------------------------------------
 
@@ -304,18 +244,18 @@ class Store:
             return None
         with self._reaching():
             record = cast("dict[bytes, bytes]", self.client.hgetall(f"lutra:comp:{computation_id}"))
-            jobs = sorted(_text(job) for job in self.client.smembers(f"lutra:comp:{computation_id}:jobs"))
+            jobs = sorted(text(job) for job in self.client.smembers(f"lutra:comp:{computation_id}:jobs"))
         return Claim(
             computation_id,
             int(attempt),
-            _text(record[b"operation"]),
-            _text(record[b"model"]),
+            text(record[b"operation"]),
+            text(record[b"model"]),
             json.loads(record[b"parameters"]),
             json.loads(record[b"input"]),
             int(record[b"input_chunks"]),
             float(told),
             timeout_s,
-            _text(record[b"request_id"]),
+            text(record[b"request_id"]),
             jobs[0] if jobs else "",
         )
 
@@ -350,7 +290,7 @@ class Store:
 
     def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float]) -> bool:
         """End as failed with a problem that users may read; False where the lease was lost meanwhile."""
-        return self._finish(claim, "failed", 0, _problem(error), {"timings_s": json.dumps(timings_s)})
+        return self._finish(claim, "failed", 0, problem_json(error), {"timings_s": json.dumps(timings_s)})
 
     def end_cancelled(self, claim: Claim) -> bool:
         """End as cancelled, because every job that wanted it was."""
@@ -383,24 +323,26 @@ class Store:
     def running(self) -> dict[str, str]:
         """Every running computation and the child that holds it."""
         with self._reaching():
-            names = [_text(name) for name in cast("list[bytes]", self.client.zrange("lutra:running", 0, -1))]
+            names = [text(name) for name in cast("list[bytes]", self.client.zrange("lutra:running", 0, -1))]
             pipe = self.client.pipeline(transaction=False)
             for name in names:
                 pipe.hget(f"lutra:comp:{name}", "owner")
             owners = pipe.execute()
-        return {name: _text(owner or "") for name, owner in zip(names, owners, strict=True)}
+        return {name: text(owner or "") for name, owner in zip(names, owners, strict=True)}
 
     def reclaim(
         self, computation_id: str, owner: str, lost: LutraError, timeout: LutraError, *, blame: bool = True
     ) -> Reclaimed:
         """Take back what `owner` (empty: whoever's lease has ended) held; `blame`: the MAX_LOSSES-th time fails it."""
         args = [computation_id, owner, self.limits.result_ttl_s, TOMBSTONE_S, MAX_LOSSES if blame else 0]
-        verdict, operation, model, error = map(_text, self._run("RECLAIM", *args, _problem(lost), _problem(timeout)))
+        verdict, operation, model, error = map(
+            text, self._run("RECLAIM", *args, problem_json(lost), problem_json(timeout))
+        )
         return Reclaimed(verdict, operation, model, json.loads(error)["code"] if error else "")
 
     def unsent(self, grace_s: float) -> list[str]:
         """Computations queued in the store whose message was sent more than `grace_s` ago; sweeps what has expired."""
-        return [_text(name) for name in self._run("UNSENT", grace_s)]
+        return [text(name) for name in self._run("UNSENT", grace_s)]
 
     def touch(self, computation_id: str) -> bool:
         """Note that a message is being sent now; False where the computation is no longer queued."""
@@ -413,7 +355,7 @@ class Store:
             if self.client.set(key, owner, nx=True, px=ttl_ms):
                 return True
             holder = self.client.get(key)
-            if holder is None or _text(holder) != owner:
+            if holder is None or text(holder) != owner:
                 return False
             return bool(self.client.pexpire(key, ttl_ms))
 
@@ -440,60 +382,3 @@ class Store:
     def _unlink(self, keys: Iterable[str]) -> None:
         with self._reaching():
             self.client.unlink(*keys)
-
-
-def _problem(error: LutraError) -> str:
-    return json.dumps(
-        {"code": error.code, "detail": error.message, "retryable": error.retryable, "members": error.members}
-    )
-
-
-def _computation_fields(computation: Computation, chunks: int, request_id: str) -> dict[str, Any]:
-    return {
-        "key": computation.key,
-        "operation": computation.operation,
-        "model": computation.model,
-        "parameters": json.dumps(dict(computation.parameters)),
-        "input": json.dumps(asdict(computation.input)),
-        "input_chunks": chunks,
-        "request_id": request_id,
-    }
-
-
-def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
-    return json.loads(record[name]) if record.get(name) else default
-
-
-def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> str:
-    """The computation's state, unless this job has left it while others stayed."""
-    return CANCELLED if job.get(b"left") == b"1" else _text(computation[b"state"])
-
-
-def _progress(state: str, computation: Mapping[bytes, bytes]) -> float:
-    if state == SUCCEEDED:
-        return 1.0
-    total = int(computation.get(b"total") or 0)
-    return round(int(computation.get(b"done") or 0) / total, 4) if total and state == RUNNING else 0.0
-
-
-def _status(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes], place: int | None) -> JobStatus:
-    state = _job_state(job, computation)
-    return JobStatus(
-        id=job_id,
-        computation_id=_text(job[b"computation"]),
-        operation=_text(computation[b"operation"]),
-        model=_text(computation[b"model"]),
-        parameters=json.loads(computation[b"parameters"]),
-        state=state,
-        created_at=float(job[b"created_at"]),
-        started_at=_number(computation.get(b"started_at")) if state != QUEUED else None,
-        finished_at=_number(job.get(b"left_at") or computation.get(b"finished_at")),
-        attempts=int(computation.get(b"attempt") or 0),
-        progress=_progress(state, computation),
-        input=json.loads(computation[b"input"]),
-        output=_json(computation, b"output", None),
-        timings_s=_json(computation, b"timings_s", {}),
-        error=_json(computation, b"error", None),
-        place=place if state == QUEUED else None,
-        result_attempt=int(computation.get(b"result_attempt") or 0),
-    )

@@ -22,8 +22,9 @@ from workers.errors import StoreUnavailable, error_codes
 from workers.job import served_models
 from workers.log import Log
 from workers.reaper import LEASE_S, PERIOD_S, Reaper
+from workers.records import Limits
 from workers.settings import Settings
-from workers.store import Limits, Store
+from workers.store import Store
 
 if TYPE_CHECKING:
     from workers.runner import Runner

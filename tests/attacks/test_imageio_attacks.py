@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.attacks import files
-from workers import avif
+from workers.codecs import avif
 from workers.errors import CorruptPicture, NotAPicture, PictureError, TooManyPixels
 from workers.imageio import decode, probe
 

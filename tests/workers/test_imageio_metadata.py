@@ -14,7 +14,7 @@ from PIL import Image
 from tests.attacks import files, profiles
 from tests.attacks.files import photo
 from tests.attacks.profiles import DISPLAY_P3, PROPHOTO
-from workers import exif, icc
+from workers.codecs import exif, icc
 from workers.imageio import FORMATS_OUT, Picture, decode, encode
 
 LIMIT = 50_000_000

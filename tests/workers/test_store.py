@@ -9,7 +9,8 @@ import pytest
 
 from workers.errors import JobGone, JobTimeout, JobUnknown, NoWorker, QueueFull, StoreFull, StoreUnavailable, WorkerLost
 from workers.job import Computation, Job, PictureFacts, new_id
-from workers.store import CHUNK_BYTES, Claim, Store
+from workers.records import Claim
+from workers.store import CHUNK_BYTES, Store
 
 LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}

@@ -13,9 +13,9 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workers import exif, jpeg
+from workers.codecs import exif, jpeg
+from workers.codecs.exif import Entry, Ifd
 from workers.errors import CorruptPicture, NotAPicture
-from workers.exif import Entry, Ifd
 from workers.picture import MAX_ICC_BYTES, Header, Scan, turned
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _palette(layout: Layout) -> Pixels:
 def _lab(samples: Pixels, layout: Layout) -> Pixels:
     import numpy as np
 
-    from workers.icc import lab_to_srgb
+    from workers.codecs.icc import lab_to_srgb
 
     full, unit = (255, 1) if layout.bits == 8 else (65535, 256)
     result = np.empty_like(samples)

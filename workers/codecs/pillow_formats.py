@@ -12,7 +12,7 @@ import struct
 import warnings
 from typing import TYPE_CHECKING
 
-from workers import avif, exif
+from workers.codecs import avif, exif
 from workers.errors import CorruptPicture, NotAPicture
 from workers.picture import MAX_PARTS, Header, Scan, turned
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers import exif
+from workers.codecs import exif
 from workers.errors import CorruptPicture, NotAPicture
 from workers.picture import MAX_PARTS, Header, Scan, turned
 

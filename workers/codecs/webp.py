@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from workers import exif
+from workers.codecs import exif
 from workers.errors import CorruptPicture
 from workers.picture import MAX_PARTS, Header, Scan, turned
 

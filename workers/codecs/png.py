@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers import exif
+from workers.codecs import exif
 from workers.errors import CorruptPicture
 from workers.picture import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_PARTS, Header, Scan, turned
 

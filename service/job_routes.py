@@ -1,0 +1,86 @@
+"""The endpoints of a job: read it, its result and its events, cancel it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from service import events as sse
+from service.answers import ended_badly, picture_of, retry_after
+from service.house import house_of
+from service.openapi import PICTURE, problems_of
+from service.schemas import JobJson, job_json
+from workers.errors import JobNotFinished
+from workers.job import CANCELLED, FAILED, SUCCEEDED
+
+router = APIRouter()
+
+JobId = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+@router.get(
+    "/jobs/{id}", operation_id="readJob", tags=["jobs"], response_model=JobJson, responses=problems_of(404, 410, 503)
+)
+async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
+    """The job as it stands."""
+    house = house_of(request)
+    status = await house.status(id, detach=True)
+    queue = None if status.ended else await house.queue_or_none()
+    headers = {"Cache-Control": "no-store"}
+    if not status.ended:
+        headers["Retry-After"] = retry_after(queue, status)
+    return JSONResponse(job_json(status, queue).model_dump(), headers=headers)
+
+
+@router.api_route(
+    "/jobs/{id}/result",
+    methods=["GET", "HEAD"],
+    operation_id="readResult",
+    tags=["jobs"],
+    response_class=Response,
+    responses={200: {"content": PICTURE}, **problems_of(404, 409, 410, 422, 500, 503)},
+)
+async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
+    """The picture of a job that succeeded; the problem of one that failed."""
+    house = house_of(request)
+    status = await house.status(id, detach=True)
+    if status.state == SUCCEEDED:
+        return await picture_of(request, house, status, {})
+    if status.state in (FAILED, CANCELLED):
+        raise ended_badly(status)
+    raise JobNotFinished(f"the job is {status.state}", state=status.state, progress=status.progress)
+
+
+@router.get(
+    "/jobs/{id}/events",
+    operation_id="readEvents",
+    tags=["jobs"],
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, **problems_of(404, 410, 503)},
+)
+async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
+    """Server-Sent Events `state`, `progress` and `end`, replayed from `Last-Event-ID` on."""
+    house = house_of(request)
+    await house.status(id, detach=True)
+    after = sse.start_after(request.headers.get("last-event-id"))
+    text = sse.stream(id, after, house.bell, house.store, house.store_threads)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(text, headers=headers, media_type="text/event-stream")
+
+
+@router.delete(
+    "/jobs/{id}",
+    operation_id="cancelJob",
+    tags=["jobs"],
+    response_model=JobJson,
+    responses={202: {"model": JobJson, "description": "It stops at the next tile."}, **problems_of(404, 410, 503)},
+)
+async def cancel_job(request: Request, id: JobId) -> Response:  # noqa: A002
+    """Cancel; 202 while the worker still has to notice, 200 once the job has ended."""
+    house = house_of(request)
+    await house.cancel(id)
+    status = await house.status(id)
+    body = job_json(status, None).model_dump()
+    return JSONResponse(body, 200 if status.ended else 202, {"Cache-Control": "no-store"})

@@ -1,0 +1,71 @@
+"""The endpoints for operators and the curious: models, health, metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.house import house_of
+from service.schemas import HealthJson, ModelsJson, model_json
+from service.scrape import registry_of
+from workers.errors import LutraError, NoWorker, StoreUnavailable
+
+router = APIRouter()
+
+
+@router.get("/models", operation_id="listModels", tags=["models"], response_model=ModelsJson)
+async def list_models(request: Request) -> ModelsJson:
+    """Every model that is served: facts, scores, and the devices that hold it now."""
+    house = house_of(request)
+    try:
+        children = await house.store_threads.run(house.store.children)
+    except StoreUnavailable:
+        children = {}
+    devices: dict[str, list[str]] = {name: [] for name in house.models}
+    for facts in children.values():
+        for name in facts.get("models", {}):
+            if name in devices and facts["device"] not in devices[name]:
+                devices[name].append(facts["device"])
+    return ModelsJson(models=[model_json(card, devices[name]) for name, card in house.models.items()])
+
+
+@router.get("/livez", operation_id="livez", tags=["ops"], response_model=HealthJson, response_model_exclude_none=True)
+async def livez() -> HealthJson:
+    """The process is alive; nothing else is asked."""
+    return HealthJson(status="ok")
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    tags=["ops"],
+    response_model=HealthJson,
+    responses={503: {"model": HealthJson}},
+)
+async def readyz(request: Request, verbose: Annotated[str | None, Query()] = None) -> Response:
+    """Redis answers and at least one worker child with its models loaded has a live heartbeat."""
+    house = house_of(request)
+    try:
+        queue = await house.queue()
+        if not queue.workers_alive:
+            raise NoWorker("no worker is alive")
+    except LutraError as error:
+        headers = {"Retry-After": "5", "Cache-Control": "no-store"}
+        return JSONResponse({"status": "unavailable", "reason": error.message}, 503, headers)
+    body: dict[str, Any] = {"status": "ok"}
+    if verbose is not None and verbose.lower() not in ("0", "false", "no"):
+        body["queue"] = {"queued": queue.queued, "running": queue.running, "capacity": house.settings.queue_size}
+        body["workers"] = await house.store_threads.run(house.store.children)
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/metrics", operation_id="metrics", tags=["ops"], response_class=PlainTextResponse)
+async def read_metrics(request: Request) -> Response:
+    """Prometheus text format."""
+    house = house_of(request)
+    queue = await house.queue_or_none()
+    text = await house.picture_threads.run(generate_latest, registry_of(queue, house.settings.queue_size))
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
