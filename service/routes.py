@@ -144,10 +144,12 @@ async def _answer(
     told = {"detached": wait.detached, "request_id": request.state.request_id}
     job = await house.make_job(data, header, operation, card, parameters, **told)
     await house.submit(job, data, output_pixels)
+    headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
+    if wait.detached and not wait.seconds:
+        return await accepted(house, await house.status(job.id), headers)
     status = await house.wait_for_end(job.id, wait.seconds, lambda: _client_left(request))
     if status is None:
         return Response(status_code=499)
-    headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
     if status.state == SUCCEEDED:
         return await picture_of(request, house, status, headers)
     if status.ended:

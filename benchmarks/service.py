@@ -1,0 +1,131 @@
+"""What the service itself costs: one picture over a kept-alive connection beside the engine's call in this process.
+
+    python -m benchmarks.service [--rounds 50] [--side 512]
+
+Starts `lutra up` on a free port, warms both up, then takes turns: one POST, one decode + engine + encode in this
+process with the threads a worker child has. Prints medians and quartiles in milliseconds, the median of the paired differences
+(the service's own cost), and what the service says of itself (Server-Timing). It measures no throughput.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from workers import devices, imageio
+
+devices.share_cores_politely()
+
+
+def photo(side: int) -> bytes:
+    """A photograph-like JPEG, quality 92."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(20, 236, (24, 24, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.int16)
+    noisy = np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noisy).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+@contextmanager
+def running_service() -> Iterator[httpx.Client]:
+    """`lutra up` on a free port, ready, and a client that keeps its connection."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": folder, "LUTRA_LOG_LEVEL": "error"}
+        process = subprocess.Popen([sys.executable, "-m", "service.cli", "up"], env={**os.environ, **settings})
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                wait_until_ready(client)
+                yield client
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    for _ in range(600):
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit("the service did not become ready within a minute")
+
+
+def in_process(data: bytes) -> Callable[[], bytes]:
+    """The engine's own call: decode, enhance, encode."""
+    from workers.engine import Engine
+
+    engine = Engine(device="cpu", threads=devices.usable_cores())
+    engine.load("lut3d")
+
+    def call() -> bytes:
+        picture = imageio.decode(data, colour="srgb", max_pixels=10**8)
+        better = engine.enhance(picture, model="lut3d", strength=1.0, tick=lambda done, total: None)
+        return imageio.encode(better, "jpeg")
+
+    return call
+
+
+def timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1000
+
+
+def spread(times: list[float]) -> str:
+    low, middle, high = statistics.quantiles(times, n=4)
+    return f"median {middle:6.2f}   quartiles {low:6.2f} .. {high:6.2f} ms"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--side", type=int, default=512)
+    arguments = parser.parse_args()
+    data = photo(arguments.side)
+    engine = in_process(data)
+    timings: list[str] = []
+    with running_service() as client:
+
+        def service() -> None:
+            answer = client.post("/enhance", content=data)
+            answer.raise_for_status()
+            timings.append(answer.headers["server-timing"])
+
+        for _ in range(10):
+            service()
+            engine()
+        timings.clear()
+        pairs = [(timed(service), timed(engine)) for _ in range(arguments.rounds)]
+    served, alone = ([pair[i] for pair in pairs] for i in (0, 1))
+    print(f"/enhance, {arguments.side}x{arguments.side} JPEG of {len(data)} bytes, {arguments.rounds} rounds in turn")
+    print(f"  through the service   {spread(served)}")
+    print(f"  engine in process     {spread(alone)}")
+    print(f"  the service's own     {spread([a - b for a, b in pairs])}")
+    for stage in ("queue", "decode", "infer", "encode"):
+        told = [float(re.search(rf"{stage};dur=([\d.]+)", text).group(1)) for text in timings]  # type: ignore[union-attr]
+        print(f"  Server-Timing {stage:7} {spread(told)}")
+
+
+if __name__ == "__main__":
+    main()
