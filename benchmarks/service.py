@@ -3,8 +3,8 @@
     python -m benchmarks.service [--rounds 50] [--side 512]
 
 Starts `lutra up` on a free port, warms both up, then takes turns: one POST, one decode + engine + encode in this
-process with the threads a worker child has. Prints medians and quartiles in milliseconds, the median of the paired differences
-(the service's own cost), and what the service says of itself (Server-Timing). It measures no throughput.
+process with the threads a worker child has. Prints medians and quartiles in milliseconds, of both, of the paired
+differences (the service's own cost), and of what the service says of itself (Server-Timing). No throughput.
 """
 
 from __future__ import annotations
