@@ -33,7 +33,7 @@ async def stream(job_id: str, after: str, bell: Bell, store: Store, threads: Thr
     """Text of the event stream, until the job's `end` (or until it is gone)."""
     yield f"retry: {RETRY_MS}\n\n"
     spoke = time.monotonic()
-    async with bell.listen(job_id, with_progress=True) as ring:
+    async with bell.listen(job_id, every_event=True) as ring:
         while True:
             try:
                 events = await threads.run(store.events, job_id, after)

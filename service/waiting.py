@@ -19,16 +19,15 @@ from workers.store import WAKE_CHANNEL
 
 SWEEP_S = 2.0
 RETRY_S = 0.5
-QUIET_KINDS = frozenset({"progress"})
 
 log = Log(__name__)
 
 
 class Ring:
-    """Set when there is something new; `wait` clears it. `with_progress`: progress counts as new."""
+    """Set when there is something new; `wait` clears it. `every_event`: not only the end of the job is news."""
 
-    def __init__(self, *, with_progress: bool) -> None:
-        self.with_progress = with_progress
+    def __init__(self, *, every_event: bool) -> None:
+        self.every_event = every_event
         self._event = asyncio.Event()
 
     def set(self) -> None:
@@ -71,9 +70,9 @@ class Bell:
             await self._client.aclose()
 
     @asynccontextmanager
-    async def listen(self, job_id: str, *, with_progress: bool = False) -> AsyncIterator[Ring]:
+    async def listen(self, job_id: str, *, every_event: bool = False) -> AsyncIterator[Ring]:
         """A ring for one job; listen first, then read the store."""
-        ring = Ring(with_progress=with_progress)
+        ring = Ring(every_event=every_event)
         self._rings[job_id].add(ring)
         try:
             yield ring
@@ -95,7 +94,7 @@ class Bell:
     def _wake(self, message: str) -> None:
         job_id, _, kind = message.partition(" ")
         for ring in self._rings.get(job_id, ()):
-            if ring.with_progress or kind not in QUIET_KINDS:
+            if ring.every_event or kind == "end":
                 ring.set()
 
     async def _sweep(self) -> None:
