@@ -32,7 +32,7 @@ bench: $(VENV)/.dev
 
 # Needs torch with CUDA in $(PYTHON); no network, and nothing is installed.
 gpu-check:
-	$(PYTHON) -m pytest -m cuda tests/kernels tests/models
+	$(PYTHON) -m pytest -m cuda tests/kernels tests/models tests/workers/test_engine.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

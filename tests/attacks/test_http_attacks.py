@@ -9,7 +9,7 @@ import pytest
 
 from service import problems
 from tests.attacks import files
-from tests.conftest import Lutra, as_file, opened, photo
+from tests.living import Lutra, as_file, opened, photo
 from workers.errors import error_class
 
 HOSTILE = files.hostile()

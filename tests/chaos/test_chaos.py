@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Lutra, as_file, descendants, opened, photo, private_redis, running_lutra, wait_until
+from tests.living import Lutra, as_file, descendants, opened, photo, private_redis, running_lutra, wait_until
 
 pytestmark = pytest.mark.chaos
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from service.cli import main
-from tests.conftest import as_file, opened, photo
+from tests.living import as_file, opened, photo
 
 CLI = [sys.executable, "-m", "service.cli"]
 

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from tests.conftest import Lutra, as_file, opened, photo, wait_until
+from tests.living import Lutra, as_file, opened, photo, wait_until
 
 PHOTO = as_file(photo(), quality=95)
 LONG = "/upscale?scale=4&model=liif&format=png"

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.conftest import Lutra, as_file, opened, photo
+from tests.living import Lutra, as_file, opened, photo
 
 PHOTO = as_file(photo(), quality=95)
 

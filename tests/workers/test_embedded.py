@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import private_redis
+from tests.living import private_redis
 from workers import celery_app, embedded
 from workers.embedded import NoRedis
 from workers.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import as_file, opened, photo
+from tests.living import as_file, opened, photo
 from workers import runner as runner_module
 from workers.engine import Engine
 from workers.errors import JobCancelled, JobTimeout

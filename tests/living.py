@@ -1,0 +1,214 @@
+"""Real parts for the tests: a private Redis, the real service as processes, pictures drawn from a seed."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import redis
+from PIL import Image
+
+from workers import embedded
+from workers.records import Limits
+from workers.store import Store, connect
+
+READY_S = 90.0
+
+
+def free_port() -> int:
+    return embedded._free_port()
+
+
+def wait_until(true: Callable[[], bool], seconds: float, what: str) -> float:
+    """Seconds until `true()`; fails the test, naming `what`, where that takes too long."""
+    start = time.monotonic()
+    while not true():
+        if time.monotonic() - start > seconds:
+            pytest.fail(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    """A smooth, colourful, slightly noisy picture, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(20, 236, (5, 7, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
+    return np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def as_file(pixels: np.ndarray, format: str = "JPEG", **options: object) -> bytes:  # noqa: A002
+    """The picture as file bytes."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format, **options)
+    return file.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    """File bytes as a fully decoded Pillow picture."""
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+@contextmanager
+def private_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real redis-server; its URL and process."""
+    private = embedded.prepare(folder)
+    process = subprocess.Popen(private.command, stdout=subprocess.DEVNULL)
+    try:
+        client = connect(private.url, timeout_s=2.0)
+
+        def answers() -> bool:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+        wait_until(answers, 10, "redis answers")
+        client.close()
+        yield private.url, process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Redis for the tests of the store; each test empties it first."""
+    with private_redis(tmp_path_factory.mktemp("redis")) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def make_store(redis_url: str) -> Iterator[Callable[..., Store]]:
+    """Stores with limits of the test's own, on an empty Redis."""
+    stores: list[Store] = []
+
+    def make(**limits: int) -> Store:
+        stores.append(Store.at(redis_url, Limits(**limits)))
+        return stores[-1]
+
+    make().client.flushall()
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: Callable[..., Store]) -> Store:
+    """A store with one live worker child."""
+    made = make_store()
+    made.beat({"test:1": {"device": "cpu", "models": {}}})
+    return made
+
+
+@dataclass
+class Lutra:
+    """`lutra up` as a stranger would run it, with a client for it."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    client: httpx.Client = field(repr=False)
+
+    def post(self, path: str, data: bytes, **options: object) -> httpx.Response:
+        return self.client.post(path, content=data, **options)  # type: ignore[arg-type]
+
+    def ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def pids(self, *words: str) -> list[int]:
+        """Processes below the supervisor whose command line holds all `words`."""
+        found = []
+        for pid in descendants(self.process.pid):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if all(word in command for word in words):
+                found.append(pid)
+        return found
+
+    def children(self) -> list[int]:
+        """Pids of the worker children that report to the store."""
+        told = self.client.get("/readyz?verbose=1").json().get("workers", {})
+        return [int(name.rpartition(":")[2]) for name in told]
+
+    def samples(self, name: str) -> dict[str, float]:
+        """Samples of one metric at /metrics by their labels as text."""
+        lines = self.client.get("/metrics").text.splitlines()
+        kept = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+        return {line.rpartition(" ")[0].removeprefix(name): float(line.rpartition(" ")[2]) for line in kept}
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below `pid`."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, ahead = [], [pid]
+    while ahead:
+        below = children.get(ahead.pop(), [])
+        found += below
+        ahead += below
+    return found
+
+
+@contextmanager
+def running_lutra(folder: Path, **environment: str) -> Iterator[Lutra]:
+    """`lutra up` on a free port, ready; stopped with SIGTERM, and nothing of it may stay."""
+    port = free_port()
+    settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_FORMAT": "json", **environment}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
+    log = folder / "lutra.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "up"], env={**inherited, **settings}, stdout=output, stderr=output
+        )
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+        lutra = Lutra(port, process, log, client)
+        try:
+            wait_until(lambda: lutra.ready() or process.poll() is not None, READY_S, "lutra is ready")
+            assert process.poll() is None, log.read_text()
+            yield lutra
+        finally:
+            below = descendants(process.pid)
+            process.terminate()
+            process.wait(90)
+            orphans = [pid for pid in below if Path(f"/proc/{pid}").exists() and _runs(pid)]
+            assert not orphans, f"left behind: {orphans}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split())[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def lutra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
+    """One service for the tests that leave it unharmed."""
+    with running_lutra(tmp_path_factory.mktemp("lutra"), LUTRA_MAX_UPLOAD_BYTES=str(8 * 1024**2)) as running:
+        yield running
