@@ -14,6 +14,6 @@ router = APIRouter()
 async def page() -> HTMLResponse:
     """The page, without anything from another host."""
     html = files("service.web").joinpath("page.html").read_text(encoding="utf-8")
-    policy = "default-src 'none'; connect-src 'self'; img-src 'self' blob:; "
+    policy = "default-src 'none'; connect-src 'self'; img-src 'self' blob: data:; "
     policy += "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"})
