@@ -1,4 +1,4 @@
-"""The image-adaptive 3D LUT, taught by the published one on photographs that the published one never saw.
+"""The image-adaptive 3D LUT, taught by the published one on photographs of our own choice.
 
 The published pairs (FiveK, 4,500) are not at hand, so the published network is the teacher: each crop, jittered as in
 the paper, is shown to both, and ours is judged by the squared difference of the pictures and of the whole mixed tables.
