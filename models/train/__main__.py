@@ -48,12 +48,18 @@ def evaluate(words: list[str]) -> None:
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--data", type=Path, required=True, help="folder with bench/ and weights/")
     parser.add_argument("--weights", type=Path, help="weight file, the served one unless told")
+    parser.add_argument("--keep", action="store_true", help="write the scores into the header of --weights")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args(words)
+    if arguments.keep and arguments.weights is None:
+        parser.error("--keep needs --weights")
     torch.set_num_threads(arguments.threads)
     from models.train import evaluate as scoring
 
-    print(json.dumps(scoring.evaluate(arguments.name, arguments.weights, arguments.data), indent=1))
+    scores = scoring.evaluate(arguments.name, arguments.weights, arguments.data)
+    print(json.dumps(scores, indent=1))
+    if arguments.keep:
+        print(scoring.keep_scores(arguments.weights, scores))
 
 
 def read_arguments(words: list[str]) -> argparse.Namespace:

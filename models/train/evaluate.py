@@ -7,6 +7,7 @@ Protocol: reference/HR cropped to LR times scale, border of `scale` pixels shave
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,13 @@ def evaluate(name: str, weights: Path | None, data: Path) -> dict[str, float]:
     if isinstance(model, Lut3D):
         return evaluate_lut3d(model, read_teacher(data / "weights" / "ia3dlut_fivek_paired"), data)
     return evaluate_upscaler(model, data) | evaluate_upscaler(model, data, ("Set5", "Set14"), LARGE_SCALES)
+
+
+def keep_scores(path: Path, scores: dict[str, float]) -> str:
+    """Writes the scores into the header of a weight file; returns its new sha256. The tensors stay bit for bit."""
+    found = weight_files.load(path)
+    rounded = {key: round(value, 3) for key, value in scores.items()}
+    return weight_files.save(path, dataclasses.replace(found, facts={**found.facts, "scores": rounded}))
 
 
 def read_model(name: str, path: Path) -> Any:

@@ -194,6 +194,16 @@ def test_the_given_small_pictures_are_used_where_there_are_some(data: Path) -> N
     assert cropped.shape == (48, 60, 3)
 
 
+def test_scores_are_kept_in_the_header_and_the_tensors_stay(data: Path, tmp_path: Path) -> None:
+    path = loop.train(lut3d.Recipe(), loop.Options(data, tmp_path / "run", 1, steps=1))
+    before = weights.load(path)
+    words = ["evaluate", "lut3d", "--data", str(data), "--weights", str(path), "--keep"]
+    command.main([*words, "--threads", str(torch.get_num_threads())])
+    after = weights.load(path)
+    assert after.facts["scores"].keys() >= {"fivek9 RGB", "kodak24 RGB against teacher"}
+    assert all(torch.equal(after.state_dict[key], value) for key, value in before.state_dict.items())
+
+
 def test_a_retoucher_is_measured_against_its_teacher_and_the_expert(data: Path) -> None:
     teacher = lut3d.read_teacher(data / "weights" / "ia3dlut_fivek_paired")
     found = evaluate.evaluate_lut3d(teacher, teacher, data)
