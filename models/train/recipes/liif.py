@@ -3,8 +3,8 @@
 Each sample is a crop of round(48 s) pixels, s ~ U(1, 4), shrunk to 48x48 by the antialiased bicubic filter; the network
 is asked for random output pixels of it and judged by L1. Three things differ from the paper: it predicts the difference
 to the bilinear blend, the learning rate (4e-4, cosine over the time given) and the batch (8 patches) suit half an hour
-instead of days, and the weights kept are a running average. Beyond x4, which was never trained, the network is told x4:
-measured, that is better by 0.01 dB (RESULTS.md).
+instead of days, and the weights kept are a running average. Beyond x4, which was never trained, the network is told x4
+(RESULTS.md).
 Source: Chen, Liu, Wang, CVPR 2021, section 4 (patches, scales, L1, Adam).
 """
 
