@@ -10,8 +10,8 @@ from starlette.requests import Request
 from service import problems
 from service.house import House
 from service.results import result_response
-from service.schemas import job_json, job_path
-from workers.errors import JobCancelled, LutraError
+from service.schemas import eta_s, job_json, job_path
+from workers.errors import JobCancelled, LutraError, StoreFull, Unavailable
 from workers.job import FAILED, JobStatus
 from workers.records import QueueFacts
 
@@ -22,18 +22,30 @@ async def picture_of(request: Request, house: House, status: JobStatus, extra: d
 
 
 async def accepted(house: House, status: JobStatus, headers: dict[str, str]) -> Response:
-    queue = await house.queue_or_none()
+    queue = await house.queue_or_none(status)
     body = job_json(status, queue)
     later = {"Location": job_path(status.id), "Retry-After": retry_after(queue, status), "Cache-Control": "no-store"}
     return JSONResponse(body.model_dump(), 202, {**headers, **later})
 
 
 def retry_after(queue: QueueFacts | None, status: JobStatus | None = None) -> str:
-    """Whole seconds, from the measured duration of jobs: until this job is done, or until a place is free."""
+    """Whole seconds, from the measured speed of the models: until this job is done, or until a place is free."""
     if queue is None:
         return "5"
-    seconds = queue.wait_s(status.place or 0) if status else (queue.job_s or 1.0) / max(1, queue.workers_alive)
+    seconds = (eta_s(status, queue) or 0.0) if status else queue.place_s
+    return whole_seconds(seconds)
+
+
+def whole_seconds(seconds: float) -> str:
+    """For Retry-After: at least 1, at most five minutes."""
     return str(min(300, max(1, math.ceil(seconds))))
+
+
+def retry_refused(error: Unavailable, queue: QueueFacts | None) -> str:
+    """When to try again what was refused: a full store has room when the next result expires."""
+    if isinstance(error, StoreFull) and queue is not None and queue.room_s is not None:
+        return whole_seconds(queue.room_s)
+    return retry_after(queue)
 
 
 def ended_badly(status: JobStatus) -> LutraError:

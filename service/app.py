@@ -11,9 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
 
 from service import job_routes, ops_routes, problems, routes, web
-from service.answers import retry_after
+from service.answers import retry_refused
 from service.guard import Guard
 from service.house import house_of, open_house
 from workers import metrics
@@ -69,7 +70,7 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LutraError)
     headers = {}
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = retry_after(await house_of(request).queue_or_none())
+        headers["Retry-After"] = retry_refused(error, await house_of(request).queue_or_none())
     elif error.retryable:
         headers["Retry-After"] = "30"
     return problems.answer(problems.body_of(error, _instance(request)), headers)
@@ -89,4 +90,17 @@ async def _bad_parameter(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     body = problems.plain_problem(error.status_code, str(error.detail), _instance(request))
-    return problems.answer(body, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+    return problems.answer(body, headers)
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Methods of every route that has this path."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        matched, _ = route.matches(request.scope)
+        if matched is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from models.cards import CARDS
 from workers import devices, log
-from workers.errors import LutraError
+from workers.errors import LutraError, ParameterError
 from workers.settings import Settings, read_settings
 
 
@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return command(arguments)
+    except ParameterError as error:
+        print(f"lutra: {error.message}", file=sys.stderr)
+        return 2
     except LutraError as error:
         print(f"lutra: {error.message}", file=sys.stderr)
         return 1
@@ -120,7 +123,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _needed_redis(settings: Settings) -> str:
     if settings.redis_url is None:
-        raise LutraError("LUTRA_REDIS_URL is not set; set it, or use `lutra up`, which brings a private Redis")
+        raise ParameterError("LUTRA_REDIS_URL is not set; set it, or use `lutra up`, which brings a private Redis")
     return settings.redis_url
 
 
@@ -132,10 +135,6 @@ def run_up(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     os.environ["LUTRA_BIND"], os.environ["LUTRA_PORT"] = settings.bind, str(settings.port)
-    print(
-        f"lutra: serving on http://{settings.bind}:{settings.port} (pictures are taken once /readyz says ok)",
-        flush=True,
-    )
     return Supervisor(settings).run()
 
 
@@ -160,8 +159,7 @@ def run_worker(arguments: argparse.Namespace) -> int:
 def _work(settings: Settings, redis_url: str) -> int:
     from workers.worker import run_worker
 
-    run_worker(settings, redis_url)
-    return 0
+    return run_worker(settings, redis_url)
 
 
 # -- pictures and facts ----------------------------------------------------------------------------------------------

@@ -6,12 +6,10 @@ import re
 import time
 from collections.abc import AsyncIterator
 
-from service.offload import Threads
-from service.waiting import Bell
+from service.house import House
 from workers.errors import JobGone, JobUnknown, StoreUnavailable
 from workers.log import Log
 from workers.records import Event
-from workers.store import Store
 
 COMMENT_EVERY_S = 10.0
 RETRY_MS = 2000
@@ -22,19 +20,22 @@ _STREAM_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
 
 def start_after(last_event_id: str | None) -> str:
     """The stream id to go on from; the beginning for none or nonsense."""
-    return last_event_id if last_event_id and _STREAM_ID.fullmatch(last_event_id) else "0"
+    if not last_event_id or not _STREAM_ID.fullmatch(last_event_id):
+        return "0"
+    return last_event_id if all(int(part) < 2**64 for part in last_event_id.split("-")) else "0"
 
 
 def as_text(event: Event) -> str:
     return f"id: {event.id}\nevent: {event.kind}\ndata: {event.data}\n\n"
 
 
-async def stream(job_id: str, after: str, bell: Bell, store: Store, threads: Threads) -> AsyncIterator[str]:
-    """Text of the event stream, until the job's `end` (or until it is gone)."""
+async def stream(job_id: str, after: str, house: House) -> AsyncIterator[str]:
+    """Text of the event stream, until the job's `end` (or until it is gone, or the gateway stops)."""
+    store, threads = house.store, house.store_threads
     yield f"retry: {RETRY_MS}\n\n"
     spoke = time.monotonic()
-    async with bell.listen(job_id, every_event=True) as ring:
-        while True:
+    async with house.bell.listen(job_id, every_event=True) as ring:
+        while not house.is_closing:
             try:
                 events = await threads.run(store.events, job_id, after)
                 for event in events:

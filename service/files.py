@@ -17,9 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from models.cards import Card
 from workers import geometry, imageio
 from workers.engine import Engine
-from workers.errors import LutraError
+from workers.errors import LutraError, ParameterError
 from workers.imageio import Picture
 from workers.job import choose_model, served_models
 from workers.settings import Settings
@@ -58,6 +59,7 @@ def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
 def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input enlarged; exit status."""
     card = choose_model("upscale", arguments.model, served_models(settings.models))
+    _check_size_asked(arguments, settings, card)
     engine = _engine(settings)
 
     def better(data: bytes, tick: Tick) -> Picture:
@@ -81,6 +83,17 @@ def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     return _run_errands(arguments, better)
 
 
+def _check_size_asked(arguments: argparse.Namespace, settings: Settings, card: Card) -> None:
+    """What is wrong with the size for every picture is wrong usage. Raises ParameterError."""
+    if arguments.scale is not None:
+        highest = min(card.max_scale, settings.max_scale)
+        geometry.parse_scale(
+            arguments.scale, model=card.name, lowest=Fraction(card.min_scale), highest=Fraction(highest)
+        )
+    elif not any((arguments.width, arguments.height, arguments.max_pixels)):
+        raise ParameterError("no size asked for: give --scale, --width and/or --height, or --max-pixels")
+
+
 def _engine(settings: Settings) -> Engine:
     return Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
@@ -92,6 +105,10 @@ def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
     sources = list(_pictures(inputs))
     if not sources:
         raise LutraError("no picture files were named")
+    if output.suffix and output.suffix.lower() not in FORMAT_OF and not output.is_dir():
+        raise ParameterError(f"no format is named {output.suffix}; known are {', '.join(sorted(FORMAT_OF))}")
+    if output.name == "-":
+        raise ParameterError("the output is a file or a folder; standard output is not served")
     one_file = len(sources) == 1 and not inputs[0].is_dir() and output.suffix.lower() in FORMAT_OF
     if one_file and not output.is_dir():
         named = FORMAT_OF[output.suffix.lower()]
@@ -134,7 +151,7 @@ def _run_errands(arguments: argparse.Namespace, better: Better) -> int:
             print(f"lutra: {errand.source}: {error.message}", file=sys.stderr)
         except OSError as error:
             failed += 1
-            print(f"lutra: {errand.source}: {error.strerror or error}", file=sys.stderr)
+            print(f"lutra: {error.filename or errand.source}: {error.strerror or error}", file=sys.stderr)
     return 1 if failed else 0
 
 

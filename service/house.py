@@ -6,6 +6,8 @@ Here is the life of a request's job: made, submitted, waited for, cancelled; ans
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from starlette.requests import Request
 
 from models.cards import Card
 from service.offload import Threads
+from service.upload import Budget
 from service.waiting import Bell
 from workers import celery_app, imageio, metrics
-from workers.errors import LutraError, StoreUnavailable, Unavailable
+from workers.errors import JobGone, JobUnknown, LutraError, StoreUnavailable, Unavailable
 from workers.job import Job, JobStatus, PictureFacts, new_job, served_models
 from workers.log import Log
 from workers.records import Limits, QueueFacts
@@ -29,6 +32,8 @@ STORE_TIMEOUT_S = 2.0
 STORE_THREADS = 32
 PICTURE_THREADS = 4
 BREAKER_S = 1.0
+CLOSING_S = 20.0
+LONGEST_ID = 64
 ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
 CUBE_BYTES = 1_500_000
 
@@ -46,6 +51,16 @@ class House:
     store_threads: Threads
     picture_threads: Threads
     models: Mapping[str, Card]
+    uploads: Budget
+    closes_at: float = math.inf
+
+    def start_closing(self) -> None:
+        """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
+        self.closes_at = min(self.closes_at, time.monotonic() + CLOSING_S)
+
+    @property
+    def is_closing(self) -> bool:
+        return self.closes_at < math.inf
 
     async def probe(self, data: bytes) -> imageio.Header:
         """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
@@ -82,6 +97,9 @@ class House:
             raise
 
     async def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
+        """The job as it stands. Raises JobUnknown, JobGone, StoreUnavailable."""
+        if len(job_id) > LONGEST_ID:
+            raise JobUnknown("no job has this id")
         return await self.store_threads.run(self.store.status, job_id, detach=detach)
 
     async def cancel(self, job_id: str, *, only_if_attached: bool = False) -> str:
@@ -92,13 +110,13 @@ class House:
             metrics.count_end(before.operation, before.model, state)
         return state
 
-    async def queue(self) -> QueueFacts:
-        return await self.store_threads.run(self.store.queue)
+    async def queue(self, until: str = "") -> QueueFacts:
+        return await self.store_threads.run(self.store.queue, until)
 
-    async def queue_or_none(self) -> QueueFacts | None:
-        """The queue, None where the store does not answer: for what an answer can do without."""
-        with suppress(StoreUnavailable):
-            return await self.queue()
+    async def queue_or_none(self, status: JobStatus | None = None) -> QueueFacts | None:
+        """The queue (until this job), None where the store does not answer: for what an answer can do without."""
+        with suppress(Unavailable):
+            return await self.queue(status.computation_id if status else "")
         return None
 
     async def wait_for_end(self, job_id: str, seconds: float, gone: Callable[[], Awaitable[None]]) -> JobStatus | None:
@@ -120,11 +138,14 @@ class House:
                 task.cancel()
 
     async def _until_ended(self, job_id: str, seconds: float) -> JobStatus:
-        """Listen first, then read; a store that does not answer is asked again at the next ring."""
-        give_up = asyncio.get_running_loop().time() + seconds
+        """Listen first, then read; a store that does not answer is asked again at the next ring.
+
+        Raises StoreUnavailable for a job that is gone although it was just taken in: the store lost its data.
+        """
+        give_up = time.monotonic() + seconds
         async with self.bell.listen(job_id) as ring:
             while True:
-                left_s = give_up - asyncio.get_running_loop().time()
+                left_s = min(give_up, self.closes_at) - time.monotonic()
                 try:
                     status = await self.status(job_id)
                     if status.ended or left_s <= 0:
@@ -132,6 +153,8 @@ class House:
                 except StoreUnavailable:
                     if left_s <= 0:
                         raise
+                except (JobUnknown, JobGone):
+                    raise StoreUnavailable("the job store lost its data, and this job with it") from None
                 await ring.wait(max(0.0, left_s))
 
 
@@ -155,7 +178,8 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
         async with Bell(redis_url).running() as bell:
-            yield House(settings, store, celery, bell, store_threads, picture_threads, models)
+            uploads = Budget(max(settings.store_bytes, 2 * settings.max_upload_bytes))
+            yield House(settings, store, celery, bell, store_threads, picture_threads, models, uploads)
     finally:
         store_threads.close()
         picture_threads.close()

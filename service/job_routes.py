@@ -17,7 +17,7 @@ from workers.job import CANCELLED, FAILED, SUCCEEDED
 
 router = APIRouter()
 
-JobId = Annotated[str, Path(min_length=1, max_length=64)]
+JobId = Annotated[str, Path()]
 
 
 @router.get(
@@ -27,16 +27,16 @@ async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     """The job as it stands."""
     house = house_of(request)
     status = await house.status(id, detach=True)
-    queue = None if status.ended else await house.queue_or_none()
+    queue = None if status.ended else await house.queue_or_none(status)
     headers = {"Cache-Control": "no-store"}
     if not status.ended:
         headers["Retry-After"] = retry_after(queue, status)
     return JSONResponse(job_json(status, queue).model_dump(), headers=headers)
 
 
-@router.api_route(
+@router.head("/jobs/{id}/result", include_in_schema=False)
+@router.get(
     "/jobs/{id}/result",
-    methods=["GET", "HEAD"],
     operation_id="readResult",
     tags=["jobs"],
     response_class=Response,
@@ -63,9 +63,11 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
 async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     """Server-Sent Events `state`, `progress` and `end`, replayed from `Last-Event-ID` on."""
     house = house_of(request)
-    await house.status(id, detach=True)
+    status = await house.status(id, detach=True)
     after = sse.start_after(request.headers.get("last-event-id"))
-    text = sse.stream(id, after, house.bell, house.store, house.store_threads)
+    if after != "0" and status.ended and not await house.store_threads.run(house.store.events, id, after):
+        return Response(status_code=204)  # tells an EventSource that came back after `end` to stay away
+    text = sse.stream(id, after, house)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(text, headers=headers, media_type="text/event-stream")
 

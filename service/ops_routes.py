@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from service.house import house_of
 from service.schemas import HealthJson, ModelsJson, model_json
 from service.scrape import registry_of
-from workers.errors import LutraError, NoWorker, StoreUnavailable
+from workers.errors import LutraError, NoWorker, Unavailable
 
 router = APIRouter()
 
@@ -22,7 +22,7 @@ async def list_models(request: Request) -> ModelsJson:
     house = house_of(request)
     try:
         children = await house.store_threads.run(house.store.children)
-    except StoreUnavailable:
+    except Unavailable:
         children = {}
     devices: dict[str, list[str]] = {name: [] for name in house.models}
     for facts in children.values():

@@ -38,6 +38,7 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.StoreFull: (503, "The store is full"),
     errors.StoreUnavailable: (503, "The job store does not answer"),
     errors.NoWorker: (503, "No worker is alive"),
+    errors.TooManyUploads: (503, "Too many uploads at once"),
     errors.Unavailable: (503, "Not available now"),
 }
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from service import problems
 from service.offload import Threads
 from service.schemas import job_path
 from workers.job import JobStatus
@@ -68,11 +69,12 @@ async def result_response(
     if reading and _matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     start, stop, code = 0, size, 200
-    if reading and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
+    if request.method == "GET" and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
         try:
             asked = wanted_range(request.headers.get("range"), size)
         except ValueError:
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+            problem = problems.plain_problem(416, "No such range", f"{job_path(status.id)}/result")
+            return problems.answer(problem, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         if asked is not None:
             start, stop, code = *asked, 206
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -10,7 +12,7 @@ from fastapi.responses import Response
 
 from models.cards import Card
 from service.answers import accepted, ended_badly, picture_of
-from service.estimate import refuse_too_long
+from service.estimate import estimate_s
 from service.house import House, house_of
 from service.openapi import BODY, POST_ANSWERS
 from service.preferences import Wait, choose_format, read_prefer
@@ -45,16 +47,12 @@ async def enhance(
     metadata: Metadata = "keep",
 ) -> Response:
     """Colour and tone by the image-adaptive 3D LUT; `format=cube` answers with its table as a `.cube` file."""
-    house, wait = house_of(request), _wait(request)
-    card = choose_model("enhance", model, house.models)
-    data, header = await _read(request, house)
-    parameters = {
-        "strength": strength,
-        "format": _format(request, format, header, wait),
-        "quality": quality,
-        "metadata": metadata,
-    }
-    return await _answer(request, house, data, header, "enhance", card, parameters, header.width * header.height, wait)
+
+    def wish(header: imageio.Header, card: Card) -> Wish:
+        parameters = {"strength": strength, "quality": quality, "metadata": metadata}
+        return Wish(parameters, format, header.height, header.width)
+
+    return await _serve(request, "enhance", model, wish)
 
 
 @router.post(
@@ -80,82 +78,99 @@ async def upscale(
     metadata: Metadata = "keep",
 ) -> Response:
     """Enlarge by `scale`, or to `width` and/or `height`, or to `max_pixels`; by a network or a classical filter."""
-    house, wait = house_of(request), _wait(request)
-    card = choose_model("upscale", model, house.models)
-    data, header = await _read(request, house)
-    out_height, out_width = geometry.target_size(
-        header.height,
-        header.width,
-        scale=scale,
-        out_height=height,
-        out_width=width,
-        fit=fit,
-        max_pixels=max_pixels,
-        model=card.name,
-        min_scale=Fraction(card.min_scale),
-        max_scale=Fraction(min(card.max_scale, house.settings.max_scale)),
-        max_output_pixels=house.settings.max_output_pixels,
-    )
-    parameters = {
-        "scale": scale,
-        "height": out_height,
-        "width": out_width,
-        "effort": effort,
-        "format": _format(request, format, header, wait),
-        "quality": quality,
-        "metadata": metadata,
-    }
-    return await _answer(request, house, data, header, "upscale", card, parameters, out_height * out_width, wait)
+    settings = house_of(request).settings
+
+    def wish(header: imageio.Header, card: Card) -> Wish:
+        out_height, out_width = geometry.target_size(
+            header.height,
+            header.width,
+            scale=scale,
+            out_height=height,
+            out_width=width,
+            fit=fit,
+            max_pixels=max_pixels,
+            model=card.name,
+            min_scale=Fraction(card.min_scale),
+            max_scale=Fraction(min(card.max_scale, settings.max_scale)),
+            max_output_pixels=settings.max_output_pixels,
+        )
+        size = {"scale": scale, "height": out_height, "width": out_width}
+        parameters = {**size, "effort": effort, "quality": quality, "metadata": metadata}
+        return Wish(parameters, format, out_height, out_width)
+
+    return await _serve(request, "upscale", model, wish)
 
 
-def _wait(request: Request) -> Wait:
-    return read_prefer(request.headers.getlist("prefer"), house_of(request).settings.sync_wait_seconds)
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of one picture: parameters, format (perhaps `auto`), size of the result."""
+
+    parameters: dict[str, Any]
+    format: str
+    height: int
+    width: int
 
 
-def _format(request: Request, asked: str, header: imageio.Header, wait: Wait) -> str:
-    return choose_format(asked, request.headers.get("accept"), header.format, detached=wait.detached)
-
-
-async def _read(request: Request, house: House) -> tuple[bytes, imageio.Header]:
-    """The upload and what its header says; too many pixels are refused here, before anything is decoded."""
-    data = await read_picture(request, house.settings.max_upload_bytes)
-    header = await house.probe(data)
-    pixels, limit = header.width * header.height, house.settings.max_input_pixels
-    if pixels > limit:
-        seen = f"{header.width}x{header.height} is {pixels} pixels, more than the {limit} allowed here"
-        raise TooManyPixels(seen, pixels=pixels, limit=limit)
-    return data, header
-
-
-async def _answer(
-    request: Request,
-    house: House,
-    data: bytes,
-    header: imageio.Header,
-    operation: str,
-    card: Card,
-    parameters: dict[str, Any],
-    output_pixels: int,
-    wait: Wait,
+async def _serve(
+    request: Request, operation: str, model: str | None, wish: Callable[[imageio.Header, Card], Wish]
 ) -> Response:
-    """Make the job, submit it, wait as the client prefers, and answer with the picture, the job or the problem."""
-    _refuse_sides(parameters["format"], parameters.get("height", header.height), parameters.get("width", header.width))
-    await refuse_too_long(house, card, header, output_pixels)
-    told = {"detached": wait.detached, "request_id": request.state.request_id}
-    job = await house.make_job(data, header, operation, card, parameters, **told)
-    await house.submit(job, data, output_pixels)
+    """Take the picture in, wait as the client prefers, and answer with the picture, the job or the problem."""
+    house = house_of(request)
+    wait = read_prefer(request.headers.getlist("prefer"), house.settings.sync_wait_seconds)
+    card = choose_model(operation, model, house.models)
+    job_id = await _take_in(request, house, operation, card, wait, wish)
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
     if wait.detached and not wait.seconds:
-        return await accepted(house, await house.status(job.id), headers)
-    status = await house.wait_for_end(job.id, wait.seconds, lambda: _client_left(request))
+        return await accepted(house, await house.status(job_id), headers)
+    status = await house.wait_for_end(job_id, wait.seconds, lambda: _client_left(request))
     if status is None:
         return Response(status_code=499)
     if status.state == SUCCEEDED:
         return await picture_of(request, house, status, headers)
     if status.ended:
         raise ended_badly(status)
-    await house.status(job.id, detach=True)
+    await house.status(job_id, detach=True)
     return await accepted(house, status, headers)
+
+
+async def _take_in(
+    request: Request,
+    house: House,
+    operation: str,
+    card: Card,
+    wait: Wait,
+    wish: Callable[[imageio.Header, Card], Wish],
+) -> str:
+    """Read, probe, make the job, submit it; the picture's bytes are let go before anybody waits. The job's id."""
+    with house.uploads.hold() as hold:
+        data = await read_picture(request, house.settings.max_upload_bytes, hold)
+        header = await house.probe(data)
+        _refuse_pixels(header, house.settings.max_input_pixels)
+        wanted = wish(header, card)
+        accept = request.headers.get("accept")
+        format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)
+        _refuse_sides(format_out, wanted.height, wanted.width)
+        output_pixels = wanted.height * wanted.width
+        job = await house.make_job(
+            data,
+            header,
+            operation,
+            card,
+            {**wanted.parameters, "format": format_out},
+            estimate_s=await estimate_s(house, card, header, output_pixels),
+            detached=wait.detached,
+            request_id=request.state.request_id,
+        )
+        await house.submit(job, data, output_pixels)
+        return job.id
+
+
+def _refuse_pixels(header: imageio.Header, limit: int) -> None:
+    """Raises TooManyPixels, before anything is decoded."""
+    pixels = header.width * header.height
+    if pixels > limit:
+        seen = f"{header.width}x{header.height} is {pixels} pixels, more than the {limit} allowed here"
+        raise TooManyPixels(seen, pixels=pixels, limit=limit)
 
 
 def _refuse_sides(format: str, height: int, width: int) -> None:  # noqa: A002

@@ -121,12 +121,12 @@ def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
 
 
 def eta_s(status: JobStatus, queue: QueueFacts | None) -> float | None:
-    """Seconds until the job is probably done, from the measured duration of jobs; None once it has ended."""
+    """Seconds until the job is probably done, from the measured speed of the models; None once it has ended."""
     if queue is None or status.ended:
         return None
     if status.state == QUEUED:
-        return round(queue.wait_s(status.place or 0), 2)
-    return round(max(0.1, (queue.job_s or 1.0) * (1 - status.progress)), 2)
+        return round(queue.wait_s, 2)
+    return round(status.estimate_s * (1 - status.progress), 2)
 
 
 def model_json(card: Card, devices: list[str]) -> ModelJson:

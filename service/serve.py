@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import FrameType
+
 import uvicorn
+from fastapi import FastAPI
 
 from service.app import create_app
-from service.supervisor import StartupError, listen
+from service.supervisor import ELSEWHERE, StartupError, listen
 from workers.settings import Settings
 
 GRACE_S = 30
@@ -18,9 +21,10 @@ def serve(settings: Settings, redis_url: str) -> int:
         server_socket = listen(settings.bind, settings.port)
     except OSError as error:
         where = f"{settings.bind}:{settings.port}"
-        raise StartupError(f"cannot listen on {where}: {error.strerror}; set LUTRA_PORT to another port") from None
+        raise StartupError(f"cannot listen on {where}: {error.strerror}; {ELSEWHERE}") from None
+    app = create_app(settings, redis_url)
     config = uvicorn.Config(
-        create_app(settings, redis_url),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -29,5 +33,19 @@ def serve(settings: Settings, redis_url: str) -> int:
         backlog=2048,
     )
     with server_socket:
-        uvicorn.Server(config).run(sockets=[server_socket])
+        Server(config, app).run(sockets=[server_socket])
     return 0
+
+
+class Server(uvicorn.Server):
+    """Tells the house that it closes as soon as a signal says so, before uvicorn waits for open requests."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        house = getattr(self._app.state, "house", None)
+        if house is not None:
+            house.start_closing()
+        super().handle_exit(sig, frame)

@@ -34,6 +34,7 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 OLD_ENOUGH_S = 60.0
 DRAIN_S = {"gateway": 40.0, "worker": 40.0, "redis": 10.0}
 PR_SET_PDEATHSIG = 1
+ELSEWHERE = "set LUTRA_BIND and LUTRA_PORT to a place that is free"
 
 log = Log(__name__)
 
@@ -47,9 +48,7 @@ def check_port(host: str, port: int) -> None:
     try:
         listen(host, port).close()
     except OSError as error:
-        raise StartupError(
-            f"cannot listen on {host}:{port}: {error.strerror}; set LUTRA_PORT to another port"
-        ) from None
+        raise StartupError(f"cannot listen on {host}:{port}: {error.strerror}; {ELSEWHERE}") from None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -143,6 +142,7 @@ class Supervisor:
         try:
             url = self._start_redis(folder)
             environment = self._environment(url, folder)
+            self._greet()
             for name in ("worker", "gateway"):
                 command = [sys.executable, "-m", "service.cli", name]
                 self.services.append(Service(name, command, environment))
@@ -151,6 +151,13 @@ class Supervisor:
         finally:
             self._stop_all()
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _greet(self) -> None:
+        where = f"http://{self.settings.bind}:{self.settings.port}"
+        if self.settings.log_as_text:
+            print(f"lutra: serving on {where} (pictures are taken once {where}/readyz says ok)", flush=True)
+        else:
+            log.info("serving", url=where)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stops += 1

@@ -6,6 +6,8 @@ Content-Length is believed only where it already says too much. Nothing is decod
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -14,13 +16,48 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from workers.errors import BadRequest, UploadTooLarge
+from workers.errors import BadRequest, ParameterError, TooManyUploads, UploadTooLarge
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 ENVELOPE_BYTES = 256 * 1024
 READ_TIMEOUT_S = 120.0
+DRAIN_S = 5.0
+
+
+class Budget:
+    """How many bytes of bodies may lie in this process at once; a body that would exceed it is refused (503)."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._left = limit_bytes
+
+    @contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """What is taken inside the block is given back at its end."""
+        hold = Hold(self)
+        try:
+            yield hold
+        finally:
+            self._left += hold.taken
+
+    def take(self, size_bytes: int) -> None:
+        """Raises TooManyUploads where there is not so much left."""
+        if size_bytes > self._left:
+            raise TooManyUploads("too many uploads at once, try again soon")
+        self._left -= size_bytes
+
+
+class Hold:
+    """The bytes that one request holds of the budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.taken = 0
+
+    def add(self, size_bytes: int) -> None:
+        self._budget.take(size_bytes)
+        self.taken += size_bytes
 
 
 @dataclass
@@ -30,16 +67,21 @@ class Form:
     parts: dict[str, bytes] = field(default_factory=dict)
 
 
-async def read_picture(request: Request, max_bytes: int) -> bytes:
-    """The picture that came with the request, not empty. Raises BadRequest (400) or UploadTooLarge (413)."""
+async def read_picture(request: Request, max_bytes: int, hold: Hold) -> bytes:
+    """The picture that came with the request, not empty.
+
+    Raises BadRequest (400), UploadTooLarge (413), ParameterError (422) or TooManyUploads (503).
+    """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
-        data = await _read_body(request, max_bytes, max_bytes)
+        data = await _read_body(request, max_bytes, max_bytes, hold)
     else:
-        body = await _read_body(request, max_bytes + ENVELOPE_BYTES, max_bytes)
+        body = await _read_body(request, max_bytes + ENVELOPE_BYTES, max_bytes, hold)
         form = await asyncio.to_thread(parse_form, body, options.get(b"boundary", b""))
         if "file" not in form.parts:
             raise BadRequest("the form has no part named file")
+        if "lut" in form.parts:
+            raise ParameterError("a part named lut (a table of your own) is not served yet", parameter="lut")
         data = form.parts["file"]
         if len(data) > max_bytes:
             raise _too_large(max_bytes)
@@ -52,9 +94,10 @@ def _too_large(max_bytes: int) -> UploadTooLarge:
     return UploadTooLarge(f"the upload is larger than the {max_bytes} bytes allowed", limit=max_bytes)
 
 
-async def _read_body(request: Request, cap: int, max_bytes: int) -> bytes:
+async def _read_body(request: Request, cap: int, max_bytes: int, hold: Hold) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > cap:
+        await _drain(request, 2 * cap)
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
@@ -63,13 +106,27 @@ async def _read_body(request: Request, cap: int, max_bytes: int) -> bytes:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > cap:
+                    chunks.clear()
+                    await _drain(request, 2 * cap)
                     raise _too_large(max_bytes)
+                hold.add(len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
         raise BadRequest(f"the upload did not end within {READ_TIMEOUT_S:g} s") from None
     except ClientDisconnect:
         raise BadRequest("the client left during the upload") from None
     return b"".join(chunks)
+
+
+async def _drain(request: Request, most_bytes: int) -> None:
+    """Throw the rest of a refused body away, within bounds: a client that is still sending would miss the answer."""
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(DRAIN_S):
+            while most_bytes > 0:
+                message = await request.receive()
+                most_bytes -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
 
 def parse_form(body: bytes, boundary: bytes) -> Form:

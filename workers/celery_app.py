@@ -6,6 +6,8 @@ gateway can send with it.
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -70,19 +72,20 @@ def send(app: Celery, computation_id: str) -> None:
 
 def queued_ids(client: redis.Redis, *, unacked_grace_s: float, now: float) -> set[str]:
     """Computations whose message waits in the queue, or was handed to a worker less than `unacked_grace_s` ago."""
-    import json
+    waiting = cast("list[bytes]", client.lrange(QUEUE, 0, -1))
+    fresh = cast("list[bytes]", client.zrangebyscore("unacked_index", now - unacked_grace_s, "+inf"))
+    held = cast("list[bytes | None]", client.hmget("unacked", fresh)) if fresh else []
+    found = [_computation_id(raw, in_hand=False) for raw in waiting]
+    found += [_computation_id(raw, in_hand=True) for raw in held if raw is not None]
+    return {name for name in found if name}
 
-    messages: list[Any] = [json.loads(raw) for raw in client.lrange(QUEUE, 0, -1)]
-    fresh = client.zrangebyscore("unacked_index", now - unacked_grace_s, "+inf")
-    held = client.hmget("unacked", [str(tag, "utf-8") for tag in cast("list[bytes]", fresh)]) if fresh else []
-    messages += [json.loads(raw)[0] for raw in held if raw is not None]
-    return {_computation_id(message) for message in messages}
 
-
-def _computation_id(message: dict[str, Any]) -> str:
-    """The one argument of a Celery message (protocol 2: args, kwargs, embed, JSON in base64)."""
-    import base64
-    import json
-
-    body = base64.b64decode(message["body"]) if message["properties"]["body_encoding"] == "base64" else message["body"]
-    return str(json.loads(body)[0][0])
+def _computation_id(raw: bytes, *, in_hand: bool) -> str:
+    """The one argument of a Celery message (protocol 2: args, kwargs, embed, JSON in base64); empty for garbage."""
+    try:
+        message = json.loads(raw)[0] if in_hand else json.loads(raw)
+        encoded = message["properties"]["body_encoding"] == "base64"
+        body = base64.b64decode(message["body"]) if encoded else message["body"]
+        return str(json.loads(body)[0][0])
+    except (ValueError, LookupError, TypeError):
+        return ""

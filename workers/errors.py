@@ -24,6 +24,7 @@
         +-- StoreFull               store_full        yes
         +-- StoreUnavailable        store_unavailable yes
         +-- NoWorker                no_worker         yes
+        +-- TooManyUploads          too_many_uploads  yes
 
 The message says what was seen and what is allowed; users read it, so it never holds a path, a key or a traceback.
 """
@@ -138,6 +139,10 @@ class StoreUnavailable(Unavailable):
 
 class NoWorker(Unavailable):
     code = "no_worker"
+
+
+class TooManyUploads(Unavailable):
+    code = "too_many_uploads"
 
 
 def _descendants(root: type[LutraError]) -> list[type[LutraError]]:

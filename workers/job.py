@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.cards import CARDS, Card
-from workers.errors import ParameterError, UnknownModel
+from workers.errors import UnknownModel
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
@@ -39,7 +39,10 @@ class PictureFacts:
 
 @dataclass(frozen=True)
 class Computation:
-    """The work itself: everything that decides its result, under one key, with the facts of its input."""
+    """The work itself: everything that decides its result, under one key, with the facts of its input.
+
+    `estimate_s`: seconds it will probably take, by the measured speed of its model.
+    """
 
     id: str
     key: str
@@ -47,6 +50,7 @@ class Computation:
     model: str
     parameters: Mapping[str, Any]
     input: PictureFacts
+    estimate_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job as the store knows it now; times are seconds since the epoch, `place` is how many are queued before it."""
+    """A job as the store knows it now; times are seconds since the epoch."""
 
     id: str
     computation_id: str
@@ -78,7 +82,7 @@ class JobStatus:
     output: Mapping[str, Any] | None
     timings_s: Mapping[str, float]
     error: Mapping[str, Any] | None
-    place: int | None = None
+    estimate_s: float = 0.0
     result_attempt: int = 0
 
     @property
@@ -92,10 +96,7 @@ def new_id() -> str:
 
 
 def served_models(only: tuple[str, ...]) -> dict[str, Card]:
-    """The cards that this installation serves; `only` empty means all. Raises ParameterError for an unknown name."""
-    unknown = [name for name in only if name not in CARDS]
-    if unknown:
-        raise ParameterError(f"LUTRA_MODELS names {', '.join(unknown)}; known are {', '.join(CARDS)}")
+    """The cards that this installation serves; `only` empty means all."""
     return {name: card for name, card in CARDS.items() if not only or name in only}
 
 
@@ -108,7 +109,7 @@ def choose_model(operation: str, asked: str | None, served: Mapping[str, Card]) 
     if name not in fitting:
         known = ["auto", *fitting] if operation == "upscale" else list(fitting)
         raise UnknownModel(
-            f"model {name!r} is not served for /{operation}; known are {', '.join(known) or 'none'}", allowed=known
+            f"model {name[:40]!r} is not served for /{operation}; known are {', '.join(known) or 'none'}", allowed=known
         )
     return fitting[name]
 
@@ -126,12 +127,13 @@ def new_job(
     card: Card,
     parameters: Mapping[str, Any],
     *,
+    estimate_s: float = 0.0,
     detached: bool = False,
     request_id: str = "",
 ) -> Job:
     """A job with a computation of its own; `facts` describe `data`, the picture as it came in."""
     key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters)
-    computation = Computation(new_id(), key, operation, card.name, dict(parameters), facts)
+    computation = Computation(new_id(), key, operation, card.name, dict(parameters), facts, estimate_s)
     return Job(new_id(), computation, detached, request_id)
 
 

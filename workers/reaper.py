@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from workers import celery_app, metrics
-from workers.errors import JobTimeout, StoreUnavailable, WorkerLost
+from workers.errors import JobTimeout, Unavailable, WorkerLost
 from workers.log import Log
 from workers.store import Store
 
@@ -42,7 +42,7 @@ class Reaper:
                     self._reclaim(dict.fromkeys(self._store.running(), ""), "lease_expired")
                 self._resend()
             self._last_look = now
-        except StoreUnavailable:
+        except Unavailable:
             log.warning("the reaper cannot reach the store")
 
     def bury(self, owners: Iterable[str], *, blame: bool = True) -> None:

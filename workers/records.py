@@ -52,7 +52,10 @@ class Reclaimed:
 
 @dataclass(frozen=True)
 class QueueFacts:
-    """The queue at one moment; `job_s` is the smoothed duration of a job, None before the first has ended."""
+    """The queue at one moment. `work_s`: estimated work until its end, or until the computation that was asked about.
+
+    `room_s`: until the store frees the bytes of something that has ended; None where nothing held has an end yet.
+    """
 
     queued: int
     running: int
@@ -60,12 +63,18 @@ class QueueFacts:
     oldest_age_s: float
     workers_alive: int
     stored_bytes: int
-    job_s: float | None
+    work_s: float
+    room_s: float | None
 
-    def wait_s(self, place: int | None = None) -> float:
-        """Seconds until the job at `place` in the queue (default: the next to come) is probably done."""
-        ahead = self.queued if place is None else place
-        return (self.job_s or 1.0) * (ahead + 1 + min(1, self.running)) / max(1, self.workers_alive)
+    @property
+    def wait_s(self) -> float:
+        """Seconds until that work is probably done."""
+        return self.work_s / max(1, self.workers_alive)
+
+    @property
+    def place_s(self) -> float:
+        """Seconds until one of the jobs taken in is probably done and its place free."""
+        return self.wait_s / max(1, self.active)
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
         "parameters": json.dumps(dict(computation.parameters)),
         "input": json.dumps(asdict(computation.input)),
         "input_chunks": chunks,
+        "estimate_s": computation.estimate_s,
         "request_id": request_id,
     }
 
@@ -119,7 +129,7 @@ def _progress(state: str, computation: Mapping[bytes, bytes]) -> float:
     return round(int(computation.get(b"done") or 0) / total, 4) if total and state == RUNNING else 0.0
 
 
-def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes], place: int | None) -> JobStatus:
+def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes]) -> JobStatus:
     state = _job_state(job, computation)
     return JobStatus(
         id=job_id,
@@ -137,6 +147,6 @@ def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, byt
         output=_json(computation, b"output", None),
         timings_s=_json(computation, b"timings_s", {}),
         error=_json(computation, b"error", None),
-        place=place if state == QUEUED else None,
+        estimate_s=float(computation.get(b"estimate_s") or 0),
         result_attempt=int(computation.get(b"result_attempt") or 0),
     )

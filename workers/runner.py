@@ -14,7 +14,7 @@ from typing import Any
 
 from workers import imageio, metrics
 from workers.engine import Engine
-from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreUnavailable
+from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreFull, StoreUnavailable, Unavailable
 from workers.log import Log, about
 from workers.reaper import LEASE_S
 from workers.records import Claim
@@ -23,6 +23,7 @@ from workers.store import Store
 RENEW_S = 3.0
 TELL_EVERY_S = 0.1
 PATIENCE_S = 120.0
+LEARN_FROM_PIXELS = 100_000  # smaller jobs say more of their overhead than of the model
 
 log = Log(__name__)
 
@@ -40,6 +41,7 @@ class Watch:
         self._deadline = time.monotonic() + claim.timeout_s
         self._told_at = 0.0
         self._answer = 1
+        self.share_done = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
 
@@ -55,7 +57,7 @@ class Watch:
         while not self._stop.wait(RENEW_S) and time.monotonic() < self._deadline:
             try:
                 self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
-            except StoreUnavailable:
+            except Unavailable:
                 log.warning("the lease could not be renewed")
             if self._answer == 0:
                 return
@@ -63,11 +65,12 @@ class Watch:
     def tick(self, done: int, total: int) -> None:
         """Tell progress (at most every TELL_EVERY_S). Raises JobCancelled, JobTimeout or LeaseLost."""
         now = time.monotonic()
+        self.share_done = done / total if total else 0.0
         if now - self._told_at >= TELL_EVERY_S or done == total:
             self._told_at = now
             try:
                 self._answer = self._store.progress(self._claim, done, total)
-            except StoreUnavailable:
+            except Unavailable:
                 log.warning("progress could not be told")
         self.check()
 
@@ -137,7 +140,10 @@ class Runner:
         stages = Stages(claim.queue_s)
         try:
             with Watch(self._store, claim) as watch:
-                output = self._compute(claim, watch, stages)
+                try:
+                    output = self._compute(claim, watch, stages)
+                finally:
+                    self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
             return
@@ -149,15 +155,7 @@ class Runner:
             log.exception("job failed by our fault", operation=claim.operation, model=claim.model)
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)
         else:
-            result, facts = output
-            self._end(
-                claim,
-                "succeeded",
-                stages,
-                start,
-                lambda: self._store.succeed(claim, result, facts, stages.seconds),
-                pixels=facts.get("pixels", 0),
-            )
+            self._succeed(claim, *output, stages, start)
 
     def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
         """The result's bytes and what is told of them."""
@@ -205,6 +203,15 @@ class Runner:
             text = write_cube(table, "Lutra").encode()
         nodes = table.shape[-1]
         return text, {"format": "cube", "width": nodes, "height": nodes, "media_type": "text/plain; charset=utf-8"}
+
+    def _succeed(self, claim: Claim, result: bytes, facts: dict[str, Any], stages: Stages, start: float) -> None:
+        def write() -> bool:
+            return self._store.succeed(claim, result, facts, stages.seconds)
+
+        try:
+            self._end(claim, "succeeded", stages, start, write, pixels=facts.get("pixels", 0))
+        except StoreFull as error:
+            self._fail(claim, error, stages, start)
 
     def _fail(self, claim: Claim, error: LutraError, stages: Stages, start: float) -> None:
         def write() -> bool:
@@ -269,10 +276,14 @@ class Runner:
             return
         metrics.INPUT_PIXELS.labels(operation, model).inc(claim.input["width"] * claim.input["height"])
         metrics.OUTPUT_PIXELS.labels(operation, model).inc(pixels)
-        rates = {"job": seconds}
-        if pixels >= 100_000:
-            rates[f"model:{model}"] = stages_s["infer"] * 1e6 / pixels
+
+    def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
+        """What a megapixel of this model costs here, also from a job that was stopped on its way."""
+        wanted = {"height": claim.input["height"], "width": claim.input["width"], **claim.parameters}
+        pixels = wanted["height"] * wanted["width"] * share_done
+        if pixels < LEARN_FROM_PIXELS or wanted["format"] == "cube":
+            return
         try:
-            self._store.learn_rates(rates)
-        except StoreUnavailable:
+            self._store.learn_rates({f"model:{claim.model}": infer_s * 1e6 / pixels})
+        except Unavailable:
             log.warning("rates could not be told")

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models.cards import CARDS
 from workers.errors import ParameterError
 
 
@@ -64,6 +65,26 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = "auto"
     revision: str = "unknown"
 
+    @field_validator("redis_url")
+    @classmethod
+    def _reachable_url(cls, value: str | None) -> str | None:
+        from redis.connection import parse_url
+
+        if value is not None:
+            try:
+                parse_url(value)  # type: ignore[no-untyped-call]
+            except ValueError:
+                raise ValueError("is no URL such as redis://:password@host:6379/0 or unix:///path") from None
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in CARDS]
+        if unknown:
+            raise ValueError(f"no model {', '.join(unknown)}; known are {', '.join(CARDS)}")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
@@ -83,4 +104,5 @@ def read_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise ParameterError(f"LUTRA_{name}={first.get('input')!r}: {first['msg']}") from None
+        seen = "" if name == "REDIS_URL" else f"={first.get('input')!r}"  # a URL may hold a password
+        raise ParameterError(f"LUTRA_{name}{seen}: {first['msg'].removeprefix('Value error, ')}") from None

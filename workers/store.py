@@ -19,7 +19,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from workers import store_scripts
-from workers.errors import JobGone, JobUnknown, LutraError, NoWorker, QueueFull, StoreFull, StoreUnavailable
+from workers.errors import (
+    JobGone,
+    JobUnknown,
+    LutraError,
+    NoWorker,
+    QueueFull,
+    StoreFull,
+    StoreUnavailable,
+    TooManyPixels,
+)
 from workers.job import CANCELLED, SUCCEEDED, Job, JobStatus
 from workers.records import (
     Claim,
@@ -42,6 +51,7 @@ ADMISSION_HOLD_S = 60
 HEARTBEAT_TTL_S = 10
 MAX_LOSSES = 2
 RATE_SMOOTHING = 0.2
+LATER = 1e12  # a time that means: no end is known yet
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:
@@ -94,7 +104,9 @@ class Store:
             raise StoreUnavailable("the job store does not answer")
         try:
             yield
-        except redis.OutOfMemoryError as error:
+        except redis.ResponseError as error:
+            if not isinstance(error, redis.OutOfMemoryError) and "OOM" not in str(error):
+                raise
             raise StoreFull("the job store is out of memory") from error
         except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
             self._down_until = time.monotonic() + self._breaker_s
@@ -125,6 +137,7 @@ class Store:
         Raises NoWorker, QueueFull or StoreFull, and then stores nothing.
         """
         computation = job.computation
+        self._refuse_what_never_fits(len(data) + result_bytes)
         self._admit(computation.id, len(data) + result_bytes)
         try:
             chunks = self._write_chunks(f"lutra:in:{computation.id}", data, ADMISSION_HOLD_S)
@@ -132,6 +145,12 @@ class Store:
         except LutraError:
             self.withdraw(job)
             raise
+
+    def _refuse_what_never_fits(self, size_bytes: int) -> None:
+        limit = self.limits.store_bytes
+        if size_bytes > limit:
+            seen = f"picture and result need about {size_bytes} bytes of the store, which holds {limit}"
+            raise TooManyPixels(f"{seen}: ask for a smaller picture or a lossy format", limit=limit)
 
     def _admit(self, computation_id: str, size_bytes: int) -> None:
         limits = self.limits
@@ -180,13 +199,12 @@ class Store:
             computation_id = text(job[b"computation"]) if job else ""
             pipe = self.client.pipeline(transaction=False)
             pipe.hgetall(f"lutra:comp:{computation_id}")
-            pipe.zrank("lutra:queued", computation_id)
             if detach and job and job.get(b"detached") != b"1":
                 pipe.hset(f"lutra:job:{job_id}", "detached", 1)
-            computation, place, *_ = pipe.execute()
+            computation, *_ = pipe.execute()
         if not job or not computation:
             raise self._missing(bool(gone))
-        return status_of(job_id, job, computation, place)
+        return status_of(job_id, job, computation)
 
     @staticmethod
     def _missing(gone: bool) -> LutraError:
@@ -215,12 +233,13 @@ class Store:
         prefix = f"lutra:out:{status.computation_id}:{status.result_attempt}"
         yield from self._read_range(prefix, start, stop)
 
-    def queue(self) -> QueueFacts:
-        """The queue, the workers and the bytes held, at this moment."""
-        queued, running, active, oldest, alive, stored, job_s, now = self._run("QUEUE", HEARTBEAT_TTL_S)
-        since = number(oldest)
+    def queue(self, until: str = "") -> QueueFacts:
+        """The queue, the workers and the bytes held at this moment; `until`: the computation that is asked about."""
+        queued, running, active, oldest, alive, stored, work, room, now = self._run("QUEUE", HEARTBEAT_TTL_S, until)
+        since, room_at = number(oldest), number(room)
         age = max(0.0, float(now) - since) if since is not None else 0.0
-        return QueueFacts(queued, running, active, age, alive, int(stored), number(job_s))
+        room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
+        return QueueFacts(queued, running, active, age, alive, int(stored), float(work), room_s)
 
     def seconds_per_megapixel(self, model: str) -> float | None:
         """What a job of this model was measured to cost here; None before the first."""
@@ -283,6 +302,7 @@ class Store:
         chunks = self._write_chunks(prefix, result, self.limits.result_ttl_s + ADMISSION_HOLD_S)
         output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
         fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s), "result_attempt": claim.attempt}
+        fields["result_chunks"] = chunks
         if self._finish(claim, SUCCEEDED, len(result), "", fields):
             return True
         self._unlink(f"{prefix}:{i}" for i in range(chunks))
@@ -301,7 +321,7 @@ class Store:
         return bool(self._run("FINISH", *args, *_pairs(fields)))
 
     def learn_rates(self, seconds: Mapping[str, float]) -> None:
-        """Fold measured seconds (`job`, `model:<name>` per megapixel) into the smoothed rates."""
+        """Fold measured seconds (`model:<name>` per megapixel) into the smoothed rates."""
         self._run("LEARN_RATES", RATE_SMOOTHING, *_pairs(seconds))
 
     def beat(self, children: Mapping[str, Mapping[str, Any] | None]) -> None:

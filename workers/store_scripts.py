@@ -12,7 +12,7 @@ Keys (prefix `lutra:`)
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes until when, and their sum
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
-    rates              hash      smoothed seconds a job, and seconds a megapixel of each model
+    rates              hash      smoothed seconds a megapixel of each model
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
 """
@@ -85,6 +85,9 @@ local function finish(comp, state, ttl, tombstone, result_bytes, error)
   end
 end
 
+-- Redis at maxmemory refuses a script's writes only until its first one, and never one that frees
+local function write_in_spite_of_oom() redis.call('DEL', P .. 'nothing') end
+
 local function holds(comp, attempt)
   local now_at = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
   return now_at[1] == 'running' and now_at[2] == attempt
@@ -144,7 +147,8 @@ local comp = ARGV[1]
 local key = P .. 'comp:' .. comp
 local state = redis.call('HGET', key, 'state')
 if not state then return {0, 'unknown'} end
-if state ~= 'queued' then return {0, state} end
+local again = state == 'running' and redis.call('HGET', key, 'owner') == ARGV[2]  -- the answer to its claim was lost
+if state ~= 'queued' and not again then return {0, state} end
 local attempt = redis.call('HINCRBY', key, 'attempt', 1)
 local deadline = NOW + tonumber(ARGV[4])
 redis.call('HSET', key, 'state', 'running', 'owner', ARGV[2], 'started_at', stamp(),
@@ -176,8 +180,15 @@ return redis.call('HGET', P .. 'comp:' .. comp, 'cancel') == '1' and 2 or 1
 # comp, attempt, state, ttl, tombstone, result_bytes, error, field/value pairs -> 1, or 0 where the attempt is stale
 FINISH = """
 local comp = ARGV[1]
+local key = P .. 'comp:' .. comp
+local before = redis.call('HMGET', key, 'state', 'attempt')
+if before[1] == ARGV[3] and before[2] == ARGV[2] then return 1 end  -- it was done, only the answer was lost
 if not holds(comp, ARGV[2]) then return 0 end
-for i = 8, #ARGV, 2 do redis.call('HSET', P .. 'comp:' .. comp, ARGV[i], ARGV[i + 1]) end
+write_in_spite_of_oom()
+for i = 8, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+for i = 0, tonumber(redis.call('HGET', key, 'result_chunks') or '0') - 1 do
+  redis.call('EXPIRE', P .. 'out:' .. comp .. ':' .. ARGV[2] .. ':' .. i, tonumber(ARGV[4]))
+end
 finish(comp, ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7])
 return 1
 """
@@ -192,6 +203,7 @@ local facts = redis.call('HMGET', key, 'state', 'owner', 'deadline', 'cancel', '
 if facts[1] ~= 'running' then redis.call('ZREM', P .. 'running', comp); return {'kept', '', '', ''} end
 local lease = tonumber(redis.call('ZSCORE', P .. 'running', comp) or '0')
 if (ARGV[2] == '' and lease > NOW) or (ARGV[2] ~= '' and ARGV[2] ~= facts[2]) then return {'kept', '', '', ''} end
+write_in_spite_of_oom()
 local function ended(state, error)
   finish(comp, state, tonumber(ARGV[3]), tonumber(ARGV[4]), 0, error)
   return {state, facts[5], facts[6], error}
@@ -216,6 +228,7 @@ local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'detached'
 local comp = record[1]
 if not comp then return {} end
 if ARGV[2] == '1' and record[2] == '1' then return {'detached'} end
+write_in_spite_of_oom()
 local key = P .. 'comp:' .. comp
 local state = redis.call('HGET', key, 'state')
 if not state then return {} end
@@ -263,19 +276,35 @@ redis.call('HSET', key, 'sent_at', stamp())
 return 1
 """
 
-# heartbeat_ttl -> {queued, running, active, oldest_created_at, alive, bytes, job_s, now}
+# heartbeat_ttl, comp or '' -> {queued, running, active, oldest_created_at, alive, bytes, work_s, room_at, now}
+# work_s: what is estimated to be left of all that runs and, up to `comp`, of all that is queued
 QUEUE = """
 sweep()
+local function left_of(comp)
+  local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'estimate_s', 'done', 'total')
+  local total = tonumber(facts[3] or '0') or 0
+  local share = total > 0 and 1 - tonumber(facts[2]) / total or 1
+  return (tonumber(facts[1] or '0') or 0) * share
+end
+local queued = redis.call('ZRANGE', P .. 'queued', 0, -1)
+local work = 0
+for _, comp in ipairs(redis.call('ZRANGE', P .. 'running', 0, -1)) do work = work + left_of(comp) end
+for _, comp in ipairs(queued) do
+  work = work + left_of(comp)
+  if comp == ARGV[2] then break end
+end
 local oldest = redis.call('ZRANGE', P .. 'queued', 0, 0, 'WITHSCORES')
+local room = redis.call('ZRANGE', P .. 'blobs', 0, 0, 'WITHSCORES')
 return {
-  redis.call('ZCARD', P .. 'queued'), redis.call('ZCARD', P .. 'running'), redis.call('ZCARD', P .. 'active'),
+  #queued, redis.call('ZCARD', P .. 'running'), redis.call('ZCARD', P .. 'active'),
   oldest[2] or '', redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[1]), '+inf'),
-  redis.call('GET', P .. 'blob_bytes') or '0', redis.call('HGET', P .. 'rates', 'job') or '', stamp()
+  redis.call('GET', P .. 'blob_bytes') or '0', string.format('%.6f', work), room[2] or '', stamp()
 }
 """
 
 # heartbeat_ttl, then child/facts pairs ('' keeps the facts that are there): these live
 BEAT = """
+write_in_spite_of_oom()
 for i = 2, #ARGV, 2 do
   if ARGV[i + 1] ~= '' then redis.call('HSET', P .. 'child_facts', ARGV[i], ARGV[i + 1]) end
   if redis.call('HEXISTS', P .. 'child_facts', ARGV[i]) == 1 then redis.call('ZADD', P .. 'alive', NOW, ARGV[i]) end

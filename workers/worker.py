@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import SecurityWarning
 
 from workers import celery_app, devices, metrics, place
-from workers.errors import StoreUnavailable, error_codes
+from workers.errors import Unavailable, error_codes
 from workers.job import served_models
 from workers.log import Log
 from workers.reaper import LEASE_S, PERIOD_S, Reaper
@@ -35,8 +35,11 @@ RELOAD_PAUSE_S = 2.0
 log = Log(__name__)
 
 
-def run_worker(settings: Settings, redis_url: str) -> None:
-    """Serve the queue until told to stop. SIGTERM: no new jobs, DRAIN_S for those that run, the rest goes back."""
+def run_worker(settings: Settings, redis_url: str) -> int:
+    """Serve the queue until told to stop; the exit status.
+
+    SIGTERM: no new jobs, DRAIN_S for those that run, the rest goes back into the queue.
+    """
     devices.share_cores_politely()
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # Celery reads it when its worker module is imported
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it warns of pickles in the queue; we take JSON only
@@ -56,6 +59,7 @@ def run_worker(settings: Settings, redis_url: str) -> None:
         worker.start()
     finally:
         parent.leave()
+    return int(worker.exitcode or 0)
 
 
 class Parent:
@@ -147,7 +151,7 @@ class Parent:
                 self._bury_ghosts()
             self._bury(dead)
             self.store.beat({place.name_of(self.pid, pid): told_by(pid) for pid in pids})
-        except StoreUnavailable:
+        except Unavailable:
             self._children |= dead
             log.warning("the store does not answer the worker's heartbeat")
             return
@@ -156,7 +160,7 @@ class Parent:
     def _bury_ghosts(self) -> None:
         """Children of this place that a killed parent left in the store: their work need not wait for its leases."""
         names = {*self.store.running().values(), *self.store.children()}
-        self.reaper.bury(name for name in names if place.is_ghost(name))
+        self._bury({name for name in names if place.is_ghost(name)})
 
     def _bury(self, dead: set[str]) -> None:
         for name in dead:
@@ -169,7 +173,7 @@ class Parent:
         """Give back what the children still held, without blame, and take them off the list of the living."""
         try:
             self.reaper.bury(self._children, blame=False)
-        except StoreUnavailable:
+        except Unavailable:
             log.warning("the store does not answer; leases will run out by themselves")
 
 
@@ -231,8 +235,11 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
         engine.load(name)
         metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
         metrics.MODEL_LOADED.labels(name).set(1)
-    tell(engine.facts())
-    store.beat({owner: engine.facts()})
+    facts = engine.facts()
+    for name, told in facts["models"].items():
+        metrics.MODEL_INFO.labels(name, told["sha256"] or "", told["precision"], facts["device"]).set(1)
+    tell(facts)
+    store.beat({owner: facts})
     log.info("models loaded", child=owner, models=len(cards))
     runner = Runner(
         store,

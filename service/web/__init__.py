@@ -9,11 +9,22 @@ from fastapi.responses import HTMLResponse
 
 router = APIRouter()
 
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "connect-src 'self'",
+        "img-src 'self' blob: data:",
+        "style-src 'unsafe-inline'",
+        "script-src 'unsafe-inline'",
+    )
+)
+
 
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
     """The page, without anything from another host."""
     html = files("service.web").joinpath("page.html").read_text(encoding="utf-8")
-    policy = "default-src 'none'; connect-src 'self'; img-src 'self' blob: data:; "
-    policy += "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"})
+    return HTMLResponse(html, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})

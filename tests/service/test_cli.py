@@ -57,6 +57,12 @@ def test_a_folder_goes_in_and_what_fails_is_named_while_the_others_go_on(
     assert "broken.jpg" in capsys.readouterr().err
 
 
+def test_an_output_that_no_format_fits_is_refused(picture: Path, tmp_path: Path) -> None:
+    for name in ("x.gif", "x.xyz", "-"):
+        assert main(["enhance", str(picture), "-o", str(tmp_path / name)]) == 2
+        assert not (tmp_path / name).exists()
+
+
 def test_a_picture_that_is_not_there_and_an_output_that_cannot_be_are_sentences(
     picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,25 +88,33 @@ def test_wrong_usage_ends_with_two(arguments: list[str]) -> None:
     assert end.value.code == 2
 
 
-def test_a_bad_parameter_ends_with_one_and_a_sentence(picture: Path, tmp_path: Path) -> None:
+def test_a_bad_parameter_ends_with_two_and_a_sentence(picture: Path, tmp_path: Path) -> None:
     done = run("upscale", picture, "-o", tmp_path / "x.png", "--scale", "99")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "99" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "x.png").exists()
 
 
 def test_a_setting_that_cannot_be_is_a_sentence_that_names_it() -> None:
-    for name, value in (("LUTRA_TILE", "x"), ("LUTRA_PORT", "abc"), ("LUTRA_DEVICE", "tpu")):
+    values = {"LUTRA_TILE": "x", "LUTRA_PORT": "abc", "LUTRA_DEVICE": "tpu", "LUTRA_MODELS": "nope"}
+    for name, value in values.items():
         done = run("up", **{name: value})
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert name in done.stderr and "Traceback" not in done.stderr
 
 
 def test_gateway_and_worker_without_a_redis_url_say_what_to_set() -> None:
     for command in ("gateway", "worker"):
         done = run(command)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert "LUTRA_REDIS_URL" in done.stderr
+
+
+def test_a_redis_url_that_is_none_is_a_sentence_that_does_not_repeat_it() -> None:
+    for command in ("up", "gateway", "worker"):
+        done = run(command, LUTRA_REDIS_URL="http://:secret@host/0")
+        assert done.returncode == 2
+        assert "LUTRA_REDIS_URL" in done.stderr and "secret" not in done.stderr
 
 
 def test_models_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,3 +95,14 @@ def test_only_one_of_two_reapers_looks(store: Store, celery: Celery, reaper: Rea
     assert store.status(job.id).state == "running"
     reaper.look()
     assert store.status(job.id).state == "queued"
+
+
+def test_garbage_in_the_queue_is_passed_over(store: Store, celery: Celery, reaper: Reaper) -> None:
+    for garbage in (b"garbage", b"{}", b"[]", b'{"properties": {"body_encoding": "base64"}, "body": "!"}'):
+        store.client.lpush(celery_app.QUEUE, garbage)
+    celery_app.send(celery, "abc")
+    assert queued(store) == {"abc"}
+    job = put(store)
+    claim(store, job, lease_s=0)
+    reaper.look()
+    assert store.status(job.id).state == "queued"

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from workers.errors import JobGone, JobTimeout, JobUnknown, NoWorker, QueueFull, StoreFull, StoreUnavailable, WorkerLost
+from workers.errors import (
+    JobGone,
+    JobTimeout,
+    JobUnknown,
+    NoWorker,
+    QueueFull,
+    StoreFull,
+    StoreUnavailable,
+    TooManyPixels,
+    WorkerLost,
+)
 from workers.job import Computation, Job, PictureFacts, new_id
 from workers.records import Claim
 from workers.store import CHUNK_BYTES, Store
@@ -16,13 +27,14 @@ LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}
 
 
-def make_job(data: bytes = b"picture", **told: object) -> Job:
+def make_job(data: bytes = b"picture", estimate_s: float = 1.0, **told: object) -> Job:
     facts = PictureFacts("png", 1, 1, len(data))
-    computation = Computation(new_id(), "key", "upscale", "bicubic", {"scale": "2", "format": "png"}, facts)
+    wanted = {"scale": "2", "format": "png"}
+    computation = Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, estimate_s)
     return Job(new_id(), computation, **told)  # type: ignore[arg-type]
 
 
-def put(store: Store, data: bytes = b"picture", **told: object) -> Job:
+def put(store: Store, data: bytes = b"picture", **told: Any) -> Job:
     job = make_job(data, **told)
     store.put(job, data, result_bytes=100)
     return job
@@ -261,6 +273,67 @@ def test_what_was_queued_long_ago_and_never_claimed_is_named(store: Store) -> No
     claim(store, job)
     assert not store.touch(job.computation.id)
     assert store.unsent(0) == []
+
+
+def test_an_end_whose_answer_was_lost_can_be_written_again_and_the_result_stays(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job)
+    assert store.succeed(taken, b"better", OUTPUT, {})
+    assert store.succeed(taken, b"better", OUTPUT, {})
+    assert b"".join(store.read_result(store.status(job.id))) == b"better"
+    assert kinds(store, job).count("end") == 1
+
+
+def test_a_claim_whose_answer_was_lost_can_be_made_again_by_the_same_child_only(store: Store) -> None:
+    job = put(store)
+    first = claim(store, job, "test:1")
+    assert store.claim(job.computation.id, "test:2", lease_s=30, timeout_s=60) is None
+    again = claim(store, job, "test:1")
+    assert again.attempt == first.attempt + 1
+    assert store.succeed(again, b"better", OUTPUT, {})
+
+
+def test_a_picture_that_never_fits_is_not_told_to_come_again(make_store: Callable[..., Store]) -> None:
+    store = make_store(store_bytes=1000)
+    store.beat({"test:1": {}})
+    with pytest.raises(TooManyPixels) as refusal:
+        put(store, b"x" * 950)
+    assert refusal.value.members["limit"] == 1000 and not refusal.value.retryable
+
+
+def test_the_pieces_of_a_result_live_as_long_as_its_record(make_store: Callable[..., Store]) -> None:
+    store = make_store(result_ttl_s=1)
+    store.beat({"test:1": {}})
+    job = put(store)
+    store.succeed(claim(store, job), b"better", OUTPUT, {})
+    time.sleep(1.2)
+    assert not store.client.keys("lutra:out:*")
+
+
+def test_with_redis_out_of_memory_a_job_is_refused_but_ends_and_heartbeats_go_on(store: Store) -> None:
+    queued, running = put(store), put(store)
+    taken = claim(store, running)
+    store.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreFull):
+            put(store)
+        assert store.cancel(queued.id) == "cancelled"
+        store.beat({"test:1": None})
+        with pytest.raises(StoreFull):
+            store.succeed(taken, b"better", OUTPUT, {})
+        assert store.fail(taken, StoreFull("full"), {})
+    finally:
+        store.client.config_set("maxmemory", 0)
+    assert store.status(running.id).state == "failed"
+    assert store.queue().workers_alive == 1
+
+
+def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: Store) -> None:
+    jobs = [put(store, estimate_s=seconds) for seconds in (8, 4, 2)]
+    taken = claim(store, jobs[0])
+    store.progress(taken, 1, 4)
+    assert store.queue().work_s == pytest.approx(6 + 4 + 2)
+    assert store.queue(jobs[1].computation.id).work_s == pytest.approx(6 + 4)
 
 
 def test_rates_are_smoothed(store: Store) -> None:
