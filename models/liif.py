@@ -135,34 +135,35 @@ class Liif(nn.Module):
         n, _, h, w = lr.shape
         lr = lr.contiguous(memory_format=torch.channels_last)
         hidden = self.first_layer(self.encoder(lr * 2 - 1))
-        hidden = hidden.permute(0, 2, 3, 1).reshape(n * h * w, -1)
-        pixels = lr.permute(0, 2, 3, 1).reshape(n * h * w, 3)
-        y0, fy = locate(rows, h, out_size[:, :1])
-        x0, fx = locate(cols, w, out_size[:, 1:])
-        window = torch.arange(n)[:, None] * (h * w)
-        cell = self.told_cell(out_size / torch.tensor([h, w]))[:, None, :].expand(-1, rows.shape[1], -1)
-        index, place, weight = [], [], []
-        for dy in (0, 1):
-            for dx in (0, 1):
-                y, x = (y0 + dy).clamp(0, h - 1), (x0 + dx).clamp(0, w - 1)
-                index.append(window + y * w + x)
-                rel = torch.stack([2 * (y0 - y + fy), 2 * (x0 - x + fx)], -1)
-                place.append(torch.cat([rel, cell], -1))
-                weight.append((fy if dy else 1 - fy) * (fx if dx else 1 - fx))
-        at = torch.stack(index)
-        near = F.embedding(at, hidden)
+        cell = self.told_cell(out_size / torch.tensor([h, w]))
+        at, rel, weight = corners(locate(rows, h, out_size[:, :1]), locate(cols, w, out_size[:, 1:]), (h, w))
+        place = torch.cat([rel, cell[:, None, :].expand_as(rel)], -1)
+        near = F.embedding(at, hidden.permute(0, 2, 3, 1).reshape(n * h * w, -1))
         with torch.autocast(lr.device.type, enabled=False):  # places never in half precision
-            near = near + F.linear(torch.stack(place), self.imnet.first.weight[:, -4:], self.imnet.first.bias)
-        said = self.imnet.layers[1:](near).float()
-        blend = torch.stack(weight)[..., None]
-        if self.config.bilinear_base:
-            out = (blend * (pixels[at] + 0.5 * said)).sum(0)
-        else:
-            out = 0.5 * (blend * said).sum(0) + 0.5
-        return out.transpose(1, 2)
+            near = near + F.linear(place, self.imnet.first.weight[:, -4:], self.imnet.first.bias)
+        said = 0.5 * self.imnet.layers[1:](near).float()
+        base = lr.permute(0, 2, 3, 1).reshape(n * h * w, 3)[at] if self.config.bilinear_base else 0.5
+        return (weight[..., None] * (base + said)).sum(0).transpose(1, 2)
 
 
-def locate(index: Tensor, in_size: int, out_size: Tensor) -> tuple[Tensor, Tensor]:
+Place = tuple[Tensor, Tensor]  # floor of the position on the input axis, and the fraction above it
+
+
+def corners(row: Place, col: Place, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """The four neighbours of N x Q samples: index among all pixels of the batch, rel (4, N, Q, 2), weight (4, N, Q)."""
+    (y0, fy), (x0, fx), (h, w) = row, col, size
+    first = torch.arange(len(y0))[:, None] * (h * w)
+    index, rel, weight = [], [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            y, x = (y0 + dy).clamp(0, h - 1), (x0 + dx).clamp(0, w - 1)
+            index.append(first + y * w + x)
+            rel.append(torch.stack([2 * (y0 - y + fy), 2 * (x0 - x + fx)], -1))
+            weight.append((fy if dy else 1 - fy) * (fx if dx else 1 - fx))
+    return torch.stack(index), torch.stack(rel), torch.stack(weight)
+
+
+def locate(index: Tensor, in_size: int, out_size: Tensor) -> Place:
     """Output indices -> floor of their place on the input axis, and the fraction above it; exact until the division."""
     numerator = (2 * index + 1) * in_size - out_size
     floor = torch.div(numerator, 2 * out_size, rounding_mode="floor")
