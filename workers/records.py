@@ -64,7 +64,7 @@ class QueueFacts:
     workers_alive: int
     stored_bytes: int
     work_s: float
-    room_s: float | None
+    room_s: float | None = None
 
     @property
     def wait_s(self) -> float:

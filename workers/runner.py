@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from workers import imageio, metrics
 from workers.engine import Engine
@@ -24,6 +24,8 @@ RENEW_S = 3.0
 TELL_EVERY_S = 0.1
 PATIENCE_S = 120.0
 LEARN_FROM_PIXELS = 100_000  # smaller jobs say more of their overhead than of the model
+
+T = TypeVar("T")
 
 log = Log(__name__)
 
@@ -205,13 +207,16 @@ class Runner:
         return text, {"format": "cube", "width": nodes, "height": nodes, "media_type": "text/plain; charset=utf-8"}
 
     def _succeed(self, claim: Claim, result: bytes, facts: dict[str, Any], stages: Stages, start: float) -> None:
-        def write() -> bool:
-            return self._store.succeed(claim, result, facts, stages.seconds)
-
         try:
-            self._end(claim, "succeeded", stages, start, write, pixels=facts.get("pixels", 0))
+            chunks = self._insist(lambda: self._store.put_result(claim, result))
         except StoreFull as error:
             self._fail(claim, error, stages, start)
+            return
+
+        def write() -> bool:
+            return chunks is not None and self._store.succeed(claim, result, facts, stages.seconds, chunks=chunks)
+
+        self._end(claim, "succeeded", stages, start, write, pixels=facts.get("pixels", 0))
 
     def _fail(self, claim: Claim, error: LutraError, stages: Stages, start: float) -> None:
         def write() -> bool:
@@ -230,12 +235,15 @@ class Runner:
         pixels: int = 0,
         error_code: str = "",
     ) -> None:
-        """Write the end, then count and log it; a store that hangs is given PATIENCE_S."""
-        if not self._insist(write):
+        """Count, then write the end: who is woken by it finds it counted. A store that hangs is given PATIENCE_S."""
+        if not self._insist(lambda: self._store.renew(claim, lease_s=LEASE_S)):
             log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
             return
         seconds = time.perf_counter() - start
         self._count(claim, outcome, stages.seconds, seconds, pixels, error_code)
+        if not self._insist(write):
+            log.warning("lease lost at the last moment, end not written", attempt=claim.attempt, outcome=outcome)
+            return
         log.info(
             "job ended",
             operation=claim.operation,
@@ -246,7 +254,8 @@ class Runner:
             **({"code": error_code} if error_code else {}),
         )
 
-    def _insist(self, write: Callable[[], bool]) -> bool:
+    def _insist(self, write: Callable[[], T]) -> T | None:
+        """What `write` answers, tried again while the store does not; None where it did not for PATIENCE_S."""
         give_up = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -254,7 +263,7 @@ class Runner:
             except StoreUnavailable:
                 if time.monotonic() >= give_up:
                     log.error("the end of a job could not be written")
-                    return False
+                    return None
                 time.sleep(0.5)
 
     def _count(

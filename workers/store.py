@@ -70,6 +70,10 @@ def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.R
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options))
 
 
+def _result_prefix(computation_id: str, attempt: int) -> str:
+    return f"lutra:out:{computation_id}:{attempt}"
+
+
 def _pairs(fields: Mapping[str, Any]) -> list[Any]:
     return [part for pair in fields.items() for part in pair]
 
@@ -230,8 +234,7 @@ class Store:
         """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most 4 MiB."""
         size = int((status.output or {})["bytes"])
         stop = size if stop is None else min(stop, size)
-        prefix = f"lutra:out:{status.computation_id}:{status.result_attempt}"
-        yield from self._read_range(prefix, start, stop)
+        yield from self._read_range(_result_prefix(status.computation_id, status.result_attempt), start, stop)
 
     def queue(self, until: str = "") -> QueueFacts:
         """The queue, the workers and the bytes held at this moment; `until`: the computation that is asked about."""
@@ -296,15 +299,31 @@ class Store:
         """Tell how many tiles of how many are done; answers as `renew`."""
         return int(self._run("PROGRESS", claim.computation_id, claim.attempt, done, total))
 
-    def succeed(self, claim: Claim, result: bytes, output: Mapping[str, Any], timings_s: Mapping[str, float]) -> bool:
-        """Write the result, then record, event and limits in one step; False where the lease was lost meanwhile."""
-        prefix = f"lutra:out:{claim.computation_id}:{claim.attempt}"
-        chunks = self._write_chunks(prefix, result, self.limits.result_ttl_s + ADMISSION_HOLD_S)
+    def put_result(self, claim: Claim, result: bytes) -> int:
+        """Write the result's pieces under this attempt; nobody sees them before `succeed`. How many there are."""
+        ttl_s = self.limits.result_ttl_s + ADMISSION_HOLD_S
+        return self._write_chunks(_result_prefix(claim.computation_id, claim.attempt), result, ttl_s)
+
+    def succeed(
+        self,
+        claim: Claim,
+        result: bytes,
+        output: Mapping[str, Any],
+        timings_s: Mapping[str, float],
+        *,
+        chunks: int | None = None,
+    ) -> bool:
+        """Record, event and limits in one step, after the result (unless `put_result` wrote its `chunks` already).
+
+        False where the lease was lost meanwhile; the result is dropped then.
+        """
+        chunks = self.put_result(claim, result) if chunks is None else chunks
         output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
-        fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s), "result_attempt": claim.attempt}
-        fields["result_chunks"] = chunks
-        if self._finish(claim, SUCCEEDED, len(result), "", fields):
+        fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s)}
+        numbers = {"result_attempt": claim.attempt, "result_chunks": chunks}
+        if self._finish(claim, SUCCEEDED, len(result), "", {**fields, **numbers}):
             return True
+        prefix = _result_prefix(claim.computation_id, claim.attempt)
         self._unlink(f"{prefix}:{i}" for i in range(chunks))
         return False
 
