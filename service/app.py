@@ -28,6 +28,8 @@ Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async
 
 EXPOSED = ["Content-Location", "ETag", "Location", "Retry-After", "Server-Timing", "X-Job-Id", "X-Lutra-Model"]
 
+ROOMS = (routes, job_routes, ops_routes, web)
+
 log = Log(__name__)
 
 
@@ -42,7 +44,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
             yield
 
     app = FastAPI(title="Lutra", version=version("lutra"), description=DESCRIPTION, lifespan=lifespan)
-    for module in (routes, job_routes, ops_routes, web):
+    for module in ROOMS:
         app.include_router(module.router)
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
@@ -99,8 +101,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _allowed_methods(request: Request) -> set[str]:
     """Methods of every route that has this path."""
     found: set[str] = set()
-    for route in request.app.routes:
-        matched, _ = route.matches(request.scope)
-        if matched is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+    for module in ROOMS:
+        for route in module.router.routes:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                found |= getattr(route, "methods", None) or set()
     return found

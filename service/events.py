@@ -22,7 +22,7 @@ def start_after(last_event_id: str | None) -> str:
     """The stream id to go on from; the beginning for none or nonsense."""
     if not last_event_id or not _STREAM_ID.fullmatch(last_event_id):
         return "0"
-    return last_event_id if all(int(part) < 2**64 for part in last_event_id.split("-")) else "0"
+    return last_event_id if all(int(part) < 2**63 for part in last_event_id.split("-")) else "0"
 
 
 def as_text(event: Event) -> str:

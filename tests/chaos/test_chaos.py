@@ -242,3 +242,38 @@ def test_a_hundred_jobs_over_two_children_are_counted_as_a_hundred(tmp_path: Pat
         key = '{model="bilinear",operation="upscale",outcome="succeeded"}'
         assert lutra.samples("lutra_jobs_finished_total")[key] == 100
         assert lutra.samples("lutra_jobs_submitted_total")['{operation="upscale"}'] == 100
+
+
+def test_a_client_that_waits_while_redis_loses_its_data_is_told_to_come_again(lutra: Lutra) -> None:
+    answers: list[httpx.Response] = []
+
+    def post() -> None:
+        url = f"http://127.0.0.1:{lutra.port}{LONG}"
+        answers.append(httpx.post(url, content=long_photo(512), timeout=120, headers={"Prefer": "wait=100"}))
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    wait_until(lambda: lutra.samples("lutra_jobs_in_progress").get('{operation="upscale"}') == 1, 30, "the job runs")
+    (redis,) = lutra.pids("redis-server")
+    os.kill(redis, signal.SIGKILL)
+    thread.join(60)
+    assert [answer.status_code for answer in answers] == [503]
+    assert "retry-after" in answers[0].headers
+    wait_until(lutra.ready, 60, "the service is ready again")
+
+
+def test_an_event_stream_does_not_hold_the_gateway_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    with running_lutra(tmp_path) as lutra:
+        job = start_long(lutra, 512)
+        ended = threading.Event()
+
+        def follow() -> None:
+            httpx.get(f"http://127.0.0.1:{lutra.port}/jobs/{job}/events", timeout=120)
+            ended.set()
+
+        threading.Thread(target=follow, daemon=True).start()
+        time.sleep(1)
+        lutra.client.delete(f"/jobs/{job}")
+        (gateway,) = lutra.pids("service.cli", "gateway")
+        os.kill(gateway, signal.SIGTERM)
+        assert ended.wait(15)

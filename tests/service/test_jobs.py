@@ -202,3 +202,33 @@ def test_many_waiting_clients_share_one_subscription(lutra: Lutra) -> None:
     for thread in threads:
         thread.join()
     assert answers == [200] * 20
+
+
+def test_an_event_source_that_comes_back_after_the_end_is_told_to_stay_away(lutra: Lutra) -> None:
+    job = lutra.post("/upscale?scale=2&model=nearest", PHOTO, headers=ASYNC).json()["id"]
+    last = events(lutra, job)[-1][0]
+    assert lutra.client.get(f"/jobs/{job}/events", headers={"Last-Event-ID": last}).status_code == 204
+    for odd in ("18446744073709551615-18446744073709551615", "99999999999999999999", "x", "-1"):
+        assert lutra.client.get(f"/jobs/{job}/events", headers={"Last-Event-ID": odd}).status_code in (200, 204)
+
+
+def test_odd_ids_methods_and_ranges_are_problems(lutra: Lutra) -> None:
+    assert lutra.client.get(f"/jobs/{'x' * 100}").status_code == 404
+    assert lutra.client.put("/jobs/x").headers["allow"] == "DELETE, GET"
+    path = lutra.post("/upscale?scale=2&model=nearest", PHOTO).headers["content-location"]
+    beyond = lutra.client.get(path, headers={"Range": "bytes=99999999-"})
+    assert beyond.status_code == 416
+    assert beyond.headers["content-type"] == "application/problem+json"
+    assert beyond.headers["content-range"].startswith("bytes */")
+
+
+def test_what_would_take_longer_than_allowed_is_refused_with_what_fits(lutra: Lutra) -> None:
+    data = as_file(photo(2000, 2000), quality=50)
+    answer = lutra.post("/upscale?scale=7&model=liif", data, headers=ASYNC)
+    told = answer.json()
+    assert answer.status_code in (202, 422)
+    if answer.status_code == 202:  # a machine fast enough for 196 megapixels in 15 minutes
+        lutra.client.delete(f"/jobs/{told['id']}")
+        return
+    assert 1 < told["largest_scale"] < 7
+    assert "bicubic" in told["faster_models"]
