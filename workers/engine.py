@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from torch import Tensor
 from kernels import cpu, cuda, ops
 from models import catalog
 from models.cards import CARDS, Card
-from models.classical import KERNELS, Resampler
 from workers import tiles, transparency
 from workers.errors import ParameterError, UnknownModel
 from workers.picture import Picture
@@ -221,17 +221,11 @@ class Engine:
         return int((free + idle) * CUDA_SHARE)
 
     def _reduced(self, picture: Picture) -> NDArray[np.float32]:
-        """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced by tiles to a short side of 480."""
+        """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced to a short side of 480."""
         pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
         height, width, channels = pixels.shape
         ratio = min(1.0, LOOKED_AT_SIDE / min(height, width))
-        size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
-        result = np.empty((*size, channels), np.float32)
-        kernel = KERNELS["area"]
-        halo = kernel.halo(min(size[0] / height, size[1] / width))
-        plan = tiles.plan((height, width), size, tile=(CLASSICAL_TILE, CLASSICAL_TILE), halo=halo)
-        runs = Runs("area", Resampler(kernel), torch.device("cpu"))
-        sweep(runs, pixels, result, plan, batch=1, progress=Progress(_nobody, len(plan)), observe=Silent())
+        result = _area_reduced(pixels, (max(1, round(height * ratio)), max(1, round(width * ratio))))
         return np.repeat(result, 3, axis=2) if channels == 1 else result
 
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
@@ -332,6 +326,22 @@ def _largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> in
     return side
 
 
+def _area_reduced(pixels: Array, size: Size) -> NDArray[np.float32]:
+    """Exact area means, values in [0, 1]: first along the rows, some rows at a time, then along the columns."""
+    height, width, channels = pixels.shape
+    narrow = np.empty((height, size[1], channels), np.float32)
+    rows = max(1, ENHANCE_BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = pixels[top : top + rows].astype(np.float32)
+        narrow[top : top + rows] = _resized(band, (len(band), size[1]))
+    return _resized(narrow, size) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def _resized(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    resized = cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, np.float32).reshape(*size, values.shape[2])
+
+
 def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick) -> Array:
     """A change of each pixel by itself, some rows at a time."""
     result = np.empty_like(pixels)
@@ -361,10 +371,6 @@ def _grey_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Array]
     luma = colours.cpu().numpy()[0].astype(np.float64) @ LUMA
     curve = np.floor(luma * (levels - 1) / 65535 + 0.5).clip(0, levels - 1).astype(dtype)
     return lambda band: np.take(curve, band)
-
-
-def _nobody(done: int, total: int) -> None:
-    pass
 
 
 def _short(dtype: torch.dtype) -> str:
