@@ -85,7 +85,7 @@ async def _bad_parameter(request: Request, error: Exception) -> Response:
         for fault in error.errors()
     ]
     detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in seen)
-    body = problems.plain_problem(422, "A parameter is out of range", _instance(request), detail)
+    body = problems.plain_problem(422, "A parameter cannot be used", _instance(request), detail)
     return problems.answer({**body, "type": problems.type_of("bad_parameter"), "errors": seen})
 
 

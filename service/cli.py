@@ -180,8 +180,10 @@ def run_upscale(arguments: argparse.Namespace) -> int:
 
 
 def run_models(arguments: argparse.Namespace) -> int:
+    settings = read_settings()
     for card in CARDS.values():
-        scale = f"x{card.min_scale:g} to x{card.max_scale:g}" if card.task == "upscale" else ""
+        highest = min(card.max_scale, settings.max_scale)
+        scale = f"x{card.min_scale:g} to x{highest:g}" if card.task == "upscale" else ""
         print(f"{card.name:10} {card.task:8} {card.parameters:>10,} parameters  {scale:10} {card.title} ({card.paper})")
     return 0
 

@@ -68,6 +68,8 @@ def _tried(name: str, look: Callable[[], str]) -> Line:
         return name, True, look()
     except LutraError as error:
         return name, False, error.message
+    except (ValueError, OSError) as error:  # a weight file that is missing, cut off or another's
+        return name, False, str(error)
 
 
 def _redis(settings: Settings) -> str:
@@ -99,5 +101,8 @@ def _engine(settings: Settings) -> Iterator[Line]:
 def _load(engine: Engine, name: str) -> str:
     engine.load(name)
     card = CARDS[name]
-    weights = f"weights {card.sha256[:12]}" if card.sha256 else "nothing learnt"
+    sha256 = engine.facts()["models"][name]["sha256"]
+    weights = (
+        f"weights {sha256[:12]}" + ("" if sha256 == card.sha256 else " (your own)") if sha256 else "nothing learnt"
+    )
     return f"{card.task}, {card.parameters:,} parameters, {weights}"

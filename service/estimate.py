@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.cards import Card
 from service.house import House
-from workers.errors import StoreUnavailable, TooManyPixels
+from workers.errors import TooManyPixels
 from workers.imageio import Header
 
 OVERHEAD_S = 0.05
@@ -12,11 +12,7 @@ OVERHEAD_S = 0.05
 
 async def estimate_s(house: House, card: Card, header: Header, output_pixels: int) -> float:
     """Seconds. Raises TooManyPixels, with the size or the model that fits, where that exceeds the job timeout."""
-    try:
-        measured = await house.store_threads.run(house.store.seconds_per_megapixel, card.name)
-    except StoreUnavailable:
-        measured = None
-    s_per_mp = measured or card.cpu_s_per_mp
+    s_per_mp = await house.seconds_per_megapixel(card)
     limit_s = house.settings.job_timeout_seconds
     seconds = OVERHEAD_S + output_pixels * s_per_mp / 1e6
     if seconds <= limit_s:

@@ -47,7 +47,7 @@ class Errand:
 def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input through the 3D LUT; exit status."""
     card = choose_model("enhance", arguments.model, served_models(settings.models))
-    engine = _engine(settings)
+    engine = _engine(settings, card.name)
 
     def better(data: bytes, tick: Tick) -> Picture:
         picture = imageio.decode(data, colour="srgb", max_pixels=settings.max_input_pixels)
@@ -60,7 +60,7 @@ def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input enlarged; exit status."""
     card = choose_model("upscale", arguments.model, served_models(settings.models))
     _check_size_asked(arguments, settings, card)
-    engine = _engine(settings)
+    engine = _engine(settings, card.name)
 
     def better(data: bytes, tick: Tick) -> Picture:
         header = imageio.probe(data)
@@ -94,10 +94,16 @@ def _check_size_asked(arguments: argparse.Namespace, settings: Settings, card: C
         raise ParameterError("no size asked for: give --scale, --width and/or --height, or --max-pixels")
 
 
-def _engine(settings: Settings) -> Engine:
-    return Engine(
+def _engine(settings: Settings, model: str) -> Engine:
+    """An engine that holds the model. Raises LutraError where its weights cannot be loaded."""
+    engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
     )
+    try:
+        engine.load(model)
+    except ValueError as error:
+        raise LutraError(str(error)) from None
+    return engine
 
 
 def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
@@ -109,6 +115,8 @@ def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
         raise ParameterError(f"no format is named {output.suffix}; known are {', '.join(sorted(FORMAT_OF))}")
     if output.name == "-":
         raise ParameterError("the output is a file or a folder; standard output is not served")
+    if len(inputs) > 1 and output.suffix and not output.is_dir():
+        raise ParameterError(f"{output} names one file; for several pictures name a folder")
     one_file = len(sources) == 1 and not inputs[0].is_dir() and output.suffix.lower() in FORMAT_OF
     if one_file and not output.is_dir():
         named = FORMAT_OF[output.suffix.lower()]
@@ -170,6 +178,8 @@ def _run_errand(errand: Errand, better: Better, arguments: argparse.Namespace) -
     target = errand.target
     if FORMAT_OF.get(target.suffix.lower()) != chosen:
         target = target.with_suffix(SUFFIX[chosen])
+    if target.exists() and target.samefile(errand.source):
+        raise LutraError("the output would overwrite the picture itself; name another place")
     _write_whole(target, result)
     return target
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from models.cards import Card
 from service.offload import Threads
 from service.upload import Budget
-from service.waiting import Bell
+from service.waiting import Bell, Ring
 from workers import celery_app, imageio, metrics
 from workers.errors import JobGone, JobUnknown, LutraError, StoreUnavailable, Unavailable
 from workers.job import Job, JobStatus, PictureFacts, new_job, served_models
@@ -34,6 +34,7 @@ PICTURE_THREADS = 4
 BREAKER_S = 1.0
 CLOSING_S = 20.0
 LONGEST_ID = 64
+RATE_AGE_S = 2.0
 ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
 CUBE_BYTES = 1_500_000
 
@@ -53,6 +54,7 @@ class House:
     models: Mapping[str, Card]
     uploads: Budget
     closes_at: float = math.inf
+    rates: dict[str, tuple[float, float | None]] = field(default_factory=dict)
 
     def start_closing(self) -> None:
         """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
@@ -110,6 +112,15 @@ class House:
             metrics.count_end(before.operation, before.model, state)
         return state
 
+    async def seconds_per_megapixel(self, card: Card) -> float:
+        """As measured here, at most RATE_AGE_S ago; before any measurement what the card says."""
+        asked_at, measured = self.rates.get(card.name, (-math.inf, None))
+        if time.monotonic() - asked_at > RATE_AGE_S:
+            with suppress(Unavailable):
+                measured = await self.store_threads.run(self.store.seconds_per_megapixel, card.name)
+            self.rates[card.name] = (time.monotonic(), measured)
+        return measured or card.cpu_s_per_mp
+
     async def queue(self, until: str = "") -> QueueFacts:
         return await self.store_threads.run(self.store.queue, until)
 
@@ -119,13 +130,15 @@ class House:
             return await self.queue(status.computation_id if status else "")
         return None
 
-    async def wait_for_end(self, job_id: str, seconds: float, gone: Callable[[], Awaitable[None]]) -> JobStatus | None:
+    async def wait_for_end(
+        self, job_id: str, ring: Ring, seconds: float, gone: Callable[[], Awaitable[None]]
+    ) -> JobStatus | None:
         """The job once it has ended, or as it is after `seconds`; None where `gone` (the client left) came first.
 
         A client that leaves cancels its own job, unless somebody has read it by id meanwhile.
         """
         left = asyncio.ensure_future(gone())
-        ended = asyncio.ensure_future(self._until_ended(job_id, seconds))
+        ended = asyncio.ensure_future(self._until_ended(job_id, ring, seconds))
         try:
             await asyncio.wait({left, ended}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
@@ -137,25 +150,24 @@ class House:
             for task in (left, ended):
                 task.cancel()
 
-    async def _until_ended(self, job_id: str, seconds: float) -> JobStatus:
-        """Listen first, then read; a store that does not answer is asked again at the next ring.
+    async def _until_ended(self, job_id: str, ring: Ring, seconds: float) -> JobStatus:
+        """Wait for the ring, which was there before the job was, then read; a store that hangs is asked again.
 
         Raises StoreUnavailable for a job that is gone although it was just taken in: the store lost its data.
         """
         give_up = time.monotonic() + seconds
-        async with self.bell.listen(job_id) as ring:
-            while True:
-                left_s = min(give_up, self.closes_at) - time.monotonic()
-                try:
-                    status = await self.status(job_id)
-                    if status.ended or left_s <= 0:
-                        return status
-                except StoreUnavailable:
-                    if left_s <= 0:
-                        raise
-                except (JobUnknown, JobGone):
-                    raise StoreUnavailable("the job store lost its data, and this job with it") from None
-                await ring.wait(max(0.0, left_s))
+        while True:
+            await ring.wait(min(give_up, self.closes_at) - time.monotonic())
+            in_time = time.monotonic() < min(give_up, self.closes_at)
+            try:
+                status = await self.status(job_id)
+                if status.ended or not in_time:
+                    return status
+            except StoreUnavailable:
+                if not in_time:
+                    raise
+            except (JobUnknown, JobGone):
+                raise StoreUnavailable("the job store lost its data, and this job with it") from None
 
 
 def result_estimate(job: Job, output_pixels: int) -> int:

@@ -25,11 +25,18 @@ async def list_models(request: Request) -> ModelsJson:
     except Unavailable:
         children = {}
     devices: dict[str, list[str]] = {name: [] for name in house.models}
+    weights: dict[str, str] = {}
     for facts in children.values():
-        for name in facts.get("models", {}):
+        for name, told in facts.get("models", {}).items():
             if name in devices and facts["device"] not in devices[name]:
                 devices[name].append(facts["device"])
-    return ModelsJson(models=[model_json(card, devices[name]) for name, card in house.models.items()])
+            weights[name] = told["sha256"]
+    return ModelsJson(
+        models=[
+            model_json(card, devices[name], weights.get(name), house.settings.max_scale)
+            for name, card in house.models.items()
+        ]
+    )
 
 
 @router.get("/livez", operation_id="livez", tags=["ops"], response_model=HealthJson, response_model_exclude_none=True)

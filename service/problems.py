@@ -24,7 +24,7 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.TooManyPixels: (422, "Too many pixels"),
     errors.PictureError: (422, "The picture cannot be used"),
     errors.UnknownModel: (422, "Unknown model"),
-    errors.ParameterError: (422, "A parameter is out of range"),
+    errors.ParameterError: (422, "A parameter cannot be used"),
     errors.JobUnknown: (404, "No such job"),
     errors.JobGone: (410, "The job has expired"),
     errors.JobNotFinished: (409, "The job has not finished"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BeforeValidator
 
 from models.cards import Card
 from service.answers import accepted, ended_badly, picture_of
@@ -19,11 +20,21 @@ from service.preferences import Wait, choose_format, read_prefer
 from service.upload import read_picture
 from workers import geometry, imageio
 from workers.errors import ParameterError, TooManyPixels
-from workers.job import SUCCEEDED, choose_model
+from workers.job import SUCCEEDED, choose_model, new_id
 
 router = APIRouter()
 
-Format = Literal["auto", "jpeg", "png", "webp", "avif", "tiff"]
+ALIASES = {"jpg": "jpeg", "tif": "tiff"}
+
+
+def _plain_format(value: object) -> object:
+    """`JPG` is `jpeg`, `tif` is `tiff`."""
+    lower = value.lower() if isinstance(value, str) else value
+    return ALIASES.get(lower, lower) if isinstance(lower, str) else lower
+
+
+Format = Annotated[Literal["auto", "jpeg", "png", "webp", "avif", "tiff"], BeforeValidator(_plain_format)]
+FormatOrCube = Annotated[Literal["auto", "jpeg", "png", "webp", "avif", "tiff", "cube"], BeforeValidator(_plain_format)]
 Quality = Annotated[int | None, Query(ge=1, le=100, description="The encoder's; lossless formats ignore it.")]
 Metadata = Annotated[Literal["keep", "strip"], Query(description="EXIF and ICC of the input.")]
 Model = Annotated[str | None, Query(description="A name from GET /models.")]
@@ -42,7 +53,7 @@ async def enhance(
     request: Request,
     model: Model = None,
     strength: Annotated[float, Query(ge=0, le=1, description="0: unchanged, 1: as the model says.")] = 1.0,
-    format: Format | Literal["cube"] = "auto",  # noqa: A002
+    format: FormatOrCube = "auto",  # noqa: A002
     quality: Quality = None,
     metadata: Metadata = "keep",
 ) -> Response:
@@ -118,11 +129,14 @@ async def _serve(
     house = house_of(request)
     wait = read_prefer(request.headers.getlist("prefer"), house.settings.sync_wait_seconds)
     card = choose_model(operation, model, house.models)
-    job_id = await _take_in(request, house, operation, card, wait, wish)
+    _refuse_unknown_names(request)
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
-    if wait.detached and not wait.seconds:
-        return await accepted(house, await house.status(job_id), headers)
-    status = await house.wait_for_end(job_id, wait.seconds, lambda: _client_left(request))
+    job_id = new_id()
+    async with house.bell.listen(job_id) as ring:
+        await _take_in(request, house, operation, card, wait, wish, job_id)
+        if wait.detached and not wait.seconds:
+            return await accepted(house, await house.status(job_id), headers)
+        status = await house.wait_for_end(job_id, ring, wait.seconds, lambda: _client_left(request))
     if status is None:
         return Response(status_code=499)
     if status.state == SUCCEEDED:
@@ -140,8 +154,9 @@ async def _take_in(
     card: Card,
     wait: Wait,
     wish: Callable[[imageio.Header, Card], Wish],
-) -> str:
-    """Read, probe, make the job, submit it; the picture's bytes are let go before anybody waits. The job's id."""
+    job_id: str,
+) -> None:
+    """Read, probe, make the job, submit it; the picture's bytes are let go before anybody waits."""
     with house.uploads.hold() as hold:
         data = await read_picture(request, house.settings.max_upload_bytes, hold)
         header = await house.probe(data)
@@ -160,9 +175,18 @@ async def _take_in(
             estimate_s=await estimate_s(house, card, header, output_pixels),
             detached=wait.detached,
             request_id=request.state.request_id,
+            job_id=job_id,
         )
         await house.submit(job, data, output_pixels)
-        return job.id
+
+
+def _refuse_unknown_names(request: Request) -> None:
+    """Raises ParameterError for a misspelt parameter, which would otherwise change nothing without a word."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        seen = ", ".join(repr(name[:40]) for name in unknown[:5])
+        raise ParameterError(f"no parameter is named {seen}; known are {', '.join(known)}", allowed=known)
 
 
 def _refuse_pixels(header: imageio.Header, limit: int) -> None:

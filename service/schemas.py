@@ -59,7 +59,7 @@ class JobJson(BaseModel):
 
 
 class ModelJson(BaseModel):
-    """One model's card, and where it is loaded now."""
+    """One model's card, and where it is loaded now; `scores` are PSNR in dB on the sets that their names tell."""
 
     name: str
     task: str
@@ -129,7 +129,9 @@ def eta_s(status: JobStatus, queue: QueueFacts | None) -> float | None:
     return round(status.estimate_s * (1 - status.progress), 2)
 
 
-def model_json(card: Card, devices: list[str]) -> ModelJson:
+def model_json(card: Card, devices: list[str], sha256: str | None, max_scale: float) -> ModelJson:
+    """A card as it holds here; of weights that are not ours (`sha256` as a worker told it) no scores are known."""
+    ours = sha256 in (None, card.sha256)
     return ModelJson(
         name=card.name,
         task=card.task,
@@ -137,14 +139,14 @@ def model_json(card: Card, devices: list[str]) -> ModelJson:
         paper=card.paper,
         parameters=card.parameters,
         licence=card.licence,
-        weights_licence=card.weights_licence,
-        trained_on=list(card.trained_on),
-        distilled_from=card.distilled_from,
+        weights_licence=card.weights_licence if ours else None,
+        trained_on=list(card.trained_on) if ours else [],
+        distilled_from=card.distilled_from if ours else None,
         min_scale=card.min_scale,
-        max_scale=card.max_scale,
-        scores=card.scores,
-        source=card.source,
-        sha256=card.sha256,
+        max_scale=min(card.max_scale, max_scale) if card.task == "upscale" else card.max_scale,
+        scores=card.scores if ours else {},
+        source=card.source if ours else "",
+        sha256=card.sha256 if ours else sha256,
         loaded=bool(devices),
         devices=devices,
     )

@@ -130,11 +130,12 @@ def new_job(
     estimate_s: float = 0.0,
     detached: bool = False,
     request_id: str = "",
+    job_id: str = "",
 ) -> Job:
     """A job with a computation of its own; `facts` describe `data`, the picture as it came in."""
     key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters)
     computation = Computation(new_id(), key, operation, card.name, dict(parameters), facts, estimate_s)
-    return Job(new_id(), computation, detached, request_id)
+    return Job(job_id or new_id(), computation, detached, request_id)
 
 
 def rfc3339(seconds: float | None) -> str | None:

@@ -41,7 +41,7 @@ class Watch:
         self._store = store
         self._claim = claim
         self._deadline = time.monotonic() + claim.timeout_s
-        self._told_at = 0.0
+        self._told_at = time.monotonic()
         self._answer = 1
         self.share_done = 0.0
         self._stop = threading.Event()
@@ -140,12 +140,10 @@ class Runner:
     def _run_claimed(self, claim: Claim) -> None:
         start = time.perf_counter()
         stages = Stages(claim.queue_s)
+        watch = Watch(self._store, claim)
         try:
-            with Watch(self._store, claim) as watch:
-                try:
-                    output = self._compute(claim, watch, stages)
-                finally:
-                    self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
+            with watch:
+                output = self._compute(claim, watch, stages)
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
             return
@@ -158,6 +156,7 @@ class Runner:
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)
         else:
             self._succeed(claim, *output, stages, start)
+        self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
 
     def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
         """The result's bytes and what is told of them."""
@@ -288,6 +287,8 @@ class Runner:
 
     def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
         """What a megapixel of this model costs here, also from a job that was stopped on its way."""
+        if not share_done:
+            return
         wanted = {"height": claim.input["height"], "width": claim.input["width"], **claim.parameters}
         pixels = wanted["height"] * wanted["width"] * share_done
         if pixels < LEARN_FROM_PIXELS or wanted["format"] == "cube":

@@ -77,6 +77,13 @@ class Settings(BaseSettings):
                 raise ValueError("is no URL such as redis://:password@host:6379/0 or unix:///path") from None
         return value
 
+    @field_validator("weights_dir")
+    @classmethod
+    def _existing_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("is no folder")
+        return value
+
     @field_validator("models")
     @classmethod
     def _known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:

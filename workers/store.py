@@ -74,6 +74,11 @@ def _result_prefix(computation_id: str, attempt: int) -> str:
     return f"lutra:out:{computation_id}:{attempt}"
 
 
+def _mapping(flat: list[bytes]) -> dict[bytes, bytes]:
+    """A hash as a script returns it: fields and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def _pairs(fields: Mapping[str, Any]) -> list[Any]:
     return [part for pair in fields.items() for part in pair]
 
@@ -195,20 +200,10 @@ class Store:
 
         Raises JobUnknown, or JobGone after its time to live.
         """
-        with self._reaching():
-            pipe = self.client.pipeline(transaction=False)
-            pipe.hgetall(f"lutra:job:{job_id}")
-            pipe.exists(f"lutra:gone:{job_id}")
-            job, gone = pipe.execute()
-            computation_id = text(job[b"computation"]) if job else ""
-            pipe = self.client.pipeline(transaction=False)
-            pipe.hgetall(f"lutra:comp:{computation_id}")
-            if detach and job and job.get(b"detached") != b"1":
-                pipe.hset(f"lutra:job:{job_id}", "detached", 1)
-            computation, *_ = pipe.execute()
+        job, computation, gone = self._run("STATUS", job_id, int(detach))
         if not job or not computation:
             raise self._missing(bool(gone))
-        return status_of(job_id, job, computation)
+        return status_of(job_id, _mapping(job), _mapping(computation))
 
     @staticmethod
     def _missing(gone: bool) -> LutraError:
@@ -261,12 +256,10 @@ class Store:
 
     def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
         """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
-        attempt, told = self._run("CLAIM", computation_id, owner, lease_s, timeout_s)
+        attempt, *told = self._run("CLAIM", computation_id, owner, lease_s, timeout_s)
         if not attempt:
             return None
-        with self._reaching():
-            record = cast("dict[bytes, bytes]", self.client.hgetall(f"lutra:comp:{computation_id}"))
-            jobs = sorted(text(job) for job in self.client.smembers(f"lutra:comp:{computation_id}:jobs"))
+        queue_s, record, jobs = told[0], _mapping(told[1]), sorted(told[2])
         return Claim(
             computation_id,
             int(attempt),
@@ -275,10 +268,10 @@ class Store:
             json.loads(record[b"parameters"]),
             json.loads(record[b"input"]),
             int(record[b"input_chunks"]),
-            float(told),
+            float(queue_s),
             timeout_s,
             text(record[b"request_id"]),
-            jobs[0] if jobs else "",
+            text(jobs[0]) if jobs else "",
         )
 
     def read_input(self, claim: Claim) -> bytes:

@@ -141,7 +141,7 @@ end
 return 1
 """
 
-# comp, owner, lease_s, timeout_s, ttl, tombstone -> {attempt, queue_s} or {0, why}
+# comp, owner, lease_s, timeout_s -> {attempt, queue_s, the record's fields and values, its jobs} or {0, why}
 CLAIM = """
 local comp = ARGV[1]
 local key = P .. 'comp:' .. comp
@@ -156,7 +156,19 @@ redis.call('HSET', key, 'state', 'running', 'owner', ARGV[2], 'started_at', stam
 redis.call('ZREM', P .. 'queued', comp)
 redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(ARGV[3]), deadline), comp)
 emit(comp, 'state', '{"state":"running"}')
-return {attempt, string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))}
+local queued_s = string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))
+return {attempt, queued_s, redis.call('HGETALL', key), redis.call('SMEMBERS', key .. ':jobs')}
+"""
+
+# job, detach -> {the job's fields and values, its computation's, 1 where there is a tombstone}
+STATUS = """
+local key = P .. 'job:' .. ARGV[1]
+local comp = redis.call('HGET', key, 'computation')
+if comp and ARGV[2] == '1' then redis.call('HSET', key, 'detached', '1') end
+return {
+  redis.call('HGETALL', key), comp and redis.call('HGETALL', P .. 'comp:' .. comp) or {},
+  redis.call('EXISTS', P .. 'gone:' .. ARGV[1])
+}
 """
 
 # comp, attempt, lease_s -> 1 held, 2 held but cancelled, 0 lost

@@ -130,3 +130,22 @@ def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -
     done = run("doctor", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
     assert "MISSING  redis" in done.stdout
+
+
+def test_a_picture_is_never_overwritten_by_its_better_self(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = picture.read_bytes()
+    assert main(["enhance", str(picture), "-o", str(picture)]) == 1
+    assert main(["enhance", str(picture.parent), "-o", str(picture.parent)]) == 1
+    assert picture.read_bytes() == before
+    assert "overwrite" in capsys.readouterr().err
+
+
+def test_a_weight_file_that_is_cut_off_is_found_by_the_doctor_and_named_by_the_others(picture: Path) -> None:
+    folder = picture.parent / "weights"
+    folder.mkdir()
+    (folder / "lut3d.safetensors").write_bytes(b"cut")
+    done = run("doctor", LUTRA_WEIGHTS_DIR=str(folder))
+    assert done.returncode == 1 and "MISSING  lut3d" in done.stdout
+    done = run("enhance", picture, "-o", picture.parent / "x.jpg", LUTRA_WEIGHTS_DIR=str(folder))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert run("doctor", LUTRA_WEIGHTS_DIR=str(folder / "none")).returncode == 2

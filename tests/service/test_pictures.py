@@ -100,6 +100,8 @@ def test_the_size_can_be_asked_in_other_ways(lutra: Lutra, query: str, size: tup
         ("scale=2&quality=0", "quality"),
         ("scale=2&quality=high", "quality"),
         ("scale=2&format=bmp", "format"),
+        ("sclae=2", "sclae"),
+        ("scale=2&strength=1", "strength"),
     ],
 )
 def test_a_bad_parameter_is_a_problem_that_says_what_was_seen(lutra: Lutra, query: str, word: str) -> None:
@@ -192,3 +194,8 @@ def test_what_is_not_there_is_a_problem_too(lutra: Lutra) -> None:
     for answer, status in ((lutra.client.get("/nothing"), 404), (lutra.client.get("/upscale"), 405)):
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("name", ["jpg", "JPEG", "tif", "WebP"])
+def test_formats_are_known_by_their_other_names(lutra: Lutra, name: str) -> None:
+    assert lutra.post(f"/enhance?format={name}", PHOTO).status_code == 200

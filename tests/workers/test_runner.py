@@ -86,9 +86,11 @@ def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(store: Store) 
     assert claims[0] and claims[1]
     store.cancel(cancelled.id)
     with pytest.raises(JobCancelled), Watch(store, claims[0]) as watch:
+        time.sleep(runner_module.TELL_EVERY_S)
         watch.tick(1, 2)
     store.client.hincrby(f"lutra:comp:{lost.computation.id}", "attempt", 1)
     with pytest.raises(LeaseLost), Watch(store, claims[1]) as watch:
+        time.sleep(runner_module.TELL_EVERY_S)
         watch.tick(1, 2)
     overdue = store.claim(late.computation.id, "test:1", lease_s=30, timeout_s=0.01)
     assert overdue
