@@ -22,6 +22,7 @@ from workers.store import Store
 
 RENEW_S = 3.0
 TELL_EVERY_S = 0.1
+FRESH_S = 1.0  # far below LEASE_S: what was held so long ago is held still
 PATIENCE_S = 120.0
 LEARN_FROM_PIXELS = 100_000  # smaller jobs say more of their overhead than of the model
 
@@ -43,7 +44,8 @@ class Watch:
         self._deadline = time.monotonic() + claim.timeout_s
         self._told_at = time.monotonic()
         self._answer = 1
-        self.share_done = 0.0
+        self._asked_at = time.monotonic()
+        self.done, self.total = 0, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
 
@@ -59,22 +61,36 @@ class Watch:
         while not self._stop.wait(RENEW_S) and time.monotonic() < self._deadline:
             try:
                 self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
+                self._asked_at = time.monotonic()
             except Unavailable:
                 log.warning("the lease could not be renewed")
             if self._answer == 0:
                 return
 
     def tick(self, done: int, total: int) -> None:
-        """Tell progress (at most every TELL_EVERY_S). Raises JobCancelled, JobTimeout or LeaseLost."""
+        """Tell progress (at most every TELL_EVERY_S; the last tile is told with the end).
+
+        Raises JobCancelled, JobTimeout or LeaseLost.
+        """
         now = time.monotonic()
-        self.share_done = done / total if total else 0.0
-        if now - self._told_at >= TELL_EVERY_S or done == total:
+        self.done, self.total = done, total
+        if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
             try:
                 self._answer = self._store.progress(self._claim, done, total)
+                self._asked_at = now
             except Unavailable:
                 log.warning("progress could not be told")
         self.check()
+
+    @property
+    def share_done(self) -> float:
+        return self.done / self.total if self.total else 0.0
+
+    @property
+    def is_fresh(self) -> bool:
+        """True where the store was asked a moment ago and the lease was held."""
+        return self._answer == 1 and time.monotonic() - self._asked_at < FRESH_S
 
     def check(self) -> None:
         """Raises JobCancelled, JobTimeout or LeaseLost where the work must stop."""
@@ -155,7 +171,7 @@ class Runner:
             log.exception("job failed by our fault", operation=claim.operation, model=claim.model)
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)
         else:
-            self._succeed(claim, *output, stages, start)
+            self._succeed(claim, *output, stages, start, watch)
         self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
 
     def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
@@ -205,7 +221,9 @@ class Runner:
         nodes = table.shape[-1]
         return text, {"format": "cube", "width": nodes, "height": nodes, "media_type": "text/plain; charset=utf-8"}
 
-    def _succeed(self, claim: Claim, result: bytes, facts: dict[str, Any], stages: Stages, start: float) -> None:
+    def _succeed(
+        self, claim: Claim, result: bytes, facts: dict[str, Any], stages: Stages, start: float, watch: Watch
+    ) -> None:
         try:
             chunks = self._insist(lambda: self._store.put_result(claim, result))
         except StoreFull as error:
@@ -213,9 +231,12 @@ class Runner:
             return
 
         def write() -> bool:
-            return chunks is not None and self._store.succeed(claim, result, facts, stages.seconds, chunks=chunks)
+            return chunks is not None and self._store.succeed(
+                claim, result, facts, stages.seconds, chunks=chunks, tiles=watch.total
+            )
 
-        self._end(claim, "succeeded", stages, start, write, pixels=facts.get("pixels", 0))
+        pixels = facts.get("pixels", 0)
+        self._end(claim, "succeeded", stages, start, write, pixels=pixels, lease_is_sure=watch.is_fresh)
 
     def _fail(self, claim: Claim, error: LutraError, stages: Stages, start: float) -> None:
         def write() -> bool:
@@ -233,9 +254,10 @@ class Runner:
         *,
         pixels: int = 0,
         error_code: str = "",
+        lease_is_sure: bool = False,
     ) -> None:
         """Count, then write the end: who is woken by it finds it counted. A store that hangs is given PATIENCE_S."""
-        if not self._insist(lambda: self._store.renew(claim, lease_s=LEASE_S)):
+        if not lease_is_sure and not self._insist(lambda: self._store.renew(claim, lease_s=LEASE_S)):
             log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
             return
         seconds = time.perf_counter() - start

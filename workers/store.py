@@ -305,15 +305,19 @@ class Store:
         timings_s: Mapping[str, float],
         *,
         chunks: int | None = None,
+        tiles: int = 0,
     ) -> bool:
         """Record, event and limits in one step, after the result (unless `put_result` wrote its `chunks` already).
 
-        False where the lease was lost meanwhile; the result is dropped then.
+        `tiles`: how many there were, if that has not been told. False where the lease was lost meanwhile; the result is
+        dropped then.
         """
         chunks = self.put_result(claim, result) if chunks is None else chunks
         output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
         fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s)}
         numbers = {"result_attempt": claim.attempt, "result_chunks": chunks}
+        if tiles:
+            numbers |= {"done": tiles, "total": tiles}
         if self._finish(claim, SUCCEEDED, len(result), "", {**fields, **numbers}):
             return True
         prefix = _result_prefix(claim.computation_id, claim.attempt)
