@@ -1,10 +1,11 @@
 """What the service itself costs: one picture over a kept-alive connection beside the engine's call in this process.
 
-    python -m benchmarks.service [--rounds 50] [--side 512]
+    python -m benchmarks.service [--rounds 5] [--calls 50] [--side 512]
 
-Starts `lutra up` on a free port, warms both up, then takes turns: one POST, one decode + engine + encode in this
-process with the threads a worker child has. Prints medians and quartiles in milliseconds, of both, of the paired
-differences (the service's own cost), and of what the service says of itself (Server-Timing). No throughput.
+Starts `lutra up` on a free port, warms both up, then takes turns: `calls` POSTs one after the other, then as many times
+decode + engine + encode in this process, with the threads a worker child has. Prints medians and quartiles in
+milliseconds, of both, of what the service says of itself (Server-Timing), and each round's difference of the medians:
+the service's own cost. No throughput.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def spread(times: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--calls", type=int, default=50)
     parser.add_argument("--side", type=int, default=512)
     arguments = parser.parse_args()
     data = photo(arguments.side)
@@ -116,12 +118,22 @@ def main() -> None:
             service()
             engine()
         timings.clear()
-        pairs = [(timed(service), timed(engine)) for _ in range(arguments.rounds)]
-    served, alone = ([pair[i] for pair in pairs] for i in (0, 1))
-    print(f"/enhance, {arguments.side}x{arguments.side} JPEG of {len(data)} bytes, {arguments.rounds} rounds in turn")
+        served: list[float] = []
+        alone: list[float] = []
+        own: list[float] = []
+        for _ in range(arguments.rounds):
+            ours = [timed(service) for _ in range(arguments.calls)]
+            bare = [timed(engine) for _ in range(arguments.calls)]
+            own.append(statistics.median(ours) - statistics.median(bare))
+            served += ours
+            alone += bare
+    rounds = f"{arguments.rounds} rounds of {arguments.calls} calls each"
+    print(f"/enhance, {arguments.side}x{arguments.side} JPEG of {len(data)} bytes, {rounds}, in turn")
     print(f"  through the service   {spread(served)}")
     print(f"  engine in process     {spread(alone)}")
-    print(f"  the service's own     {spread([a - b for a, b in pairs])}")
+    print(
+        f"  the service's own     median {statistics.median(own):6.2f}   rounds {', '.join(f'{t:.2f}' for t in own)} ms"
+    )
     for stage in ("queue", "decode", "infer", "encode"):
         told = [float(re.search(rf"{stage};dur=([\d.]+)", text).group(1)) for text in timings]  # type: ignore[union-attr]
         print(f"  Server-Timing {stage:7} {spread(told)}")
