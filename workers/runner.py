@@ -54,8 +54,7 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._stop.set()  # it ends by itself; a renewal that is still under way is refused by the store
 
     def _hold(self) -> None:
         while not self._stop.wait(RENEW_S) and time.monotonic() < self._deadline:
