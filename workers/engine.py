@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -327,19 +326,30 @@ def _largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> in
 
 
 def _area_reduced(pixels: Array, size: Size) -> NDArray[np.float32]:
-    """Exact area means, values in [0, 1]: first along the rows, some rows at a time, then along the columns."""
+    """Means over areas, (h, w, C) in [0, 1], along the rows, some rows at a time, then along the columns.
+
+    An area is what torch's `area` mode takes, floor(i n / m) to ceil((i + 1) n / m): the predictor was trained on that.
+    """
     height, width, channels = pixels.shape
     narrow = np.empty((height, size[1], channels), np.float32)
     rows = max(1, ENHANCE_BAND_PIXELS // width)
     for top in range(0, height, rows):
-        band = pixels[top : top + rows].astype(np.float32)
-        narrow[top : top + rows] = _resized(band, (len(band), size[1]))
-    return _resized(narrow, size) / np.float32(np.iinfo(pixels.dtype).max)
+        narrow[top : top + rows] = _means(pixels[top : top + rows].astype(np.float32), size[1], axis=1)
+    return _means(narrow, size[0], axis=0) / np.float32(np.iinfo(pixels.dtype).max)
 
 
-def _resized(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    resized = cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized, np.float32).reshape(*size, values.shape[2])
+def _means(values: NDArray[np.float32], count: int, *, axis: int) -> NDArray[np.float32]:
+    """`count` means along one axis of (H, W, C); the areas overlap by a sample where they do not divide the axis."""
+    length = values.shape[axis]
+    cells = np.arange(count)
+    starts, stops = cells * length // count, -(-(cells + 1) * length // count)
+    shape = [count if each == axis else 1 for each in range(3)]
+    total = np.take(values, starts, axis)
+    for step in range(1, int((stops - starts).max())):
+        inside = (starts + step < stops).astype(np.float32).reshape(shape)
+        total += inside * np.take(values, np.minimum(starts + step, length - 1), axis)
+    means: NDArray[np.float32] = total / (stops - starts).astype(np.float32).reshape(shape)
+    return means
 
 
 def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick) -> Array:

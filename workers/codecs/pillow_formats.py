@@ -59,7 +59,7 @@ def _open(kind: str, data: bytes) -> ImageFile:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise NotAPicture("HEIC is not installed here; JPEG, PNG, WebP, AVIF and TIFF are") from None
-    image: ImageFile = HeifImageFile(source)  # type: ignore[no-untyped-call]
+    image: ImageFile = HeifImageFile(source)  # type: ignore[no-untyped-call, unused-ignore]
     return image
 
 
