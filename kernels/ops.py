@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels import reference
+from kernels.reference import lut3d as reference
 
 MIN_NODES, MAX_NODES = 2, 256
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.reference import identity_lut
+from kernels.reference.lut3d import identity_lut
 
 SEEN_SIDE = 256  # the predictor sees the picture at this size
 REDUCE = 480  # short side it is area-reduced to first: the size the published tables were trained on

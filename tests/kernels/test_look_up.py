@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kernels import cpu, cuda, ops
-from kernels.reference import identity_lut
+from kernels.reference.lut3d import identity_lut
 
 SIDES = (1, 2, 17, 33, 129)
 NODES = (2, 3, 17, 33, 65, 129)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from kernels.ops import lut3d, lut3d_apply
-from kernels.reference import identity_lut
+from kernels.reference.lut3d import identity_lut
 from models.cube import write_cube
 from models.lut3d import Lut3D, Lut3DConfig, shrink
 from models.train.losses import monotonicity, smoothness

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from kernels.reference import identity_lut
+from kernels.reference.lut3d import identity_lut
 from models import catalog
 from models.cards import CARDS, Card
 from models.classical import KERNELS, Resampler
