@@ -1,0 +1,3 @@
+"""The compiled CPU kernels, built from kernels/csrc by CMakeLists.txt; kernels.cpu loads them."""
+
+def paths() -> list[str]: ...

@@ -1,0 +1,21 @@
+// The Python module kernels._cpu: what this processor runs, and the kernels, each bound in its own *_bind.cpp.
+#include <nanobind/nanobind.h>
+
+#include "cpu_features.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+// Slowest first.
+nb::list paths() {
+  nb::list names;
+  names.append("portable");
+  if (lutra::has_avx2()) names.append("avx2");
+  if (lutra::has_avx512()) names.append("avx512");
+  return names;
+}
+
+}  // namespace
+
+NB_MODULE(_cpu, module) { module.def("paths", &paths, nb::sig("def paths() -> list[str]")); }
