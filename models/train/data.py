@@ -1,12 +1,16 @@
 """Photographs as arrays in memory, and random crops of them.
 
-It decodes once and keeps 8-bit pixels; what happens to a crop is the recipe's business. Nothing of the data is ours to
-ship: it is given as a folder.
+It finds them in folders laid out as ours or as the public data sets are, decodes once (into a file that is mapped,
+where a cache folder is given) and keeps 8-bit pixels; what happens to a crop is the recipe's business. Nothing of the
+data is ours to ship.
+Source of the layouts: DIV2K (data.vision.ee.ethz.ch/cvl/DIV2K), FiveK 480p as released with Zeng et al., TPAMI 2022,
+BSD400 and WED as folders of files.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,14 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
+# Folders of clean photographs below the data folder; those that are there are read together, in this order.
+PHOTO_FOLDERS = ("train/photos", "DIV2K_train_HR", "DIV2K/DIV2K_train_HR", "BSD400", "WED", "WED/pristine_images")
+# Retouched pairs: ours, and FiveK 480p with the list that names its training half (`train_input.txt`, bare names).
+OUR_PAIRS = ("train/retouch/input", "train/retouch/target")
+FIVEK_ROOTS = ("fiveK", "FiveK", ".")
+FIVEK_PAIRS = ("input/JPG/480p", "expertC/JPG/480p")
+FIVEK_LISTS = ("train_input.txt", "train_label.txt")
+
 
 def list_pictures(folder: Path) -> list[Path]:
     """Picture files of a folder in the order of their names. Raises FileNotFoundError when there are none."""
@@ -24,6 +36,31 @@ def list_pictures(folder: Path) -> list[Path]:
     if not paths:
         raise FileNotFoundError(f"no pictures in {folder}")
     return paths
+
+
+def find_photos(data: Path) -> list[Path]:
+    """Clean photographs of a data folder, whichever layout it has. Raises FileNotFoundError when there are none."""
+    found = [path for name in PHOTO_FOLDERS if holds_pictures(data / name) for path in list_pictures(data / name)]
+    if not found:
+        raise FileNotFoundError(f"no photographs below {data}; looked in {', '.join(PHOTO_FOLDERS)}")
+    return found
+
+
+def find_pairs(data: Path) -> list[tuple[Path, Path]]:
+    """(input, retouched) files. Raises FileNotFoundError when there are none."""
+    if holds_pictures(data / OUR_PAIRS[0]):
+        inputs, targets = (list_pictures(data / name) for name in OUR_PAIRS)
+        return list(zip(inputs, targets, strict=True))
+    for root in (data / name for name in FIVEK_ROOTS):
+        if (root / FIVEK_PAIRS[0]).is_dir():
+            lists = [root / name for name in FIVEK_LISTS if (root / name).is_file()]
+            names = [name for path in lists for name in path.read_text().split()]
+            return [(root / FIVEK_PAIRS[0] / f"{name}.jpg", root / FIVEK_PAIRS[1] / f"{name}.jpg") for name in names]
+    raise FileNotFoundError(f"no retouched pairs below {data}; looked in {OUR_PAIRS[0]} and */{FIVEK_PAIRS[0]}")
+
+
+def holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def read_rgb(path: Path) -> Pixels:
@@ -39,24 +76,52 @@ def resize(pixels: Pixels, size: tuple[int, int], how: Image.Resampling = Image.
 
 @dataclass(frozen=True)
 class Photos:
-    """All photographs of a folder, decoded; `weights` are the odds of each, by area."""
+    """Photographs, decoded. `sha256` is over the names and contents of the files."""
 
     names: tuple[str, ...]
     pixels: tuple[Pixels, ...]
     sha256: str
 
     @classmethod
-    def read(cls, folder: Path) -> Photos:
-        paths = list_pictures(folder)
-        digest = hashlib.sha256()
-        for path in paths:
-            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-        return cls(tuple(path.name for path in paths), tuple(map(read_rgb, paths)), digest.hexdigest())
+    def read(cls, paths: Sequence[Path], cache: Path | None = None) -> Photos:
+        """With a `cache` folder the pixels are decoded once, and mapped from a file there ever after."""
+        sha256 = hash_files(paths)
+        pixels = tuple(map(read_rgb, paths)) if cache is None else read_cached(paths, cache / f"photos-{sha256[:16]}")
+        return cls(tuple(path.name for path in paths), pixels, sha256)
 
     def odds(self) -> NDArray[np.float64]:
         """Chance of each photograph, so that each pixel is equally likely."""
         areas = np.array([p.shape[0] * p.shape[1] for p in self.pixels], dtype=np.float64)
         return areas / areas.sum()
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def read_cached(paths: Sequence[Path], folder: Path) -> tuple[Pixels, ...]:
+    """Pixels mapped from `folder`, which is written when it is not there: `sizes.npy` comes last and means complete."""
+    if not (folder / "sizes.npy").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        sizes = []
+        with (folder / "pixels.part").open("wb") as file:
+            for path in paths:
+                pixels = read_rgb(path)
+                sizes.append(pixels.shape[:2])
+                file.write(pixels.tobytes())
+        (folder / "pixels.part").replace(folder / "pixels.bin")
+        np.save(folder / "sizes.npy", np.array(sizes))
+    return tuple(cut_cached(np.memmap(folder / "pixels.bin", np.uint8, "r"), np.load(folder / "sizes.npy")))
+
+
+def cut_cached(everything: Pixels, sizes: NDArray[np.int64]) -> Iterator[Pixels]:
+    start = 0
+    for height, width in sizes.tolist():
+        yield everything[start : start + height * width * 3].reshape(height, width, 3)
+        start += height * width * 3
 
 
 def random_crop(pixels: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pixels:

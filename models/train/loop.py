@@ -1,20 +1,27 @@
-"""The training loop of every recipe: a batch follows from (seed, step), the rate is a cosine over the time given.
+"""The training loop of every recipe: what a step does follows from (seed, step), the rate is a cosine over the budget.
 
-A run can be stopped and taken up again (`resume`) or start from another's weights (`init`); the weights kept are a
-running average. It decides nothing about the task; that is the recipe's. What was done, by which commit, on which data
-and for how long is kept with the weights.
+A run can be stopped (by a signal, or at the end of a slice) and taken up again, or start from another's weights; the
+weights kept are a running average. It decides nothing about the task; that is the recipe's. What was done, by which
+commit, on which data and for how long is kept with the weights.
+
+With a budget of `steps` a resumed run goes through the same numbers as one that was never stopped. A budget of minutes
+orders the rate by the clock, which never ticks the same way twice: good use of a machine, not exact.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
-import json
+import hashlib
 import math
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,32 +29,58 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from models import weights as weight_files
+from models.train.journal import Journal
 
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 50
 WARM_UP = 0.01  # share of the run during which the learning rate rises
+PREFETCH = 8  # batches that each loading process keeps ready
+NEVER = 1 << 40
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a recipe may spend on one kind of device.
+
+    `minutes` of training in all, over every slice of `slice_minutes` (None: in one go), or so many `steps`. `lr` is the
+    highest rate, `patch` the side in pixels of what the network sees, `queries` the samples asked of each patch.
+    `workers` processes prepare batches (0: none beside this one).
+    """
+
+    minutes: float
+    batch: int
+    lr: float
+    patch: int
+    queries: int = 0
+    steps: int | None = None
+    slice_minutes: float | None = None
+    workers: int = 0
 
 
 class Recipe(Protocol):
-    """One experiment: what is learnt, from which batches, by which loss."""
+    """One experiment, a dataclass: what is learnt, from which batches, by which loss."""
 
+    budget: Budget
     name: str
-    lr: float
     ema: float
     autocast: bool
-    weight_groups: Callable[[nn.Module], list[dict[str, Any]]] | None
 
     def network(self) -> nn.Module: ...
 
-    def open(self, data: Path) -> str:
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Parameters with their highest learning rates, as the optimiser takes them."""
+        ...
+
+    def open(self, data: Path, cache: Path | None = None) -> str:
         """Reads the data and returns its hash."""
         ...
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]: ...
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         """The number to lower, and what to log beside it."""
         ...
 
@@ -65,42 +98,69 @@ class Run:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """Where a run reads, writes and computes, and what it starts from."""
 
     data: Path
     out: Path
-    minutes: float
+    device: str = "cpu"
     seed: int = 0
-    lr: float | None = None
     resume: bool = False
     init: Path | None = None
-    steps: int | None = None  # ends the run before its time
+    cache: Path | None = None
 
 
-def train(recipe: Recipe, options: Options) -> Path:
-    """Runs the recipe and returns the path of the weight file written."""
+def train(recipe: Recipe, options: Options) -> tuple[Path, bool]:
+    """Runs the recipe until budget, slice or signal end it; the weight file written, and whether the run is done."""
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     made_by = commit()  # of the code that runs, not of what the tree has become by the end
-    data_hash = recipe.open(options.data)
+    origin = {"commit": made_by, "data_sha256": recipe.open(options.data, options.cache)}
+    batches = load_batches(recipe, options, first_step(options))
     run = start(recipe, options)
-    limit_s = options.minutes * 60
+    with Journal(options.out, recipe.name) as journal, stop_signals() as stop:
+        journal.event("start", step=run.step, seed=options.seed, **origin, **describe(recipe, run))
+        climb(recipe, run, options, batches, journal, stop)
+        write_checkpoint(options.out / "checkpoint.pt", run)
+        finished = progress(run, recipe.budget) >= 1
+        facts = {**origin, **facts_of(recipe, run, options), "finished": finished}
+        path = export(recipe, run, options, facts)
+        journal.event("end" if finished else "stopped", **facts)
+    return path, finished
+
+
+def climb(
+    recipe: Recipe,
+    run: Run,
+    options: Options,
+    batches: Iterator[tuple[Tensor, ...]],
+    journal: Journal,
+    stop: threading.Event,
+) -> None:
+    """Step after step until the budget or the slice is used up, or `stop` is set."""
     began = saved = time.monotonic()
-    before_s = run.seconds
-    note(options.out, event="start", recipe=recipe.name, config=config_of(run.network), data=data_hash, step=run.step)
-    while (progress := done(run, options)) < 1:
-        lr = (options.lr or recipe.lr) * cosine(progress)
-        loss, parts = step(recipe, run, options.seed, lr)
+    before_s, before_steps = run.seconds, run.step
+    slice_s = (recipe.budget.slice_minutes or math.inf) * 60
+    while (share := progress(run, recipe.budget)) < 1 and not stop.is_set() and time.monotonic() - began < slice_s:
+        rate = cosine(share)
+        loss, parts = step(recipe, run, next(batches), options, rate)
         now = time.monotonic()
         run.seconds = before_s + now - began
         if run.step % LOG_EVERY_STEPS == 0:
-            note(options.out, step=run.step, seconds=round(run.seconds, 1), lr=lr, loss=loss, **parts)
-            print(f"{recipe.name} step {run.step} loss {loss:.5f} left {limit_s - run.seconds:.0f} s", flush=True)
+            pace_s = (now - began) / (run.step - before_steps)
+            numbers = read_numbers({"loss": loss, **parts})
+            left_s = time_left_s(run, recipe.budget, pace_s)
+            journal.step(run.step, run.seconds, progress(run, recipe.budget), left_s, rate * recipe.budget.lr, numbers)
         if now - saved > CHECKPOINT_EVERY_S:
             write_checkpoint(options.out / "checkpoint.pt", run)
             saved = now
-    write_checkpoint(options.out / "checkpoint.pt", run)
-    return export(recipe, run, options, {"commit": made_by, "data_sha256": data_hash})
+
+
+def read_numbers(tensors: dict[str, Tensor]) -> dict[str, float]:
+    """What is logged. Raises FloatingPointError where the loss is no number any more, before that is kept."""
+    numbers = {name: float(value) for name, value in tensors.items()}
+    if not math.isfinite(numbers["loss"]):
+        raise FloatingPointError(f"the loss has become {numbers['loss']}; the last checkpoint stands")
+    return numbers
 
 
 def start(recipe: Recipe, options: Options) -> Run:
@@ -108,37 +168,77 @@ def start(recipe: Recipe, options: Options) -> Run:
     network = recipe.network()
     if options.init is not None:
         weight_files.fill(network, weight_files.load(options.init).state_dict, recipe.name)
-    groups = recipe.weight_groups(network) if recipe.weight_groups else [{"params": network.parameters()}]
-    optimizer = torch.optim.Adam(groups, options.lr or recipe.lr, fused=True)
+    network.to(options.device)
+    optimizer = torch.optim.Adam(recipe.groups(network), recipe.budget.lr, fused=True)
     for group in optimizer.param_groups:
-        group["share"] = group["lr"] / (options.lr or recipe.lr)
+        group["share"] = group["lr"] / recipe.budget.lr
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
-    checkpoint = options.out / "checkpoint.pt"
-    if options.resume and checkpoint.is_file():
-        read_checkpoint(checkpoint, run)
+    if options.resume and has_checkpoint(options):
+        read_checkpoint(options.out / "checkpoint.pt", run, options.device)
     return run
 
 
-def done(run: Run, options: Options) -> float:
-    """Share of the run that lies behind, by time or by steps, whichever is further; 1 and more: over."""
-    by_steps = run.step / options.steps if options.steps else 0.0
-    return max(run.seconds / (options.minutes * 60), by_steps)
+def has_checkpoint(options: Options) -> bool:
+    return (options.out / "checkpoint.pt").is_file()
 
 
-def step(recipe: Recipe, run: Run, seed: int, lr: float) -> tuple[float, dict[str, float]]:
-    """One step of the optimiser on the batch of (seed, step)."""
-    batch = recipe.batch(np.random.default_rng((seed, run.step)))
+def first_step(options: Options) -> int:
+    """The step at which this run begins."""
+    if not (options.resume and has_checkpoint(options)):
+        return 0
+    return int(torch.load(options.out / "checkpoint.pt", map_location="cpu", weights_only=True)["step"])
+
+
+class Batches(Dataset[tuple[Tensor, ...]]):
+    """The batch of each step; it follows from (seed, step) alone, whoever prepares it."""
+
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self.recipe, self.seed = recipe, seed
+
+    def __getitem__(self, step: int) -> tuple[Tensor, ...]:
+        return self.recipe.batch(np.random.default_rng((self.seed, step)))
+
+
+def load_batches(recipe: Recipe, options: Options, step: int) -> Iterator[tuple[Tensor, ...]]:
+    """Batches from `step` on. Its processes are forked here, before this one has anything to do with a GPU."""
+    workers = min(recipe.budget.workers, len(os.sched_getaffinity(0)))
+    loader = DataLoader(
+        Batches(recipe, options.seed),
+        sampler=range(step, NEVER),  # type: ignore[arg-type]
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=PREFETCH if workers else None,
+    )
+    return iter(loader)
+
+
+def progress(run: Run, budget: Budget) -> float:
+    """Share of the budget that lies behind: of its steps where it has some, else of its minutes."""
+    return run.step / budget.steps if budget.steps else run.seconds / (budget.minutes * 60)
+
+
+def time_left_s(run: Run, budget: Budget, pace_s: float) -> float:
+    return (budget.steps - run.step) * pace_s if budget.steps else budget.minutes * 60 - run.seconds
+
+
+def step(
+    recipe: Recipe, run: Run, batch: tuple[Tensor, ...], options: Options, rate: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step of the optimiser at `rate`, a share of the highest learning rate."""
+    torch.manual_seed((options.seed << 32) + run.step)  # for dropout and its like
+    device = torch.device(options.device)
+    batch = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
     run.network.train()
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.autocast and has_native_bf16()):
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.autocast and has_native_bf16(device)), device:
         loss, parts = recipe.loss(run.network, batch)
     run.optimizer.zero_grad()
     loss.backward()
     for group in run.optimizer.param_groups:
-        group["lr"] = lr * group["share"]
+        group["lr"] = rate * recipe.budget.lr * group["share"]
     run.optimizer.step()
     run.step += 1
     follow(run.average, run.network, min(recipe.ema, (1 + run.step) / (10 + run.step)))
-    return float(loss.detach()), parts
+    return loss.detach(), parts
 
 
 def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
@@ -155,9 +255,33 @@ def cosine(progress: float) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def has_native_bf16() -> bool:
-    """True where the processor multiplies bfloat16 itself."""
+def has_native_bf16(device: torch.device) -> bool:
+    """True where the device multiplies bfloat16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.cpu._is_avx512_bf16_supported()) or bool(torch.cpu._is_amx_tile_supported())
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """SIGTERM and SIGINT ask the run to end after its step; a second one ends it as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def write_checkpoint(path: Path, run: Run) -> None:
@@ -173,31 +297,45 @@ def write_checkpoint(path: Path, run: Run) -> None:
     draft.replace(path)
 
 
-def read_checkpoint(path: Path, run: Run) -> None:
-    state = torch.load(path, map_location="cpu", weights_only=True)
+def read_checkpoint(path: Path, run: Run, device: str = "cpu") -> None:
+    state = torch.load(path, map_location=device, weights_only=True)
     run.network.load_state_dict(state["network"])
     run.average.load_state_dict(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.step, run.seconds = state["step"], state["seconds"]
 
 
-def export(recipe: Recipe, run: Run, options: Options, origin: dict[str, str]) -> Path:
-    """Writes the averaged weights, in half precision, with the facts of the run."""
-    facts = {
-        "recipe": recipe.name,
-        **origin,
+def describe(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """The whole configuration: every field of the recipe and of the network."""
+    return {"recipe": dataclasses.asdict(recipe), "config": config_of(run.network)}  # type: ignore[call-overload]
+
+
+def facts_of(recipe: Recipe, run: Run, options: Options) -> dict[str, Any]:
+    """How weights came to be. Paths of this machine are nobody's business."""
+    device = torch.device(options.device)
+    return {
+        "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
         "seed": options.seed,
         "steps": run.step,
         "seconds": round(run.seconds),
-        "minutes_planned": options.minutes,
-        "lr": options.lr or recipe.lr,
-        "started_from_weights": options.init is not None,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "started_from": weight_files.load(options.init).network if options.init else None,
+        "started_from_sha256": sha256_of(options.init) if options.init else None,
         "torch": torch.__version__,
+        "python": sys.version.split()[0],
     }
-    config = config_of(run.network)
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def export(recipe: Recipe, run: Run, options: Options, facts: dict[str, Any]) -> Path:
+    """Writes the averaged weights, in half precision, with the facts of the run."""
     path = options.out / f"{recipe.name}.safetensors"
-    sha256 = weight_files.save(path, weight_files.Weights(recipe.name, config, run.average.state_dict(), facts))
-    note(options.out, event="end", sha256=sha256, **facts)
+    found = weight_files.Weights(recipe.name, config_of(run.network), run.average.state_dict(), facts)
+    weight_files.save(path, found)
     return path
 
 
@@ -220,11 +358,3 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
-
-
-def note(out: Path, **facts: Any) -> None:
-    """One line of JSON to the run's log."""
-    with (out / "log.jsonl").open("a") as log:
-        log.write(json.dumps(facts) + "\n")
-    if "event" in facts:
-        print(json.dumps(facts), file=sys.stderr, flush=True)

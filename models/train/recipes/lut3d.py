@@ -10,6 +10,8 @@ Source: Zeng et al., TPAMI 2022, sections 3 and 4.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,59 +23,71 @@ from torch.nn import functional as F
 from kernels.ops import lut3d
 from models import convert, weights
 from models.lut3d import HEAD, REDUCE, SEEN_SIDE, Lut3D, Lut3DConfig, shrink
-from models.train.data import Photos, Pixels
+from models.train import loop
+from models.train.data import Photos, Pixels, find_pairs, find_photos
 from models.train.losses import monotonicity, smoothness
 
-BATCH = 8
-PAIR_EVERY = 16  # one sample in so many is a retouched pair
-JUDGED_SIDE = 64  # pixels of a side that are looked up; the predictor sees all 256
-TABLE_SHARE = 0.3
-SMOOTH_SHARE = 1e-4
-MONO_SHARE = 0.5  # the paper's 10 outweighs the fit by far until bases have grown, which takes it 400 epochs
-HEAD_START = 0.1  # of the published start, at which every picture gets random weights, to be unlearnt first
-TABLES_LR, BODY_LR = 1e-3, 1e-3
-HEAD_LR = 1e-4  # 8,192 numbers add up: a step of 1e-4 each moves the weight of the identity by a tenth
-BRIGHTNESS = (0.8, 1.2)
-SATURATION = (0.8, 1.2)
+BUDGETS = {
+    "cpu": loop.Budget(minutes=25, batch=8, lr=1e-3, patch=SEEN_SIDE, queries=64 * 64),
+    "cuda": loop.Budget(minutes=15, batch=32, lr=1e-3, patch=SEEN_SIDE, queries=64 * 64, slice_minutes=9, workers=14),
+}
 
 
+@dataclass
 class Recipe:
-    name = "lut3d"
-    lr = TABLES_LR
-    ema = 0.999
-    autocast = False
+    """`pair_every`: one sample in so many is a retouched pair. Of each picture `budget.queries` pixels are looked up,
+    on a grid; the predictor sees all. `monotonicity`: the paper's 10 outweighs the fit by far until bases have grown,
+    which takes it 400 epochs. `head_lr`: 8,192 numbers add up, a step of 1e-4 each moves the weight of the identity by
+    a tenth. `head_start`: share of the published start, at which every picture gets random weights, to be unlearnt.
+    """
 
-    def weight_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+    budget: loop.Budget
+    name: str = "lut3d"
+    ema: float = 0.999
+    autocast: bool = False
+    pair_every: int = 16
+    table: float = 0.3
+    smoothness: float = 1e-4
+    monotonicity: float = 0.5
+    head_start: float = 0.1
+    body_lr: float = 1e-3
+    head_lr: float = 1e-4
+    brightness: tuple[float, float] = (0.8, 1.2)
+    saturation: tuple[float, float] = (0.8, 1.2)
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         assert isinstance(network, Lut3D)
         body, head = network.classifier.model[:HEAD], network.classifier.model[HEAD]
         return [
-            {"params": [network.luts], "lr": TABLES_LR},
-            {"params": body.parameters(), "lr": BODY_LR},
-            {"params": head.parameters(), "lr": HEAD_LR},
+            {"params": [network.luts], "lr": self.budget.lr},
+            {"params": list(body.parameters()), "lr": self.body_lr},
+            {"params": list(head.parameters()), "lr": self.head_lr},
         ]
 
     def network(self) -> nn.Module:
         network = Lut3D(Lut3DConfig())
         with torch.no_grad():
-            network.classifier.model[HEAD].weight.mul_(HEAD_START)
+            network.classifier.model[HEAD].weight.mul_(self.head_start)
         return network
 
-    def open(self, data: Path) -> str:
-        self.photos = Photos.read(data / "train" / "photos")
-        self.inputs = Photos.read(data / "train" / "retouch" / "input")
-        self.targets = Photos.read(data / "train" / "retouch" / "target")
+    def open(self, data: Path, cache: Path | None = None) -> str:
+        pairs = find_pairs(data)
+        self.photos = Photos.read(find_photos(data), cache)
+        self.inputs = Photos.read([before for before, _ in pairs], cache)
+        self.targets = Photos.read([after for _, after in pairs], cache)
         self.teacher = read_teacher(data / "weights" / "ia3dlut_fivek_paired")
         return self.photos.sha256
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """seen (B, 3, 256, 256), target of the same size (NaN where the teacher is to be asked)."""
-        samples = [self.pair(rng) if rng.integers(PAIR_EVERY) == 0 else self.photo(rng) for _ in range(BATCH)]
+        count = range(self.budget.batch)
+        samples = [self.pair(rng) if rng.integers(self.pair_every) == 0 else self.photo(rng) for _ in count]
         return torch.cat([seen for seen, _ in samples]), torch.cat([target for _, target in samples])
 
     def photo(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         pool = self.photos.pixels + self.inputs.pixels
         (seen,) = cut([pool[rng.integers(len(pool))]], rng)
-        seen = jitter(seen, rng)
+        seen = jitter(seen, self.brightness, self.saturation, rng)
         return seen, torch.full_like(seen, torch.nan)
 
     def pair(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -81,24 +95,33 @@ class Recipe:
         seen, target = cut([self.inputs.pixels[which], self.targets.pixels[which]], rng)
         return seen, target
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         seen, target = batch
         assert isinstance(network, Lut3D)
-        with torch.no_grad():
-            taught = self.teacher.fuse(self.teacher.predict_weights(seen))
+        taught, wanted, asked = self.teach(seen, target)
         said = network.eval().predict_weights(seen)
         fused = network.fuse(said)
-        pixels = seen[:, :, :: SEEN_SIDE // JUDGED_SIDE, :: SEEN_SIDE // JUDGED_SIDE]
-        wanted = target[:, :, :: SEEN_SIDE // JUDGED_SIDE, :: SEEN_SIDE // JUDGED_SIDE]
-        asked = torch.isnan(wanted)
-        wanted = torch.where(asked, lut3d(pixels, taught), wanted)
-        picture = F.mse_loss(lut3d(pixels, fused), wanted)
-        from_teacher = asked[:, 0, 0, 0]
-        table = F.mse_loss(fused[from_teacher], taught[from_teacher]) if bool(from_teacher.any()) else picture * 0
+        picture = F.mse_loss(lut3d(self.judged(seen), fused), wanted)
+        apart = (fused - taught).square().mean((1, 2, 3, 4))
+        table = (apart * asked).sum() / asked.sum().clamp(min=1)
         smooth, mono = smoothness(network.luts), monotonicity(network.luts)
-        kept = SMOOTH_SHARE * (smooth + said.square().mean()) + MONO_SHARE * mono
-        loss = picture + TABLE_SHARE * table + kept
-        return loss, {"picture": picture.item(), "table": table.item(), "smooth": smooth.item(), "mono": mono.item()}
+        kept = self.smoothness * (smooth + said.square().mean()) + self.monotonicity * mono
+        parts = {"picture": picture, "table": table, "smooth": smooth, "mono": mono}
+        return picture + self.table * table + kept, {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def teach(self, seen: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The teacher's tables, the pixels wanted, and 1 for each sample in which the teacher was asked for them."""
+        teacher = self.teacher.to(seen.device)
+        taught = teacher.fuse(teacher.predict_weights(seen))
+        wanted = self.judged(target)
+        unknown = torch.isnan(wanted)
+        return taught, torch.where(unknown, lut3d(self.judged(seen), taught), wanted), unknown[:, 0, 0, 0].float()
+
+    def judged(self, picture: Tensor) -> Tensor:
+        """The pixels that are looked up, of the 256x256 that the predictor sees."""
+        every = SEEN_SIDE // math.isqrt(self.budget.queries)
+        return picture[:, :, ::every, ::every]
 
 
 def read_teacher(folder: Path) -> Lut3D:
@@ -126,8 +149,10 @@ def see(pixels: Pixels) -> Tensor:
     return seen / 255
 
 
-def jitter(picture: Tensor, rng: np.random.Generator) -> Tensor:
+def jitter(
+    picture: Tensor, brightness: tuple[float, float], saturation: tuple[float, float], rng: np.random.Generator
+) -> Tensor:
     """Random brightness and saturation, clamped; the teacher sees the same."""
-    out = (picture * rng.uniform(*BRIGHTNESS)).clamp(0, 1)
+    out = (picture * rng.uniform(*brightness)).clamp(0, 1)
     luma = (out * out.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return (luma + (out - luma) * rng.uniform(*SATURATION)).clamp(0, 1)
+    return (luma + (out - luma) * rng.uniform(*saturation)).clamp(0, 1)
