@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("codecs", "service")
+NAMES = ("kernels", "codecs", "service")
 
 if __name__ == "__main__":
     sys.exit(max(subprocess.call([sys.executable, "-m", f"benchmarks.{name}"]) for name in NAMES))

@@ -1,6 +1,6 @@
 """Picture input and output beside the libraries that one would pick instead, on a photo-like picture.
 
-    python benchmarks/codecs.py [--megapixels 12] [--rounds 7] [--only png]
+    python -m benchmarks.codecs [--megapixels 12] [--rounds 7] [--only png]
 
 Each round runs every competitor once, in turn, so that a busy machine slows all alike; printed are the median, the
 spread (quartiles) and the ratio to the first line of the group. One thread where the library lets one say so.
@@ -17,12 +17,10 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import platform
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -33,6 +31,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from benchmarks.machine import processor
 from workers import imageio
 from workers.codecs import icc
 from workers.imageio import Picture
@@ -217,13 +216,6 @@ def report(title: str, competitors: dict[str, Work], rounds: int) -> None:
         size = f"{len(made):,}" if isinstance(made, bytes | bytearray) or np.ndim(made) == 1 else ""
         spread = f"{low:.1f} to {high:.1f}"
         print(f"{name:42}{middle:10.1f}{spread:>20}{middle / base:8.2f}{size:>13}", flush=True)
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
 
 
 def main() -> None:

@@ -1,0 +1,80 @@
+"""The benchmark's own pictures, its exact look-up, its turns, and that each peer is called as it wants to be."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import peers, pictures
+from benchmarks.rounds import Contender, Timing, measure
+from kernels.reference import lut3d as reference
+
+# Truncation makes 1; OpenColorIO's tetrahedra differ from trilinear by a share of a tame table's curvature.
+MOST = 1.3
+
+
+def test_the_exact_look_up_is_grid_sample_in_float64() -> None:
+    pixels, lut = pictures.random_pixels(5, 7), pictures.steep_lut(9)
+    floats = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255
+    wanted = reference.lut3d(floats, lut.double())[0].permute(1, 2, 0) * 255
+    np.testing.assert_allclose(pictures.exact_look_up(pixels, lut), wanted, atol=1e-9)
+
+
+def test_a_photo_is_the_same_each_time_and_smoother_than_random_pixels() -> None:
+    photo = pictures.photo(90, 160)
+    assert np.array_equal(photo, pictures.photo(90, 160))
+    apart = [np.abs(np.diff(p.astype(int), axis=1)).mean() for p in (photo, pictures.random_pixels(90, 160))]
+    assert apart[0] < apart[1] / 4
+
+
+def test_the_tame_table_has_no_step_that_a_photo_would_show() -> None:
+    lut = pictures.tame_lut(33)
+    assert lut.min() >= 0 and lut.max() <= 1
+    assert max(float(lut.diff(dim=axis).abs().max()) for axis in (1, 2, 3)) < 12 / 255
+
+
+def test_every_peer_reads_the_table_in_its_own_order(tmp_path: Path) -> None:
+    pixels, lut = pictures.photo(36, 64), pictures.tame_lut(33)
+    exact = pictures.exact_look_up(pixels, lut)
+    found = [c for c in peers.look_up_peers(pixels, lut, tmp_path) if c.role == "peer"]
+    assert "Pillow Color3DLUT" in [peer.name for peer in found]
+    for peer in found:
+        assert np.abs(np.asarray(peer.work()) - exact).max() < MOST, peer.name
+
+
+def test_copies_are_whole_with_any_number_of_threads() -> None:
+    pixels = pictures.random_pixels(7, 5)
+    for threads in (1, 2):
+        assert np.array_equal(peers.copy(pixels, threads).work(), pixels)
+
+
+def test_ffmpeg_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if find_spec("imageio_ffmpeg") is not None:
+        pytest.skip("imageio-ffmpeg brings an ffmpeg of its own")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert any("ffmpeg" in name for name in peers.missing())
+    assert peers.ffmpeg(pictures.photo(2, 2), pictures.tame_lut(2), tmp_path) == []
+
+
+def test_every_contender_has_one_turn_a_round_and_the_first_one_moves() -> None:
+    order: list[str] = []
+
+    def turn(name: str) -> Contender:
+        def clock() -> float:
+            order.append(name)
+            return 1.0
+
+        return Contender(name, lambda: None, clock=clock)
+
+    timings = measure([turn("a"), turn("b"), turn("c")], rounds=2)
+    assert order == ["a", "b", "c", "b", "c", "a"]
+    assert [len(timing.ms) for timing in timings] == [2, 2, 2]
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    quick, slow = Timing(np.array([1.0, 2.0, 4.0])), Timing(np.array([3.0, 6.0, 20.0]))
+    assert quick.times_faster_than(slow) == 3
