@@ -7,12 +7,17 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
       $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test check lint types fast bench gpu-check clean
+# What the compiled kernels are made of.
+SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*.cpp kernels/csrc/*.h)
+# Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
+STRICT = LUTRA_REQUIRE_KERNELS=$(if $(shell command -v $(CXX)),1,0)
+
+.PHONY: run test check lint types fast bench build asan gpu-check clean
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
 
-test: $(VENV)/.dev
+test: build
 	$(BIN)/python -m pytest
 
 check: lint types fast
@@ -24,11 +29,29 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-fast: $(VENV)/.dev
+fast: build
 	$(BIN)/python -m pytest -m "not slow and not chaos and not browser"
 
-bench: $(VENV)/.dev
+bench: build
 	$(BIN)/python -m benchmarks
+
+# Compiles what has changed in kernels/csrc since the last time; a make of its own, that sees what the first rule touched.
+build: $(VENV)/.dev
+	@$(MAKE) --no-print-directory $(VENV)/.kernels
+
+# The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer: a second environment, that holds nothing but the
+# sanitised build and borrows all packages of the first.
+asan: SITE = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+asan: RUNTIME = $$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)
+asan: build
+	test -e build/asan/bin/python || $(BIN)/python -m venv --without-pip build/asan
+	PYTHONPATH="$(SITE)" LUTRA_REQUIRE_KERNELS=1 $(BIN)/python -m pip --python build/asan/bin/python install --quiet \
+	    --disable-pip-version-check --ignore-installed --no-deps --no-build-isolation --editable . \
+	    --config-settings build-dir=build/sanitised --config-settings cmake.build-type=RelWithDebInfo \
+	    --config-settings cmake.define.LUTRA_SANITIZE=ON
+	PYTHONPATH="$(SITE)" LD_PRELOAD="$(RUNTIME)" ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    build/asan/bin/python -m pytest -m "not slow and not cuda" tests/kernels
 
 # Needs torch with CUDA in $(PYTHON); no network, and nothing is installed.
 gpu-check:
@@ -41,10 +64,15 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lutra needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[local]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
-	touch $@ $(VENV)/.run
+	touch $@ $(VENV)/.run $(VENV)/.kernels
+
+# With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
+$(VENV)/.kernels: $(SOURCES)
+	$(STRICT) $(PIP) --no-deps --no-build-isolation --config-settings build-dir=build/kernels --editable .
+	touch $(VENV)/.run $@

@@ -10,7 +10,7 @@ COPY pyproject.toml constraints.txt docker/requirements.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python requirements.py gateway > requirements.txt \
     && pip --python /opt/lutra/bin/python install --constraint constraints.txt --requirement requirements.txt
-# Every package that pyproject.toml lists, of models and kernels the Python files alone: the weights stay out.
+# Every package that pyproject.toml lists, of models and kernels the Python files alone: weights and kernels stay out.
 COPY README.md LICENSE ./
 COPY kernels/*.py kernels/
 COPY models/*.py models/
@@ -18,7 +18,7 @@ COPY models/train/ models/train/
 COPY workers/ workers/
 COPY service/ service/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/lutra/bin/python install --no-deps .
+    pip --python /opt/lutra/bin/python install --config-settings wheel.cmake=false --no-deps .
 
 FROM python:${PYTHON}-slim-bookworm
 # The home folder is /tmp, the one place that can be written where the root file system is read-only.

@@ -3,7 +3,7 @@
 #   docker build --file docker/worker.Dockerfile --tag lutra-worker-gpu --build-arg TORCH_INDEX= .
 ARG PYTHON=3.11.15
 
-# The build stage is the full image: it has a compiler, for whatever has no wheel for this processor.
+# The build stage is the full image: it has a compiler, for the CPU kernels and whatever has no wheel for this processor.
 FROM python:${PYTHON}-bookworm AS build
 WORKDIR /build
 RUN python -m venv --without-pip /opt/lutra
@@ -14,16 +14,19 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/lutra/bin/python install --constraint constraints.txt --no-deps \
         ${TORCH_INDEX:+--index-url="${TORCH_INDEX}"} torch
+# With any torch but that of the CPU's index goes what compiles the CUDA kernels.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python requirements.py worker > requirements.txt \
+    case "${TORCH_INDEX}" in */cpu) set -- worker ;; *) set -- worker cuda ;; esac \
+    && python requirements.py "$@" > requirements.txt \
     && pip --python /opt/lutra/bin/python install --constraint constraints.txt --requirement requirements.txt
-COPY README.md LICENSE ./
+COPY README.md LICENSE CMakeLists.txt ./
 COPY kernels/ kernels/
 COPY models/ models/
 COPY workers/ workers/
 COPY service/ service/
+# Here kernels that do not build are an error: an image is not to be slow in silence.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/lutra/bin/python install --no-deps .
+    LUTRA_REQUIRE_KERNELS=1 pip --python /opt/lutra/bin/python install --no-deps .
 
 FROM python:${PYTHON}-slim-bookworm
 # The home folder is /tmp, the one place that can be written where the root file system is read-only.

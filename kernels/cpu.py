@@ -11,8 +11,8 @@ def _reason(error: ImportError) -> str:
     """Why `kernels._cpu` is not there: never built, or built and not loadable."""
     if isinstance(error, ModuleNotFoundError):
         return (
-            "no working C++20 compiler was found when Lutra was installed; install one (for instance g++ 11 or newer) and "
-            "then Lutra again, with pip's --verbose to see the compiler's errors; the PyTorch reference serves"
+            "no working C++20 compiler was found when Lutra was installed; install one (for instance g++ 11 or newer) "
+            "and then Lutra again, with pip's --verbose to see the compiler's errors; the PyTorch reference serves"
         )
     return f"the compiled kernels cannot be loaded ({error}); install Lutra again; the PyTorch reference serves"
 
