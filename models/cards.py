@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from models.scores import MEASURED, SCORES
+
 
 @dataclass(frozen=True)
 class Card:
@@ -12,8 +14,8 @@ class Card:
     `task` is the endpoint. `halo` counts input pixels around a tile that make tiled equal whole; None: the model must
     see the whole picture. `file` is the weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is
     the measured cost on two CPU cores, seconds per megapixel of output (of input for `enhance`), the estimate before a
-    worker has measured its own. `scores` are {benchmark: value} as measured, `source` says by which command, where and
-    when.
+    worker has measured its own. `good_at` and `bad_at` are sentences for users. `scores` are {benchmark: value} as
+    measured, `source` says by which command, where and when.
     """
 
     name: str
@@ -31,12 +33,13 @@ class Card:
     weights_licence: str | None = None
     trained_on: tuple[str, ...] = ()
     distilled_from: str | None = None
+    good_at: tuple[str, ...] = ()
+    bad_at: tuple[str, ...] = ()
     cpu_s_per_mp: float = 0.05
     scores: dict[str, float] = field(default_factory=dict)
     source: str = ""
 
 
-DEVICE = "2 cores AMD EPYC (Zen 5, AVX-512), 2026-11-20"
 PHOTOS = (
     "BSDS500 train and test, 332 (licence not stated)",
     "CID22, 97 (CC BY-SA 4.0)",
@@ -57,14 +60,14 @@ LUT3D = Card(
     weights_licence="Apache-2.0; its teacher and 16 pairs come from MIT-Adobe FiveK, a data set for research",
     trained_on=(*PHOTOS, "FiveK, 16 pairs (expert C)"),
     distilled_from="published sRGB paired checkpoint of Zeng et al. (Apache-2.0, trained on FiveK, expert C)",
+    good_at=("flat, grey or underexposed photos: exposure, contrast and colour as one retoucher would set them",),
+    bad_at=(
+        "pictures that are finished already: it adds contrast once more, and may deepen shadows; `strength` tempers it",
+        "anything local: one table for the whole picture cannot light a face and leave the sky",
+    ),
     cpu_s_per_mp=0.034,
-    scores={
-        "kodak24 RGB against teacher": 36.70,
-        "fivek9 RGB": 23.61,
-        "fivek9 RGB teacher": 22.89,
-        "fivek9 RGB input": 21.53,
-    },
-    source=f"python -m models.train evaluate lut3d --data DIR; {DEVICE}",
+    scores=SCORES["lut3d"],
+    source=MEASURED["lut3d"],
 )
 
 LIIF = Card(
@@ -80,36 +83,39 @@ LIIF = Card(
     sha256="334cec087b5bda2ac5da1ede3aea652527908e714dcb1598f51def24a89b4b27",
     weights_licence="Apache-2.0, as far as the pictures under trained_on, some without a stated licence, allow",
     trained_on=PHOTOS,
+    good_at=(
+        "clean pictures without loss: renders, scans, PNG exports, downsized originals; any scale, also fractions",
+    ),
+    bad_at=(
+        "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
+        "inventing detail: beyond x4 it is a sharper interpolation",
+    ),
     cpu_s_per_mp=4.0,  # 3.2 at x4, 4.6 at x2, in bfloat16 by `workers.engine`
-    scores={
-        "Set5 x2 Y": 37.18,
-        "Set5 x2 RGB": 34.91,
-        "Set5 x3 Y": 33.29,
-        "Set5 x3 RGB": 31.26,
-        "Set5 x4 Y": 31.09,
-        "Set5 x4 RGB": 29.12,
-        "Set14 x2 Y": 32.85,
-        "Set14 x2 RGB": 30.74,
-        "Set14 x3 Y": 29.66,
-        "Set14 x3 RGB": 27.74,
-        "Set14 x4 Y": 27.93,
-        "Set14 x4 RGB": 26.10,
-        "BSD100 x2 Y": 31.68,
-        "BSD100 x2 RGB": 30.32,
-        "BSD100 x3 Y": 28.67,
-        "BSD100 x3 RGB": 27.31,
-        "BSD100 x4 Y": 27.16,
-        "BSD100 x4 RGB": 25.81,
-        "Set5 x6 Y": 27.94,
-        "Set5 x6 RGB": 26.10,
-        "Set5 x8 Y": 26.13,
-        "Set5 x8 RGB": 24.34,
-        "Set14 x6 Y": 25.76,
-        "Set14 x6 RGB": 24.02,
-        "Set14 x8 Y": 24.38,
-        "Set14 x8 RGB": 22.69,
-    },
-    source=f"python -m models.train evaluate liif --data DIR; {DEVICE}",
+    scores=SCORES["liif"],
+    source=MEASURED["liif"],
+)
+
+LIIF_REAL = Card(
+    name="liif-real",
+    task="upscale",
+    title="LIIF for real photos",
+    paper=LIIF.paper,
+    parameters=LIIF.parameters,
+    licence="Apache-2.0",
+    max_scale=8.0,
+    halo=36,
+    file="liif-real.safetensors",
+    sha256=None,  # the hash of the file; until it stands here the model is not served
+    weights_licence=LIIF.weights_licence,
+    trained_on=PHOTOS,
+    good_at=("photos from cameras and the web: JPEG and WebP of quality 30 to 95, a little noise, a little blur",),
+    bad_at=(
+        "clean pictures: softer than `liif`, for it takes the finest grain for noise",
+        "JPEGs below quality 30, strong noise, and blur of more than a pixel",
+    ),
+    cpu_s_per_mp=LIIF.cpu_s_per_mp,
+    scores=SCORES.get("liif-real", {}),
+    source=MEASURED.get("liif-real", ""),
 )
 
 NEAREST = Card(
@@ -167,4 +173,5 @@ FOURIER = Card(
     halo=None,
 )
 
-CARDS: dict[str, Card] = {card.name: card for card in (LUT3D, LIIF, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)}
+ALL = (LUT3D, LIIF, LIIF_REAL, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
+CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}

@@ -23,23 +23,30 @@ OUR_WEIGHTS = Path(__file__).parent / "weights"
 
 Config = Mapping[str, Any]
 
-BUILDERS: dict[str, Callable[[Config], Any]] = {
+
+def build_liif(config: Config) -> Liif:
+    return Liif(LiifConfig(**config)).to(memory_format=torch.channels_last)
+
+
+NETWORKS: dict[str, Callable[[Config], Any]] = {
     "lut3d": lambda config: Lut3D(Lut3DConfig(**config)),
-    "liif": lambda config: Liif(LiifConfig(**config)).to(memory_format=torch.channels_last),
+    "liif": build_liif,
+    "liif-real": build_liif,
     "nearest": lambda config: Nearest(),
     "bilinear": lambda config: Resampler(KERNELS["bilinear"]),
     "bicubic": lambda config: Resampler(KERNELS["bicubic"]),
     "lanczos": lambda config: Resampler(KERNELS["lanczos"]),
     "fourier": lambda config: Fourier(),
 }
+BUILDERS = {name: NETWORKS[name] for name in CARDS}
 
 
 def build(name: str, config: Config | None = None) -> Any:
     """A model with fresh weights, on the CPU. Raises WeightsError for an unknown name or a setting it does not have."""
-    if name not in BUILDERS:
-        raise WeightsError(f"no model {name!r}, known are {', '.join(sorted(BUILDERS))}")
+    if name not in NETWORKS:
+        raise WeightsError(f"no model {name!r}, known are {', '.join(sorted(NETWORKS))}")
     try:
-        return BUILDERS[name](config or {})
+        return NETWORKS[name](config or {})
     except TypeError as error:
         raise WeightsError(f"weights for {name} were made for another version of the network: {error}") from error
 

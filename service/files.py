@@ -58,12 +58,14 @@ def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input enlarged; exit status."""
-    card = choose_model("upscale", arguments.model, served_models(settings.models))
-    _check_size_asked(arguments, settings, card)
-    engine = _engine(settings, card.name)
+    served = served_models(settings.models)
+    cards = {lossy: choose_model("upscale", arguments.model, served, lossy=lossy) for lossy in (False, True)}
+    _check_size_asked(arguments, settings, cards[False])
+    engine = _engine(settings, *{card.name for card in cards.values()})
 
     def better(data: bytes, tick: Tick) -> Picture:
         header = imageio.probe(data)
+        card = cards[header.lossy]
         height, width = geometry.target_size(
             header.height,
             header.width,
@@ -94,13 +96,14 @@ def _check_size_asked(arguments: argparse.Namespace, settings: Settings, card: C
         raise ParameterError("no size asked for: give --scale, --width and/or --height, or --max-pixels")
 
 
-def _engine(settings: Settings, model: str) -> Engine:
-    """An engine that holds the model. Raises LutraError where its weights cannot be loaded."""
+def _engine(settings: Settings, *models: str) -> Engine:
+    """An engine that holds the models. Raises LutraError where their weights cannot be loaded."""
     engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
     )
     try:
-        engine.load(model)
+        for model in models:
+            engine.load(model)
     except ValueError as error:
         raise LutraError(str(error)) from None
     return engine

@@ -88,7 +88,11 @@ async def upscale(
     quality: Quality = None,
     metadata: Metadata = "keep",
 ) -> Response:
-    """Enlarge by `scale`, or to `width` and/or `height`, or to `max_pixels`; by a network or a classical filter."""
+    """Enlarge by `scale`, or to `width` and/or `height`, or to `max_pixels`; by a network or a classical filter.
+
+    `model=auto` takes `liif-real` for lossy pictures (JPEG, WebP, AVIF, HEIC) where it is served, and `liif` for the
+    others; the header `X-Lutra-Model` says which it was.
+    """
     settings = house_of(request).settings
 
     def wish(header: imageio.Header, card: Card) -> Wish:
@@ -128,12 +132,12 @@ async def _serve(
     """Take the picture in, wait as the client prefers, and answer with the picture, the job or the problem."""
     house = house_of(request)
     wait = read_prefer(request.headers.getlist("prefer"), house.settings.sync_wait_seconds)
-    card = choose_model(operation, model, house.models)
+    choose_model(operation, model, house.models)  # refuses an unknown one before anything is uploaded
     _refuse_unknown_names(request)
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
     job_id = new_id()
     async with house.bell.listen(job_id) as ring:
-        await _take_in(request, house, operation, card, wait, wish, job_id)
+        await _take_in(request, house, operation, model, wait, wish, job_id)
         if wait.detached and not wait.seconds:
             return await accepted(house, await house.status(job_id), headers)
         status = await house.wait_for_end(job_id, ring, wait.seconds, lambda: _client_left(request))
@@ -151,7 +155,7 @@ async def _take_in(
     request: Request,
     house: House,
     operation: str,
-    card: Card,
+    model: str | None,
     wait: Wait,
     wish: Callable[[imageio.Header, Card], Wish],
     job_id: str,
@@ -161,6 +165,7 @@ async def _take_in(
         data = await read_picture(request, house.settings.max_upload_bytes, hold)
         header = await house.probe(data)
         _refuse_pixels(header, house.settings.max_input_pixels)
+        card = choose_model(operation, model, house.models, lossy=header.lossy)
         wanted = wish(header, card)
         accept = request.headers.get("accept")
         format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)

@@ -59,7 +59,7 @@ class JobJson(BaseModel):
 
 
 class ModelJson(BaseModel):
-    """One model's card, and where it is loaded now; `scores` are PSNR in dB on the sets that their names tell."""
+    """One model's card, and where it is loaded now; `scores` are PSNR in dB (or as named) on the sets named."""
 
     name: str
     task: str
@@ -70,6 +70,8 @@ class ModelJson(BaseModel):
     weights_licence: str | None
     trained_on: list[str]
     distilled_from: str | None
+    good_at: list[str]
+    bad_at: list[str]
     min_scale: float
     max_scale: float
     scores: dict[str, float]
@@ -142,6 +144,8 @@ def model_json(card: Card, devices: list[str], sha256: str | None, max_scale: fl
         weights_licence=card.weights_licence if ours else None,
         trained_on=list(card.trained_on) if ours else [],
         distilled_from=card.distilled_from if ours else None,
+        good_at=list(card.good_at) if ours else [],
+        bad_at=list(card.bad_at) if ours else [],
         min_scale=card.min_scale,
         max_scale=min(card.max_scale, max_scale) if card.task == "upscale" else card.max_scale,
         scores=card.scores if ours else {},

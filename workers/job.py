@@ -21,6 +21,8 @@ STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 OPERATIONS = ("enhance", "upscale", "restore")
 DEFAULT_MODEL = {"enhance": "lut3d", "upscale": "auto"}
+# What `auto` takes of /upscale, the first that is served: blocks and noise of a lossy picture are not to be sharpened.
+FIRST_OF_LOSSY, FIRST_OF_LOSSLESS = ("liif-real", "liif"), ("liif", "liif-real")
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,16 @@ def served_models(only: tuple[str, ...]) -> dict[str, Card]:
     return {name: card for name, card in CARDS.items() if not only or name in only}
 
 
-def choose_model(operation: str, asked: str | None, served: Mapping[str, Card]) -> Card:
-    """The card for `asked` (None, `auto`: the best that is served). Raises UnknownModel with the known names."""
+def choose_model(operation: str, asked: str | None, served: Mapping[str, Card], *, lossy: bool = False) -> Card:
+    """The card for `asked`; None and `auto`: the best that is served for a picture that came in `lossy` or not.
+
+    Raises UnknownModel with the known names.
+    """
     fitting = {name: card for name, card in served.items() if card.task == operation}
     name = asked or DEFAULT_MODEL.get(operation, "auto")
     if name == "auto" and fitting:
-        return fitting["liif"] if "liif" in fitting else max(fitting.values(), key=lambda card: card.parameters)
+        wanted = [known for known in (FIRST_OF_LOSSY if lossy else FIRST_OF_LOSSLESS) if known in fitting]
+        return fitting[wanted[0]] if wanted else max(fitting.values(), key=lambda card: card.parameters)
     if name not in fitting:
         known = ["auto", *fitting] if operation == "upscale" else list(fitting)
         raise UnknownModel(
