@@ -6,6 +6,9 @@ It computes nothing itself: `kernels._cpu` does, built from `kernels/csrc` where
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 
 def _reason(error: ImportError) -> str:
     """Why `kernels._cpu` is not there: never built, or built and not loadable."""
@@ -33,3 +36,38 @@ def why_missing() -> str:
 def paths() -> list[str]:
     """The instruction sets that are built and that this processor runs, slowest first; empty when nothing is built."""
     return [] if _missing else _cpu.paths()
+
+
+def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
+    """As `kernels.reference.lut3d.lut3d`, to rounding; bit by bit the same on any number of threads."""
+    out = picture.new_empty(picture.shape)
+    _cpu.lut3d_forward(_pixels(picture), _tables(lut), _pixels(out), torch.get_num_threads())
+    return out
+
+
+def lut3d_backward(
+    grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
+) -> tuple[Tensor, Tensor]:
+    """As `kernels.reference.lut3d.lut3d_backward`, to rounding; bit by bit the same on any number of threads."""
+    by_picture = picture.new_empty(picture.shape if for_picture else 0)
+    by_lut = lut.new_empty(lut.shape if for_lut else 0)
+    _cpu.lut3d_backward(
+        _pixels(grad),
+        _pixels(picture),
+        _tables(lut),
+        _pixels(by_picture) if for_picture else None,
+        _tables(by_lut) if for_lut else None,
+        torch.get_num_threads(),
+    )
+    return by_picture, by_lut
+
+
+def _pixels(picture: Tensor) -> Tensor:
+    """(N, 3, H, W) as the extension takes it: (N, 3, pixels) in plain memory; a view where it is that already."""
+    return picture.detach().contiguous().flatten(2)
+
+
+def _tables(lut: Tensor) -> Tensor:
+    """(3, D, D, D) or (N, 3, D, D, D) as the extension takes it: one or N tables in plain memory."""
+    plain = lut.detach().contiguous()
+    return plain if lut.dim() == 5 else plain[None]

@@ -8,7 +8,7 @@
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define LUTRA_INLINE __host__ __device__ __forceinline__
 #else
-#define LUTRA_INLINE inline
+#define LUTRA_INLINE static inline  // of internal linkage: see CMakeLists.txt
 #endif
 
 namespace lutra {
@@ -36,6 +36,15 @@ LUTRA_INLINE Place<T> place(T colour, int nodes) {
   return {cell, q - T(cell)};
 }
 
+// Where an integer code of 0 to `top` (255 or 65535) lies, without rounding before the division.
+template <typename T>
+LUTRA_INLINE Place<T> code_place(unsigned code, unsigned top, int nodes) {
+  const unsigned q = code * unsigned(nodes - 1);
+  unsigned cell = q / top;
+  if (cell > unsigned(nodes - 2)) cell = unsigned(nodes - 2);
+  return {int(cell), T(q - cell * top) / T(top)};
+}
+
 template <typename T>
 LUTRA_INLINE T blend(T first, T second, T part) {
   return first + part * (second - first);
@@ -47,6 +56,40 @@ LUTRA_INLINE T trilinear(T c000, T c001, T c010, T c011, T c100, T c101, T c110,
   const T near = blend(blend(c000, c001, red), blend(c010, c011, red), green);
   const T far = blend(blend(c100, c101, red), blend(c110, c111, red), green);
   return blend(near, far, blue);
+}
+
+// How fast the blend grows with each part: along red, the four differences of its neighbours, blended; likewise the rest.
+template <typename T>
+struct Slopes {
+  T red, green, blue;
+};
+
+template <typename T>
+LUTRA_INLINE Slopes<T> trilinear_slopes(T c000, T c001, T c010, T c011, T c100, T c101, T c110, T c111, T red, T green,
+                                        T blue) {
+  const T along[4] = {c001 - c000, c011 - c010, c101 - c100, c111 - c110};
+  const T near = c000 + red * along[0], near_green = c010 + red * along[1];
+  const T far = c100 + red * along[2], far_green = c110 + red * along[3];
+  const T near_slope = near_green - near, far_slope = far_green - far;
+  return {blend(blend(along[0], along[1], green), blend(along[2], along[3], green), blue),
+          blend(near_slope, far_slope, blue), (far + green * far_slope) - (near + green * near_slope)};
+}
+
+// The eight weights of the blend, named by (blue, green, red).
+template <typename T>
+LUTRA_INLINE void trilinear_weights(T red, T green, T blue, T* weights) {
+  const T near_red = T(1) - red, near_green = T(1) - green, near_blue = T(1) - blue;
+  const T plane[4] = {near_green * near_blue, green * near_blue, near_green * blue, green * blue};
+  for (int i = 0; i < 4; ++i) {
+    weights[2 * i] = plane[i] * near_red;
+    weights[2 * i + 1] = plane[i] * red;
+  }
+}
+
+// What a step of a colour does to its place: 0 where it is clamped (at 0 and at 1 too) and for NaN.
+template <typename T>
+LUTRA_INLINE T place_slope(T colour, int nodes) {
+  return colour > T(0) && colour < T(1) ? T(nodes - 1) : T(0);
 }
 
 // A value of the table as a code: floor(clamp(top value + 1/2, 0, top)); top is 255 or 65535.
@@ -101,5 +144,70 @@ LUTRA_INLINE FixedWeights fixed_weights(int red, int green, int blue) {
 // The blended code before clamping: `sum` of weight times entry, `bias` the middle of the table and the half, `shift`
 // the weight's and the table's bits.
 LUTRA_INLINE int fixed_code(int sum, int bias, int shift) { return (sum + bias) >> shift; }
+
+}  // namespace lutra
+
+// ---- Table super-resolution ------------------------------------------------------------------------------------
+//
+// Direction 0 pairs a pixel with the one below it, 1 with the left one, 2 with the one above, 3 with the right one: the
+// picture rotated by `direction` quarter turns, counter-clockwise, has each of them below. A table's row is laid out as
+// the rotated picture sees it; no picture is rotated.
+// Source: Yin and Shen, "EC-LUT", AAAI 2024; kernels/reference/eclut.py is the specification.
+namespace lutra {
+
+constexpr int kEclutReach = 2;  // pixels on each side that a large pixel depends on
+constexpr int kEclutRows = 256 * 256;
+
+// The pixel that stands at `place` when 0 to size - 1 are continued by reflection, the edge not repeated.
+LUTRA_INLINE int eclut_reflect(int place, int size) {
+  const int period = size > 1 ? 2 * size - 2 : 1;
+  int inside = place % period;
+  if (inside < 0) inside += period;
+  return inside < period - inside ? inside : period - inside;
+}
+
+LUTRA_INLINE constexpr int eclut_neighbour_row(int direction) { return direction == 0 ? 1 : direction == 2 ? -1 : 0; }
+LUTRA_INLINE constexpr int eclut_neighbour_column(int direction) { return direction == 3 ? 1 : direction == 1 ? -1 : 0; }
+
+LUTRA_INLINE constexpr unsigned eclut_row(unsigned pixel, unsigned neighbour) { return pixel << 8 | neighbour; }
+
+// Where a square of `side` times `side` cells, row by row as `direction` sees it, holds the picture's cell (row, column).
+LUTRA_INLINE constexpr int eclut_turned(int direction, int row, int column, int side) {
+  const int last = side - 1;
+  return direction == 0   ? row * side + column
+         : direction == 1 ? (last - column) * side + row
+         : direction == 2 ? (last - row) * side + last - column
+                          : column * side + last - row;
+}
+
+// Where a row for step "lr" holds what a pixel adds to cell (row, column) of the large block that lies at (down, right),
+// each -1 to 1, from its own.
+LUTRA_INLINE constexpr int eclut_entry(int direction, int down, int right, int row, int column, int scale) {
+  return eclut_turned(direction, down + 1, right + 1, 3) * scale * scale + eclut_turned(direction, row, column, scale);
+}
+
+// How many of the nine maps of step "hr" cover cell (row, column) of the square of scale + 2 cells a side.
+LUTRA_INLINE constexpr int eclut_covered(int cell, int scale) {
+  return (cell < 2 ? cell : 2) - (cell < scale ? 0 : cell - scale + 1) + 1;
+}
+LUTRA_INLINE constexpr int eclut_coverage(int row, int column, int scale) {
+  return eclut_covered(row, scale) * eclut_covered(column, scale);
+}
+
+// An entry for step "hr", held to what nine int8 maps can sum to; so no sum of 36 leaves 16 bits.
+LUTRA_INLINE constexpr int eclut_held(int entry, int coverage) {
+  const int low = -256 * coverage, high = 254 * coverage;
+  return entry < low ? low : entry > high ? high : entry;
+}
+
+// Thirty-six values, divided: floor((sum + 18) / 36), clamped to 0 to 255. A product with 3641 and a shift by 16 is the
+// exact quotient by 18 up to 32,759; the largest half of a sum, (36 (255 + 254) + 18) / 2, is 9,171.
+constexpr int kEclutHalf = 18;
+constexpr unsigned kEclutReciprocal = 3641;
+LUTRA_INLINE constexpr int eclut_code(int sum) {
+  const unsigned halves = sum + kEclutHalf > 0 ? unsigned(sum + kEclutHalf) >> 1 : 0u;
+  const unsigned code = halves * kEclutReciprocal >> 16;
+  return code < 255 ? int(code) : 255;
+}
 
 }  // namespace lutra
