@@ -1,0 +1,51 @@
+// A colour table as the look-up reads it: analysed once, then laid out so that a load fetches what a pixel needs.
+//
+// The tables handed in are (3, D, D, D) float32, [channel, blue, green, red], finite. Nothing here knows of pictures.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <new>
+
+#include "lut3d_runs.h"
+
+namespace lutra {
+
+// What decides how a table may be read.
+struct TableFacts {
+  float low, high;         // its smallest and largest value
+  float red, green, blue;  // largest difference between neighbours along each axis
+  float mixed;             // largest mixed difference over a face of green and blue
+};
+
+TableFacts table_facts(const float* lut, int nodes);
+
+// What 16-bit entries and weights may add to the half code of rounding.
+constexpr double kFixedError = 0.01;
+
+// Bits behind the point of a 16-bit entry counted in codes of 8 bits, or -1 where 16 bits cannot hold the table to
+// within `kFixedError` codes.
+int fixed_bits(const TableFacts& facts, int nodes);
+
+struct FreeAligned {
+  template <typename T>
+  void operator()(T* memory) const {
+    ::operator delete[](memory, std::align_val_t(64));
+  }
+};
+
+template <typename T>
+using Aligned = std::unique_ptr<T[], FreeAligned>;
+
+template <typename T>
+Aligned<T> aligned_array(std::size_t size) {
+  return Aligned<T>(new (std::align_val_t(64)) T[size]);
+}
+
+// Lays the table out in `storage`, which must outlive what is returned.
+FixedTable fixed_table(const float* lut, int nodes, const TableFacts& facts, int bits, Aligned<std::int16_t>& storage);
+
+template <typename T>
+WideTable<T> wide_table(const float* lut, int nodes, Aligned<T>& storage);
+
+}  // namespace lutra
