@@ -1,0 +1,12 @@
+"""The kernels on a CUDA device: compiled for the card at hand on first use, launched on torch's current stream.
+
+Arguments are checked by `kernels.ops`; importing this needs neither a device nor `cuda-core` and touches neither.
+"""
+
+from __future__ import annotations
+
+from kernels.cuda.eclut import eclut
+from kernels.cuda.loader import why_missing
+from kernels.cuda.lut3d import Table, look_up, lut3d, lut3d_apply, lut3d_backward, prepare
+
+__all__ = ["Table", "eclut", "look_up", "lut3d", "lut3d_apply", "lut3d_backward", "prepare", "why_missing"]

@@ -1,0 +1,206 @@
+"""The look-up table on a CUDA device: plans the launches of `csrc/lut3d.cu` (stored pictures) and `lut3d_float.cu`.
+
+A stored picture is looked up by one of three ways. `cells`: 8 bits, tables of 2, 3, 5, 9, 17 or 33 nodes whose range is
+at most about two: 48 bytes a cell, integers, within 1/128 of a code of the exact value. `texture`: the same corners
+through the texture unit. `nodes`: any table, 8 and 16 bits, float32. Left to itself it takes cells where they fit; that
+is decided on the device, so nothing waits for the host.
+It checks no arguments; that is `kernels.ops`. Source: Zeng et al., TPAMI 2022, equation of the trilinear look-up.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from kernels.cuda import loader
+from kernels.cuda.places import MAX_GRID_Y, aligned, blocks
+
+Way = Literal["cells", "nodes", "texture"]
+
+STORED, FLOAT = "lut3d.cu", "lut3d_float.cu"
+NAMES = {torch.float32: "f32", torch.float64: "f64"}
+THREADS = 256
+RANGE_THREADS = 1024
+TILE_BYTES = 1536  # a warp
+BLOCK_BYTES = TILE_BYTES * THREADS // 32
+CELLS = 32  # on an axis
+CELL_BYTES = 48
+RUN = 8  # pixels a thread in the gradient of the table
+
+
+# Stored pictures
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the kernels read it. Kept by who looks up many pictures by one table; it is bound to its device."""
+
+    nodes: int
+    stored_range: Tensor  # (2,) float32: low, and the bits as an integer; read where cells or texels are
+    entries: Tensor  # (D, D, D, 4) float32
+    cells: Tensor | None
+    texels: Tensor | None
+    texture: Any  # cuda.core TextureObject, or None
+    ready: Any  # torch.cuda.Event, or None off the device
+
+    def is_tame(self) -> bool:
+        """Whether its range fits cells and texels; waits for the device."""
+        fits = self.cells is not None or self.texels is not None
+        return fits and int(self.stored_range.view(torch.int32)[1]) > 0
+
+
+def lut3d_apply(picture: Tensor, lut: Tensor, path: Way | None = None) -> Tensor:
+    """picture (..., 3) uint8 or uint16, lut (3, D, D, D), or with a batch (N, 3, D, D, D), floating -> a new picture.
+
+    Raises ValueError where `path` is asked for and cannot serve the table within its bound.
+    """
+    if picture.dtype == torch.uint16 and path is None:
+        path = "nodes"
+    if lut.dim() == 4:
+        return look_up(picture, prepare(lut, path))
+    if picture.numel() == 0:
+        return torch.empty_like(picture)
+    return torch.stack([look_up(one, prepare(table, path)) for one, table in zip(picture, lut, strict=True)])
+
+
+def prepare(lut: Tensor, path: Way | None = None) -> Table:
+    """Writes the table as `path` reads it; a path that is asked for and does not fit it raises ValueError."""
+    nodes = lut.shape[-1]
+    lut = lut.detach().float().contiguous()
+    with_cells = path in (None, "cells") and cells_fit(nodes)
+    with_texels = path == "texture" and cells_fit(nodes)
+    stored_range = torch.empty(2, dtype=torch.float32, device=lut.device)
+    entries = torch.empty((nodes, nodes, nodes, 4), dtype=torch.float32, device=lut.device)
+    cells = _empty_bytes(CELLS**3 * CELL_BYTES, lut.device) if with_cells else None
+    texels = _empty_bytes((2 * CELLS) ** 3 * 8, lut.device) if with_texels else None
+
+    def run(kernel: str, count: int, threads: int, *arguments: loader.Argument) -> None:
+        loader.launch(STORED, kernel, (count,), threads, *arguments, device=lut.device)
+
+    if with_cells or with_texels:
+        run("lut3d_range", 1, RANGE_THREADS, lut, nodes, stored_range)
+    items = max(nodes**3, 3 * CELLS**3 if with_cells else 0)
+    run("lut3d_pack", blocks(items, THREADS), THREADS, lut, nodes, stored_range, entries, 0 if cells is None else cells)
+    if texels is not None:
+        run("lut3d_texels", blocks((2 * CELLS) ** 3, THREADS), THREADS, lut, nodes, stored_range, texels)
+    table = Table(nodes, stored_range, entries, cells, texels, None, _record(lut.device))
+    if path in ("cells", "texture") and not table.is_tame():
+        raise ValueError(f"path {path} serves tables of 2, 3, 5, 9, 17 or 33 nodes and a range of at most about two")
+    return table if texels is None else _with_texture(table, texels)
+
+
+def look_up(picture: Tensor, table: Table) -> Tensor:
+    """picture (..., 3) uint8 or uint16 -> a new picture."""
+    picture = aligned(picture)
+    out = torch.empty_like(picture)
+    size_bytes = picture.numel() * picture.element_size()
+    if size_bytes == 0:
+        return out
+    _wait_for(table, picture.device)
+    rest: tuple[loader.Argument, ...]
+    if picture.dtype == torch.uint16:
+        kernel, rest = "lut3d_u16", (table.nodes, table.entries)
+    elif table.texture is not None:
+        kernel, rest = "lut3d_u8_texture", (int(table.texture.handle), table.stored_range)
+    else:
+        cells = 0 if table.cells is None else table.cells
+        kernel, rest = "lut3d_u8", (table.nodes, table.stored_range, table.entries, cells)
+    grid = (blocks(size_bytes, BLOCK_BYTES),)
+    loader.launch(STORED, kernel, grid, THREADS, picture, out, size_bytes, *rest, device=picture.device)
+    return out
+
+
+def cells_fit(nodes: int) -> bool:
+    return 2 <= nodes <= CELLS + 1 and CELLS % (nodes - 1) == 0
+
+
+def _empty_bytes(size: int, device: torch.device) -> Tensor:
+    return torch.empty(size, dtype=torch.uint8, device=device)
+
+
+def _record(device: torch.device) -> Any:
+    if device.type != "cuda":
+        return None
+    event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+def _wait_for(table: Table, device: torch.device) -> None:
+    """A table may be prepared on one stream and read on another."""
+    if table.ready is None:
+        return
+    stream = torch.cuda.current_stream(device)
+    stream.wait_event(table.ready)
+    for tensor in (table.stored_range, table.entries, table.cells):
+        if tensor is not None:
+            tensor.record_stream(stream)
+
+
+def _with_texture(table: Table, texels: Tensor) -> Table:
+    """Copies the texels to an array of the texture unit, (blue, green, red) of four 16-bit values from 0 to 1."""
+    core = importlib.import_module("cuda.core")
+    texture = importlib.import_module("cuda.core.texture")
+    side = 2 * CELLS
+    with torch.cuda.device(texels.device):
+        device = loader.make_current(texels.device)
+        array = device.create_opaque_array(
+            texture.OpaqueArrayOptions(shape=(side, side, side), format="uint16", num_channels=4)
+        )
+        stream = device.create_stream(loader.CurrentStream(texels.device))
+        array.copy_from(core.Buffer.from_handle(texels.data_ptr(), texels.numel(), owner=texels), stream=stream)
+        handle = device.create_texture_object(
+            resource=texture.ResourceDescriptor.from_opaque_array(array),
+            options=texture.TextureObjectOptions(filter_mode="linear", read_mode="normalized_float"),
+        )
+        ready = _record(texels.device)
+    return Table(table.nodes, table.stored_range, table.entries, None, texels, handle, ready)
+
+
+# Float pictures
+
+
+def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
+    """picture (N, 3, H, W), lut (3, D, D, D) or (N, 3, D, D, D), both float32 or both float64 -> (N, 3, H, W)."""
+    picture, lut = picture.contiguous(), lut.contiguous()
+    out = torch.empty_like(picture)
+    _run_float("forward", 1, picture, lut, picture, lut, out)
+    return out
+
+
+def lut3d_backward(
+    grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not wanted.
+
+    Raises RuntimeError where torch must be deterministic: the gradient by the table adds up in any order.
+    """
+    grad, picture, lut = grad.contiguous(), picture.contiguous(), lut.contiguous()
+    by_picture = picture.new_empty(picture.shape if for_picture else 0)
+    by_lut = lut.new_zeros(lut.shape if for_lut else 0)
+    if for_picture:
+        _run_float("backward_picture", 1, picture, lut, grad, picture, lut, by_picture)
+    if for_lut:
+        _check_order_may_vary()
+        _run_float("backward_lut", RUN, picture, lut, grad, picture, by_lut)
+    return by_picture, by_lut
+
+
+def _run_float(name: str, pixels_each: int, picture: Tensor, lut: Tensor, *tensors: Tensor) -> None:
+    if picture.numel() == 0:
+        return
+    batch, _, height, width = picture.shape
+    nodes, pixels = lut.shape[-1], height * width
+    lut_stride = lut[0].numel() if lut.dim() == 5 else 0
+    grid = (blocks(pixels, THREADS * pixels_each), min(batch, MAX_GRID_Y))
+    kernel = f"lut3d_{name}_{NAMES[picture.dtype]}"
+    loader.launch(FLOAT, kernel, grid, THREADS, *tensors, batch, pixels, nodes, lut_stride, device=picture.device)
+
+
+def _check_order_may_vary() -> None:
+    if torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled():
+        raise RuntimeError("lut3d_backward adds up the gradient of the table in an order that varies from run to run")
