@@ -35,23 +35,28 @@ fast: build
 bench: build
 	$(BIN)/python -m benchmarks
 
-# Compiles what has changed in kernels/csrc since the last time; a make of its own, that sees what the first rule touched.
+# Compiles what has changed in kernels/csrc since the last time; a make of its own sees what the first rule has touched.
 build: $(VENV)/.dev
 	@$(MAKE) --no-print-directory $(VENV)/.kernels
 
-# The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer: a second environment, that holds nothing but the
-# sanitised build and borrows all packages of the first.
-asan: SITE = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-asan: RUNTIME = $$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)
-asan: build
-	test -e build/asan/bin/python || $(BIN)/python -m venv --without-pip build/asan
-	PYTHONPATH="$(SITE)" LUTRA_REQUIRE_KERNELS=1 $(BIN)/python -m pip --python build/asan/bin/python install --quiet \
-	    --disable-pip-version-check --ignore-installed --no-deps --no-build-isolation --editable . \
-	    --config-settings build-dir=build/sanitised --config-settings cmake.build-type=RelWithDebInfo \
-	    --config-settings cmake.define.LUTRA_SANITIZE=ON
-	PYTHONPATH="$(SITE)" LD_PRELOAD="$(RUNTIME)" ASAN_OPTIONS=detect_leaks=0 \
-	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    build/asan/bin/python -m pytest -m "not slow and not cuda" tests/kernels
+# The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer: a second environment that holds the sanitised
+# build alone and, by a .pth file, finds everything else in the first. Python itself is not sanitised: the run-time
+# libraries are preloaded.
+ASAN = build/asan/bin/python
+asan: PRELOAD = $$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)
+asan: OPTIONS = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+asan: SANITISED = LD_PRELOAD="$(PRELOAD)" $(OPTIONS) $(ASAN)
+asan: build | $(ASAN)
+	LUTRA_REQUIRE_KERNELS=1 $(BIN)/python -m pip --python $(ASAN) install --quiet --disable-pip-version-check \
+	    --ignore-installed --no-deps --no-build-isolation --editable . --config-settings build-dir=build/sanitised \
+	    --config-settings cmake.build-type=RelWithDebInfo --config-settings cmake.define.LUTRA_SANITIZE=ON
+	$(SANITISED) -c 'from kernels import _cpu; assert "build/asan" in _cpu.__file__, _cpu.__file__'
+	$(SANITISED) -m pytest -m "not slow and not cuda" tests/kernels
+
+$(ASAN):
+	$(BIN)/python -m venv --without-pip build/asan
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > $$($@ -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth
 
 # Needs torch with CUDA in $(PYTHON); no network, and nothing is installed.
 gpu-check:

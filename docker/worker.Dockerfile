@@ -3,7 +3,7 @@
 #   docker build --file docker/worker.Dockerfile --tag lutra-worker-gpu --build-arg TORCH_INDEX= .
 ARG PYTHON=3.11.15
 
-# The build stage is the full image: it has a compiler, for the CPU kernels and whatever has no wheel for this processor.
+# The build stage is the full image: it has a compiler, for the CPU kernels and what has no wheel for this processor.
 FROM python:${PYTHON}-bookworm AS build
 WORKDIR /build
 RUN python -m venv --without-pip /opt/lutra

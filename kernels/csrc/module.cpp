@@ -5,6 +5,9 @@
 
 namespace nb = nanobind;
 
+void bind_lut3d(nb::module_& module);
+void bind_lut3d_float(nb::module_& module);
+
 namespace {
 
 // Slowest first.
@@ -18,4 +21,8 @@ nb::list paths() {
 
 }  // namespace
 
-NB_MODULE(_cpu, module) { module.def("paths", &paths, nb::sig("def paths() -> list[str]")); }
+NB_MODULE(_cpu, module) {
+  module.def("paths", &paths, nb::sig("def paths() -> list[str]"));
+  bind_lut3d(module);
+  bind_lut3d_float(module);
+}

@@ -10,9 +10,9 @@
 
 namespace lutra {
 
-// Calls f(begin, end) for bands that together cover [0, n), each on a thread of its own, the last on the caller's; at most
-// `threads` bands, none of them empty. Returns when all are done; the exception of the first band that threw one reaches
-// the caller. A thread that the system refuses is no error: the caller's thread does its work.
+// Calls f(begin, end) for bands that together cover [0, n), each on a thread of its own, the last on the caller's; at
+// most `threads` bands, none of them empty. Returns when all are done; the exception of the first band that threw one
+// reaches the caller. A thread that the system refuses is no error: the caller's thread does its work.
 template <class F>
 void in_bands(std::size_t n, int threads, F f) {
   if (n == 0) return;
