@@ -18,13 +18,12 @@ inline std::size_t least(std::size_t a, std::size_t b) { return a < b ? a : b; }
 struct Constants {
   __m256i channel[3];   // byte shuffles: one colour four times in each lane
   __m256i drop_fourth;  // byte shuffle: 0 1 2, 4 5 6, ... of each half
-  __m256i spread[4];    // lane shuffles: the weights of one pixel to all lanes of its sum
+  __m256i spread[8];    // lane shuffles: the weights of one pixel to all lanes of its sum
   __m256i cells;        // nodes - 1, in 16 bits
   __m256i red_green;    // pairs (1, nodes)
   __m256i blue;         // pairs (nodes nodes, 0)
   __m256i one;          // the weight 1
-  __m256i bias;
-  __m128i shift;
+  __m256 scale, middle;
   const char* near;     // the table
   const char* far;      // one node on along blue
 };
@@ -33,7 +32,7 @@ inline __m256i load(const void* p) { return _mm256_load_si256(static_cast<const 
 
 Constants constants(const FixedTable& table) {
   alignas(32) unsigned char bytes[4][32];
-  alignas(32) int lanes[4][8];
+  alignas(32) int lanes[8][8];
   std::memset(bytes, 0x80, sizeof bytes);
   for (std::size_t pixel = 0; pixel < kBlock; ++pixel) {
     const std::size_t half = 16 * (pixel / 4), within = pixel % 4;
@@ -44,47 +43,41 @@ Constants constants(const FixedTable& table) {
       if (byte < 3) bytes[3][half + 3 * within + byte] = std::uint8_t(4 * within + byte);
     }
   }
-  for (int shuffle = 0; shuffle < 4; ++shuffle) {
-    for (int lane = 0; lane < 8; ++lane) lanes[shuffle][lane] = 4 * (shuffle / 2) + 2 * (shuffle % 2) + lane / 4;
+  for (auto& lane : lanes) {
+    for (int& from : lane) from = int(&lane - lanes);
   }
   const int nodes = table.nodes;
   Constants c;
   for (int channel = 0; channel < 3; ++channel) c.channel[channel] = load(bytes[channel]);
   c.drop_fourth = load(bytes[3]);
-  for (int shuffle = 0; shuffle < 4; ++shuffle) c.spread[shuffle] = load(lanes[shuffle]);
+  for (std::size_t pixel = 0; pixel < kBlock; ++pixel) c.spread[pixel] = load(lanes[pixel]);
   c.cells = _mm256_set1_epi16(short(nodes - 1));
   c.red_green = _mm256_set1_epi32(nodes << 16 | 1);
   c.blue = _mm256_set1_epi32(nodes * nodes);
   c.one = _mm256_set1_epi16(kFixedOne);
-  c.bias = _mm256_set1_epi32(table.bias);
-  c.shift = _mm_cvtsi32_si128(table.shift);
+  c.scale = _mm256_set1_ps(table.scale);
+  c.middle = _mm256_set1_ps(table.middle);
   c.near = reinterpret_cast<const char*>(table.entries);
   c.far = c.near + sizeof(std::int16_t) * kFixedEntries * std::size_t(nodes) * std::size_t(nodes);
   return c;
 }
 
-// Cells and parts of one colour of eight pixels, twice in each lane.
+// Of one colour of eight pixels, twice in each lane: cells, and the parts as 1/65536 of a cell (1/65535 at its end).
 struct Axis {
   __m256i cell, part;
 };
 
 inline Axis axis(__m256i pixels, __m256i shuffle, __m256i cells) {
-  const __m256i value = _mm256_shuffle_epi8(pixels, shuffle);
+  const __m256i value = _mm256_shuffle_epi8(pixels, shuffle);  // twice: value 257
   const __m256i cell = _mm256_mulhi_epu16(value, cells);
-  const __m256i rest = _mm256_mullo_epi16(value, cells);
-  return {cell, _mm256_srli_epi16(_mm256_add_epi16(rest, cell), 1)};
-}
-
-// (weight less its share of red, the share) in the halves of each lane.
-inline __m256i pair_weights(__m256i plane, __m256i red) {
-  const __m256i second = _mm256_mulhrs_epi16(plane, red);
-  return _mm256_blend_epi16(_mm256_sub_epi16(plane, second), second, 0xaa);
+  return {cell, _mm256_add_epi16(_mm256_mullo_epi16(value, cells), cell)};
 }
 
 // What the sums need of a block of pixels.
 struct alignas(32) Found {
   std::uint32_t node[kBlock];  // bytes from the start of the table
-  __m256i near[2], far[2];     // weights, both neighbours along green side by side: pixels 0 1, 4 5; 2 3, 6 7
+  __m256i near, far;           // weights along blue, both neighbours along green in each lane
+  __m256 red;                  // parts along red
 };
 
 inline void find(const Constants& c, const std::uint8_t* in, Found& found) {
@@ -96,35 +89,36 @@ inline void find(const Constants& c, const std::uint8_t* in, Found& found) {
   const __m256i red_green = _mm256_blend_epi16(red.cell, green.cell, 0xaa);
   const __m256i node =
       _mm256_add_epi32(_mm256_madd_epi16(red_green, c.red_green), _mm256_madd_epi16(blue.cell, c.blue));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(found.node), _mm256_slli_epi32(node, 5));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(found.node), _mm256_slli_epi32(node, 4));
 
-  const __m256i both_far = _mm256_mulhrs_epi16(green.part, blue.part);
-  const __m256i blue_far = _mm256_sub_epi16(blue.part, both_far);
-  const __m256i green_far = _mm256_sub_epi16(green.part, both_far);
-  const __m256i both_near = _mm256_sub_epi16(_mm256_sub_epi16(c.one, green.part), blue_far);
-  const __m256i near[2] = {pair_weights(both_near, red.part), pair_weights(green_far, red.part)};
-  const __m256i far[2] = {pair_weights(blue_far, red.part), pair_weights(both_far, red.part)};
-  found.near[0] = _mm256_unpacklo_epi32(near[0], near[1]);
-  found.near[1] = _mm256_unpackhi_epi32(near[0], near[1]);
-  found.far[0] = _mm256_unpacklo_epi32(far[0], far[1]);
-  found.far[1] = _mm256_unpackhi_epi32(far[0], far[1]);
+  const __m256i green_part = _mm256_srli_epi16(green.part, 1), blue_part = _mm256_srli_epi16(blue.part, 1);
+  const __m256i both_far = _mm256_mulhrs_epi16(green_part, blue_part);
+  const __m256i blue_far = _mm256_sub_epi16(blue_part, both_far);
+  const __m256i green_far = _mm256_sub_epi16(green_part, both_far);
+  const __m256i both_near = _mm256_sub_epi16(_mm256_sub_epi16(c.one, green_part), blue_far);
+  found.near = _mm256_blend_epi16(both_near, green_far, 0xaa);
+  found.far = _mm256_blend_epi16(blue_far, both_far, 0xaa);
+  found.red = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(red.part, 16)), _mm256_set1_ps(1.0f / 65535.0f));
 }
 
-// One pixel's sums, those of each neighbour along green apart.
-inline __m256i sums(const Constants& c, std::uint32_t node, __m256i near, __m256i far, __m256i spread) {
-  return _mm256_add_epi32(_mm256_madd_epi16(_mm256_permutevar8x32_epi32(near, spread), load(c.near + node)),
-                          _mm256_madd_epi16(_mm256_permutevar8x32_epi32(far, spread), load(c.far + node)));
+// One pixel's sums, those of each neighbour along red apart.
+inline __m256 sums(const Constants& c, const Found& found, int k) {
+  const auto node = [&](const char* base) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(base + found.node[k]));
+  };
+  const __m256i near = _mm256_permutevar8x32_epi32(found.near, c.spread[k]);
+  const __m256i far = _mm256_permutevar8x32_epi32(found.far, c.spread[k]);
+  return _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(near, node(c.near)), _mm256_madd_epi16(far, node(c.far))));
 }
 
 // Codes of pixels k and 4 + k, in 32 bits.
 template <int k>
 inline __m256i pair(const Constants& c, const Found& found) {
-  constexpr int half = k / 2, odd = k % 2;
-  const __m256i first = sums(c, found.node[k], found.near[half], found.far[half], c.spread[odd]);
-  const __m256i second = sums(c, found.node[k + 4], found.near[half], found.far[half], c.spread[2 + odd]);
-  const __m256i sum =
-      _mm256_add_epi32(_mm256_permute2x128_si256(first, second, 0x20), _mm256_permute2x128_si256(first, second, 0x31));
-  return _mm256_sra_epi32(_mm256_add_epi32(sum, c.bias), c.shift);
+  const __m256 first = sums(c, found, k), second = sums(c, found, k + 4);
+  const __m256 near = _mm256_permute2f128_ps(first, second, 0x20), far = _mm256_permute2f128_ps(first, second, 0x31);
+  const __m256 red = _mm256_permute_ps(found.red, 0x55 * k);
+  const __m256 sum = _mm256_fmadd_ps(_mm256_sub_ps(far, near), red, near);
+  return _mm256_cvttps_epi32(_mm256_fmadd_ps(sum, c.scale, c.middle));
 }
 
 inline void write_codes(const Constants& c, const Found& found, std::uint8_t* out) {

@@ -56,16 +56,15 @@ void apply_wide(const Code* in, Code* out, std::size_t count, const float* lut, 
 
 }  // namespace
 
-bool is_tame(const float* lut, int nodes) { return fixed_bits(table_facts(lut, nodes), nodes) >= 0; }
+bool is_tame(const float* lut, int nodes) { return is_tame(table_facts(lut, nodes), nodes); }
 
 void lut3d_apply(const std::uint8_t* in, std::uint8_t* out, std::size_t count, const float* lut, int nodes, int threads,
                  Path path) {
   const TableFacts facts = table_facts(lut, nodes);
   FixedRun* const run = fixed_run(path);
-  const int bits = run ? fixed_bits(facts, nodes) : -1;
-  if (bits < 0) return apply_wide(in, out, count, lut, nodes, threads, path, facts);
+  if (!run || !is_tame(facts, nodes)) return apply_wide(in, out, count, lut, nodes, threads, path, facts);
   Aligned<std::int16_t> storage;
-  share_out(fixed_table(lut, nodes, facts, bits, storage), in, out, count, threads, run);
+  share_out(fixed_table(lut, nodes, facts, storage), in, out, count, threads, run);
 }
 
 void lut3d_apply(const std::uint16_t* in, std::uint16_t* out, std::size_t count, const float* lut, int nodes,

@@ -8,17 +8,18 @@
 
 namespace lutra {
 
-// 16-bit entries, 32 bytes a node: red, red of the next node along red, the same of green and of blue, two zeros; then
-// these eight of the next node along green. A pixel reads two of them: of its cell and of the next along blue. Weights
-// count 1/32767, so that each of them, 1 included, fits a signed 16-bit lane; a pixel's eight weights sum to 32767.
+// 16-bit entries, 16 bytes a node: red, red of the next node along green, the same of green and of blue, two zeros. So
+// 32 bytes from a node on hold it, its neighbours along green and along red, and the one along both; a pixel reads
+// these, and the same one node on along blue. Weights along green and blue count 1/32767, so that each of them, 1
+// included, fits a signed 16-bit lane; the four of a pixel sum to 32767. Red is blended last, in floating point.
 struct FixedTable {
   const std::int16_t* entries;  // aligned to 64 bytes
   int nodes;                    // on an axis
-  int bias;                     // the middle of the table and the half code, in the unit of the sum
-  int shift;                    // from the sum to the code
+  float scale;                  // from a weighted sum of entries to codes
+  float middle;                 // code of entry 0, and the half code of rounding
 };
 
-constexpr int kFixedEntries = 16;
+constexpr int kFixedEntries = 8;
 constexpr int kFixedOne = 32767;
 constexpr int kFixedMaxNodes = 181;  // the number of a node in a plane must fit a signed 16-bit lane
 

@@ -14,18 +14,17 @@ namespace lutra {
 // What decides how a table may be read.
 struct TableFacts {
   float low, high;         // its smallest and largest value
-  float red, green, blue;  // largest difference between neighbours along each axis
+  float green, blue;       // largest difference between neighbours along these axes
   float mixed;             // largest mixed difference over a face of green and blue
 };
 
 TableFacts table_facts(const float* lut, int nodes);
 
-// What 16-bit entries and weights may add to the half code of rounding.
+// What 16-bit entries and weights may add to the half code of rounding, in 8-bit codes.
 constexpr double kFixedError = 0.01;
 
-// Bits behind the point of a 16-bit entry counted in codes of 8 bits, or -1 where 16 bits cannot hold the table to
-// within `kFixedError` codes.
-int fixed_bits(const TableFacts& facts, int nodes);
+// Whether they hold this table to within `kFixedError`.
+bool is_tame(const TableFacts& facts, int nodes);
 
 struct FreeAligned {
   template <typename T>
@@ -43,7 +42,7 @@ Aligned<T> aligned_array(std::size_t size) {
 }
 
 // Lays the table out in `storage`, which must outlive what is returned.
-FixedTable fixed_table(const float* lut, int nodes, const TableFacts& facts, int bits, Aligned<std::int16_t>& storage);
+FixedTable fixed_table(const float* lut, int nodes, const TableFacts& facts, Aligned<std::int16_t>& storage);
 
 template <typename T>
 WideTable<T> wide_table(const float* lut, int nodes, Aligned<T>& storage);
