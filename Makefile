@@ -10,7 +10,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 # What the compiled kernels are made of.
 SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*.cpp kernels/csrc/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
-STRICT = LUTRA_REQUIRE_KERNELS=$(if $(shell command -v $(CXX)),1,0)
+STRICT = REQUIRE_KERNELS=$(if $(shell command -v $(CXX)),1,0)
 
 .PHONY: run test check lint types fast bench build asan gpu-check clean
 
@@ -47,7 +47,7 @@ asan: PRELOAD = $$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-nam
 asan: OPTIONS = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 asan: SANITISED = LD_PRELOAD="$(PRELOAD)" $(OPTIONS) $(ASAN)
 asan: build | $(ASAN)
-	LUTRA_REQUIRE_KERNELS=1 $(BIN)/python -m pip --python $(ASAN) install --quiet --disable-pip-version-check \
+	REQUIRE_KERNELS=1 $(BIN)/python -m pip --python $(ASAN) install --quiet --disable-pip-version-check \
 	    --ignore-installed --no-deps --no-build-isolation --editable . --config-settings build-dir=build/sanitised \
 	    --config-settings cmake.build-type=RelWithDebInfo --config-settings cmake.define.LUTRA_SANITIZE=ON
 	$(SANITISED) -c 'from kernels import _cpu; assert "build/asan" in _cpu.__file__, _cpu.__file__'

@@ -10,11 +10,9 @@ COPY pyproject.toml constraints.txt docker/requirements.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python requirements.py gateway > requirements.txt \
     && pip --python /opt/lutra/bin/python install --constraint constraints.txt --requirement requirements.txt
-# Every package that pyproject.toml lists, of models and kernels the Python files alone: weights and kernels stay out.
+# Of the models the Python files alone: weights, training and kernels stay out, and nothing is compiled.
 COPY README.md LICENSE ./
-COPY kernels/*.py kernels/
 COPY models/*.py models/
-COPY models/train/ models/train/
 COPY workers/ workers/
 COPY service/ service/
 RUN --mount=type=cache,target=/root/.cache/pip \

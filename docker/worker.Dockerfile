@@ -26,7 +26,7 @@ COPY workers/ workers/
 COPY service/ service/
 # Here kernels that do not build are an error: an image is not to be slow in silence.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    LUTRA_REQUIRE_KERNELS=1 pip --python /opt/lutra/bin/python install --no-deps .
+    REQUIRE_KERNELS=1 pip --python /opt/lutra/bin/python install --no-deps .
 
 FROM python:${PYTHON}-slim-bookworm
 # The home folder is /tmp, the one place that can be written where the root file system is read-only.

@@ -93,7 +93,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and, under objects/, what it was linked from."""
     compiler()
     folder = tmp_path_factory.mktemp("built")
-    done = pip_wheel(folder, LUTRA_REQUIRE_KERNELS="1")
+    done = pip_wheel(folder, REQUIRE_KERNELS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -260,6 +260,6 @@ print(cpu.why_missing())
 
 @pytest.mark.slow
 def test_whoever_requires_the_kernels_is_told_that_they_do_not_build(tmp_path: Path) -> None:
-    done = pip_wheel(tmp_path, LUTRA_REQUIRE_KERNELS="1", **NO_COMPILER)
+    done = pip_wheel(tmp_path, REQUIRE_KERNELS="1", **NO_COMPILER)
     assert done.returncode != 0
     assert "/nonexistent" in done.stdout + done.stderr
