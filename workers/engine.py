@@ -36,7 +36,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REDUCED = {"liif": torch.bfloat16}
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
-ENHANCE_BAND_PIXELS = 1 << 20
+ENHANCE_BAND_PIXELS = 1 << 24
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG and Pillow make grey
 
 MIB = 1024**2
@@ -224,7 +224,10 @@ class Engine:
         pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
         height, width, channels = pixels.shape
         ratio = min(1.0, LOOKED_AT_SIDE / min(height, width))
-        result = _area_reduced(pixels, (max(1, round(height * ratio)), max(1, round(width * ratio))))
+        owned = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+        result: NDArray[np.float32] = ops.area_mean(
+            owned, max(1, round(height * ratio)), max(1, round(width * ratio))
+        ).numpy()
         return np.repeat(result, 3, axis=2) if channels == 1 else result
 
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
@@ -325,41 +328,17 @@ def _largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> in
     return side
 
 
-def _area_reduced(pixels: Array, size: Size) -> NDArray[np.float32]:
-    """Means over areas, (h, w, C) in [0, 1], along the rows, some rows at a time, then along the columns.
-
-    An area is what torch's `area` mode takes, floor(i n / m) to ceil((i + 1) n / m): the predictor was trained on that.
-    """
-    height, width, channels = pixels.shape
-    narrow = np.empty((height, size[1], channels), np.float32)
-    rows = max(1, ENHANCE_BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        narrow[top : top + rows] = _means(pixels[top : top + rows].astype(np.float32), size[1], axis=1)
-    return _means(narrow, size[0], axis=0) / np.float32(np.iinfo(pixels.dtype).max)
-
-
-def _means(values: NDArray[np.float32], count: int, *, axis: int) -> NDArray[np.float32]:
-    """`count` means along one axis of (H, W, C); the areas overlap by a sample where they do not divide the axis."""
-    length = values.shape[axis]
-    cells = np.arange(count)
-    starts, stops = cells * length // count, -(-(cells + 1) * length // count)
-    shape = [count if each == axis else 1 for each in range(3)]
-    total = np.take(values, starts, axis)
-    for step in range(1, int((stops - starts).max())):
-        inside = (starts + step < stops).astype(np.float32).reshape(shape)
-        total += inside * np.take(values, np.minimum(starts + step, length - 1), axis)
-    means: NDArray[np.float32] = total / (stops - starts).astype(np.float32).reshape(shape)
-    return means
-
-
 def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick) -> Array:
     """A change of each pixel by itself, some rows at a time."""
-    result = np.empty_like(pixels)
     rows = max(1, ENHANCE_BAND_PIXELS // pixels.shape[1])
     bands = math.ceil(pixels.shape[0] / rows)
-    for band in range(bands):
-        tick(band, bands)
-        result[band * rows : (band + 1) * rows] = look_up(pixels[band * rows : (band + 1) * rows])
+    if bands == 1:
+        result = look_up(pixels)
+    else:
+        result = np.empty_like(pixels)
+        for band in range(bands):
+            tick(band, bands)
+            result[band * rows : (band + 1) * rows] = look_up(pixels[band * rows : (band + 1) * rows])
     tick(bands, bands)
     return result
 
