@@ -38,6 +38,47 @@ def paths() -> list[str]:
     return [] if _missing else _cpu.paths()
 
 
+def lut3d_apply(picture: Tensor, lut: Tensor, threads: int | None = None, path: str = "auto") -> Tensor:
+    """As `kernels.reference.lut3d.lut3d_apply`, to rounding; bit by bit the same on any number of threads.
+
+    `threads` is torch's setting unless told; `path` is one of `paths()`, "exact" (floating point) or "auto", the fastest.
+    A path that the table is too steep or too wide for gives way to floating point.
+    """
+    out = picture.new_empty(picture.shape)
+    picture, table = picture.contiguous(), lut.detach().float().contiguous()
+    tables = table if lut.dim() == 5 else table.expand(max(len(picture), 1), *table.shape)
+    work = zip(picture, tables, out, strict=True) if picture.dim() == 4 else [(picture, table, out)]
+    for source, own, target in work:
+        _cpu.lut3d_apply(source.view(-1, 3), own, target.view(-1, 3), threads or torch.get_num_threads(), path)
+    return out
+
+
+def is_tame(lut: Tensor) -> bool:
+    """Whether 16-bit integers hold this table (3, D, D, D) to a hundredth of an 8-bit code."""
+    return _cpu.is_tame(lut.detach().float().contiguous())
+
+
+def eclut(
+    picture: Tensor, table: Tensor, scale: int, step: str = "lr", threads: int | None = None, path: str = "auto"
+) -> Tensor:
+    """As `kernels.reference.eclut.eclut`, bit by bit; the table's type says the step.
+
+    `threads` is torch's setting unless told; `path` is one of `paths()` or "auto", the fastest.
+    """
+    height, width, channels = picture.shape
+    out = picture.new_empty(height * scale, width * scale, channels)
+    plain = picture.detach().contiguous(), table.detach().contiguous()
+    _cpu.eclut(*plain, scale, out, threads or torch.get_num_threads(), path)
+    return out
+
+
+def area_mean(picture: Tensor, height: int, width: int) -> Tensor:
+    """As `kernels.reference.area.area_mean`, from exact sums."""
+    out = torch.empty(height, width, picture.shape[2])
+    _cpu.area_mean(picture.contiguous(), out, torch.get_num_threads())
+    return out
+
+
 def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
     """As `kernels.reference.lut3d.lut3d`, to rounding; bit by bit the same on any number of threads."""
     out = picture.new_empty(picture.shape)

@@ -201,7 +201,7 @@ LUTRA_INLINE constexpr int eclut_held(int entry, int coverage) {
 }
 
 // Thirty-six values, divided: floor((sum + 18) / 36), clamped to 0 to 255. A product with 3641 and a shift by 16 is the
-// exact quotient by 18 up to 32,759; the largest half of a sum, (36 (255 + 254) + 18) / 2, is 9,171.
+// exact quotient by 18 up to 32,776; the largest half of a sum, (36 (255 + 254) + 18) / 2, is 9,171.
 constexpr int kEclutHalf = 18;
 constexpr unsigned kEclutReciprocal = 3641;
 LUTRA_INLINE constexpr int eclut_code(int sum) {
