@@ -12,9 +12,11 @@ close the list. `--write-docs` puts the same into docs/kernels.md and docs/kerne
 from __future__ import annotations
 
 import argparse
+import runpy
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +35,7 @@ from benchmarks import machine, peers, pictures, plot, report  # noqa: E402
 from benchmarks.report import Goal, Row  # noqa: E402
 from benchmarks.rounds import Contender, Timing, measure, set_threads  # noqa: E402
 from kernels import cpu, ops  # noqa: E402
+from kernels.reference import eclut as eclut_reference  # noqa: E402
 from kernels.reference import lut3d as reference  # noqa: E402
 
 Array = NDArray[Any]
@@ -40,6 +43,7 @@ Array = NDArray[Any]
 NODES = 33
 FRAME = (2160, 3840)
 SMALL = (180, 320)
+SCALES = (2, 3, 4)
 THREADS = (1, 2)
 PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless", "opencolorio")
 
@@ -62,8 +66,8 @@ class Case:
     title: str
     contenders: list[Contender]
     yardsticks: dict[str, str]  # a short name: the contender's
-    exact: Array | None = None  # float64 code values before rounding
-    reference: Array | None = field(default=None)  # what the float32 reference gives
+    references: dict[str, Array]  # what our reference gives, by the name of the contender held against it
+    exact: Array | None = None  # float64 code values before rounding, for those that are trilinear
 
 
 # ---- Cases -------------------------------------------------------------------------------------------------------
@@ -75,6 +79,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         PHOTO: lambda: look_up(PHOTO, scene(asked.photo, FRAME), pictures.tame_lut(NODES), folder),
         RANDOM: lambda: look_up(RANDOM, pictures.random_pixels(*FRAME), pictures.tame_lut(NODES), folder),
         STEEP: lambda: steep(scene(asked.photo, FRAME)),
+        **{upscaling(scale): partial(upscale, scene(asked.photo, SMALL), scale) for scale in SCALES},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -97,7 +102,8 @@ def steep(pixels: Array) -> Case:
 
 def judged(title: str, contenders: list[Contender], pixels: Array, lut: Tensor) -> Case:
     expected = reference.lut3d_apply(torch.from_numpy(pixels), lut).numpy()
-    return Case(title, contenders, LOOK_UP_YARDSTICKS, pictures.exact_look_up(pixels, lut), expected)
+    references = {contender.name: expected for contender in contenders if contender.is_trilinear}
+    return Case(title, contenders, LOOK_UP_YARDSTICKS, references, pictures.exact_look_up(pixels, lut))
 
 
 def our_look_ups(pixels: Array, lut: Tensor) -> list[Contender]:
@@ -121,6 +127,30 @@ def grid_samples(pixels: Array, lut: Tensor) -> list[Contender]:
     """Our reference, which is torch's grid_sample in bands, conversions included."""
     work = partial(reference.lut3d_apply, torch.from_numpy(pixels), lut)
     return [Contender("torch grid_sample", work, threads, is_trilinear=True) for threads in THREADS]
+
+
+def upscaling(scale: int) -> str:
+    return f"table super-resolution x{scale}, {SMALL[1]}x{SMALL[0]}"
+
+
+def upscale(pixels: Array, scale: int) -> Case:
+    """Both steps beside the resampling that one would pick instead."""
+    table = pictures.upscale_table(scale)
+    tables = {"lr": table, "hr": eclut_reference.collapse(table, scale)}
+    picture = torch.from_numpy(pixels)
+    ours = [our_upscale(picture, tables[step], scale, step, threads) for step in tables for threads in THREADS]
+    references = {
+        eclut_name(step): eclut_reference.eclut(picture, tables[step], scale, step).numpy() for step in tables
+    }
+    return Case(upscaling(scale), [*ours, *peers.upscale_peers(pixels, scale)], UPSCALE_YARDSTICKS, references)
+
+
+def our_upscale(picture: Tensor, table: Tensor, scale: int, step: str, threads: int) -> Contender:
+    return Contender(eclut_name(step), partial(ops.eclut, picture, table, scale, step), threads, role="ours")
+
+
+def eclut_name(step: str) -> str:
+    return f"lutra EC-LUT, step {step}"
 
 
 # ---- Rows and goals ----------------------------------------------------------------------------------------------
@@ -149,13 +179,13 @@ def row(
 
 def fault(case: Case, contender: Contender) -> tuple[float | None, float | None]:
     """The largest error against the exact picture and the share of values unlike the reference's."""
-    if not contender.is_trilinear:
+    expected = case.references.get(contender.name)
+    if expected is None:
         return None, None
     set_threads(contender.threads)
     made = np.asarray(contender.work())
     error = None if case.exact is None else float(np.abs(made - case.exact).max())
-    differs = None if case.reference is None else float(np.mean(made != case.reference))
-    return error, differs
+    return error, float(np.mean(made != expected))
 
 
 def ratios(case: Case, timings: Sequence[Timing], contender: Contender, timing: Timing) -> dict[str, float]:
@@ -179,6 +209,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
     def worst(case: str) -> float | None:
         return max((r.error for r in rows if r.case == case and r.role == "ours" and r.error is not None), default=None)
 
+    eclut = times(upscaling(4), eclut_name("lr"), 1, "Pillow")
     listed = []
     for path, *wanted in (("avx2", 10, 9, 4), ("avx512", 12, 11, 5)):
         for yardstick, least in zip(LOOK_UP_YARDSTICKS, wanted, strict=True):
@@ -188,6 +219,8 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         *listed,
         Goal("look-up, photo, two threads, as served: times Pillow", times(PHOTO, SERVED, 2, "Pillow"), 20),
         Goal("look-up, random pixels, one thread, as served: times Pillow", times(RANDOM, SERVED, 1, "Pillow"), 6),
+        Goal("table super-resolution x4, one thread, step lr: times Pillow bicubic", eclut, 1.5),
+        Goal("the same, aim", eclut, 2),
         Goal("largest error, tame table", worst(PHOTO), 0.51, is_ceiling=True),
         Goal("largest error, tame table, random pixels", worst(RANDOM), 0.51, is_ceiling=True),
         Goal("largest error, steep table", worst(STEEP), 1, is_ceiling=True),
@@ -203,6 +236,7 @@ def panels(rows: Sequence[Row]) -> list[plot.Panel]:
         (PHOTO, 1, "Look-up, 33 nodes, 3840x2160 photo, one thread"),
         (PHOTO, 2, "The same, two threads"),
         (RANDOM, 1, "Look-up of random pixels, one thread"),
+        (upscaling(4), 1, "Table super-resolution x4, 320x180 in RGB, one thread"),
     )
     made = []
     for case, threads, title in shown:
@@ -212,8 +246,8 @@ def panels(rows: Sequence[Row]) -> list[plot.Panel]:
     return made
 
 
-def write_docs(rows: Sequence[Row], device: str) -> None:
-    page = DOCS / "kernels.md"
+def write_docs(rows: Sequence[Row], device: str, folder: Path = DOCS) -> None:
+    page = folder / "kernels.md"
     titles = list(dict.fromkeys(row.case for row in rows))
     tables = [
         f"### {title[0].upper()}{title[1:]}\n\n{report.as_markdown(report.table(of_case(rows, title)))}"
@@ -226,7 +260,7 @@ def write_docs(rows: Sequence[Row], device: str) -> None:
         f"### Goals\n\n{report.as_markdown(report.goal_table(goals(rows)))}",
     ]
     page.write_text(report.replace_block(page.read_text(), "\n\n".join(block)))
-    (DOCS / "kernels.svg").write_text(plot.svg(panels(rows)))
+    (folder / "kernels.svg").write_text(plot.svg(panels(rows)))
 
 
 def of_case(rows: Sequence[Row], title: str) -> list[Row]:
@@ -258,9 +292,8 @@ def run_on_cpu(asked: argparse.Namespace) -> None:
 def run_on_cuda(asked: argparse.Namespace) -> None:
     if find_spec("benchmarks.gpu") is None:
         raise SystemExit("this version has no GPU benchmark")
-    from benchmarks import gpu
-
-    gpu.main([])
+    sys.argv = sys.argv[:1]
+    runpy.run_module("benchmarks.gpu", run_name="__main__")
 
 
 def main() -> None:

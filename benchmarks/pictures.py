@@ -52,7 +52,7 @@ def random_pixels(height: int, width: int, seed: int = 0) -> Array:
 def opened(file: Path, height: int, width: int) -> Array:
     """A photo of the user's own, fitted to the size by Lanczos."""
     with Image.open(file) as image:
-        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
+        return np.array(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
 
 
 def tame_lut(size: int) -> Tensor:
@@ -72,6 +72,12 @@ def tame_lut(size: int) -> Tensor:
 def steep_lut(size: int, seed: int = 0) -> Tensor:
     """(3, size, size, size) float32, every node anywhere in [0, 1]: the steepest table there is."""
     return torch.rand((3, size, size, size), generator=torch.Generator().manual_seed(seed))
+
+
+def upscale_table(scale: int, seed: int = 0) -> Tensor:
+    """(65536, 9 scale^2) int8 for table super-resolution: small noise, read at the same places as a trained one."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(-16, 17, (1 << 16, 9 * scale * scale), dtype=torch.int8, generator=generator)
 
 
 def exact_look_up(pixels: Array, lut: Tensor) -> Array:

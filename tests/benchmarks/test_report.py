@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -65,6 +66,9 @@ def test_goals_take_their_figures_from_the_rows() -> None:
     assert found["look-up, photo, one thread, avx2: times Pillow Color3DLUT"] == 10.5
     assert found["look-up, photo, one thread, avx512: times Pillow Color3DLUT"] is None
     assert found["largest error, tame table"] == 0.5
+    upscaled = Row(kernels.upscaling(4), kernels.eclut_name("lr"), 1, "ours", 4.0, 4.0, 4.0, {"Pillow": 1.75})
+    verdicts = {goal.found: goal.verdict() for goal in kernels.goals([upscaled]) if goal.wanted == 1.5}
+    assert verdicts == {1.75: "reached"}
 
 
 def test_only_what_stands_between_the_markers_is_replaced() -> None:
@@ -79,8 +83,16 @@ def test_a_page_without_markers_is_refused() -> None:
         report.replace_block(f"{report.BEGIN} and no end", "new")
 
 
-def test_the_page_in_docs_has_its_markers() -> None:
-    assert "new" in report.replace_block((kernels.DOCS / "kernels.md").read_text(), "new")
+def test_the_page_in_docs_takes_the_tables_and_the_plot(tmp_path: Path) -> None:
+    page = (kernels.DOCS / "kernels.md").read_text()
+    (tmp_path / "kernels.md").write_text(page)
+    kernels.write_docs([OURS, COPY], "2026-11-20, a machine", tmp_path)
+    written = (tmp_path / "kernels.md").read_text()
+    assert written.startswith(page[: page.index(report.BEGIN)])
+    assert "2026-11-20, a machine." in written
+    assert "| lutra, avx2 | 1 | 12.3 | 12.0 to 13.0 | 10.50 |" in written
+    assert "times Pillow Color3DLUT | 10.5 | at least 10 | reached |" in written
+    assert "lutra, avx2" in (tmp_path / "kernels.svg").read_text()
 
 
 def test_bars_are_drawn_from_fast_to_slow_on_a_logarithmic_axis() -> None:
