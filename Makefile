@@ -51,7 +51,7 @@ asan: build | $(ASAN)
 	    --ignore-installed --no-deps --no-build-isolation --editable . --config-settings build-dir=build/sanitised \
 	    --config-settings cmake.build-type=RelWithDebInfo --config-settings cmake.define.LUTRA_SANITIZE=ON
 	$(SANITISED) -c 'from kernels import _cpu; assert "build/asan" in _cpu.__file__, _cpu.__file__'
-	$(SANITISED) -m pytest -m "not slow and not cuda" tests/kernels
+	$(SANITISED) -m pytest --capture=sys -m "not slow and not cuda" tests/kernels
 
 $(ASAN):
 	$(BIN)/python -m venv --without-pip build/asan
