@@ -5,8 +5,9 @@ Arguments are checked by `kernels.ops`; importing this needs neither a device no
 
 from __future__ import annotations
 
-from kernels.cuda.eclut import eclut
+from kernels.cuda.enlarge import eclut
+from kernels.cuda.floating import lut3d, lut3d_backward
 from kernels.cuda.loader import why_missing
-from kernels.cuda.lut3d import Table, look_up, lut3d, lut3d_apply, lut3d_backward, prepare
+from kernels.cuda.stored import Table, look_up, lut3d_apply, prepare
 
 __all__ = ["Table", "eclut", "look_up", "lut3d", "lut3d_apply", "lut3d_backward", "prepare", "why_missing"]

@@ -2,7 +2,7 @@
 
 A compiled file is kept under the hash of all that went into it (source, headers, options, compiler, architecture), so
 it is never stale and a second start compiles nothing. Where the folder cannot be written, each process compiles anew.
-It knows no kernel; `kernels.cuda.lut3d` and its neighbours do. Source: the cuda-core 1.2 documentation (Program,
+It knows no kernel; `kernels.cuda.stored` and its neighbours do. Source: the cuda-core 1.2 documentation (Program,
 ObjectCode, launch).
 """
 
@@ -28,6 +28,8 @@ SOURCE_FOLDER = Path(__file__).resolve().parent.parent / "csrc"
 SOURCES = ("lut3d.cu", "lut3d_float.cu", "eclut.cu")
 STANDARD = "c++17"
 DIGEST_BYTES = hashlib.sha256().digest_size
+
+WHITE = " \n\0"  # what a C library's message may end with
 
 Argument = Tensor | int
 
@@ -58,17 +60,18 @@ def _why_not_for(arch: str) -> str:
         try:
             cubin(source, arch)
         except RuntimeError as error:
-            return f"{source} does not compile for {arch}: {_first_line(error)}"
+            return f"the CUDA kernels do not compile: {' '.join(str(error).split())[:400]}"
     return ""
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip(WHITE).partition("\n")[0]
 
 
 # Compile
 
 
+@functools.cache
 def architecture(device: torch.device) -> str:
     major, minor = torch.cuda.get_device_capability(device)
     return f"sm_{major}{minor}"
@@ -86,7 +89,7 @@ def compiler_version() -> str:
 
 def compile_source(source: str, arch: str) -> tuple[bytes, str]:
     """One `.cu` file -> its machine code for `arch` and the assembler's report. Raises RuntimeError with the log."""
-    core = importlib.import_module("cuda.core")
+    core = _core()
     options = core.ProgramOptions(
         name=source, arch=arch, std=STANDARD, include_path=str(SOURCE_FOLDER), ptxas_options=["-v"]
     )
@@ -95,7 +98,7 @@ def compile_source(source: str, arch: str) -> tuple[bytes, str]:
         program = core.Program((SOURCE_FOLDER / source).read_text(), "c++", options)
         code = program.compile("cubin", logs=log)
     except Exception as error:  # cuda.core keeps its class of errors to itself
-        raise RuntimeError(f"{source} for {arch}: {error}") from error
+        raise RuntimeError(f"{source} for {arch}: {str(error).strip(WHITE)}") from error
     return bytes(code.code), log.getvalue()
 
 
@@ -180,26 +183,34 @@ class CurrentStream:
 def launch(
     source: str, kernel: str, grid: Sequence[int], threads: int, *arguments: Argument, device: torch.device
 ) -> None:
-    """Queues a kernel on torch's current stream of `device`; an integer is passed as 64 bits, a tensor as its address.
+    """Queues a kernel on torch's current stream of `device`. Raises RuntimeError.
 
-    Raises RuntimeError.
+    A tensor is passed as its address, an integer as 64 bits, of which a kernel's `int` takes the low 32.
     """
-    core = importlib.import_module("cuda.core")
     values = [argument.data_ptr() if isinstance(argument, Tensor) else argument for argument in arguments]
     with torch.cuda.device(device):
         make_current(device)
         function = _kernel(source, kernel, architecture(device))
-        config = core.LaunchConfig(grid=tuple(grid), block=threads)
+        stream, config = CurrentStream(device), _config(tuple(grid), threads)
         try:
-            core.launch(CurrentStream(device), config, function, *(ctypes.c_int64(value) for value in values))
+            _core().launch(stream, config, function, *(ctypes.c_int64(value) for value in values))
         except Exception as error:  # cuda.core keeps its class of errors to itself
             raise RuntimeError(f"CUDA kernel {kernel} could not be launched: {error}") from error
 
 
+@functools.cache
+def _core() -> Any:
+    return importlib.import_module("cuda.core")
+
+
+@functools.lru_cache(maxsize=256)
+def _config(grid: tuple[int, ...], threads: int) -> Any:
+    return _core().LaunchConfig(grid=grid, block=threads)
+
+
 def make_current(device: torch.device) -> Any:
     """The device's primary context, which is torch's, for this thread; a fresh thread has none. -> cuda.core.Device"""
-    core = importlib.import_module("cuda.core")
-    handle = core.Device(device.index)
+    handle = _core().Device(device.index)
     handle.set_current()
     return handle
 
@@ -210,8 +221,7 @@ def _kernel(source: str, kernel: str, arch: str) -> Any:
         return found
     with _lock:
         if (source, arch) not in _loaded:
-            core = importlib.import_module("cuda.core")
-            _loaded[source, arch] = core.ObjectCode.from_cubin(cubin(source, arch), name=source)
+            _loaded[source, arch] = _core().ObjectCode.from_cubin(cubin(source, arch), name=source)
         try:
             _kernels[source, arch, kernel] = _loaded[source, arch].get_kernel(kernel)
         except Exception as error:  # as above

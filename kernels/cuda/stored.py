@@ -1,6 +1,6 @@
-"""The look-up table on a CUDA device: plans the launches of `csrc/lut3d.cu` (stored pictures) and `lut3d_float.cu`.
+"""The look-up of stored pictures (8 and 16 bits) on a CUDA device: plans the launches of `csrc/lut3d.cu`.
 
-A stored picture is looked up by one of three ways. `cells`: 8 bits, tables of 2, 3, 5, 9, 17 or 33 nodes whose range is
+A picture is looked up by one of three ways. `cells`: 8 bits, tables of 2, 3, 5, 9, 17 or 33 nodes whose range is
 at most about two: 48 bytes a cell, integers, within 1/128 of a code of the exact value. `texture`: the same corners
 through the texture unit. `nodes`: any table, 8 and 16 bits, float32. Left to itself it takes cells where they fit; that
 is decided on the device, so nothing waits for the host.
@@ -10,29 +10,24 @@ It checks no arguments; that is `kernels.ops`. Source: Zeng et al., TPAMI 2022, 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from kernels.cuda import loader
-from kernels.cuda.places import MAX_GRID_Y, aligned, blocks
+from kernels.cuda.places import aligned, blocks
 
 Way = Literal["cells", "nodes", "texture"]
 
-STORED, FLOAT = "lut3d.cu", "lut3d_float.cu"
-NAMES = {torch.float32: "f32", torch.float64: "f64"}
+SOURCE = "lut3d.cu"
 THREADS = 256
 RANGE_THREADS = 1024
 TILE_BYTES = 1536  # a warp
 BLOCK_BYTES = TILE_BYTES * THREADS // 32
 CELLS = 32  # on an axis
 CELL_BYTES = 48
-RUN = 8  # pixels a thread in the gradient of the table
-
-
-# Stored pictures
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Table:
     cells: Tensor | None
     texels: Tensor | None
     texture: Any  # cuda.core TextureObject, or None
-    ready: Any  # torch.cuda.Event, or None off the device
+    stream: Any  # torch's, on which it was written; None off the device
 
     def is_tame(self) -> bool:
         """Whether its range fits cells and texels; waits for the device."""
@@ -79,7 +74,7 @@ def prepare(lut: Tensor, path: Way | None = None) -> Table:
     texels = _empty_bytes((2 * CELLS) ** 3 * 8, lut.device) if with_texels else None
 
     def run(kernel: str, count: int, threads: int, *arguments: loader.Argument) -> None:
-        loader.launch(STORED, kernel, (count,), threads, *arguments, device=lut.device)
+        loader.launch(SOURCE, kernel, (count,), threads, *arguments, device=lut.device)
 
     if with_cells or with_texels:
         run("lut3d_range", 1, RANGE_THREADS, lut, nodes, stored_range)
@@ -87,7 +82,7 @@ def prepare(lut: Tensor, path: Way | None = None) -> Table:
     run("lut3d_pack", blocks(items, THREADS), THREADS, lut, nodes, stored_range, entries, 0 if cells is None else cells)
     if texels is not None:
         run("lut3d_texels", blocks((2 * CELLS) ** 3, THREADS), THREADS, lut, nodes, stored_range, texels)
-    table = Table(nodes, stored_range, entries, cells, texels, None, _record(lut.device))
+    table = Table(nodes, stored_range, entries, cells, texels, None, _current_stream(lut.device))
     if path in ("cells", "texture") and not table.is_tame():
         raise ValueError(f"path {path} serves tables of 2, 3, 5, 9, 17 or 33 nodes and a range of at most about two")
     return table if texels is None else _with_texture(table, texels)
@@ -110,7 +105,7 @@ def look_up(picture: Tensor, table: Table) -> Tensor:
         cells = 0 if table.cells is None else table.cells
         kernel, rest = "lut3d_u8", (table.nodes, table.stored_range, table.entries, cells)
     grid = (blocks(size_bytes, BLOCK_BYTES),)
-    loader.launch(STORED, kernel, grid, THREADS, picture, out, size_bytes, *rest, device=picture.device)
+    loader.launch(SOURCE, kernel, grid, THREADS, picture, out, size_bytes, *rest, device=picture.device)
     return out
 
 
@@ -122,20 +117,16 @@ def _empty_bytes(size: int, device: torch.device) -> Tensor:
     return torch.empty(size, dtype=torch.uint8, device=device)
 
 
-def _record(device: torch.device) -> Any:
-    if device.type != "cuda":
-        return None
-    event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(device))
-    return event
+def _current_stream(device: torch.device) -> Any:
+    return torch.cuda.current_stream(device) if device.type == "cuda" else None
 
 
 def _wait_for(table: Table, device: torch.device) -> None:
-    """A table may be prepared on one stream and read on another."""
-    if table.ready is None:
+    """A table may be written on one stream and read on another."""
+    stream = _current_stream(device)
+    if stream == table.stream:
         return
-    stream = torch.cuda.current_stream(device)
-    stream.wait_event(table.ready)
+    stream.wait_stream(table.stream)
     for tensor in (table.stored_range, table.entries, table.cells):
         if tensor is not None:
             tensor.record_stream(stream)
@@ -157,50 +148,4 @@ def _with_texture(table: Table, texels: Tensor) -> Table:
             resource=texture.ResourceDescriptor.from_opaque_array(array),
             options=texture.TextureObjectOptions(filter_mode="linear", read_mode="normalized_float"),
         )
-        ready = _record(texels.device)
-    return Table(table.nodes, table.stored_range, table.entries, None, texels, handle, ready)
-
-
-# Float pictures
-
-
-def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
-    """picture (N, 3, H, W), lut (3, D, D, D) or (N, 3, D, D, D), both float32 or both float64 -> (N, 3, H, W)."""
-    picture, lut = picture.contiguous(), lut.contiguous()
-    out = torch.empty_like(picture)
-    _run_float("forward", 1, picture, lut, picture, lut, out)
-    return out
-
-
-def lut3d_backward(
-    grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not wanted.
-
-    Raises RuntimeError where torch must be deterministic: the gradient by the table adds up in any order.
-    """
-    grad, picture, lut = grad.contiguous(), picture.contiguous(), lut.contiguous()
-    by_picture = picture.new_empty(picture.shape if for_picture else 0)
-    by_lut = lut.new_zeros(lut.shape if for_lut else 0)
-    if for_picture:
-        _run_float("backward_picture", 1, picture, lut, grad, picture, lut, by_picture)
-    if for_lut:
-        _check_order_may_vary()
-        _run_float("backward_lut", RUN, picture, lut, grad, picture, by_lut)
-    return by_picture, by_lut
-
-
-def _run_float(name: str, pixels_each: int, picture: Tensor, lut: Tensor, *tensors: Tensor) -> None:
-    if picture.numel() == 0:
-        return
-    batch, _, height, width = picture.shape
-    nodes, pixels = lut.shape[-1], height * width
-    lut_stride = lut[0].numel() if lut.dim() == 5 else 0
-    grid = (blocks(pixels, THREADS * pixels_each), min(batch, MAX_GRID_Y))
-    kernel = f"lut3d_{name}_{NAMES[picture.dtype]}"
-    loader.launch(FLOAT, kernel, grid, THREADS, *tensors, batch, pixels, nodes, lut_stride, device=picture.device)
-
-
-def _check_order_may_vary() -> None:
-    if torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled():
-        raise RuntimeError("lut3d_backward adds up the gradient of the table in an order that varies from run to run")
+    return replace(table, texture=handle)
