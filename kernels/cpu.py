@@ -41,13 +41,12 @@ def paths() -> list[str]:
 def lut3d_apply(picture: Tensor, lut: Tensor, threads: int | None = None, path: str = "auto") -> Tensor:
     """As `kernels.reference.lut3d.lut3d_apply`, to rounding; bit by bit the same on any number of threads.
 
-    `threads` is torch's setting unless told; `path` is one of `paths()`, "exact" (floating point) or "auto", the fastest.
-    A path that the table is too steep or too wide for gives way to floating point.
+    `threads` is torch's setting unless told; `path` is one of `paths()`, "exact" (floating point) or "auto", the
+    fastest. A path that the table is too steep or too wide for gives way to floating point.
     """
     out = picture.new_empty(picture.shape)
-    picture, table = picture.contiguous(), lut.detach().float().contiguous()
-    tables = table if lut.dim() == 5 else table.expand(max(len(picture), 1), *table.shape)
-    work = zip(picture, tables, out, strict=True) if picture.dim() == 4 else [(picture, table, out)]
+    pixels, table = picture.contiguous(), lut.detach().float().contiguous()
+    work = zip(pixels, table, out, strict=True) if lut.dim() == 5 else [(pixels, table, out)]
     for source, own, target in work:
         _cpu.lut3d_apply(source.view(-1, 3), own, target.view(-1, 3), threads or torch.get_num_threads(), path)
     return out

@@ -11,20 +11,26 @@ Each op refuses bad input with a ValueError that says what was seen and what is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kernels import cpu, cuda
-from kernels.reference import lut3d as reference
+from kernels.reference import area as area_reference
+from kernels.reference import eclut as eclut_reference
+from kernels.reference import lut3d as lut3d_reference
 
 MIN_NODES, MAX_NODES = 2, 129
-MAX_VALUE = 1e30  # of a table: the difference of two, times 65,535, stays finite in float32
+MAX_VALUE = 2.0**100  # of a table: the difference of two, times 65,535, stays finite in float32
 CODES = (torch.uint8, torch.uint16)
 FLOATS = (torch.float32, torch.float64)
 SCALES = (2, 3, 4)
-TABLE_ROWS = 1 << 16
+ROWS = 1 << 16  # one for each pair of 8-bit values
+
+Library: Any = torch.library.Library  # which has no types
+LIBRARY = Library("lutra", "DEF")
 
 Check = Callable[..., None]
 Kernel = Callable[..., Any]
@@ -37,7 +43,7 @@ def lut3d_apply(picture: Tensor, lut: Tensor) -> Tensor:
     """Serving: picture (H, W, 3) or (N, H, W, 3), uint8 or uint16 -> a new picture of the same shape and type.
 
     lut (3, D, D, D), or for a batch also one table each, (N, 3, D, D, D); any floating type, taken to float32; D from 2
-    to 129; values finite and within 1e30 of 0, however steep. Results are integers: no gradients. Raises ValueError.
+    to 129; values finite and within 2**100 of 0, however steep. Results are integers: no gradients. Raises ValueError.
     """
     found: Tensor = torch.ops.lutra.lut3d_apply(picture, lut)
     return found
@@ -51,6 +57,24 @@ def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
     what the gradients are at nodes and where colours are clamped. Raises ValueError.
     """
     found: Tensor = torch.ops.lutra.lut3d(picture, lut)
+    return found
+
+
+def eclut(picture: Tensor, table: Tensor, scale: int, step: str = "lr") -> Tensor:
+    """Table super-resolution: picture (H, W, 3) uint8 -> (H scale, W scale, 3) uint8; scale 2, 3 or 4.
+
+    table (65536, 9 scale^2) int8 for step "lr", (65536, (scale + 2)^2) int16 for "hr"; `kernels.reference.eclut` says
+    what its entries mean. Results are integers: no gradients. Raises ValueError.
+    """
+    found: Tensor = torch.ops.lutra.eclut(picture, table, scale, step)
+    return found
+
+
+def area_mean(picture: Tensor, height: int, width: int) -> Tensor:
+    """Serving: picture (H, W, C), uint8 or uint16 -> (height, width, C) float32, means over areas as shares of the top
+    code; height from 1 to H and width from 1 to W. No gradients. Raises ValueError.
+    """
+    found: Tensor = torch.ops.lutra.area_mean(picture, height, width)
     return found
 
 
@@ -73,7 +97,7 @@ def _check_apply_values(picture: Tensor, lut: Tensor) -> None:
         return
     low, high = torch.stack(torch.aminmax(lut.detach().float())).tolist()
     if not (low >= -MAX_VALUE and high <= MAX_VALUE):  # so written, NaN is refused too
-        raise ValueError(f"lut holds values from {low} to {high}, wanted finite ones from {-MAX_VALUE} to {MAX_VALUE}")
+        raise ValueError(f"lut holds values from {low} to {high}, wanted finite ones within 2**100 of 0")
 
 
 def _check_lut3d(picture: Tensor, lut: Tensor) -> None:
@@ -93,6 +117,32 @@ def _check_lut3d_backward(
         seen, wanted = f"{_shape(grad)} of {grad.dtype}", f"{_shape(picture)} of {picture.dtype}"
         raise ValueError(f"grad is {seen}, wanted {wanted} as the picture")
     _check_places(picture=picture, grad=grad)
+
+
+def _check_eclut(picture: Tensor, table: Tensor, scale: int, step: str = "lr") -> None:
+    if picture.dim() != 3 or picture.shape[-1] != 3:
+        raise ValueError(f"picture has shape {_shape(picture)}, wanted (height, width, 3)")
+    if picture.dtype != torch.uint8:
+        raise ValueError(f"picture is {picture.dtype}, wanted torch.uint8")
+    if scale not in SCALES:
+        raise ValueError(f"scale is {scale}, wanted one of {SCALES}")
+    if step not in ("lr", "hr"):
+        raise ValueError(f"step is {step!r}, wanted 'lr' or 'hr'")
+    shape, dtype = ((ROWS, 9 * scale**2), torch.int8) if step == "lr" else ((ROWS, (scale + 2) ** 2), torch.int16)
+    if table.shape != shape or table.dtype != dtype:
+        seen = f"table is {_shape(table)} of {table.dtype}"
+        raise ValueError(f"{seen}, wanted {shape} of {dtype} for step {step!r} at scale {scale}")
+    _check_places(picture=picture, table=table)
+
+
+def _check_area(picture: Tensor, height: int, width: int) -> None:
+    if picture.dim() != 3 or picture.numel() == 0:
+        raise ValueError(f"picture has shape {_shape(picture)}, wanted (height, width, channels), none of them 0")
+    if picture.dtype not in CODES:
+        raise ValueError(f"picture is {picture.dtype}, wanted {_any_of(CODES)}")
+    if not 1 <= height <= picture.shape[0] or not 1 <= width <= picture.shape[1]:
+        raise ValueError(f"size is {height}x{width}, wanted from 1x1 to the picture's own, {_shape(picture)[:2]}")
+    _check_places(picture=picture)
 
 
 def _check_lut(lut: Tensor, batch: int | None) -> None:
@@ -126,42 +176,58 @@ def _any_of(types: tuple[torch.dtype, ...]) -> str:
 # ---- Registration ----------------------------------------------------------------------------------------------------
 
 
-def _define(schema: str, check: Check, check_values: Check | None, specification: Kernel, empty: Kernel) -> Any:
+def _define(
+    schema: str,
+    specification: Kernel,
+    check: Check,
+    empty: Kernel,
+    *,
+    check_values: Check | None = None,
+    backward: Kernel | None = None,
+) -> None:
     """One op. `specification` is its default body; what `kernels.cpu` and `kernels.cuda` have for it are functions of
     the same name and arguments. `empty` gives results of the right shapes, for tracing.
-    """
-    name = schema.partition("(")[0]
 
-    def checked(work: Kernel) -> Kernel:
-        def run(*arguments: Any) -> Any:
+    By a Library, since `torch.library.custom_op` imports torch._dynamo at the first call: a second that every worker
+    and every run of the command line would wait.
+    """
+    name, _, _ = schema.partition("(")
+
+    def built(module: Any) -> Kernel:
+        return specification if module.why_missing() else getattr(module, name, specification)
+
+    def run(find: Callable[[], Kernel]) -> Kernel:
+        def checked(*arguments: Any) -> Any:
             check(*arguments)
             if check_values is not None:
                 check_values(*arguments)
-            return work(*arguments)
+            return find()(*arguments)
 
-        return run
-
-    def built_or_specified(module: Any) -> Kernel:
-        def run(*arguments: Any) -> Any:
-            work = specification if module.why_missing() else getattr(module, name, specification)
-            return work(*arguments)
-
-        return run
+        return checked
 
     def traced(*arguments: Any) -> Any:
         check(*arguments)
         return empty(*arguments)
 
-    signature = schema.removeprefix(name)
-    op = torch.library.custom_op(f"lutra::{name}", checked(specification), mutates_args=(), schema=signature)
-    op.register_kernel("cpu")(checked(built_or_specified(cpu)))
-    op.register_kernel("cuda")(checked(built_or_specified(cuda)))
-    op.register_fake(traced)
-    return op
+    LIBRARY.define(schema)
+    LIBRARY.impl(name, run(lambda: specification), "CompositeExplicitAutograd")
+    LIBRARY.impl(name, run(lambda: built(cpu)), "CPU")
+    LIBRARY.impl(name, run(lambda: built(cuda)), "CUDA")
+    torch.library.register_fake(f"lutra::{name}", traced, lib=LIBRARY)
+    refuse = partial(_refuse_to_differentiate, name)
+    torch.library.register_autograd(f"lutra::{name}", backward or refuse, setup_context=_remember, lib=LIBRARY)
 
 
 def _empty_like(picture: Tensor, *_: Any) -> Tensor:
     return picture.new_empty(picture.shape)
+
+
+def _empty_larger(picture: Tensor, table: Tensor, scale: int, step: str = "lr") -> Tensor:
+    return picture.new_empty(picture.shape[0] * scale, picture.shape[1] * scale, 3)
+
+
+def _empty_means(picture: Tensor, height: int, width: int) -> Tensor:
+    return picture.new_empty(height, width, picture.shape[2], dtype=torch.float32)
 
 
 def _empty_gradients(
@@ -170,11 +236,15 @@ def _empty_gradients(
     return picture.new_empty(picture.shape if for_picture else 0), lut.new_empty(lut.shape if for_lut else 0)
 
 
-def _remember(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _refuse_to_differentiate(name: str, *_: Any) -> None:
+    raise RuntimeError(f"lutra::{name} has no gradient of its own")
+
+
+def _differentiate_lut3d(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     wanted = ctx.needs_input_grad
     found = torch.ops.lutra.lut3d_backward(grad, *ctx.saved_tensors, *wanted)
     by_picture, by_lut = (gradient if asked else None for gradient, asked in zip(found, wanted, strict=True))
@@ -183,19 +253,34 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 _define(
     "lut3d_apply(Tensor picture, Tensor lut) -> Tensor",
+    lut3d_reference.lut3d_apply,
     _check_apply,
-    _check_apply_values,
-    reference.lut3d_apply,
     _empty_like,
+    check_values=_check_apply_values,
 )
 _define(
-    "lut3d(Tensor picture, Tensor lut) -> Tensor", _check_lut3d, None, reference.lut3d, _empty_like
-).register_autograd(_backward, setup_context=_remember)
+    "lut3d(Tensor picture, Tensor lut) -> Tensor",
+    lut3d_reference.lut3d,
+    _check_lut3d,
+    _empty_like,
+    backward=_differentiate_lut3d,
+)
 _define(
     "lut3d_backward(Tensor grad, Tensor picture, Tensor lut, bool for_picture=True, bool for_lut=True)"
     " -> (Tensor, Tensor)",
+    lut3d_reference.lut3d_backward,
     _check_lut3d_backward,
-    None,
-    reference.lut3d_backward,
     _empty_gradients,
+)
+_define(
+    'eclut(Tensor picture, Tensor table, int scale, str step="lr") -> Tensor',
+    eclut_reference.eclut,
+    _check_eclut,
+    _empty_larger,
+)
+_define(
+    "area_mean(Tensor picture, int height, int width) -> Tensor",
+    area_reference.area_mean,
+    _check_area,
+    _empty_means,
 )

@@ -35,8 +35,10 @@ def lut3d_backward(
     grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not wanted."""
+    by_picture = picture.new_zeros(picture.shape if for_picture else 0)
+    by_lut = lut.new_zeros(lut.shape if for_lut else 0)
     if picture.numel() == 0:
-        return _zeros_if(for_picture, picture), _zeros_if(for_lut, lut)
+        return by_picture, by_lut
     n, _, h, w = picture.shape
     by_table, by_place = torch.ops.aten.grid_sampler_3d_backward(
         grad.reshape(n, 3, 1, h, w),
@@ -47,10 +49,11 @@ def lut3d_backward(
         True,
         [for_lut, True],
     )
-    by_picture = 2 * by_place.reshape(n, h, w, 3).permute(0, 3, 1, 2).contiguous() if for_picture else grad.new_empty(0)
-    if not for_lut:
-        return by_picture, grad.new_empty(0)
-    return by_picture, by_table if lut.dim() == 5 else by_table.sum(0)
+    if for_picture:
+        by_picture.copy_(2 * by_place.reshape(n, h, w, 3).permute(0, 3, 1, 2))
+    if for_lut:
+        by_lut.copy_(by_table if lut.dim() == 5 else by_table.sum(0))
+    return by_picture, by_lut
 
 
 def clean(values: Tensor) -> Tensor:
@@ -59,23 +62,18 @@ def clean(values: Tensor) -> Tensor:
 
 
 def lut3d_apply(picture: Tensor, lut: Tensor) -> Tensor:
-    """picture (H, W, 3) or (N, H, W, 3), uint8 or uint16, lut (3, D, D, D) or with a batch (N, 3, D, D, D) -> the same.
+    """picture (..., 3) uint8 or uint16, lut (3, D, D, D), or with a batch (N, 3, D, D, D) -> the same.
 
     Computed in float32 and stored as floor(clamp(top * out + 1/2, 0, top)), top being 255 or 65535.
     """
     out = torch.empty(picture.shape, dtype=picture.dtype, device=picture.device)
-    if picture.numel() == 0:
-        return out
-    if lut.dim() == 4:
-        _apply(picture.reshape(-1, 3), lut.float(), out.view(-1, 3))
-    else:
-        for one, table, written in zip(picture, lut.float(), out, strict=True):
-            _apply(one.reshape(-1, 3), table, written.view(-1, 3))
+    work = zip(picture, lut.float(), out, strict=True) if lut.dim() == 5 else [(picture, lut.float(), out)]
+    for source, table, target in work:
+        _look_up_in_bands(source.reshape(-1, 3), table, target.view(-1, 3))
     return out
 
 
-def _apply(pixels: Tensor, table: Tensor, out: Tensor) -> None:
-    """Pixels (P, 3) of integers looked up into `out`, band by band."""
+def _look_up_in_bands(pixels: Tensor, table: Tensor, out: Tensor) -> None:
     top = 255.0 if pixels.dtype == torch.uint8 else 65535.0
     threads = torch.get_num_threads() if pixels.device.type == "cpu" else 1
     for start in range(0, len(pixels), BAND_PIXELS * threads):
@@ -99,10 +97,6 @@ def _table_each(lut: Tensor, n: int) -> Tensor:
 def _to_colours(picture: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, 1, H, W, 3), cleaned."""
     return clean(picture).permute(0, 2, 3, 1).unsqueeze(1)
-
-
-def _zeros_if(wanted: bool, like: Tensor) -> Tensor:
-    return like.new_zeros(like.shape if wanted else 0)
 
 
 def _sample(tables: Tensor, colours: Tensor) -> Tensor:
