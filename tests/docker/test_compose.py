@@ -253,14 +253,16 @@ def test_the_build_is_sent_just_what_the_dockerfiles_copy() -> None:
     assert all((ROOT / path).exists() for path in sent)
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_is_given_every_package_that_the_project_lists(dockerfile: Path) -> None:
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    sources = copied(dockerfile)
-    for package in packages:
-        folder = package.replace(".", "/")
-        above = {f"{folder}/", f"{folder}/*.py", *(f"{parent}/" for parent in Path(folder).parents)}
-        assert above & sources, package
+def test_the_worker_is_given_every_package_of_the_project_and_the_gateway_what_it_imports() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]["wheel"]["packages"]
+    worker, gateway = copied(ROOT / "docker/worker.Dockerfile"), copied(ROOT / "docker/gateway.Dockerfile")
+    assert {f"{package}/" for package in packages} | {"CMakeLists.txt"} <= worker
+    assert {source for source in gateway if "/" in source} == {
+        "docker/requirements.py",
+        "models/*.py",
+        "workers/",
+        "service/",
+    }
 
 
 def test_dependencies_are_installed_before_the_sources_are_copied() -> None:
@@ -361,6 +363,5 @@ def test_alerts_watch_queue_workers_errors_and_slowness() -> None:
 
 def test_the_weights_of_every_model_are_in_the_package() -> None:
     """What the worker's image copies; a card whose file is missing would keep the worker from starting."""
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["models"]
-    packed = {path.name for pattern in patterns for path in (ROOT / "models").glob(pattern)}
+    packed = {path.name for path in (ROOT / "models/weights").glob("*.safetensors")}
     assert {card.file for card in CARDS.values() if card.file} <= packed
