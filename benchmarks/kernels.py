@@ -137,20 +137,29 @@ def upscale(pixels: Array, scale: int) -> Case:
     """Both steps beside the resampling that one would pick instead."""
     table = pictures.upscale_table(scale)
     tables = {"lr": table, "hr": eclut_reference.collapse(table, scale)}
-    picture = torch.from_numpy(pixels)
-    ours = [our_upscale(picture, tables[step], scale, step, threads) for step in tables for threads in THREADS]
-    references = {
-        eclut_name(step): eclut_reference.eclut(picture, tables[step], scale, step).numpy() for step in tables
-    }
+    ours: list[Contender] = []
+    references: dict[str, Array] = {}
+    for step, own in tables.items():
+        picture = torch.from_numpy(pixels)
+        contenders = our_upscales(picture, own, scale, step)
+        expected = eclut_reference.eclut(picture, own, scale, step).numpy()
+        references |= {contender.name: expected for contender in contenders}
+        ours += contenders
     return Case(upscaling(scale), [*ours, *peers.upscale_peers(pixels, scale)], UPSCALE_YARDSTICKS, references)
 
 
-def our_upscale(picture: Tensor, table: Tensor, scale: int, step: str, threads: int) -> Contender:
-    return Contender(eclut_name(step), partial(ops.eclut, picture, table, scale, step), threads, role="ours")
+def our_upscales(picture: Tensor, table: Tensor, scale: int, step: str) -> list[Contender]:
+    """Each path that this processor runs, with one thread, and the door that the service uses."""
+    by_path = {path: partial(cpu.eclut, picture, table, scale, step, threads=1, path=path) for path in cpu.paths()}
+    served = partial(ops.eclut, picture, table, scale, step)
+    return [
+        *(Contender(upscaler(step, path), work, role="ours") for path, work in by_path.items()),
+        *(Contender(upscaler(step), served, threads, role="ours") for threads in THREADS),
+    ]
 
 
-def eclut_name(step: str) -> str:
-    return f"lutra EC-LUT, step {step}"
+def upscaler(step: str, path: str = "as served") -> str:
+    return f"lutra EC-LUT {step}, {path}"
 
 
 # ---- Rows and goals ----------------------------------------------------------------------------------------------
@@ -209,7 +218,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
     def worst(case: str) -> float | None:
         return max((r.error for r in rows if r.case == case and r.role == "ours" and r.error is not None), default=None)
 
-    eclut = times(upscaling(4), eclut_name("lr"), 1, "Pillow")
+    eclut = times(upscaling(4), upscaler("lr"), 1, "Pillow")
     listed = []
     for path, *wanted in (("avx2", 10, 9, 4), ("avx512", 12, 11, 5)):
         for yardstick, least in zip(LOOK_UP_YARDSTICKS, wanted, strict=True):

@@ -1,8 +1,8 @@
 """Contenders measured in turn, so that a busy machine slows all alike and ratios hold where milliseconds do not.
 
 A round gives every contender one turn, in an order that moves by one each round. A turn is one call that is not
-timed, then calls until `TURN_MS` have passed, and counts as the median of those. It sets torch's and OpenCV's threads
-and leaves the process's affinity alone.
+timed, then calls until `TURN_MS` have passed, and counts as their mean: a median would hide from short calls alone that
+other work had the processor. It sets torch's and OpenCV's threads and leaves the process's affinity alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-TURN_MS = 25.0
+TURN_MS = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +62,13 @@ def one_turn(contender: Contender) -> float:
     if contender.clock is not None:
         return contender.clock()
     contender.work()
-    calls: list[float] = []
-    while sum(calls) < TURN_MS:
-        start = time.perf_counter()
+    calls, passed_ms = 0, 0.0
+    start = time.perf_counter()
+    while passed_ms < TURN_MS:
         contender.work()
-        calls.append((time.perf_counter() - start) * 1000)
-    return float(np.median(calls))
+        calls += 1
+        passed_ms = (time.perf_counter() - start) * 1000
+    return passed_ms / calls
 
 
 def set_threads(threads: int) -> None:

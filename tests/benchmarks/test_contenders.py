@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import peers, pictures
-from benchmarks.rounds import Contender, Timing, measure
+from benchmarks.rounds import Contender, Timing, measure, one_turn
 from kernels.reference import lut3d as reference
 
 # Truncation makes 1; OpenColorIO's tetrahedra differ from trilinear by a share of a tame table's curvature.
@@ -78,3 +79,15 @@ def test_every_contender_has_one_turn_a_round_and_the_first_one_moves() -> None:
 def test_a_ratio_is_taken_within_each_round() -> None:
     quick, slow = Timing(np.array([1.0, 2.0, 4.0])), Timing(np.array([3.0, 6.0, 20.0]))
     assert quick.times_faster_than(slow) == 3
+
+
+def test_a_turn_is_one_call_that_is_not_timed_and_then_the_mean_of_several() -> None:
+    calls: list[float] = []
+
+    def work() -> None:
+        calls.append(0.2 if not calls else 0.03)
+        time.sleep(calls[-1])
+
+    ms = one_turn(Contender("sleeper", work))
+    assert 2 <= len(calls) <= 5  # the untimed one, then 100 ms in steps of 30 or, on a busy machine, more
+    assert 30 <= ms < 200

@@ -66,7 +66,7 @@ def test_goals_take_their_figures_from_the_rows() -> None:
     assert found["look-up, photo, one thread, avx2: times Pillow Color3DLUT"] == 10.5
     assert found["look-up, photo, one thread, avx512: times Pillow Color3DLUT"] is None
     assert found["largest error, tame table"] == 0.5
-    upscaled = Row(kernels.upscaling(4), kernels.eclut_name("lr"), 1, "ours", 4.0, 4.0, 4.0, {"Pillow": 1.75})
+    upscaled = Row(kernels.upscaling(4), kernels.upscaler("lr"), 1, "ours", 4.0, 4.0, 4.0, {"Pillow": 1.75})
     verdicts = {goal.found: goal.verdict() for goal in kernels.goals([upscaled]) if goal.wanted == 1.5}
     assert verdicts == {1.75: "reached"}
 
