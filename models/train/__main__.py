@@ -10,19 +10,24 @@ import dataclasses
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 RECIPES = ("liif", "liif-real", "lut3d")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
-    commands: dict[str, Callable[[list[str]], None]] = {}
-    commands.get(words[0] if words else "", train)(words)
+    commands = {"evaluate": evaluate, "plot": plot, "sheet": sheet}
+    command = commands.get(words[0]) if words else None
+    if command is None:
+        train(words)
+    else:
+        command(words[1:])
 
 
 def train(words: list[str]) -> None:
@@ -41,7 +46,120 @@ def train(words: list[str]) -> None:
         cache=arguments.cache,
     )
     path, finished = loop.train(recipe, options)
+    if finished and not arguments.no_scores:
+        score(arguments.name, path, arguments.data, arguments.device)
     print(path if finished else f"{path}; stopped before its end, go on with the same command and --resume")
+
+
+def score(name: str, path: Path, data: Path, device: str) -> None:
+    """The scores of a short evaluation into the header of new weights, where the data has benchmarks."""
+    from models.train import benchmarks
+    from models.train import evaluate as scoring
+
+    small = [set_name for set_name in benchmarks.find_sets(data) if set_name == "Set5"]
+    if name != "lut3d" and not small:
+        return
+    rows = measure(name, scoring.read_model(name, path, device)[0], data, device, sets=small)
+    if rows:
+        scoring.keep_scores(path, scoring.scores_of(rows, name))
+
+
+def measure(
+    name: str,
+    model: Any,
+    data: Path,
+    device: str,
+    sets: Sequence[str] = (),
+    scales: Sequence[float] = (),
+    jpeg: Sequence[int] = (),
+) -> list[Any]:
+    """Rows of one model, whatever its task is."""
+    from models.lut3d import Lut3D
+    from models.train import evaluate as scoring
+
+    if isinstance(model, Lut3D):
+        return scoring.evaluate_retoucher(name, model, data, sets or scoring.RETOUCHED_SETS)
+    return scoring.evaluate_upscaler(name, model, scoring.plan(data, sets, scales, jpeg), device)
+
+
+def evaluate(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.train evaluate")
+    parser.add_argument("name", nargs="?", help="a model; all that have weights unless told")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of sets, or with bench/ and weights/")
+    parser.add_argument("--weights", type=Path, help="weight file, the served one unless told")
+    parser.add_argument("--sets", nargs="+", default=[], help="names of folders; all unless told")
+    parser.add_argument("--scales", nargs="+", type=float, default=[], help="2 3 4, and 6 8 on Set5 and Set14")
+    parser.add_argument(
+        "--jpeg", nargs="+", type=int, default=[], help="qualities of the small pictures, 0: clean only"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--keep", action="store_true", help="write the scores into the header of --weights")
+    parser.add_argument(
+        "--write", action="store_true", help="write RESULTS.md, results/NAME.json and the cards' scores"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args(words)
+    if arguments.keep and arguments.weights is None:
+        parser.error("--keep needs --weights")
+    if arguments.weights and arguments.name is None:
+        parser.error("--weights needs the name of its model")
+    torch.set_num_threads(arguments.threads)
+    from models.cards import CARDS
+
+    learnt = [name for name, card in CARDS.items() if card.file is not None]
+    for name in [arguments.name] if arguments.name else learnt:
+        evaluate_one(name, arguments)
+
+
+def evaluate_one(name: str, arguments: argparse.Namespace) -> None:
+    from models.train import evaluate as scoring
+    from models.train import report
+
+    model, sha256 = scoring.read_model(name, arguments.weights, arguments.device, PRECISIONS[arguments.precision])
+    chosen = {"sets": arguments.sets, "scales": arguments.scales, "jpeg": arguments.jpeg}
+    rows = measure(name, model, arguments.data, arguments.device, **chosen)
+    found = report.make_report(name, sha256, rows, arguments.device, arguments.precision)
+    if arguments.keep:
+        sha256 = scoring.keep_scores(arguments.weights, scoring.scores_of(rows, name))
+        found = dataclasses.replace(found, sha256=sha256)
+        print(f"{arguments.weights.name}: sha256 {sha256}")
+    if arguments.write:
+        found = report.write(found)
+    print(report.table(found))
+
+
+def plot(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.train plot")
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/quality-over-cost.svg"))
+    parser.add_argument("--set", default="Set14")
+    parser.add_argument("--scale", type=float, default=4)
+    arguments = parser.parse_args(words)
+    from models.train import plot, report
+
+    reports = [found for path in sorted(report.Places().results.glob("*.json")) if (found := report.read(path))]
+    arguments.out.write_text(plot.quality_over_cost(reports, arguments.set, arguments.scale))
+    print(arguments.out)
+
+
+def sheet(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.train sheet")
+    parser.add_argument("photos", nargs="+", type=Path, help="pictures that may be shown")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="a .png, .webp or .jpg")
+    parser.add_argument("--models", nargs="+", default=["bicubic", "liif", "liif-real"])
+    parser.add_argument("--scale", type=int, default=3)
+    parser.add_argument("--side", type=int, default=288, help="pixels of each picture shown")
+    parser.add_argument("--as-is", action="store_true", help="enlarge the photo itself, do not make it small first")
+    parser.add_argument("--quality", type=int, default=75, help="of the JPEG the small picture goes through; 0: none")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args(words)
+    torch.set_num_threads(arguments.threads)
+    from models.train import sheet
+
+    quality = arguments.quality or None
+    look = sheet.Look(arguments.models, arguments.scale, arguments.side, not arguments.as_is, quality)
+    sheet.draw(arguments.photos, look).save(arguments.out, quality=92)
+    print(arguments.out)
 
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
@@ -62,6 +180,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="take up the stopped run in --out")
     parser.add_argument("--init", type=Path, help="weight file to start from")
     parser.add_argument("--cache", type=Path, help="folder that keeps the decoded pictures")
+    parser.add_argument("--no-scores", action="store_true", help="do not measure the new weights at the end")
     arguments = parser.parse_args(words)
     try:
         make_recipe(arguments)

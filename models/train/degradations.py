@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.train.data import Pixels, resize
+from models.train.data import Pixels, resize, shrink_bicubic
 
 Step = Callable[[Pixels], Pixels]
 Size = tuple[int, int]  # height, width
@@ -63,9 +63,9 @@ def degrade(pixels: Pixels, size: Size, how: Degradation, rng: np.random.Generat
 
 
 def draw_resize(size: Size, how: Degradation, rng: np.random.Generator) -> Step:
-    plain = rng.random() < how.bicubic
-    kernel = Image.Resampling.BICUBIC if plain else FILTERS[rng.integers(len(FILTERS))]
-    return partial(resize, size=size, how=kernel)
+    if rng.random() < how.bicubic:
+        return partial(shrink_bicubic, size=size)
+    return partial(resize, size=size, how=FILTERS[rng.integers(len(FILTERS))])
 
 
 def draw_blur(size: Size, how: Degradation, rng: np.random.Generator) -> Step:

@@ -1,14 +1,18 @@
-"""`python -m models.train evaluate NAME --data DIR`: the scores that stand on the cards, with bicubic beside them.
+"""Measures a model on benchmark folders: decibels and similarity, with what they cost, beside bicubic or the teacher.
 
-Super-resolution is scored on whole pictures, not tiles, from the LR files as given (x2 to x4) or from LR made by Pillow
-(x6, x8). It trains nothing and writes nothing but the table it prints.
-Protocol: reference/HR cropped to LR times scale, border of `scale` pixels shaved, clamped, not rounded.
+Super-resolution is scored on whole pictures, not tiles, from the LR files as given or made as they were. It trains
+nothing; tables are the business of `models.train.report`.
+Protocol: HR cropped to LR times scale, border of `scale` pixels shaved, clamped; PSNR is not rounded, SSIM is
+taken of 8-bit levels, luma too, as MATLAB gives them. A grey file is scored by its own values, not by a luma of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,106 +23,188 @@ from numpy.typing import NDArray
 from kernels.ops import lut3d_apply
 from models import catalog
 from models import weights as weight_files
+from models.cards import CARDS
 from models.contract import Axis, Upscaler, View
 from models.lut3d import Lut3D
+from models.train.benchmarks import Pair, find_sets, read_pairs, read_retouched
 from models.train.data import Pixels, list_pictures, read_rgb, resize
 from models.train.recipes.lut3d import read_teacher
-from models.train.scores import psnr, psnr_rgb, psnr_y
+from models.train.scores import delta_e, luma, psnr, psnr_rgb, shave, ssim
 
-SETS = ("Set5", "Set14", "BSD100")
-SCALES = (2, 3, 4)
-LARGE_SCALES = (6, 8)
+SCALES = (2.0, 3.0, 4.0)
+LARGE_SCALES = (6.0, 8.0)
+LARGE_SETS = ("Set5", "Set14")
+JPEG_QUALITY = 75
+HALO = 36
+BICUBIC = "bicubic (Pillow)"
+TEACHER = "ia3dlut_fivek_paired"
+RETOUCHED_SETS, UNPAIRED_SET = ("fivek9",), "kodak24"
 Picture = NDArray[np.floating]
 
 
-def evaluate(name: str, weights: Path | None, data: Path) -> dict[str, float]:
-    """Scores of a model of the catalogue, or of a weight file of it."""
-    model = catalog.load(name) if weights is None else read_model(name, weights)
-    if isinstance(model, Lut3D):
-        return evaluate_lut3d(model, read_teacher(data / "weights" / "ia3dlut_fivek_paired"), data)
-    return evaluate_upscaler(model, data) | evaluate_upscaler(model, data, ("Set5", "Set14"), LARGE_SCALES)
+@dataclass(frozen=True)
+class Upscaled:
+    """Means over the pictures of a set; `ms_per_mp`: milliseconds for each megapixel of output, codecs not counted."""
+
+    model: str
+    set: str
+    scale: float
+    jpeg: int | None
+    pictures: int
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+    ms_per_mp: float
 
 
-def keep_scores(path: Path, scores: dict[str, float]) -> str:
-    """Writes the scores into the header of a weight file; returns its new sha256. The tensors stay bit for bit."""
-    found = weight_files.load(path)
-    rounded = {key: round(value, 3) for key, value in scores.items()}
-    return weight_files.save(path, dataclasses.replace(found, facts={**found.facts, "scores": rounded}))
+@dataclass(frozen=True)
+class Retouched:
+    """Means over the pictures of a set, in RGB against `against`; spread is the standard deviation over them."""
+
+    model: str
+    set: str
+    against: str
+    pictures: int
+    psnr: float
+    psnr_spread: float
+    psnr_min: float
+    psnr_max: float
+    ssim: float
+    delta_e: float
 
 
-def read_model(name: str, path: Path) -> Any:
-    """The network in a weight file, in eval mode and float32."""
-    found = weight_files.load(path)
-    network = catalog.build(name, found.config)
-    weight_files.fill(network, found.state_dict, name)
-    return network.eval().requires_grad_(False)
+Row = Upscaled | Retouched
 
 
-def evaluate_upscaler(
-    model: Upscaler, data: Path, sets: tuple[str, ...] = SETS, scales: tuple[int, ...] = SCALES, halo: int = 36
-) -> dict[str, float]:
-    """{'Set5 x2 Y': dB, 'Set5 x2 Y bicubic': dB, ...}; means over the pictures of each set."""
-    scores: dict[str, float] = {}
-    for name in sets:
-        for scale in scales:
-            rows = [judge(model, lr, hr, scale, halo) for lr, hr in pairs(data / "bench" / name, scale)]
-            for key in rows[0]:
-                scores[f"{name} x{scale} {key}"] = float(np.mean([row[key] for row in rows]))
-            print("  ".join(f"{k} {v:.3f}" for k, v in list(scores.items())[-4:]), flush=True)
-    return scores
+@dataclass(frozen=True)
+class Task:
+    """One row to be measured."""
+
+    name: str
+    folder: Path
+    scale: float
+    jpeg: int | None = None
 
 
-def judge(model: Upscaler, lr: Pixels, hr: Pixels, scale: int, halo: int) -> dict[str, float]:
-    """Scores of one picture, and those of bicubic."""
-    reference = hr.astype(np.float64) / 255
-    sr = upscale(model, lr, (hr.shape[0], hr.shape[1]), halo)
-    bicubic = resize(lr, (hr.shape[0], hr.shape[1])).astype(np.float64) / 255
+def plan(data: Path, sets: Iterable[str] = (), scales: Iterable[float] = (), jpeg: Iterable[int] = ()) -> list[Task]:
+    """What is measured: all sets, x2 to x4 clean and as JPEG, beyond only clean and on small sets, unless told.
+
+    Raises FileNotFoundError for a set that is not there.
+    """
+    found = find_sets(data)
+    missing = [name for name in sets if name not in found]
+    if missing or not found:
+        raise FileNotFoundError(
+            f"no set {', '.join(missing) or 'at all'} below {data}; found {', '.join(found) or 'none'}"
+        )
+    chosen = {name: found[name] for name in sets} if sets else found
+    tasks = []
+    for name, folder in chosen.items():
+        usual = (*SCALES, *(LARGE_SCALES if name in LARGE_SETS else ()))
+        tasks += [Task(name, folder, scale) for scale in scales or usual]
+        for quality in jpeg or (JPEG_QUALITY,):
+            tasks += [Task(name, folder, scale, quality) for scale in scales or SCALES if quality > 0]
+    return tasks
+
+
+def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str = "cpu") -> list[Row]:
+    """A row of the model and one of bicubic for each task."""
+    rows: list[Row] = []
+    for task in tasks:
+        pairs = list(read_pairs(task.folder, task.scale, task.jpeg))
+        ours = summarise(name, task, [judge(model, pair, task.scale, device) for pair in pairs])
+        bicubic = summarise(BICUBIC, task, [judge(None, pair, task.scale) for pair in pairs])
+        told = f"{task.name} x{task.scale:g}" + (f" JPEG {task.jpeg}" if task.jpeg else "")
+        print(f"{told}: Y {ours.psnr_y:.2f} dB ({bicubic.psnr_y:.2f}), {ours.ms_per_mp:.0f} ms/MP", flush=True)
+        rows += [ours, bicubic]
+    return rows
+
+
+def summarise(name: str, task: Task, scores: list[dict[str, float]]) -> Upscaled:
+    means = {key: float(np.mean([one[key] for one in scores])) for key in scores[0]}
+    seconds, pixels = (means.pop(key) for key in ("seconds", "pixels"))
+    return Upscaled(name, task.name, task.scale, task.jpeg, len(scores), **means, ms_per_mp=1e9 * seconds / pixels)
+
+
+def judge(model: Upscaler | None, pair: Pair, scale: float, device: str = "cpu") -> dict[str, float]:
+    """Scores of one picture and what it took; without a model, of Pillow's bicubic."""
+    size = (pair.hr.shape[0], pair.hr.shape[1])
+    hr = pair.hr.astype(np.float64) / 255
+    began = time.perf_counter()
+    sr = upscale(model, pair.lr, size, device) if model else resize(pair.lr, size).astype(np.float64) / 255
+    seconds = time.perf_counter() - began
+    brightness = (lambda picture: picture.mean(-1)) if pair.grey else luma
+    sr_y, hr_y = shave(brightness(sr), scale), shave(brightness(hr), scale)
     return {
-        "Y": psnr_y(sr, reference, scale),
-        "RGB": psnr_rgb(sr, reference, scale),
-        "Y bicubic": psnr_y(bicubic, reference, scale),
-        "RGB bicubic": psnr_rgb(bicubic, reference, scale),
+        "psnr_y": psnr(sr_y, hr_y),
+        "ssim_y": ssim(in_levels(sr_y), in_levels(hr_y)),
+        "psnr_rgb": psnr_rgb(sr, hr, scale),
+        "ssim_rgb": ssim(in_levels(shave(sr, scale)), shave(hr, scale)),
+        "seconds": seconds,
+        "pixels": float(size[0] * size[1]),
     }
 
 
-def upscale(model: Upscaler, lr: Pixels, out_size: tuple[int, int], halo: int = 36) -> Picture:
+def in_levels(values: Picture) -> Picture:
+    """Rounded to what 8 bits hold."""
+    return np.round(values * 255) / 255
+
+
+def upscale(model: Upscaler, lr: Pixels, out_size: tuple[int, int], device: str = "cpu") -> Picture:
     """The whole picture as one window, continued by reflection as in service; clamped to [0, 1]."""
     height, width = lr.shape[:2]
-    top, left = min(halo, height - 1), min(halo, width - 1)
+    top, left = min(HALO, height - 1), min(HALO, width - 1)
     padded = np.pad(lr, ((top, top), (left, left), (0, 0)), mode="reflect")
-    window = torch.from_numpy(padded.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    window = torch.from_numpy(padded.astype(np.float32) / 255).permute(2, 0, 1)[None].to(device)
     rows = Axis(0, out_size[0], out_size[0], height, -top)
     cols = Axis(0, out_size[1], out_size[1], width, -left)
     with torch.inference_mode():
         (sr,) = model(window, [View(rows, cols)])
-    picture: Picture = sr.clamp(0, 1).permute(1, 2, 0).double().numpy()
+    picture: Picture = sr.clamp(0, 1).permute(1, 2, 0).double().cpu().numpy()
     return picture
 
 
-def pairs(folder: Path, scale: int) -> Iterator[tuple[Pixels, Pixels]]:
-    """(LR, HR) of a benchmark folder; LR made by Pillow's bicubic where the folder has none of this scale."""
-    for path in list_pictures(folder / "HR"):
-        hr = read_rgb(path)
-        small = next(iter((folder / f"LRx{scale}").glob(f"{path.stem}.*")), None) if scale in SCALES else None
-        size = (hr.shape[0] // scale, hr.shape[1] // scale)
-        lr = read_rgb(small) if small else resize(hr[: size[0] * scale, : size[1] * scale], size)
-        yield lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
+def evaluate_retoucher(name: str, model: Lut3D, data: Path, sets: Iterable[str] = RETOUCHED_SETS) -> list[Row]:
+    """Against the target on sets of pairs, with input and teacher beside; against the teacher on kodak24."""
+    teacher = read_teacher(data / "weights" / TEACHER) if (data / "weights" / TEACHER).is_dir() else None
+    judged = {name: model, "teacher": teacher} if teacher else {name: model}
+    rows: list[Row] = []
+    for set_name, folder in find_sets(data, "input").items():
+        if set_name not in sets:
+            continue
+        inputs, targets = zip(*read_retouched(folder), strict=True)
+        for who, network in judged.items():
+            rows.append(compare(who, set_name, "target", [retouch(network, before) for before in inputs], targets))
+        rows.append(compare("input", set_name, "target", inputs, targets))
+    if teacher and (data / "bench" / UNPAIRED_SET).is_dir():
+        photos = [read_rgb(path) for path in list_pictures(data / "bench" / UNPAIRED_SET)]
+        taught = [retouch(teacher, photo) for photo in photos]
+        rows.append(compare(name, UNPAIRED_SET, "teacher", [retouch(model, photo) for photo in photos], taught))
+        rows.append(compare("input", UNPAIRED_SET, "teacher", photos, taught))
+    return rows
 
 
-def evaluate_lut3d(model: Lut3D, teacher: Lut3D, data: Path) -> dict[str, float]:
-    """dB against the teacher on kodak24; against expert C on fivek9, with the teacher and the input beside."""
-    kodak = [read_rgb(path) for path in list_pictures(data / "bench" / "kodak24")]
-    inputs = list_pictures(data / "bench" / "fivek9" / "input")
-    targets = list_pictures(data / "bench" / "fivek9" / "target")
-    expert = [(read_rgb(a), read_rgb(b)) for a, b in zip(inputs, targets, strict=True)]
-    return {
-        "kodak24 RGB against teacher": mean(lambda p: psnr_8bit(retouch(model, p), retouch(teacher, p)), kodak),
-        "kodak24 RGB input against teacher": mean(lambda p: psnr_8bit(p, retouch(teacher, p)), kodak),
-        "fivek9 RGB": mean(lambda p: psnr_8bit(retouch(model, p[0]), p[1]), expert),
-        "fivek9 RGB teacher": mean(lambda p: psnr_8bit(retouch(teacher, p[0]), p[1]), expert),
-        "fivek9 RGB input": mean(lambda p: psnr_8bit(p[0], p[1]), expert),
-        "fivek9 RGB against teacher": mean(lambda p: psnr_8bit(retouch(model, p[0]), retouch(teacher, p[0])), expert),
-    }
+def compare(model: str, name: str, against: str, ours: Sequence[Pixels], wanted: Sequence[Pixels]) -> Retouched:
+    pairs = [(a.astype(np.float64) / 255, b.astype(np.float64) / 255) for a, b in zip(ours, wanted, strict=True)]
+    decibels = np.array([psnr(a, b) for a, b in pairs])
+    row = Retouched(
+        model=model,
+        set=name,
+        against=against,
+        pictures=len(pairs),
+        psnr=float(decibels.mean()),
+        psnr_spread=float(decibels.std(ddof=1)) if len(pairs) > 1 and np.isfinite(decibels).all() else 0.0,
+        psnr_min=float(decibels.min()),
+        psnr_max=float(decibels.max()),
+        ssim=float(np.mean([ssim(a, b) for a, b in pairs])),
+        delta_e=float(np.mean([delta_e(a, b) for a, b in pairs])),
+    )
+    print(
+        f"{name} {model} against {against}: {row.psnr:.2f} dB (spread {row.psnr_spread:.2f}), dE {row.delta_e:.2f}",
+        flush=True,
+    )
+    return row
 
 
 def retouch(model: Lut3D, pixels: Pixels) -> Pixels:
@@ -129,9 +215,39 @@ def retouch(model: Lut3D, pixels: Pixels) -> Pixels:
         return lut3d_apply(picture, lut).numpy()
 
 
-def psnr_8bit(a: Pixels, b: Pixels) -> float:
-    return psnr(a.astype(np.float64) / 255, b.astype(np.float64) / 255)
+def scores_of(rows: list[Row], name: str) -> dict[str, float]:
+    """The rows as a card tells them, {'Set5 x2 Y': dB, 'Set5 x2 Y bicubic': dB, ...}."""
+    scores: dict[str, float] = {}
+    for row in rows:
+        if isinstance(row, Upscaled):
+            key = f"{row.set} x{row.scale:g}" + (f" JPEG {row.jpeg}" if row.jpeg else "")
+            beside = "" if row.model == name else " bicubic"
+            scores[f"{key} Y{beside}"] = round(row.psnr_y, 2)
+            if not beside:
+                scores |= {f"{key} Y SSIM": round(row.ssim_y, 4), f"{key} RGB": round(row.psnr_rgb, 2)}
+        else:
+            key = f"{row.set} RGB" + (" against teacher" if row.against == "teacher" else "")
+            beside = "" if row.model == name else f" {row.model}"
+            scores[key + beside] = round(row.psnr, 2)
+            if not beside:
+                scores |= {f"{key} spread": round(row.psnr_spread, 2), f"{key} dE 76": round(row.delta_e, 2)}
+    return scores
 
 
-def mean(score: Callable[[Any], float], items: list[Any]) -> float:
-    return float(np.mean([score(item) for item in items]))
+def keep_scores(path: Path, scores: dict[str, float]) -> str:
+    """Writes the scores into the header of a weight file; returns its new sha256. The tensors stay bit for bit."""
+    found = weight_files.load(path)
+    return weight_files.save(path, dataclasses.replace(found, facts={**found.facts, "scores": scores}))
+
+
+def read_model(
+    name: str, path: Path | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Any, str | None]:
+    """The network in a weight file, or the served one, in eval mode; and the hash of its weights."""
+    if path is None and name in CARDS:
+        return catalog.load(name, device, dtype), CARDS[name].sha256
+    path = path or catalog.OUR_WEIGHTS / f"{name}.safetensors"
+    found = weight_files.load(path)
+    network = catalog.build(name, found.config)
+    weight_files.fill(network, found.state_dict, name)
+    return network.eval().requires_grad_(False).to(device, dtype), hashlib.sha256(path.read_bytes()).hexdigest()

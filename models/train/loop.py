@@ -306,7 +306,7 @@ def read_checkpoint(path: Path, run: Run, device: str = "cpu") -> None:
 
 
 def describe(recipe: Recipe, run: Run) -> dict[str, Any]:
-    """The whole configuration: every field of the recipe and of the network."""
+    """The whole configuration: every field of the recipe, and of the network as it is."""
     return {"recipe": dataclasses.asdict(recipe), "config": config_of(run.network)}  # type: ignore[call-overload]
 
 

@@ -1,123 +1,187 @@
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-import math
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from models import weights
-from models.classical import KERNELS, Resampler
-from models.lut3d import Lut3D
+from models.liif import LiifConfig
 from models.train import __main__ as command
-from models.train import evaluate, loop, scores
-from models.train.data import Photos, list_pictures, read_rgb, resize, turn
-from models.train.recipes import liif, lut3d
+from models.train import journal, loop
+from models.train.data import Photos, find_photos
+from models.train.recipes import liif, liif_real, lut3d
+
+SMALL = {
+    "liif": loop.Budget(minutes=1, batch=2, lr=1e-4, patch=12, queries=20, steps=2),
+    "liif-real": loop.Budget(minutes=1, batch=2, lr=1e-4, patch=12, queries=20, steps=2),
+    "lut3d": loop.Budget(minutes=1, batch=2, lr=1e-4, patch=256, queries=16, steps=2),
+}
+MODULES: dict[str, Any] = {"liif": liif, "liif-real": liif_real, "lut3d": lut3d}
 
 
-def draw_photo(path: Path, size: tuple[int, int], seed: int) -> None:
-    """Smooth colours and some grain, (height, width)."""
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    smooth = np.asarray(small.resize((size[1], size[0]), Image.Resampling.BICUBIC)).astype(np.int16)
-    grain = rng.integers(-20, 21, (*size, 3))
-    Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(path)
+TINY = LiifConfig(width=16, blocks=2, hidden=32, bilinear_base=True, cell_scale_limit=4.0)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder laid out like the real one, with drawn pictures."""
-    root = tmp_path / "data"
-    for k in range(3):
-        draw_photo(root / "train" / "photos" / f"p{k}.png", (64 + k, 80), k)
-        draw_photo(root / "train" / "retouch" / "input" / f"r{k}.png", (50, 60), 10 + k)
-        draw_photo(root / "train" / "retouch" / "target" / f"r{k}.png", (50, 60), 20 + k)
-        draw_photo(root / "bench" / "Set5" / "HR" / f"b{k}.png", (48, 61), 30 + k)
-        draw_photo(root / "bench" / "kodak24" / f"k{k}.png", (40, 60), 40 + k)
-        draw_photo(root / "bench" / "fivek9" / "input" / f"f{k}.png", (40, 60), 50 + k)
-        draw_photo(root / "bench" / "fivek9" / "target" / f"f{k}.png", (40, 60), 60 + k)
-    draw_teacher(root / "weights" / "ia3dlut_fivek_paired")
-    return root
+def small(name: str, **changed: Any) -> Any:
+    recipe = MODULES[name].Recipe(dataclasses.replace(SMALL[name], **changed))
+    if name == "lut3d":
+        return dataclasses.replace(recipe, pair_every=2)
+    return dataclasses.replace(recipe, config=TINY)
 
 
-def draw_teacher(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    torch.manual_seed(5)
-    teacher = Lut3D()
-    torch.save({str(k): {"LUT": teacher.luts.data[k]} for k in range(3)}, folder / "LUTs.pth")
-    torch.save(teacher.classifier.state_dict(), folder / "classifier.pth")
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liif, "BATCH", 2)
-    monkeypatch.setattr(liif, "PATCH", 12)
-    monkeypatch.setattr(liif, "QUERIES", 20)
-    monkeypatch.setattr(lut3d, "BATCH", 2)
-    monkeypatch.setattr(lut3d, "PAIR_EVERY", 2)
-
-
-def lines(out: Path) -> list[dict[str, object]]:
+def lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["liif", "lut3d"])
+def curve(out: Path) -> dict[int, float]:
+    """{step: loss} of a run's log."""
+    return {line["step"]: line["loss"] for line in lines(out) if "loss" in line}
+
+
+def words(name: str, data: Path, out: Path, *more: str) -> list[str]:
+    threads = ["--threads", str(torch.get_num_threads())]
+    shrunk = ["--batch", "2", "--set", "budget.patch=12", "--set", "budget.queries=16", "--device", "cpu"]
+    if name != "lut3d":
+        shrunk += [word for key in ("width=16", "blocks=2", "hidden=32") for word in ("--set", f"config.{key}")]
+    return [name, "--data", str(data), "--out", str(out), *shrunk, *threads, *more]
+
+
+@pytest.fixture
+def log_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_a_run_writes_weights_with_the_facts_of_how_they_came_to_be(data: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"
-    words = [name, "--data", str(data), "--out", str(out), "--steps", "2", "--seed", "7"]
-    words += ["--threads", str(torch.get_num_threads())]
-    command.main(words)
+    command.main(words(name, data, out, "--steps", "2", "--seed", "7"))
     found = weights.load(out / f"{name}.safetensors")
     assert found.network == name
-    assert (found.facts["steps"], found.facts["seed"]) == (2, 7)
-    assert found.facts["data_sha256"] == Photos.read(data / "train" / "photos").sha256
-    assert {"commit", "seconds", "lr", "recipe", "torch"} <= found.facts.keys()
+    assert (found.facts["steps"], found.facts["seed"], found.facts["finished"]) == (2, 7, True)
+    assert found.facts["data_sha256"] == Photos.read(find_photos(data)).sha256
+    assert {"commit", "seconds", "device", "torch", "scores"} <= found.facts.keys()
+    fields = {field.name for field in dataclasses.fields(MODULES[name].Recipe)}
+    assert found.facts["recipe"].keys() == fields
+    assert found.facts["recipe"]["budget"]["batch"] == 2
     assert str(tmp_path) not in json.dumps(found.facts)
     assert [line["event"] for line in lines(out) if "event" in line] == ["start", "end"]
 
 
-def test_a_stopped_run_goes_on_where_it_was_and_a_new_one_starts_from_weights(data: Path, tmp_path: Path) -> None:
-    recipe, out = liif.Recipe(), tmp_path / "run"
-    first = loop.train(recipe, loop.Options(data, out, 1, steps=1))
-    options = loop.Options(data, out, 1, steps=3, resume=True)
-    assert weights.load(loop.train(recipe, options)).facts["steps"] == 3
-    fresh = loop.start(recipe, loop.Options(data, tmp_path / "other", 1, init=first))
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """A real signal arrives during that step."""
+    whole: Callable[..., Any] = loop.step
+
+    def step(recipe: Any, run: loop.Run, *more: Any) -> Any:
+        if run.step + 1 == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(recipe, run, *more)
+
+    monkeypatch.setattr(loop, "step", step)
+
+
+@pytest.mark.usefixtures("log_each_step")
+@pytest.mark.parametrize("name", MODULES)
+def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    recipe, whole, parts = small(name, steps=6), tmp_path / "whole", tmp_path / "parts"
+    path, finished = loop.train(recipe, loop.Options(data, whole))
+    assert finished
+    with monkeypatch.context() as during:
+        stop_after(during, 3)
+        handler = signal.getsignal(signal.SIGTERM)
+        _, finished = loop.train(recipe, loop.Options(data, parts))
+        assert signal.getsignal(signal.SIGTERM) is handler
+    assert not finished
+    assert weights.load(parts / f"{name}.safetensors").facts["steps"] == 3
+    assert lines(parts)[-1]["event"] == "stopped"
+    other, finished = loop.train(recipe, loop.Options(data, parts, resume=True))
+    assert finished
+    assert curve(whole).keys() == curve(parts).keys() == set(range(1, 7))
+    assert max(abs(curve(whole)[step] - curve(parts)[step]) for step in range(1, 7)) == 0
+    ends = [weights.load(one).state_dict for one in (path, other)]
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+
+
+def test_a_slice_ends_after_its_minutes_and_the_next_goes_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command.main(words("liif", data, out, "--steps", "2", "--slice-minutes", "0.00001"))
+    assert weights.load(out / "liif.safetensors").facts["steps"] == 1
+    command.main(words("liif", data, out, "--steps", "2", "--resume"))
+    assert weights.load(out / "liif.safetensors").facts["steps"] == 2
+
+
+def test_processes_beside_this_one_prepare_the_same_batches(data: Path) -> None:
+    recipe = small("liif-real", workers=2)
+    recipe.open(data)
+    options = loop.Options(data, data, seed=3)
+    alone = small("liif-real")
+    alone.open(data)
+    batches = loop.load_batches(recipe, options, 5)
+    for step in (5, 6, 7):
+        wanted = alone.batch(np.random.default_rng((3, step)))
+        assert all(torch.equal(a, b) for a, b in zip(next(batches), wanted, strict=True))
+
+
+def test_a_run_starts_from_the_weights_of_another_model_of_the_same_network(data: Path, tmp_path: Path) -> None:
+    first, _ = loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+    options = loop.Options(data, tmp_path / "other", init=first)
+    fresh = loop.start(small("liif-real"), options)
     assert fresh.step == 0
     for key, value in weights.load(first).state_dict.items():
         assert torch.equal(fresh.network.state_dict()[key], value)
+    facts = loop.facts_of(small("liif-real"), fresh, options)
+    assert (facts["started_from"], facts["started_from_sha256"]) == ("liif", loop.sha256_of(first))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept() -> None:
+    with pytest.raises(FloatingPointError, match="nan"):
+        loop.read_numbers({"loss": torch.tensor(float("nan"))})
 
 
 def test_a_batch_follows_from_seed_and_step_alone(data: Path) -> None:
-    for recipe in (liif.Recipe(), lut3d.Recipe()):
+    for name in MODULES:
+        recipe = small(name)
         recipe.open(data)
-        for a, b in zip(
-            recipe.batch(np.random.default_rng((1, 4))), recipe.batch(np.random.default_rng((1, 4))), strict=True
-        ):
-            assert torch.equal(torch.nan_to_num(a, -1.0), torch.nan_to_num(b, -1.0))
-        other = recipe.batch(np.random.default_rng((1, 5)))
-        assert not torch.equal(recipe.batch(np.random.default_rng((1, 4)))[0], other[0])
+        one, same, other = (recipe.batch(np.random.default_rng(key)) for key in ((1, 4), (1, 4), (1, 5)))
+        assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(one, same, strict=True))
+        assert not torch.equal(one[0], other[0])
 
 
-def test_a_few_steps_lower_the_loss_of_each_recipe(data: Path) -> None:
-    for recipe in (liif.Recipe(), lut3d.Recipe()):
-        recipe.open(data)
-        torch.manual_seed(0)
-        run = loop.start(recipe, loop.Options(data, data, 1))
-        batch = recipe.batch(np.random.default_rng(0))
-        recipe.batch = lambda rng, batch=batch: batch  # type: ignore[method-assign]
-        losses = []
-        for _ in range(20):
-            torch.manual_seed(1)  # the same dropout each time
-            losses.append(loop.step(recipe, run, 0, 1e-4)[0])
-        assert losses[-1] < losses[0]
+@pytest.mark.parametrize("name", MODULES)
+def test_a_few_steps_lower_the_loss_of_each_recipe(data: Path, name: str) -> None:
+    recipe, options = small(name), loop.Options(data, data)
+    recipe.open(data)
+    torch.manual_seed(0)
+    run = loop.start(recipe, options)
+    batch = recipe.batch(np.random.default_rng(0))
+    losses = [loop.step(recipe, run, batch, options, 1.0)[0].item() for _ in range(20)]
+    assert losses[-1] < losses[0]
+
+
+def test_liif_trains_wholly_on_the_device_of_its_batch(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device `meta` holds no numbers (nor does it know autocast), but refuses tensors of another device."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    recipe = small("liif")
+    recipe.open(data)
+    batch = tuple(tensor.to("meta") for tensor in recipe.batch(np.random.default_rng(0)))
+    with torch.device("meta"):
+        loss, _ = recipe.loss(recipe.network(), batch)
+        loss.backward()
+    assert loss.device.type == "meta"
 
 
 def test_the_patches_are_what_the_paper_cuts(data: Path) -> None:
-    recipe = liif.Recipe()
+    recipe = small("liif")
     recipe.open(data)
     lr, out_size, rows, cols, hr = recipe.batch(np.random.default_rng(3))
     assert lr.shape == (2, 3, 12, 12)
@@ -129,14 +193,60 @@ def test_the_patches_are_what_the_paper_cuts(data: Path) -> None:
     assert all(len(set(one.tolist())) == 20 for one in flat)
 
 
+def test_for_real_photos_only_what_the_network_sees_is_spoilt(data: Path) -> None:
+    clean, real = small("liif"), small("liif-real")
+    for recipe in (clean, real):
+        recipe.open(data)
+    plain = dataclasses.replace(real.degradation, blur=0, noise=0, jpeg=0, bicubic=1)
+    unspoilt = liif_real.Recipe(real.budget, degradation=plain)
+    unspoilt.photos, unspoilt.odds = real.photos, real.odds
+    for seed in range(5):
+        hr = clean.photos.pixels[0][:30, :30]
+        assert np.array_equal(
+            unspoilt.shrink(hr, np.random.default_rng(seed)), clean.shrink(hr, np.random.default_rng(0))
+        )
+    spoilt = [real.shrink(hr, np.random.default_rng(seed)) for seed in range(5)]
+    assert all(not np.array_equal(one, clean.shrink(hr, np.random.default_rng(0))) for one in spoilt)
+
+
 def test_the_teacher_is_asked_for_photos_and_the_retoucher_for_pairs(data: Path) -> None:
-    recipe = lut3d.Recipe()
+    recipe = small("lut3d")
     recipe.open(data)
     rng = np.random.default_rng(0)
     assert torch.isnan(recipe.photo(rng)[1]).all()
     seen, target = recipe.pair(rng)
     assert seen.shape == target.shape == (1, 3, 256, 256)
     assert not torch.isnan(target).any()
+    network = recipe.network()
+    network.load_state_dict(recipe.teacher.state_dict())
+    photos, _ = recipe.photo(rng)
+    _, parts = recipe.loss(network, (photos, torch.full_like(photos, torch.nan)))
+    assert parts["picture"] == parts["table"] == 0
+    _, parts = recipe.loss(network, (seen, target))
+    assert parts["picture"] > 0
+    assert parts["table"] == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_recipe_fits_two_hours_of_two_cores_and_slices_of_a_gpu(name: str) -> None:
+    budgets = MODULES[name].BUDGETS
+    assert budgets["cpu"].minutes <= 120
+    assert budgets["cuda"].minutes <= 22
+    assert budgets["cuda"].slice_minutes <= 9
+
+
+def test_the_command_line_changes_any_field_and_refuses_what_does_not_fit(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["liif-real", "--data", str(data), "--device", "cpu"]
+    more = ["--lr", "0.001", "--set", "degradation.jpeg=1", "--set", "degradation.jpeg_quality=[50,60]"]
+    recipe = command.make_recipe(command.read_arguments([*given, *more]))
+    assert recipe.budget.lr == 0.001
+    assert recipe.degradation == dataclasses.replace(liif_real.Degradation(), jpeg=1, jpeg_quality=(50, 60))
+    for wrong in ("speed=3", "degradation.jpeg=often", "ema=[1]", "degradation=3"):
+        with pytest.raises(SystemExit):
+            command.read_arguments([*given, "--set", wrong])
+    assert "no field 'speed', known are budget, name" in capsys.readouterr().err
 
 
 def test_the_rate_rises_shortly_and_falls_to_nothing() -> None:
@@ -146,6 +256,14 @@ def test_the_rate_rises_shortly_and_falls_to_nothing() -> None:
     assert loop.cosine(1.0) == pytest.approx(0, abs=1e-12)
 
 
+def test_the_budget_is_counted_in_steps_where_it_has_some_else_in_minutes(data: Path) -> None:
+    run = loop.Run(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), None, step=5, seconds=30)  # type: ignore[arg-type]
+    assert loop.progress(run, dataclasses.replace(SMALL["liif"], steps=20)) == 0.25
+    assert loop.progress(run, dataclasses.replace(SMALL["liif"], steps=None, minutes=2)) == 0.25
+    assert loop.time_left_s(run, dataclasses.replace(SMALL["liif"], steps=20), 2.0) == 30
+    assert loop.time_left_s(run, dataclasses.replace(SMALL["liif"], steps=None, minutes=2), 2.0) == 90
+
+
 def test_the_average_moves_towards_the_network() -> None:
     average, network = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     wanted = torch.lerp(average.weight, network.weight, 0.25).detach()
@@ -153,59 +271,5 @@ def test_the_average_moves_towards_the_network() -> None:
     assert torch.allclose(average.weight, wanted)
 
 
-def test_eight_turns_are_eight_pictures() -> None:
-    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    assert len({(turn(picture, k).shape, turn(picture, k).tobytes()) for k in range(8)}) == 8
-
-
-def test_a_folder_without_pictures_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no pictures"):
-        list_pictures(tmp_path)
-
-
-def test_psnr_is_what_the_formula_says() -> None:
-    a = np.zeros((4, 4, 3))
-    assert scores.psnr(a, a) == math.inf
-    assert scores.psnr(a, a + 0.1) == pytest.approx(20)
-    grey = np.full((8, 8, 3), 0.5)
-    assert scores.luma(grey)[0, 0] == pytest.approx((16 + 219 * 0.5) / 255)
-    spoilt = grey.copy()
-    spoilt[:2] = 1
-    assert scores.psnr_rgb(spoilt, grey, 2) == math.inf
-    assert scores.psnr_y(grey + 0.1, grey, 1) == pytest.approx(20 - 20 * math.log10(219 / 255))
-
-
-def test_our_bicubic_scores_what_pillows_scores(data: Path) -> None:
-    found = evaluate.evaluate_upscaler(Resampler(KERNELS["bicubic"]), data, ("Set5",), (2,))
-    assert found["Set5 x2 Y"] == pytest.approx(found["Set5 x2 Y bicubic"], abs=0.3)
-    assert set(found) == {"Set5 x2 Y", "Set5 x2 RGB", "Set5 x2 Y bicubic", "Set5 x2 RGB bicubic"}
-
-
-def test_the_given_small_pictures_are_used_where_there_are_some(data: Path) -> None:
-    folder = data / "bench" / "Set5"
-    black = Image.new("RGB", (30, 24))
-    (folder / "LRx2").mkdir()
-    for path in list_pictures(folder / "HR"):
-        black.save(folder / "LRx2" / path.name)
-    assert all(not lr.any() and hr.shape == (48, 60, 3) for lr, hr in evaluate.pairs(folder, 2))
-    hr = read_rgb(folder / "HR" / "b0.png")
-    lr, cropped = next(evaluate.pairs(folder, 3))
-    assert np.array_equal(lr, resize(hr[:48, :60], (16, 20)))
-    assert cropped.shape == (48, 60, 3)
-
-
-def test_scores_are_kept_in_the_header_and_the_tensors_stay(data: Path, tmp_path: Path) -> None:
-    path = loop.train(lut3d.Recipe(), loop.Options(data, tmp_path / "run", 1, steps=1))
-    before = weights.load(path)
-    words = ["evaluate", "lut3d", "--data", str(data), "--weights", str(path), "--keep"]
-    command.main([*words, "--threads", str(torch.get_num_threads())])
-    after = weights.load(path)
-    assert after.facts["scores"].keys() >= {"fivek9 RGB", "kodak24 RGB against teacher"}
-    assert all(torch.equal(after.state_dict[key], value) for key, value in before.state_dict.items())
-
-
-def test_a_retoucher_is_measured_against_its_teacher_and_the_expert(data: Path) -> None:
-    teacher = lut3d.read_teacher(data / "weights" / "ia3dlut_fivek_paired")
-    found = evaluate.evaluate_lut3d(teacher, teacher, data)
-    assert found["kodak24 RGB against teacher"] == math.inf
-    assert found["fivek9 RGB"] == found["fivek9 RGB teacher"]
+def test_time_is_told_as_a_clock_does() -> None:
+    assert [journal.clock(seconds) for seconds in (-3, 9, 90, 3661)] == ["0:00", "0:09", "1:30", "1:01:01"]

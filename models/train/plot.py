@@ -1,0 +1,117 @@
+"""Points over a logarithmic axis, as an SVG that a light and a dark page can both show; no library needed.
+
+It knows nothing of models; `quality_over_cost` alone reads what `models.train.report` kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from models.train.evaluate import BICUBIC, Upscaled
+from models.train.report import Report
+
+WIDTH, HEIGHT = 380, 300  # of a panel, in pixels
+LEFT, RIGHT, TOP, BOTTOM = 52, 20, 34, 44
+STYLE = """
+  text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+  .title { font-weight: 600; font-size: 13px }
+  .tick { fill: #59636e; font-size: 11px }
+  .grid { stroke: #d1d9e0 }
+  .learnt { fill: #0969da } .classical { fill: #8c959f }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 }
+    .tick { fill: #9198a1 }
+    .grid { stroke: #3d444d }
+    .learnt { fill: #4493f8 } .classical { fill: #6e7681 }
+  }
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    name: str
+    x: float
+    y: float
+    role: str  # a class of STYLE: "learnt" or "classical"
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    points: Sequence[Point]
+
+
+def svg(panels: Sequence[Panel], x_label: str, y_label: str) -> str:
+    """The panels side by side, each with axes of its own."""
+    width = WIDTH * len(panels)
+    size = f'width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
+    title = f"<title>{escape('; '.join(panel.title for panel in panels))}</title>"
+    body = [line for k, panel in enumerate(panels) for line in draw(panel, k * WIDTH, x_label, y_label)]
+    return "\n".join([head, title, f"<style>{STYLE}</style>", *body, "</svg>"]) + "\n"
+
+
+def draw(panel: Panel, left: int, x_label: str, y_label: str) -> list[str]:
+    powers = range(*decades([point.x for point in panel.points]))
+    levels = steps([point.y for point in panel.points])
+    across = lambda x: left + LEFT + (WIDTH - LEFT - RIGHT) * share(math.log10(x), powers[0], powers[-1])  # noqa: E731
+    down = lambda y: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share(y, levels[0], levels[-1])  # noqa: E731
+    lines = [f'<text class="title" x="{left + 8}" y="20">{escape(panel.title)}</text>']
+    for power in powers:
+        x = across(10.0**power)
+        lines.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        lines.append(words(x, HEIGHT - BOTTOM + 16, f"{10.0**power:g}", "tick", "middle"))
+    for level in levels:
+        y = down(level)
+        lines.append(f'<line class="grid" x1="{left + LEFT}" x2="{left + WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        lines.append(words(left + LEFT - 6, y + 4, f"{level:g}", "tick", "end"))
+    for point in panel.points:
+        x, y = across(point.x), down(point.y)
+        late = x > left + WIDTH * 0.7
+        lines.append(f'<circle class="{point.role}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+        lines.append(words(x - 9 if late else x + 9, y + 4, point.name, "", "end" if late else "start"))
+    lines.append(words(left + WIDTH - RIGHT, HEIGHT - 8, x_label, "tick", "end"))
+    lines.append(words(left + WIDTH - RIGHT, 20, y_label, "tick", "end"))
+    return lines
+
+
+def words(x: float, y: float, text: str, role: str, anchor: str) -> str:
+    return f'<text class="{role}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def share(value: float, low: float, high: float) -> float:
+    return (value - low) / (high - low)
+
+
+def decades(values: Sequence[float]) -> tuple[int, int]:
+    """First power of ten on the axis, and one past the last; at least one decade apart."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return low, max(high, low + 1) + 1
+
+
+def steps(values: Sequence[float]) -> list[float]:
+    """Round levels from below the lowest value to above the highest."""
+    span = max(max(values) - min(values), 0.1)
+    step = next(size for size in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if span / size <= 6)
+    first, last = math.floor(min(values) / step), math.ceil(max(values) / step)
+    return [round(k * step, 6) for k in range(first, max(last, first + 1) + 1)]
+
+
+def quality_over_cost(reports: Sequence[Report], name: str = "Set14", scale: float = 4, jpeg: int | None = 75) -> str:
+    """Decibels on luma over milliseconds for each megapixel of output, clean and after a JPEG."""
+    panels = []
+    for quality in (None, jpeg):
+        points = [
+            Point(row.model, row.ms_per_mp, row.psnr_y, "learnt" if report.sha256 else "classical")
+            for report in reports
+            for row in report.rows
+            if isinstance(row, Upscaled)
+            and row.model != BICUBIC
+            and (row.set, row.scale, row.jpeg) == (name, scale, quality)
+        ]
+        if points:
+            panels.append(Panel(f"{name} x{scale:g}" + (f", JPEG {quality}" if quality else ""), points))
+    return svg(panels, "ms for each megapixel of output", "dB on Y")

@@ -1,0 +1,16 @@
+"""Figures that papers print, to stand beside ours. They are others' measurements, of larger networks or other pictures.
+
+Source: LIIF, CVPR 2021, table of benchmarks (RDN encoder; the paper has no EDSR rows there), PSNR on Y; image-adaptive
+3D LUT, TPAMI 2022, FiveK 480p, 500 pictures, expert C (MATLAB, dE of CIE76).
+"""
+
+from __future__ import annotations
+
+LIIF_RDN: dict[str, dict[float, float]] = {
+    "Set5": {2: 38.17, 3: 34.68, 4: 32.50, 6: 29.15, 8: 27.14},
+    "Set14": {2: 33.97, 3: 30.53, 4: 28.80, 6: 26.64, 8: 25.15},
+    "BSD100": {2: 32.32, 3: 29.26, 4: 27.74, 6: 25.98, 8: 24.91},
+}
+PSNR_Y: dict[str, dict[str, dict[float, float]]] = {"liif": LIIF_RDN, "liif-real": LIIF_RDN}
+
+LUT3D_FIVEK_PSNR, LUT3D_FIVEK_DELTA_E = 25.21, 7.61

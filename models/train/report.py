@@ -1,0 +1,165 @@
+"""Keeps what was measured: rows as JSON, tables in RESULTS.md between markers, scores for the cards.
+
+It measures nothing. Rows measured earlier on the same weights stay beside new ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from models import scores as known
+from models.train.evaluate import BICUBIC, Retouched, Row, Upscaled, scores_of
+from models.train.published import LUT3D_FIVEK_DELTA_E, LUT3D_FIVEK_PSNR, PSNR_Y
+
+TRAIN = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where reports go."""
+
+    results: Path = TRAIN / "results"
+    tables: Path = TRAIN / "RESULTS.md"
+    scores: Path = Path(known.__file__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured of one model, on which weights (None: nothing learnt), where and when."""
+
+    model: str
+    sha256: str | None
+    device: str
+    precision: str
+    day: str
+    rows: tuple[Row, ...]
+
+    @property
+    def source(self) -> str:
+        where = [self.device, self.precision, self.day] + ([f"weights {self.sha256[:12]}"] if self.sha256 else [])
+        return f"python -m models.train evaluate {self.model} --data DIR; {', '.join(where)}"
+
+
+def describe_device(device: str) -> str:
+    """The processor by name, and how many of its cores took part."""
+    if torch.device(device).type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{torch.get_num_threads()} cores {name}"
+
+
+def make_report(model: str, sha256: str | None, rows: Sequence[Row], device: str, precision: str) -> Report:
+    return Report(model, sha256, describe_device(device), precision, date.today().isoformat(), tuple(rows))
+
+
+def write(report: Report, places: Places | None = None) -> Report:
+    """Into JSON, RESULTS.md and the cards' scores; the report with the earlier rows of the same weights."""
+    places = places or Places()
+    report = join(read(places.results / f"{report.model}.json"), report)
+    places.results.mkdir(parents=True, exist_ok=True)
+    (places.results / f"{report.model}.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
+    put_between(places.tables, f"scores {report.model}", table(report))
+    write_scores(places.scores, report)
+    return report
+
+
+def read(path: Path) -> Report | None:
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text())
+    rows = tuple(Retouched(**row) if "against" in row else Upscaled(**row) for row in found.pop("rows"))
+    return Report(**found, rows=rows)
+
+
+def join(before: Report | None, now: Report) -> Report:
+    """The new rows in place of the old; old ones of other weights or another precision are gone."""
+    if before is None or (before.sha256, before.precision) != (now.sha256, now.precision):
+        return now
+    rows = {key_of(row): row for row in (*before.rows, *now.rows)}
+    return dataclasses.replace(now, rows=tuple(rows.values()))
+
+
+def key_of(row: Row) -> tuple[object, ...]:
+    place = (row.scale, row.jpeg) if isinstance(row, Upscaled) else (row.against,)
+    return (row.model, row.set, *place)
+
+
+def table(report: Report) -> str:
+    upscaled = [row for row in report.rows if isinstance(row, Upscaled)]
+    retouched = [row for row in report.rows if isinstance(row, Retouched)]
+    text = upscaled_table(report.model, upscaled) if upscaled else retouched_table(retouched)
+    return f"{text}\n\n`{report.source}`"
+
+
+def upscaled_table(model: str, rows: list[Upscaled]) -> str:
+    """One line for each set and scale: ours, then Pillow's bicubic, then the paper's."""
+    bicubic = {(row.set, row.scale, row.jpeg): row for row in rows if row.model == BICUBIC}
+    lines = [
+        "| set | scale | Y, dB | bicubic | paper | Y SSIM | bicubic | RGB, dB | bicubic | ms/MP | bicubic |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted((row for row in rows if row.model == model), key=lambda row: row.jpeg or 0):
+        beside = bicubic[row.set, row.scale, row.jpeg]
+        paper = None if row.jpeg else PSNR_Y.get(model, {}).get(row.set, {}).get(row.scale)
+        cells = [
+            row.set + (f", JPEG {row.jpeg}" if row.jpeg else ""),
+            f"x{row.scale:g}",
+            f"**{row.psnr_y:.2f}**",
+            f"{beside.psnr_y:.2f}",
+            f"{paper:.2f}" if paper else "",
+            f"{row.ssim_y:.4f}",
+            f"{beside.ssim_y:.4f}",
+            f"{row.psnr_rgb:.2f}",
+            f"{beside.psnr_rgb:.2f}",
+            f"{row.ms_per_mp:.0f}",
+            f"{beside.ms_per_mp:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def retouched_table(rows: list[Retouched]) -> str:
+    lines = [
+        "| set | against | what | RGB, dB | spread | lowest, highest | SSIM | dE 76 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        span = f"{row.psnr_min:.2f}, {row.psnr_max:.2f}"
+        named = f"| {row.set}, {row.pictures} | {row.against} | {row.model} "
+        lines.append(f"{named}| {row.psnr:.2f} | {row.psnr_spread:.2f} | {span} | {row.ssim:.3f} | {row.delta_e:.2f} |")
+    paper = f"| {LUT3D_FIVEK_PSNR} | | | | {LUT3D_FIVEK_DELTA_E} |"
+    return "\n".join([*lines, f"| FiveK 480p, 500 | target | the paper, other pictures {paper}"])
+
+
+def put_between(path: Path, name: str, text: str) -> None:
+    """Replaces what stands between the markers of `name`; appends them to a file that has none."""
+    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before = path.read_text() if path.is_file() else ""
+    if first not in before:
+        before = f"{before.rstrip()}\n\n{first}\n{last}\n".lstrip()
+    head, _, rest = before.partition(first)
+    path.write_text(f"{head}{first}\n{text}\n{last}{rest.partition(last)[2]}")
+
+
+def write_scores(path: Path, report: Report) -> None:
+    """The module that the cards read, with the scores of this model anew."""
+    scores = known.SCORES | {report.model: scores_of(list(report.rows), report.model)}
+    measured = known.MEASURED | {report.model: report.source}
+    lines = [(known.__doc__ or "").join(['"""', '"""\n']), "SCORES: dict[str, dict[str, float]] = {"]
+    for model, values in scores.items():
+        lines += [f'    "{model}": {{', *(f'        "{key}": {value},' for key, value in values.items()), "    },"]
+    lines += ["}", "", "MEASURED: dict[str, str] = {"]
+    lines += [f'    "{model}": "{source}",' for model, source in measured.items()]
+    path.write_text("\n".join([*lines, "}"]) + "\n")
