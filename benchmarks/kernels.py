@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -299,9 +298,8 @@ def run_on_cpu(asked: argparse.Namespace) -> None:
 
 
 def run_on_cuda(asked: argparse.Namespace) -> None:
-    if find_spec("benchmarks.gpu") is None:
-        raise SystemExit("this version has no GPU benchmark")
-    sys.argv = sys.argv[:1]
+    kept = ["--json", str(asked.json)] if asked.json else []
+    sys.argv = [sys.argv[0], "--rounds", str(asked.rounds), *kept]
     runpy.run_module("benchmarks.gpu", run_name="__main__")
 
 
@@ -314,6 +312,8 @@ def main() -> None:
     parser.add_argument("--write-docs", action="store_true", help="write docs/kernels.md and docs/kernels.svg")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     asked = parser.parse_args()
+    if asked.write_docs and (asked.only or asked.device == "cuda"):
+        parser.error("--write-docs writes the whole page: it needs every case, on the CPU")
     run_on_cuda(asked) if asked.device == "cuda" else run_on_cpu(asked)
 
 
