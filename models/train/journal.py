@@ -28,7 +28,7 @@ class Journal:
         self._board = SummaryWriter(str(out / "tensorboard")) if SummaryWriter else None
         self._bar = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=100, desc=name, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}")
+            self._bar = tqdm(total=100, desc=name, bar_format="{desc} {percentage:3.0f}%|{bar}|")
 
     def __enter__(self) -> Journal:
         return self
@@ -57,7 +57,7 @@ class Journal:
         if self._bar is None:
             print(f"{self._name} {told}", flush=True)
         else:
-            self._bar.set_postfix_str(told, refresh=False)
+            self._bar.set_description_str(f"{self._name} {told}", refresh=False)
             self._bar.update(100 * share - self._bar.n)
 
     def _write(self, facts: dict[str, Any]) -> None:
