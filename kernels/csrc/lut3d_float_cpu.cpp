@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "arithmetic.h"
 #include "parallel.h"
@@ -15,6 +14,7 @@ namespace {
 constexpr std::size_t kChunk = 256;                 // pixels whose places are computed at once
 constexpr std::size_t kPixelsWorthAThread = 1 << 13;
 constexpr std::size_t kMostParts = 8;               // of one picture, for the gradient by table
+constexpr std::size_t kSumBytes = 16 << 20;         // of those parts' sums, where threads share the work
 
 // The four numbers of a node, in vectors of 16 bytes, which every processor has: one of floats, two of doubles.
 template <typename T>
@@ -208,13 +208,20 @@ void table_run(Quad<T>* sums, int nodes, const T* grad, const T* picture, std::s
   }
 }
 
-// Adds sums [first, last) to a planar table and empties them for the next part.
+// Adds sums [first, last) to a planar table.
 template <typename T>
-void gather(Quad<T>* sums, T* lut, std::size_t volume, std::size_t first, std::size_t last) {
+void gather(const Quad<T>* sums, T* lut, std::size_t volume, std::size_t first, std::size_t last) {
   for (std::size_t i = first; i < last; ++i) {
     lut[i] += sums[i][0], lut[volume + i] += sums[i][1], lut[2 * volume + i] += sums[i][2];
-    sums[i] = Quad<T>{};
   }
+}
+
+// How many parts are summed before they are gathered: one where one thread does all, and can keep its sums in the cache;
+// else as many as a bounded memory holds, since every gathering is a meeting of the threads.
+template <typename T>
+std::size_t parts_at_once(std::size_t tasks, std::size_t volume, int threads) {
+  if (threads == 1) return 1;
+  return std::min(tasks, std::max(std::size_t(threads), kSumBytes / (volume * sizeof(Quad<T>))));
 }
 
 // Every picture is cut into parts, whose number hangs on its size alone. Each part has sums of its own, and those are
@@ -224,22 +231,25 @@ void backward_by_table(const FloatExtent& extent, const T* grad, const T* pictur
   const std::size_t volume = extent.volume(), pixels = extent.pixels;
   const std::size_t parts = std::clamp<std::size_t>(pixels / std::max<std::size_t>(volume, 4096), 1, kMostParts);
   const std::size_t tasks = extent.samples * parts;
-  const std::size_t at_once = std::min(tasks, std::size_t(worthwhile(extent.samples * pixels, threads)));
+  const int workers = worthwhile(extent.samples * pixels, threads);
+  const std::size_t at_once = parts_at_once<T>(tasks, volume, workers);
   std::fill_n(grad_lut, 3 * volume * (extent.shared ? 1 : extent.samples), T(0));
-  std::vector<Quad<T>> sums(at_once * volume);
+  const auto sums = std::make_unique_for_overwrite<Quad<T>[]>(at_once * volume);
   for (std::size_t wave = 0; wave < tasks; wave += at_once) {
     const std::size_t count = std::min(at_once, tasks - wave);
-    in_bands(count, int(count), [&](std::size_t first, std::size_t last) {
+    in_bands(count, workers, [&](std::size_t first, std::size_t last) {
       for (std::size_t k = first; k < last; ++k) {
         const std::size_t sample = (wave + k) / parts, part = (wave + k) % parts;
         const std::size_t begin = pixels * part / parts, end = pixels * (part + 1) / parts;
         const std::size_t from = 3 * pixels * sample + begin;
-        table_run(sums.data() + k * volume, extent.nodes, grad + from, picture + from, pixels, end - begin);
+        Quad<T>* const own = sums.get() + k * volume;
+        std::fill_n(own, volume, Quad<T>{});
+        table_run(own, extent.nodes, grad + from, picture + from, pixels, end - begin);
       }
     });
-    in_bands(volume, worthwhile(count * volume, threads), [&](std::size_t first, std::size_t last) {
+    in_bands(volume, worthwhile(count * volume, workers), [&](std::size_t first, std::size_t last) {
       for (std::size_t k = 0; k < count; ++k) {
-        gather(sums.data() + k * volume, grad_lut + extent.table((wave + k) / parts), volume, first, last);
+        gather(sums.get() + k * volume, grad_lut + extent.table((wave + k) / parts), volume, first, last);
       }
     });
   }
