@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from models.weights import WeightsError
+
 RECIPES = ("liif", "liif-real", "lut3d")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -24,10 +26,13 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     commands = {"evaluate": evaluate, "plot": plot, "sheet": sheet}
     command = commands.get(words[0]) if words else None
-    if command is None:
-        train(words)
-    else:
-        command(words[1:])
+    try:
+        if command is None:
+            train(words)
+        else:
+            command(words[1:])
+    except (FileNotFoundError, WeightsError) as error:
+        sys.exit(f"{error}")
 
 
 def train(words: list[str]) -> None:

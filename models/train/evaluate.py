@@ -182,6 +182,8 @@ def evaluate_retoucher(name: str, model: Lut3D, data: Path, sets: Iterable[str] 
         taught = [retouch(teacher, photo) for photo in photos]
         rows.append(compare(name, UNPAIRED_SET, "teacher", [retouch(model, photo) for photo in photos], taught))
         rows.append(compare("input", UNPAIRED_SET, "teacher", photos, taught))
+    if not rows:
+        raise FileNotFoundError(f"below {data} lie neither {', '.join(sets)} nor {UNPAIRED_SET} with the teacher")
     return rows
 
 

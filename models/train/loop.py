@@ -5,7 +5,8 @@ weights kept are a running average. It decides nothing about the task; that is t
 commit, on which data and for how long is kept with the weights.
 
 With a budget of `steps` a resumed run goes through the same numbers as one that was never stopped. A budget of minutes
-orders the rate by the clock, which never ticks the same way twice: good use of a machine, not exact.
+orders the rate by the clock, which never ticks the same way twice: good use of a machine, not exact. Nor is a GPU
+exact, whose kernels add in changing order.
 """
 
 from __future__ import annotations

@@ -271,5 +271,23 @@ def test_the_average_moves_towards_the_network() -> None:
     assert torch.allclose(average.weight, wanted)
 
 
+def test_the_curves_stand_in_tensorboard_where_it_is(tmp_path: Path) -> None:
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with journal.Journal(tmp_path, "liif") as told:
+        for step in (50, 100):
+            told.step(step, 1.0, 0.5, 60.0, 1e-4, {"loss": step / 1000})
+    found = loader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(one.step, round(one.value, 6)) for one in found.Scalars("loss")] == [(50, 0.05), (100, 0.1)]
+
+
+def test_what_is_missing_is_said_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no photographs below"):
+        command.main(words("liif", tmp_path, tmp_path / "run"))
+    with pytest.raises(SystemExit, match="lie neither fivek9 nor kodak24"):
+        command.main(["evaluate", "lut3d", "--data", str(tmp_path), "--threads", str(torch.get_num_threads())])
+    with pytest.raises(SystemExit, match=r"gone\.safetensors is missing"):
+        command.main(["evaluate", "liif", "--data", str(tmp_path), "--weights", str(tmp_path / "gone.safetensors")])
+
+
 def test_time_is_told_as_a_clock_does() -> None:
     assert [journal.clock(seconds) for seconds in (-3, 9, 90, 3661)] == ["0:00", "0:09", "1:30", "1:01:01"]
