@@ -1,8 +1,5 @@
-// Table super-resolution with AVX-512 (BW, VL).
+// Table super-resolution with AVX-512 (BW, VL): the gather of eclut_vectors.h with its shorter permutations. Wider
+// registers (each pixel handing out what it adds, rows woven by VBMI) were tried and gained nothing.
 #include "eclut_vectors.h"
 
-void lutra::eclut_band_avx512(const EclutJob& job, int first, int last) {
-  if (job.scale == 2) return band<2>(job, first, last);
-  if (job.scale == 3) return band<3>(job, first, last);
-  return band<4>(job, first, last);
-}
+void lutra::eclut_band_avx512(const EclutJob& job, int first, int last) { any_band(job, first, last); }

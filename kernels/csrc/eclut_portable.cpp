@@ -54,10 +54,12 @@ void lr_row(Strip& strip, int row) {
 
 // ---- Step "hr": each pixel adds a square of scale + 2 values a side --------------------------------------------
 
+constexpr int kSquareStrip = 64;  // pixels; what they add takes more room than their places
+
 template <int kScale>
 struct Squares {
   static constexpr int kSide = kScale + 2;
-  std::int16_t words[kPlaceRing][kValues][kSide * kSide];
+  std::int16_t words[kPlaceRing][3 * (kSquareStrip + 2)][kSide * kSide];
 
   std::int16_t (*of_row(int row))[kSide * kSide] { return words[row & (kPlaceRing - 1)]; }
 };
@@ -116,7 +118,7 @@ void hr_row(Strip& strip, int row, Squares<kScale>& squares) {
 template <int kScale>
 void hr_band(const EclutJob& job, int first, int last) {
   Squares<kScale> squares;
-  walk<2 * (kScale + 2) * (kScale + 2), 1>(job, first, last, [&](Strip& strip, int row) {
+  walk<2 * (kScale + 2) * (kScale + 2), kSquareStrip>(job, first, last, [&](Strip& strip, int row) {
     if (row == first) {
       add_up_row<kScale>(strip, row - 1, squares);
       add_up_row<kScale>(strip, row, squares);
@@ -129,7 +131,7 @@ void hr_band(const EclutJob& job, int first, int last) {
 template <int kScale>
 void band(const EclutJob& job, int first, int last) {
   if (job.step == EclutStep::hr) return hr_band<kScale>(job, first, last);
-  walk<9 * kScale * kScale, 1>(job, first, last, [](Strip& strip, int row) { lr_row<kScale>(strip, row); });
+  walk<9 * kScale * kScale, kStrip>(job, first, last, [](Strip& strip, int row) { lr_row<kScale>(strip, row); });
 }
 
 EclutBand* band_of([[maybe_unused]] EclutPath path) {

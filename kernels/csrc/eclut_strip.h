@@ -1,8 +1,8 @@
 // What every set of instructions does alike for table super-resolution: the walk over a band of rows in narrow strips,
 // with the places of the table's rows computed one row of pixels ahead.
 //
-// A strip is narrow so that the table's rows which three rows of pixels choose stay in the first-level cache; they are
-// fetched a few pixels early (`prefetch`). Each file that includes this compiles its own copy (see CMakeLists.txt).
+// A table is larger than the caches nearest to a processor's arithmetic, so its rows are asked for a few pixels before
+// they are read. Each file that includes this compiles its own copy (see CMakeLists.txt).
 #pragma once
 
 #include <cstddef>
@@ -25,11 +25,11 @@
 namespace lutra {
 namespace {
 
-constexpr int kStrip = 64;          // pixels
-constexpr int kPixelRing = 8;       // rows of pixels in hand
-constexpr int kPlaceRing = 4;       // rows of places in hand
-constexpr int kEarly = 6;           // pixels between asking for rows of the table and reading them
-constexpr int kLine = 64;           // bytes the processor fetches at once
+constexpr int kStrip = 160;    // pixels; narrower strips stop and start more often than the cache gives back
+constexpr int kPixelRing = 4;  // rows of pixels in hand
+constexpr int kPlaceRing = 4;  // rows of places in hand
+constexpr int kEarly = 4;      // pixels between asking for rows of the table and reading them
+constexpr int kLine = 64;      // bytes the processor fetches at once
 constexpr int kValues = 3 * (kStrip + 2 + kEarly);  // colours of the pixels that add to a strip, and kEarly more
 
 // Columns `left` to `left + width - 1` of the picture and `kEclutReach` on each side, a few rows at a time.
@@ -84,6 +84,12 @@ LUTRA_ALWAYS_INLINE void prefetch(const void* table, const std::uint32_t* places
   }
 }
 
+// The same for the first pixels of a row, which nobody asked for early.
+template <int kRowBytes, int kPixels>
+LUTRA_ALWAYS_INLINE void prefetch_first(const void* table, const std::uint32_t* places) {
+  for (int value = 0; value < 3 * kPixels; ++value) prefetch<kRowBytes>(table, places + value);
+}
+
 // What the nine pixels around each one of a row give by themselves, and half a divisor: 2 * sum + 9, every colour.
 inline void add_pixels(Strip& strip, int row, std::int16_t* LUTRA_RESTRICT sums) {
   const std::uint8_t* above = pixels_of(strip, row - 1) + 3;
@@ -97,23 +103,22 @@ inline void add_pixels(Strip& strip, int row, std::int16_t* LUTRA_RESTRICT sums)
   }
 }
 
-// Calls step(strip, row) from top to bottom, kRows rows at a time, when the places of rows row - 1 to row + kRows are
-// known; each strip of the band for itself.
-template <int kRowBytes, int kRows, class Step>
+// Calls step(strip, row) from top to bottom when the places of rows row - 1 to row + 1 are known. The band is cut in
+// strips of kWidth pixels, each walked for itself.
+template <int kRowBytes, int kWidth, class Step>
 void walk(const EclutJob& job, int first, int last, Step step) {
   Strip strip{job, 0, 0, {}, {}};
-  for (; strip.left < job.width; strip.left += kStrip) {
-    strip.width = job.width - strip.left < kStrip ? job.width - strip.left : kStrip;
+  static_assert(kWidth <= kStrip);
+  for (; strip.left < job.width; strip.left += kWidth) {
+    strip.width = job.width - strip.left < kWidth ? job.width - strip.left : kWidth;
     for (int row = first - 2; row < first; ++row) read_row(strip, row);
     for (int row = first; row <= first + 1; ++row) {
       read_row(strip, row);
       place_row<kRowBytes>(strip, row - 1);
     }
-    for (int row = first; row < last; row += kRows) {
-      for (int next = row + 1; next <= row + kRows; ++next) {
-        read_row(strip, next + 1);
-        place_row<kRowBytes>(strip, next);
-      }
+    for (int row = first; row < last; ++row) {
+      read_row(strip, row + 2);
+      place_row<kRowBytes>(strip, row + 1);
       step(strip, row);
     }
   }

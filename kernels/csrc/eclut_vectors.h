@@ -106,6 +106,13 @@ inline void gather(__m256i (&sums)[4], const std::int8_t* table, const std::uint
   add.template operator()<3>();
 }
 
+// Sixteen sums, halved and a half added already, as codes.
+inline __m128i codes_of(__m256i sums) {
+  const __m256i halves = _mm256_max_epi16(sums, _mm256_setzero_si256());
+  const __m256i codes = _mm256_mulhi_epu16(halves, _mm256_set1_epi16(short(kEclutReciprocal)));
+  return _mm_packus_epi16(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+}
+
 // The block of one colour of one pixel, in bytes.
 template <int kScale>
 inline __m128i large_block(const std::int8_t* table, const std::uint32_t* const (&places)[3], int value, int sum) {
@@ -122,9 +129,7 @@ inline __m128i large_block(const std::int8_t* table, const std::uint32_t* const 
   gather<kScale, -1, -1>(sums, table, places[2] + value);
   const __m256i upright = _mm256_add_epi16(sums[0], turn<2, kScale>(sums[2]));
   const __m256i lying = _mm256_add_epi16(sums[1], turn<2, kScale>(sums[3]));
-  const __m256i halves = _mm256_max_epi16(_mm256_add_epi16(upright, turn<1, kScale>(lying)), _mm256_setzero_si256());
-  const __m256i codes = _mm256_mulhi_epu16(halves, _mm256_set1_epi16(short(kEclutReciprocal)));
-  return _mm_packus_epi16(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+  return codes_of(_mm256_add_epi16(upright, turn<1, kScale>(lying)));
 }
 
 struct Weave {
@@ -175,6 +180,7 @@ void blocks_of_row(Strip& strip, int row) {
   std::uint8_t* out = job.out + row * kScale * stride + std::size_t(strip.left) * kScale * 3;
   std::int16_t sums[3 * kStrip];
   add_pixels(strip, row, sums);
+  prefetch_first<Row<kScale>::kBytes, 2 + kEarly>(table, places[2]);
   for (int column = 0; column < strip.width; ++column) {
     __m128i blocks[3];
     for (int colour = 0; colour < 3; ++colour) {
@@ -188,10 +194,12 @@ void blocks_of_row(Strip& strip, int row) {
 
 template <int kScale>
 void lr_band(const EclutJob& job, int first, int last) {
-  walk<Row<kScale>::kBytes, 1>(job, first, last, [](Strip& strip, int row) { blocks_of_row<kScale>(strip, row); });
+  walk<Row<kScale>::kBytes, kStrip>(job, first, last, [](Strip& strip, int row) { blocks_of_row<kScale>(strip, row); });
 }
 
 // ---- Step "hr": each pixel adds a square of scale + 2 values a side --------------------------------------------
+
+constexpr int kSquareStrip = 64;  // pixels; what they add takes more room than their places
 
 template <int kScale>
 struct Square {
@@ -202,7 +210,7 @@ struct Square {
 // What the pixels of a few rows add, all four directions together: a row of a square in eight words, the unused ones 0.
 template <int kScale>
 struct Squares {
-  alignas(16) std::int16_t words[kPlaceRing][kValues][Square<kScale>::kSide][8];
+  alignas(16) std::int16_t words[kPlaceRing][3 * (kSquareStrip + 2)][Square<kScale>::kSide][8];
 
   std::int16_t (*of_row(int row))[Square<kScale>::kSide][8] { return words[row & (kPlaceRing - 1)]; }
 };
@@ -317,6 +325,7 @@ void add_up_row(Strip& strip, int row, Squares<kScale>& squares) {
   const char* table = static_cast<const char*>(strip.job.table);
   const std::uint32_t* places = places_of(strip, row);
   const std::uint8_t* pixels = pixels_of(strip, row) + 3;
+  prefetch_first<Square<kScale>::kBytes, kEarly>(table, places);
   for (int value = 0; value < 3 * (strip.width + 2); ++value) {
     prefetch<Square<kScale>::kBytes>(table, places + value + 3 * kEarly);
     add_up_square<kScale>(table, places + value, pixels[value], squares.of_row(row)[value]);
@@ -328,7 +337,7 @@ void add_up_row(Strip& strip, int row, Squares<kScale>& squares) {
 template <int kScale, int kRow>
 void finish_row(const Strip& strip, int row, Squares<kScale>& squares, std::uint8_t* out) {
   constexpr int kSide = Square<kScale>::kSide;
-  alignas(16) std::int16_t lines[kValues][8];
+  alignas(16) std::int16_t lines[3 * (kSquareStrip + 2)][8];
   for (int value = 0; value < 3 * (strip.width + 2); ++value) {
     __m128i line = load(squares.of_row(row)[value][kRow + 1]);
     if constexpr (kRow == 0) line = _mm_add_epi16(line, load(squares.of_row(row - 1)[value][kSide - 1]));
@@ -365,7 +374,7 @@ void finish(const Strip& strip, int row, Squares<kScale>& squares) {
 template <int kScale>
 void hr_band(const EclutJob& job, int first, int last) {
   Squares<kScale> squares;
-  walk<Square<kScale>::kBytes, 1>(job, first, last, [&](Strip& strip, int row) {
+  walk<Square<kScale>::kBytes, kSquareStrip>(job, first, last, [&](Strip& strip, int row) {
     if (row == first) {
       add_up_row<kScale>(strip, row - 1, squares);
       add_up_row<kScale>(strip, row, squares);
@@ -378,6 +387,12 @@ void hr_band(const EclutJob& job, int first, int last) {
 template <int kScale>
 void band(const EclutJob& job, int first, int last) {
   job.step == EclutStep::lr ? lr_band<kScale>(job, first, last) : hr_band<kScale>(job, first, last);
+}
+
+inline void any_band(const EclutJob& job, int first, int last) {
+  if (job.scale == 2) return band<2>(job, first, last);
+  if (job.scale == 3) return band<3>(job, first, last);
+  return band<4>(job, first, last);
 }
 
 }  // namespace
