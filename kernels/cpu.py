@@ -52,6 +52,14 @@ def lut3d_apply(picture: Tensor, lut: Tensor, threads: int | None = None, path: 
     return out
 
 
+def value_range(values: Tensor) -> tuple[float, float]:
+    """Smallest and largest of at least one value, taken to float32; with a NaN among them one of the two is NaN.
+
+    On the caller's thread alone: torch would share a table out among threads and wait for all of them.
+    """
+    return _cpu.value_range(values.detach().float().contiguous().view(-1))
+
+
 def is_tame(lut: Tensor) -> bool:
     """Whether 16-bit integers hold this table (3, D, D, D) to a hundredth of an 8-bit code."""
     return _cpu.is_tame(lut.detach().float().contiguous())

@@ -95,7 +95,10 @@ def _check_apply(picture: Tensor, lut: Tensor) -> None:
 def _check_apply_values(picture: Tensor, lut: Tensor) -> None:
     if lut.numel() == 0:
         return
-    low, high = torch.stack(torch.aminmax(lut.detach().float())).tolist()
+    if lut.device.type == "cpu" and not cpu.why_missing():
+        low, high = cpu.value_range(lut)
+    else:
+        low, high = torch.stack(torch.aminmax(lut.detach().float())).tolist()
     if not (low >= -MAX_VALUE and high <= MAX_VALUE):  # so written, NaN is refused too
         raise ValueError(f"lut holds values from {low} to {high}, wanted finite ones within 2**100 of 0")
 

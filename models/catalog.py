@@ -38,7 +38,6 @@ NETWORKS: dict[str, Callable[[Config], Any]] = {
     "lanczos": lambda config: Resampler(KERNELS["lanczos"]),
     "fourier": lambda config: Fourier(),
 }
-BUILDERS = {name: NETWORKS[name] for name in CARDS}
 
 
 def build(name: str, config: Config | None = None) -> Any:

@@ -51,9 +51,11 @@ class Predictor(nn.Module):
 
 
 def _halve(before: int, after: int) -> list[nn.Module]:
-    """Half the side; the norm comes after the activation, as published."""
+    """Half the side; the norm comes after the activation, as published: an instance norm, which a group norm of one
+    channel a group is, computed several times faster.
+    """
     conv = nn.Conv2d(before, after, 3, stride=2, padding=1)
-    return [conv, nn.LeakyReLU(0.2), nn.InstanceNorm2d(after, affine=True)]
+    return [conv, nn.LeakyReLU(0.2), nn.GroupNorm(after, after)]
 
 
 class Lut3D(nn.Module):
@@ -74,7 +76,7 @@ class Lut3D(nn.Module):
         for module in self.classifier.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_normal_(module.weight)
-            if isinstance(module, nn.InstanceNorm2d):
+            if isinstance(module, nn.GroupNorm):
                 nn.init.normal_(module.weight, 1.0, 0.02)
         head = self.classifier.model[HEAD]
         nn.init.ones_(head.bias)  # type: ignore[arg-type]
@@ -94,8 +96,9 @@ class Lut3D(nn.Module):
     def lut(self, picture: Tensor, strength: float = 1.0, reduce: int | None = REDUCE) -> Tensor:
         """The table for one picture (1, 3, H, W) -> (3, D, D, D); strength 0 is the identity, 1 what was learnt."""
         fused = self.fuse(self.predict_weights(picture, reduce))[0]
-        identity = identity_lut(self.config.size).to(fused)
-        return fused if strength == 1.0 else torch.lerp(identity, fused, strength)
+        if strength == 1.0:
+            return fused
+        return torch.lerp(identity_lut(self.config.size).to(fused), fused, strength)
 
 
 def shrink(picture: Tensor, side: int | None) -> Tensor:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -125,7 +126,8 @@ class Engine:
         """The one table (3, D, D, D) for this picture, float32 on the CPU; strength 0 is the identity."""
         served = self._served(model, torch.float32)
         looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
-        lut: Tensor = served.model.lut(looked_at, strength, reduce=None)
+        with _one_thread():
+            lut: Tensor = served.model.lut(looked_at, strength, reduce=None)
         return lut.float().cpu()
 
     @torch.inference_mode()
@@ -360,6 +362,17 @@ def _grey_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Array]
     luma = colours.cpu().numpy()[0].astype(np.float64) @ LUMA
     curve = np.floor(luma * (levels - 1) / 65535 + 0.5).clip(0, levels - 1).astype(dtype)
     return lambda band: np.take(curve, band)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For a network of a few milliseconds: on cores that are not idle, waiting for a second thread loses more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -9,6 +9,8 @@
 namespace lutra {
 namespace {
 
+constexpr std::size_t kPixelsWorthAThread = 1 << 20;
+
 struct Span {
   std::size_t first, last;
   std::size_t size() const { return last - first; }
@@ -41,7 +43,8 @@ void mean_row(const Code* in, Span rows, std::size_t width, float* out, std::siz
 
 template <typename Code>
 void mean(const Code* in, Extent from, float* out, Extent to, std::size_t channels, int threads) {
-  in_bands(to.height, threads, [&](std::size_t first, std::size_t last) {
+  const std::size_t worth = std::max<std::size_t>(1, from.height * from.width / kPixelsWorthAThread);
+  in_bands(to.height, int(std::min<std::size_t>(std::size_t(std::max(1, threads)), worth)), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint32_t> sums(from.width * channels);
     for (std::size_t row = first; row < last; ++row) {
       mean_row(in, cell(row, to.height, from.height), from.width, out + row * to.width * channels, to.width, channels,

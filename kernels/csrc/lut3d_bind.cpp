@@ -1,11 +1,13 @@
 // The look-up for serving as Python sees it: plain memory, shapes and types checked by nanobind.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "lut3d_cpu.h"
 
@@ -42,6 +44,12 @@ void apply(Picture<const Code> picture, Table lut, Picture<Code> out, int thread
   lutra::lut3d_apply(picture.data(), out.data(), picture.shape(0), lut.data(), nodes, threads, chosen);
 }
 
+std::pair<float, float> value_range(nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> values) {
+  if (values.size() == 0) throw std::invalid_argument("no values");
+  nb::gil_scoped_release released;
+  return lutra::value_range(values.data(), values.size());
+}
+
 }  // namespace
 
 void bind_lut3d(nb::module_& module) {
@@ -49,6 +57,7 @@ void bind_lut3d(nb::module_& module) {
   const auto picture = "picture"_a, lut = "lut"_a, out = "out"_a, threads = "threads"_a, path = "path"_a;
   module.def("lut3d_apply", &apply<std::uint8_t>, picture.noconvert(), lut.noconvert(), out.noconvert(), threads, path);
   module.def("lut3d_apply", &apply<std::uint16_t>, picture.noconvert(), lut.noconvert(), out.noconvert(), threads, path);
+  module.def("value_range", &value_range, "values"_a.noconvert());
   module.def(
       "is_tame",
       [](Table table) { return lutra::is_tame(table.data(), nodes_of(table)); }, lut.noconvert());

@@ -11,7 +11,7 @@
 namespace lutra {
 namespace {
 
-constexpr std::size_t kPixelsWorthAThread = 1 << 15;
+constexpr std::size_t kPixelsWorthAThread = 1 << 18;  // a fraction of a millisecond: what starting one costs is lost in it
 constexpr float kFloatHolds = 16;  // beyond it float32 would lose codes where a large table crosses [0, 1]
 
 // The fastest run of 16-bit integers that `path` allows; none where this processor or this build has none.

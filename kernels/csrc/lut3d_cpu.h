@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace lutra {
 
@@ -16,6 +17,9 @@ void lut3d_apply(const std::uint8_t* in, std::uint8_t* out, std::size_t count, c
                  Path path);
 void lut3d_apply(const std::uint16_t* in, std::uint16_t* out, std::size_t count, const float* lut, int nodes,
                  int threads, Path path);
+
+// The smallest and the largest of at least one value; NaN is beyond infinity and is then one of the two.
+std::pair<float, float> value_range(const float* values, std::size_t count);
 
 // True where 16-bit integers serve this table.
 bool is_tame(const float* lut, int nodes);

@@ -1,5 +1,7 @@
 #include "lut3d_table.h"
 
+#include "lut3d_cpu.h"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -53,13 +55,19 @@ void pair_lines(const std::int16_t* line, const std::int16_t* next, std::size_t 
 
 }  // namespace
 
+std::pair<float, float> value_range(const float* values, std::size_t count) {
+  int low = ordered(values[0]), high = low;
+  for (std::size_t i = 0; i < count; ++i) {
+    low = std::min(low, ordered(values[i]));
+    high = std::max(high, ordered(values[i]));
+  }
+  return {from_ordered(low), from_ordered(high)};
+}
+
 TableFacts table_facts(const float* lut, int nodes) {
   const std::size_t n = std::size_t(nodes), plane = n * n;
-  int low = ordered(lut[0]), high = low, green = 0, blue = 0, mixed = 0;
-  for (std::size_t i = 0; i < 3 * n * plane; ++i) {
-    low = std::min(low, ordered(lut[i]));
-    high = std::max(high, ordered(lut[i]));
-  }
+  const auto [low, high] = value_range(lut, 3 * n * plane);
+  int green = 0, blue = 0, mixed = 0;
   for (std::size_t line = 0; line < 3 * n * n; ++line) {
     const float* row = lut + line * n;
     const bool has_green = line % n != n - 1, has_blue = line / n % n != n - 1;
@@ -70,7 +78,7 @@ TableFacts table_facts(const float* lut, int nodes) {
     }
   }
   const auto value = [](int bits) { return std::bit_cast<float>(bits); };
-  return {from_ordered(low), from_ordered(high), value(green), value(blue), value(mixed)};
+  return {low, high, value(green), value(blue), value(mixed)};
 }
 
 // In codes: half an entry; and in weights of 1/32767, one for the place on each axis, which counts with the step along

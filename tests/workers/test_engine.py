@@ -98,7 +98,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     def add(build: Callable[[], Upscaler], halo: int = ConvNet.HALO, name: str = "conv") -> str:
         card = Card(name, "upscale", name, "", 1, "", max_scale=8, halo=halo)
         monkeypatch.setitem(CARDS, name, card)
-        monkeypatch.setitem(catalog.BUILDERS, name, lambda config: build())
+        monkeypatch.setitem(catalog.NETWORKS, name, lambda config: build())
         return name
 
     return add
