@@ -60,7 +60,7 @@ $(ASAN):
 
 # Needs torch with CUDA in $(PYTHON); no network, and nothing is installed.
 gpu-check:
-	$(PYTHON) -m pytest -m cuda tests/kernels tests/models tests/workers/test_engine.py
+	$(PYTHON) -m tests.kernels.gpu_check
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -59,7 +59,8 @@ def lut3d_apply(picture: Tensor, lut: Tensor, path: Way | None = None) -> Tensor
         return look_up(picture, prepare(lut, path))
     if picture.numel() == 0:
         return torch.empty_like(picture)
-    return torch.stack([look_up(one, prepare(table, path)) for one, table in zip(picture, lut, strict=True)])
+    found = [look_up(one, prepare(table, path)) for one, table in zip(picture, lut, strict=True)]
+    return torch.stack([one.view(torch.uint8) for one in found]).view(picture.dtype)  # not every torch stacks uint16
 
 
 def prepare(lut: Tensor, path: Way | None = None) -> Table:
@@ -122,9 +123,9 @@ def _current_stream(device: torch.device) -> Any:
 
 
 def _wait_for(table: Table, device: torch.device) -> None:
-    """A table may be written on one stream and read on another."""
+    """A table may be written on one stream and read on another. A capture begins with the device at rest."""
     stream = _current_stream(device)
-    if stream == table.stream:
+    if stream == table.stream or torch.cuda.is_current_stream_capturing():
         return
     stream.wait_stream(table.stream)
     for tensor in (table.stored_range, table.entries, table.cells):

@@ -117,6 +117,16 @@ def test_a_graph_replays_what_it_captured(device: torch.device) -> None:
     assert torch.equal(out, cuda.lut3d_apply(other, lut))
 
 
+def test_a_prepared_table_is_read_in_a_capture(device: torch.device) -> None:
+    picture, table = draw_picture(device, 64, 65, 3), cuda.prepare(draw_lut(device, 33))
+    wanted = cuda.look_up(picture, table)
+    graph: Any = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = cuda.look_up(picture, table)
+    graph.replay()
+    assert torch.equal(out, wanted)
+
+
 def test_the_device_of_the_tensors_is_used_and_the_current_one_stays(device: torch.device) -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("one CUDA device")

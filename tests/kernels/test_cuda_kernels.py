@@ -76,6 +76,11 @@ def assert_rounds(got: Tensor, exact: Tensor, bound: float) -> None:
     assert (got.cpu().double() - exact).abs().max() <= 0.5 + bound
 
 
+def same(first: Tensor, second: Tensor) -> bool:
+    """Bit by bit, on the processor: devices compare fewer types."""
+    return torch.equal(first.cpu(), second.cpu())
+
+
 # ---- Stored pictures -------------------------------------------------------------------------------------------------
 
 
@@ -118,7 +123,7 @@ def test_every_code_of_an_axis_finds_its_cell(device: torch.device, path: Any, n
 def test_the_identity_changes_no_value(device: torch.device, dtype: torch.dtype, nodes: int) -> None:
     values = torch.arange(torch.iinfo(dtype).max + 1)
     picture = torch.stack([values, values.flip(0), values.roll(7)], -1).reshape(16, -1, 3).to(dtype)
-    assert torch.equal(cuda.lut3d_apply(picture.to(device), reference.identity_lut(nodes).to(device)).cpu(), picture)
+    assert same(cuda.lut3d_apply(picture.to(device), reference.identity_lut(nodes).to(device)).cpu(), picture)
 
 
 @pytest.mark.parametrize("reach", [2.0, 3.0, 100.0, 1e6])
@@ -177,22 +182,22 @@ def test_a_batch_equals_its_pictures_one_by_one(device: torch.device, dtype: tor
     shared, own = cuda.lut3d_apply(pictures, tame_lut(5).to(device)), cuda.lut3d_apply(pictures, tables)
     assert shared.shape == own.shape == pictures.shape
     for k in range(batch):
-        assert torch.equal(shared[k], cuda.lut3d_apply(pictures[k], tame_lut(5).to(device)))
-        assert torch.equal(own[k], cuda.lut3d_apply(pictures[k], tables[k]))
+        assert same(shared[k], cuda.lut3d_apply(pictures[k], tame_lut(5).to(device)))
+        assert same(own[k], cuda.lut3d_apply(pictures[k], tables[k]))
 
 
 def test_views_of_any_stride_and_start_give_what_their_copies_give(device: torch.device) -> None:
     wide, lut = draw_codes(torch.uint8, 34, 41, 3).to(device), tame_lut(17).to(device)
     for view in (wide[1:], wide[::2, 3:33:3].transpose(0, 1), wide[3:, :, :]):
-        assert torch.equal(cuda.lut3d_apply(view, lut), cuda.lut3d_apply(view.clone(), lut))
+        assert same(cuda.lut3d_apply(view, lut), cuda.lut3d_apply(view.clone(), lut))
     turned = lut.permute(0, 3, 1, 2)
-    assert torch.equal(cuda.lut3d_apply(wide, turned), cuda.lut3d_apply(wide, turned.contiguous()))
+    assert same(cuda.lut3d_apply(wide, turned), cuda.lut3d_apply(wide, turned.contiguous()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_tables_of_any_floating_type_are_taken_as_float32(device: torch.device, dtype: torch.dtype) -> None:
     picture, lut = draw_codes(torch.uint8, 20, 21, 3).to(device), tame_lut(17).to(dtype).to(device)
-    assert torch.equal(cuda.lut3d_apply(picture, lut), cuda.lut3d_apply(picture, lut.float()))
+    assert same(cuda.lut3d_apply(picture, lut), cuda.lut3d_apply(picture, lut.float()))
 
 
 # ---- Float pictures --------------------------------------------------------------------------------------------------
@@ -218,7 +223,7 @@ def assert_near(got: Tensor, wanted: Tensor, dtype: torch.dtype, nodes: int) -> 
 def test_values_and_gradients_equal_the_reference(
     device: torch.device, nodes: int, own: bool, dtype: torch.dtype
 ) -> None:
-    for side, batch in product((1, 2, 17, 33), (1, 3)):
+    for side, batch in product((1, 2, 17, 33), (1, 3) if nodes < 129 else (2,)):
         colours = draw_colours(nodes, batch, 3, side, side + 1)
         lut = (
             torch.stack([tame_lut(nodes) * (k + 1) for k in range(batch)]).double() if own else tame_lut(nodes).double()
@@ -303,7 +308,7 @@ def test_table_super_resolution_gives_every_bit_of_the_reference(device: torch.d
     for size in ((1, 1), (1, 2), (2, 1), (2, 2), (1, 50), (3, 4), (17, 18), (33, 129)):
         picture = draw_codes(torch.uint8, *size, 3)
         wanted = ec_reference.eclut(picture, table, scale, step)
-        assert torch.equal(cuda.eclut(picture.to(device), table.to(device), scale, step).cpu(), wanted)
+        assert same(cuda.eclut(picture.to(device), table.to(device), scale, step).cpu(), wanted)
 
 
 @pytest.mark.parametrize("step", ["lr", "hr"])
@@ -313,14 +318,14 @@ def test_extreme_tables_are_clamped_as_the_reference_clamps(device: torch.device
         table = ec_table(2, step).clone()
         table[:] = max(-128, min(127, value)) if step == "lr" else value
         wanted = ec_reference.eclut(picture, table, 2, step)
-        assert torch.equal(cuda.eclut(picture.to(device), table.to(device), 2, step).cpu(), wanted)
+        assert same(cuda.eclut(picture.to(device), table.to(device), 2, step).cpu(), wanted)
 
 
 def test_pictures_higher_than_a_grid_go_round(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enlarge, "MAX_GRID_Y", 3)
     picture, table = draw_codes(torch.uint8, 10, 4, 3), ec_table(3, "lr")
     wanted = ec_reference.eclut(picture, table, 3)
-    assert torch.equal(cuda.eclut(picture.to(device), table.to(device), 3).cpu(), wanted)
+    assert same(cuda.eclut(picture.to(device), table.to(device), 3).cpu(), wanted)
 
 
 def test_views_and_empty_pictures_are_enlarged(device: torch.device) -> None:
@@ -328,7 +333,7 @@ def test_views_and_empty_pictures_are_enlarged(device: torch.device) -> None:
     wide = torch.cat([torch.zeros(1, 36, dtype=torch.int8), ec_table(2, "lr")]).to(device)
     table = wide[1:]  # begins 36 bytes into its memory
     view = picture[1::2, ::3]
-    assert torch.equal(cuda.eclut(view, table, 2), cuda.eclut(view.contiguous(), table.clone(), 2))
+    assert same(cuda.eclut(view, table, 2), cuda.eclut(view.contiguous(), table.clone(), 2))
     assert cuda.eclut(picture[:0], table, 2).shape == (0, 26, 3)
 
 

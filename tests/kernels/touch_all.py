@@ -1,0 +1,54 @@
+"""Every CUDA kernel on awkward sizes, for tools that watch memory.
+
+compute-sanitizer python -m tests.kernels.touch_all
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+
+import torch
+
+from kernels import cuda
+from kernels.reference.lut3d import identity_lut
+
+
+def touch_stored(device: torch.device) -> None:
+    for nodes, pixels, dtype in product((2, 20, 33), (1, 255, 1025), (torch.uint8, torch.uint16)):
+        picture = torch.randint(0, torch.iinfo(dtype).max, (1, pixels, 3)).to(dtype).to(device)
+        cuda.lut3d_apply(picture, identity_lut(nodes).to(device))
+    cuda.lut3d_apply(
+        torch.full((33, 31, 3), 255, dtype=torch.uint8, device=device), identity_lut(17).to(device), "texture"
+    )
+
+
+def touch_float(device: torch.device) -> None:
+    for batch, nodes, dtype in product((1, 3), (2, 33), (torch.float32, torch.float64)):
+        colours = torch.rand(batch, 3, 17, 31, dtype=dtype, device=device)
+        own = identity_lut(nodes, dtype).to(device).expand(batch, 3, nodes, nodes, nodes)
+        for lut in (own, own[0]):
+            cuda.lut3d_backward(cuda.lut3d(colours, lut), colours, lut)
+
+
+def touch_enlarging(device: torch.device) -> None:
+    for scale, size in product((2, 3, 4), ((1, 1), (2, 45), (19, 3))):
+        picture = torch.randint(0, 256, (*size, 3), dtype=torch.uint8).to(device)
+        cuda.eclut(picture, torch.zeros(65536, 9 * scale**2, dtype=torch.int8, device=device), scale, "lr")
+        cuda.eclut(picture, torch.zeros(65536, (scale + 2) ** 2, dtype=torch.int16, device=device), scale, "hr")
+
+
+def main() -> int:
+    if missing := cuda.why_missing():
+        print(missing)
+        return 1
+    device = torch.device("cuda", torch.cuda.current_device())
+    for touch in (touch_stored, touch_float, touch_enlarging):
+        touch(device)
+    torch.cuda.synchronize()
+    print("every kernel ran")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
