@@ -19,6 +19,7 @@ import torch
 from models.weights import WeightsError
 
 RECIPES = ("liif", "liif-real", "lut3d")
+QUICK_SET = "Set5"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -61,12 +62,12 @@ def score(name: str, path: Path, data: Path, device: str) -> None:
     from models.train import benchmarks
     from models.train import evaluate as scoring
 
-    small = [set_name for set_name in benchmarks.find_sets(data) if set_name == "Set5"]
-    if name != "lut3d" and not small:
+    retouches = name == "lut3d"
+    quick = [] if retouches else [found for found in benchmarks.find_sets(data) if found == QUICK_SET]
+    if not (quick or (retouches and (data / "bench").is_dir())):
         return
-    rows = measure(name, scoring.read_model(name, path, device)[0], data, device, sets=small)
-    if rows:
-        scoring.keep_scores(path, scoring.scores_of(rows, name))
+    rows = measure(name, scoring.read_model(name, path, device)[0], data, device, sets=quick)
+    scoring.keep_scores(path, scoring.scores_of(rows, name))
 
 
 def measure(

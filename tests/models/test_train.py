@@ -69,6 +69,7 @@ def test_a_run_writes_weights_with_the_facts_of_how_they_came_to_be(data: Path, 
     assert (found.facts["steps"], found.facts["seed"], found.facts["finished"]) == (2, 7, True)
     assert found.facts["data_sha256"] == Photos.read(find_photos(data)).sha256
     assert {"commit", "seconds", "device", "torch", "scores"} <= found.facts.keys()
+    assert ("fivek9 RGB" if name == "lut3d" else "Set5 x4 JPEG 75 Y") in found.facts["scores"]
     fields = {field.name for field in dataclasses.fields(MODULES[name].Recipe)}
     assert found.facts["recipe"].keys() == fields
     assert found.facts["recipe"]["budget"]["batch"] == 2
