@@ -152,7 +152,10 @@ void fixed_run_avx2(const FixedTable& table, const std::uint8_t* in, std::uint8_
   Found found[kChunk / kBlock];
   for (std::size_t first = 0; first < blocks; first += kChunk / kBlock) {
     const std::size_t last = least(first + kChunk / kBlock, blocks);
-    for (std::size_t i = first; i < last; ++i) find(c, in + kBlockBytes * i, found[i - first]);
+    for (std::size_t i = first; i < last; ++i) {
+      prefetch(in + kBlockBytes * i + 6 * kChunk, out + kBlockBytes * i + 3 * kChunk);
+      find(c, in + kBlockBytes * i, found[i - first]);
+    }
     for (std::size_t i = first; i < last; ++i) write_codes(c, found[i - first], out + kBlockBytes * i);
   }
   last_pixels(c, in + kBlockBytes * blocks, out + kBlockBytes * blocks, bytes - kBlockBytes * blocks);

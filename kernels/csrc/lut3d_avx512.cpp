@@ -141,6 +141,7 @@ void fixed_run_avx512(const FixedTable& table, const std::uint8_t* in, std::uint
   for (std::size_t first = 0; first < count; first += kChunk) {
     const std::size_t last = least(first + kChunk, count);
     for (std::size_t i = first; i < last; i += kBlock) {
+      prefetch(in + 3 * (i + 2 * kChunk), out + 3 * (i + kChunk));
       find(c, _mm512_maskz_loadu_epi8(bytes_before(i, last), in + 3 * i), found[(i - first) / kBlock]);
     }
     for (std::size_t i = first; i < last; i += kBlock) {

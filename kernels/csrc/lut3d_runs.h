@@ -30,6 +30,13 @@ struct WideTable {
   int nodes;
 };
 
+// Calls for what a chunk two on will read and the next will write: without it a picture beyond the caches takes two
+// thirds longer. Addresses past the ends are harmless.
+static inline void prefetch(const void* read, const void* written) {
+  __builtin_prefetch(read);
+  __builtin_prefetch(written, 1);
+}
+
 // `count` pixels of three interleaved codes; `out` is memory of its own.
 using FixedRun = void(const FixedTable&, const std::uint8_t* in, std::uint8_t* out, std::size_t count);
 FixedRun fixed_run_avx2, fixed_run_avx512;

@@ -93,6 +93,7 @@ void wide_run(const WideTable<T>& table, const Code* in, Code* out, std::size_t 
   for (std::size_t first = 0; first < count; first += chunk) {
     const std::size_t size = count - first < chunk ? count - first : chunk;
     for (std::size_t i = 0; i < size; ++i, in += 3) {
+      if (i % 16 == 0) prefetch(in + 6 * chunk, out + 3 * (i + chunk));
       const Place<T> red = places[in[0]], green = places[in[1]], blue = places[in[2]];
       pixels[i] = {4 * red.cell + row * green.cell + plane * blue.cell, red.part, green.part, blue.part};
     }
