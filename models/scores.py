@@ -5,10 +5,15 @@ Written by `python -m models.train evaluate NAME --data DIR --write`; not to be 
 
 SCORES: dict[str, dict[str, float]] = {
     "lut3d": {
-        "kodak24 RGB against teacher": 36.7,
         "fivek9 RGB": 23.61,
+        "fivek9 RGB spread": 5.24,
+        "fivek9 RGB dE 76": 10.25,
         "fivek9 RGB teacher": 22.89,
         "fivek9 RGB input": 21.53,
+        "kodak24 RGB against teacher": 36.7,
+        "kodak24 RGB against teacher spread": 4.81,
+        "kodak24 RGB against teacher dE 76": 2.03,
+        "kodak24 RGB against teacher input": 20.87,
     },
     "liif": {
         "Set5 x2 Y": 37.18,
@@ -41,6 +46,6 @@ SCORES: dict[str, dict[str, float]] = {
 }
 
 MEASURED: dict[str, str] = {
-    "lut3d": "python -m models.train evaluate lut3d --data DIR; 2 cores AMD EPYC (Zen 5, AVX-512), 2026-11-20",
+    "lut3d": "python -m models.train evaluate lut3d --data DIR; 1 core AMD EPYC, fp32, 2026-11-20, weights 74188e31c4c4",  # noqa: E501
     "liif": "python -m models.train evaluate liif --data DIR; 2 cores AMD EPYC (Zen 5, AVX-512), 2026-11-20",
 }

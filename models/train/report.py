@@ -20,6 +20,7 @@ from models.train.evaluate import BICUBIC, Retouched, Row, Upscaled, scores_of
 from models.train.published import LUT3D_FIVEK_DELTA_E, LUT3D_FIVEK_PSNR, PSNR_Y
 
 TRAIN = Path(__file__).parent
+LINE_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def describe_device(device: str) -> str:
     except OSError:
         lines = []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{torch.get_num_threads()} cores {name}"
+    threads = torch.get_num_threads()
+    return f"{threads} core{'s' if threads > 1 else ''} {name}"
 
 
 def make_report(model: str, sha256: str | None, rows: Sequence[Row], device: str, precision: str) -> Report:
@@ -161,5 +163,10 @@ def write_scores(path: Path, report: Report) -> None:
     for model, values in scores.items():
         lines += [f'    "{model}": {{', *(f'        "{key}": {value},' for key, value in values.items()), "    },"]
     lines += ["}", "", "MEASURED: dict[str, str] = {"]
-    lines += [f'    "{model}": "{source}",' for model, source in measured.items()]
+    lines += [in_width(f'    "{model}": "{source}",') for model, source in measured.items()]
     path.write_text("\n".join([*lines, "}"]) + "\n")
+
+
+def in_width(line: str) -> str:
+    """A line of code that the linter lets pass, whatever the processor is called."""
+    return line if len(line) <= LINE_WIDTH else f"{line}  # noqa: E501"
