@@ -127,6 +127,8 @@ NEAREST = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
+    scores=SCORES.get("nearest", {}),
+    source=MEASURED.get("nearest", ""),
 )
 
 BILINEAR = Card(
@@ -138,6 +140,8 @@ BILINEAR = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
+    scores=SCORES.get("bilinear", {}),
+    source=MEASURED.get("bilinear", ""),
 )
 
 BICUBIC = Card(
@@ -149,6 +153,8 @@ BICUBIC = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=1,
+    scores=SCORES.get("bicubic", {}),
+    source=MEASURED.get("bicubic", ""),
 )
 
 LANCZOS = Card(
@@ -160,6 +166,8 @@ LANCZOS = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=2,
+    scores=SCORES.get("lanczos", {}),
+    source=MEASURED.get("lanczos", ""),
 )
 
 FOURIER = Card(
@@ -171,6 +179,8 @@ FOURIER = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=None,
+    scores=SCORES.get("fourier", {}),
+    source=MEASURED.get("fourier", ""),
 )
 
 ALL = (LUT3D, LIIF, LIIF_REAL, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
