@@ -9,18 +9,20 @@ using namespace lutra;
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kSquareBlocks = 3;  // a multiprocessor; with more, the loads of the squares no longer fit the registers
+// Blocks a multiprocessor, the most that leave each thread registers for its sums and for the loads in flight.
+constexpr int kPartBlocks = 4;
+constexpr int kSquareBlocks = 3;
 constexpr int kChannels = 3;
 
 __device__ Window read_window(const unsigned char* picture, int height, int width, int y, int x, int channel) {
   Window window;
 #pragma unroll
   for (int i = 0; i < kWindow; ++i) {
-    const long long row = (long long)reflected(y + i - kReach, height) * width;
+    const long long row = (long long)eclut_reflect(y + i - kEclutReach, height) * width;
 #pragma unroll
     for (int j = 0; j < kWindow; ++j) {
       const bool corner = i % (kWindow - 1) == 0 && j % (kWindow - 1) == 0;
-      window.code[i][j] = corner ? 0 : picture[(row + reflected(x + j - kReach, width)) * kChannels + channel];
+      window.code[i][j] = corner ? 0 : picture[(row + eclut_reflect(x + j - kEclutReach, width)) * kChannels + channel];
     }
   }
   return window;
@@ -31,7 +33,7 @@ __device__ void write_block(unsigned char* out, int width, int y, int x, int cha
   const long long pitch = (long long)width * scale * kChannels;
   unsigned char* to = out + pitch * y * scale + x * scale * kChannels + channel;
 #pragma unroll
-  for (int i = 0; i < scale * scale; ++i) to[i / scale * pitch + i % scale * kChannels] = to_byte(sum[i]);
+  for (int i = 0; i < scale * scale; ++i) to[i / scale * pitch + i % scale * kChannels] = (unsigned char)eclut_code(sum[i]);
 }
 
 // `Add` adds all four directions. Blocks on x cover a row of small pixels and channels, blocks on y its rows in turn.
@@ -76,8 +78,8 @@ __device__ void enlarge_by_squares(const unsigned char* picture, const short* ta
 
 }  // namespace
 
-#define LUTRA_KERNELS(scale)                                                                                     \
-  extern "C" __global__ void __launch_bounds__(kThreads)                                                         \
+#define LUTRA_KERNELS(scale, part_bounds)                                                                        \
+  extern "C" __global__ void part_bounds                                                                         \
       eclut_lr_##scale(const unsigned char* __restrict__ picture, const signed char* __restrict__ table,         \
                        unsigned char* __restrict__ out, int height, int width) {                                 \
     enlarge_by_blocks<scale>(picture, table, out, height, width);                                                \
@@ -88,6 +90,6 @@ __device__ void enlarge_by_squares(const unsigned char* picture, const short* ta
     enlarge_by_squares<scale>(picture, table, out, height, width);                                               \
   }
 
-LUTRA_KERNELS(2)
-LUTRA_KERNELS(3)
-LUTRA_KERNELS(4)
+LUTRA_KERNELS(2, __launch_bounds__(kThreads, kPartBlocks))
+LUTRA_KERNELS(3, __launch_bounds__(kThreads))  // nine single bytes a part: the compiler's own choice spills least
+LUTRA_KERNELS(4, __launch_bounds__(kThreads, kPartBlocks))
