@@ -321,6 +321,16 @@ def test_extreme_tables_are_clamped_as_the_reference_clamps(device: torch.device
         assert same(cuda.eclut(picture.to(device), table.to(device), 2, step).cpu(), wanted)
 
 
+def test_entries_that_nine_maps_cannot_have_count_as_the_nearest_they_can(device: torch.device) -> None:
+    """High and low ones in turn, so that their sums stay among the codes."""
+    picture = draw_codes(torch.uint8, 17, 18, 3)
+    high = torch.rand(65536, 16, generator=generator(0)) < 0.5
+    table = torch.where(high, 32767, -32768).to(torch.int16)
+    wanted = ec_reference.eclut(picture, table, 2, "hr")
+    assert 0.2 < ((wanted > 0) & (wanted < 255)).double().mean()
+    assert same(cuda.eclut(picture.to(device), table.to(device), 2, "hr"), wanted)
+
+
 def test_pictures_higher_than_a_grid_go_round(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enlarge, "MAX_GRID_Y", 3)
     picture, table = draw_codes(torch.uint8, 10, 4, 3), ec_table(3, "lr")
