@@ -32,11 +32,12 @@ void mean_row(const Code* in, Span rows, std::size_t width, float* out, std::siz
   }
   for (std::size_t i = 0; i < out_width; ++i) {
     const Span columns = cell(i, out_width, width);
-    const double count = double(rows.size()) * double(columns.size()) * double(std::numeric_limits<Code>::max());
+    const double top = double(std::numeric_limits<Code>::max());
+    const double share = 1.0 / (double(rows.size()) * double(columns.size()) * top);
     for (std::size_t channel = 0; channel < channels; ++channel) {
       std::uint64_t sum = 0;
       for (std::size_t column = columns.first; column < columns.last; ++column) sum += sums[column * channels + channel];
-      out[i * channels + channel] = float(double(sum) / count);
+      out[i * channels + channel] = float(double(sum) * share);
     }
   }
 }
