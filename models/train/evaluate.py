@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from kernels.ops import lut3d_apply
 from models import catalog
 from models import weights as weight_files
-from models.cards import CARDS
+from models.cards import ALL, CARDS
 from models.contract import Axis, Upscaler, View
 from models.lut3d import Lut3D
 from models.train.benchmarks import Pair, find_sets, read_pairs, read_retouched
@@ -35,7 +35,7 @@ SCALES = (2.0, 3.0, 4.0)
 LARGE_SCALES = (6.0, 8.0)
 LARGE_SETS = ("Set5", "Set14")
 JPEG_QUALITY = 75
-HALO = 36
+WIDEST_HALO = 36
 BICUBIC = "bicubic (Pillow)"
 TEACHER = "ia3dlut_fivek_paired"
 RETOUCHED_SETS, UNPAIRED_SET = ("fivek9",), "kodak24"
@@ -44,7 +44,7 @@ Picture = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Upscaled:
-    """Means over the pictures of a set; `ms_per_mp`: milliseconds for each megapixel of output, codecs not counted."""
+    """Means over the pictures of a set; `ms_per_mp`, milliseconds for a megapixel of output, is their median."""
 
     model: str
     set: str
@@ -110,10 +110,11 @@ def plan(data: Path, sets: Iterable[str] = (), scales: Iterable[float] = (), jpe
 
 def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str = "cpu") -> list[Row]:
     """A row of the model and one of bicubic for each task."""
+    halo = halo_of(name)
     rows: list[Row] = []
     for task in tasks:
         pairs = list(read_pairs(task.folder, task.scale, task.jpeg))
-        ours = summarise(name, task, [judge(model, pair, task.scale, device) for pair in pairs])
+        ours = summarise(name, task, [judge(model, pair, task.scale, device, halo) for pair in pairs])
         bicubic = summarise(BICUBIC, task, [judge(None, pair, task.scale) for pair in pairs])
         told = f"{task.name} x{task.scale:g}" + (f" JPEG {task.jpeg}" if task.jpeg else "")
         print(f"{told}: Y {ours.psnr_y:.2f} dB ({bicubic.psnr_y:.2f}), {ours.ms_per_mp:.0f} ms/MP", flush=True)
@@ -121,18 +122,25 @@ def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str
     return rows
 
 
+def halo_of(name: str) -> int:
+    """Input pixels around the picture that the card asks for; none for a model that sees the whole of it."""
+    return next((card.halo for card in ALL if card.name == name), None) or 0
+
+
 def summarise(name: str, task: Task, scores: list[dict[str, float]]) -> Upscaled:
+    cost = float(np.median([one.pop("ms_per_mp") for one in scores]))
     means = {key: float(np.mean([one[key] for one in scores])) for key in scores[0]}
-    seconds, pixels = (means.pop(key) for key in ("seconds", "pixels"))
-    return Upscaled(name, task.name, task.scale, task.jpeg, len(scores), **means, ms_per_mp=1e9 * seconds / pixels)
+    return Upscaled(name, task.name, task.scale, task.jpeg, len(scores), **means, ms_per_mp=cost)
 
 
-def judge(model: Upscaler | None, pair: Pair, scale: float, device: str = "cpu") -> dict[str, float]:
+def judge(
+    model: Upscaler | None, pair: Pair, scale: float, device: str = "cpu", halo: int = WIDEST_HALO
+) -> dict[str, float]:
     """Scores of one picture and what it took; without a model, of Pillow's bicubic."""
     size = (pair.hr.shape[0], pair.hr.shape[1])
     hr = pair.hr.astype(np.float64) / 255
     began = time.perf_counter()
-    sr = upscale(model, pair.lr, size, device) if model else resize(pair.lr, size).astype(np.float64) / 255
+    sr = upscale(model, pair.lr, size, device, halo) if model else resize(pair.lr, size).astype(np.float64) / 255
     seconds = time.perf_counter() - began
     brightness = (lambda picture: picture.mean(-1)) if pair.grey else luma
     sr_y, hr_y = shave(brightness(sr), scale), shave(brightness(hr), scale)
@@ -141,8 +149,7 @@ def judge(model: Upscaler | None, pair: Pair, scale: float, device: str = "cpu")
         "ssim_y": ssim(in_levels(sr_y), in_levels(hr_y)),
         "psnr_rgb": psnr_rgb(sr, hr, scale),
         "ssim_rgb": ssim(in_levels(shave(sr, scale)), shave(hr, scale)),
-        "seconds": seconds,
-        "pixels": float(size[0] * size[1]),
+        "ms_per_mp": 1e9 * seconds / (size[0] * size[1]),
     }
 
 
@@ -151,10 +158,12 @@ def in_levels(values: Picture) -> Picture:
     return np.round(values * 255) / 255
 
 
-def upscale(model: Upscaler, lr: Pixels, out_size: tuple[int, int], device: str = "cpu") -> Picture:
+def upscale(
+    model: Upscaler, lr: Pixels, out_size: tuple[int, int], device: str = "cpu", halo: int = WIDEST_HALO
+) -> Picture:
     """The whole picture as one window, continued by reflection as in service; clamped to [0, 1]."""
     height, width = lr.shape[:2]
-    top, left = min(HALO, height - 1), min(HALO, width - 1)
+    top, left = min(halo, height - 1), min(halo, width - 1)
     padded = np.pad(lr, ((top, top), (left, left), (0, 0)), mode="reflect")
     window = torch.from_numpy(padded.astype(np.float32) / 255).permute(2, 0, 1)[None].to(device)
     rows = Axis(0, out_size[0], out_size[0], height, -top)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.train.data import Pixels, read_rgb, resize
 from models.train.degradations import through_jpeg, to_8_bit
-from models.train.evaluate import read_model, upscale
+from models.train.evaluate import halo_of, read_model, upscale
 
 GAP, HEAD = 6, 22  # pixels between the pictures, and above each column
 WHITE, BLACK = (255, 255, 255), (31, 35, 40)
@@ -41,7 +41,10 @@ def draw(photos: Sequence[Path], look: Look) -> Image.Image:
         small = make_small(photo, look)
         size = (small.shape[0] * look.scale, small.shape[1] * look.scale)
         shown = {"input": resize(small, size, Image.Resampling.NEAREST)}
-        shown |= {name: to_8_bit(255 * upscale(network, small, size)) for name, network in networks.items()}
+        shown |= {
+            name: to_8_bit(255 * upscale(network, small, size, halo=halo_of(name)))
+            for name, network in networks.items()
+        }
         rows.append(shown | ({"original": photo} if look.shrink else {}))
     return paste(rows)
 
