@@ -15,7 +15,7 @@ from models.train.report import Report
 
 WIDTH, HEIGHT = 380, 300  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 34, 44
-LINE = 13  # height of a name
+LINE, NEAR = 13, 60  # height of a name, and how far apart points are whose names may stand side by side
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 13px }
@@ -69,11 +69,12 @@ def draw(panel: Panel, left: int, x_label: str, y_label: str) -> list[str]:
         y = down(level)
         lines.append(f'<line class="grid" x1="{left + LEFT}" x2="{left + WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         lines.append(words(left + LEFT - 6, y + 4, f"{level:g}", "tick", "end"))
-    below = 0.0
+    before, below = -math.inf, 0.0
     for point in sorted(panel.points, key=lambda point: -point.y):
         x, y = across(point.x), down(point.y)
         late = x > left + WIDTH * 0.7
-        below = max(y + 4, below + LINE)  # names of near points do not cover each other
+        below = max(y + 4, below + LINE if abs(x - before) < NEAR else 0)  # names do not cover each other
+        before = x
         lines.append(f'<circle class="{point.role}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
         lines.append(words(x - 9 if late else x + 9, below, point.name, "", "end" if late else "start"))
     lines.append(words(left + WIDTH - RIGHT, HEIGHT - 8, x_label, "tick", "end"))
