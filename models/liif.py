@@ -135,7 +135,7 @@ class Liif(nn.Module):
         n, _, h, w = lr.shape
         lr = lr.contiguous(memory_format=torch.channels_last)
         hidden = self.first_layer(self.encoder(lr * 2 - 1))
-        cell = self.told_cell(out_size / torch.tensor([h, w]))
+        cell = self.told_cell(out_size / torch.tensor([h, w], device=lr.device))
         at, rel, weight = corners(locate(rows, h, out_size[:, :1]), locate(cols, w, out_size[:, 1:]), (h, w))
         place = torch.cat([rel, cell[:, None, :].expand_as(rel)], -1)
         near = F.embedding(at, hidden.permute(0, 2, 3, 1).reshape(n * h * w, -1))
@@ -152,7 +152,7 @@ Place = tuple[Tensor, Tensor]  # floor of the position on the input axis, and th
 def corners(row: Place, col: Place, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """The four neighbours of N x Q samples: index among all pixels of the batch, rel (4, N, Q, 2), weight (4, N, Q)."""
     (y0, fy), (x0, fx), (h, w) = row, col, size
-    first = torch.arange(len(y0))[:, None] * (h * w)
+    first = torch.arange(len(y0), device=y0.device)[:, None] * (h * w)
     index, rel, weight = [], [], []
     for dy in (0, 1):
         for dx in (0, 1):
