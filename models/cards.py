@@ -118,6 +118,68 @@ LIIF_REAL = Card(
     source=MEASURED.get("liif-real", ""),
 )
 
+LIIF_RDN = Card(
+    name="liif-rdn",
+    task="upscale",
+    title="LIIF with the RDN encoder",
+    paper=LIIF.paper,
+    parameters=22_320_835,
+    licence="Apache-2.0",
+    max_scale=8.0,
+    halo=133,
+    file="liif-rdn.safetensors",  # no weights of ours: the published file, converted, serves it
+    good_at=("clean pictures, where a quarter of a decibel is worth many times the time of `liif`",),
+    bad_at=("JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",),
+    cpu_s_per_mp=30.0,
+)
+
+SRRESNET = Card(
+    name="srresnet",
+    task="upscale",
+    title="SRResNet, x4",
+    paper="Ledig et al., Photo-Realistic Single Image Super-Resolution Using a GAN, CVPR 2017, arXiv 1609.04802",
+    parameters=1_547_350,  # as published; ours are without batch norms, which leaves 1,545,238
+    licence="Apache-2.0",
+    max_scale=4.0,
+    halo=43,  # 40 of the network, 3 of the resize that makes other scales of x4
+    file="srresnet.safetensors",
+    sha256=None,  # the hash of the file; until it stands here the model is not served
+    weights_licence=LIIF.weights_licence,
+    trained_on=PHOTOS,
+    good_at=("clean pictures at x4, for which it was made: the pixels nearest to the original",),
+    bad_at=(
+        "scales below x4: it makes x4 first and shrinks that, at the cost of x4",
+        "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
+    ),
+    cpu_s_per_mp=2.0,
+    scores=SCORES.get("srresnet", {}),
+    source=MEASURED.get("srresnet", ""),
+)
+
+SRGAN = Card(
+    name="srgan",
+    task="upscale",
+    title="SRGAN, x4",
+    paper=SRRESNET.paper,
+    parameters=SRRESNET.parameters,
+    licence="Apache-2.0",
+    max_scale=4.0,
+    halo=SRRESNET.halo,
+    file="srgan.safetensors",
+    sha256=None,  # the hash of the file; until it stands here the model is not served
+    weights_licence=LIIF.weights_licence,
+    trained_on=PHOTOS,
+    good_at=("clean pictures at x4 that shall look crisp: it draws grain and texture where detail was lost",),
+    bad_at=(
+        "evidence: its detail is likely, not true; `strength` 0 to 1 goes from the pixels of `srresnet` to it",
+        "faces and letters of a few pixels; JPEG blocks, grain and noise, which it takes for texture",
+        "what the paper's content loss teaches: trained without VGG19, by wavelet statistics instead",
+    ),
+    cpu_s_per_mp=SRRESNET.cpu_s_per_mp,
+    scores=SCORES.get("srgan", {}),
+    source=MEASURED.get("srgan", ""),
+)
+
 NEAREST = Card(
     name="nearest",
     task="upscale",
@@ -183,5 +245,5 @@ FOURIER = Card(
     source=MEASURED.get("fourier", ""),
 )
 
-ALL = (LUT3D, LIIF, LIIF_REAL, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
+ALL = (LUT3D, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}

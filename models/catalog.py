@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from models import srgan
 from models import weights as weight_files
-from models.cards import CARDS, Card
+from models.cards import ALL, CARDS, Card
 from models.classical import KERNELS, Fourier, Nearest, Resampler
 from models.liif import Liif, LiifConfig
 from models.lut3d import Lut3D, Lut3DConfig
-from models.weights import WeightsError
+from models.srresnet import Srresnet, SrresnetConfig
+from models.weights import Weights, WeightsError
 
 OUR_WEIGHTS = Path(__file__).parent / "weights"
 
@@ -28,10 +30,17 @@ def build_liif(config: Config) -> Liif:
     return Liif(LiifConfig(**config)).to(memory_format=torch.channels_last)
 
 
+def build_srresnet(config: Config) -> Srresnet:
+    return Srresnet(SrresnetConfig(**config)).to(memory_format=torch.channels_last)
+
+
 NETWORKS: dict[str, Callable[[Config], Any]] = {
     "lut3d": lambda config: Lut3D(Lut3DConfig(**config)),
     "liif": build_liif,
     "liif-real": build_liif,
+    "liif-rdn": build_liif,
+    "srresnet": build_srresnet,
+    "srgan": build_srresnet,
     "nearest": lambda config: Nearest(),
     "bilinear": lambda config: Resampler(KERNELS["bilinear"]),
     "bicubic": lambda config: Resampler(KERNELS["bicubic"]),
@@ -55,28 +64,58 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     weights_dir: Path | None = None,
+    strength: float = 1.0,
 ) -> Any:
-    """The model of a card, in eval mode, on `device` and in `dtype`.
+    """The model of a card, in eval mode, on `device` and in `dtype`, as it serves: batch norms are folded away.
 
-    `weights_dir` may hold NAME.safetensors of the user's own, which stand before ours. Raises WeightsError.
+    `weights_dir` may hold NAME.safetensors of the user's own, which stand before ours; with them a model is there too
+    whose card waits for its weights. `strength` below 1 blends `srgan` with `srresnet`. Raises WeightsError.
     """
-    if name not in CARDS:
-        raise WeightsError(f"no model {name!r}, known are {', '.join(sorted(CARDS))}")
-    card = CARDS[name]
+    card = find_card(name, weights_dir)
     if card.file is None:
         return build(name)
-    path, sha256 = find_weights(card, weights_dir)
-    found = weight_files.load(path, sha256)
-    if found.network != name:
-        raise WeightsError(f"the weight file {path.name} is for {found.network}, wanted {name}")
+    found = read_weights(card, weights_dir)
     network: nn.Module = build(name, found.config)
     weight_files.fill(network, found.state_dict, name)
+    if name == "srgan" and strength < 1:
+        network.load_state_dict(blend(found, strength, weights_dir))
     network.eval().requires_grad_(False)
+    network = network.folded() if isinstance(network, Srresnet) else network
     return network.to(device, dtype)
+
+
+def find_card(name: str, weights_dir: Path | None = None) -> Card:
+    """Raises WeightsError where no weights are known for `name`, with the names that have some."""
+    own = {card.name: card for card in ALL if weights_dir is not None and users_file(card, weights_dir).is_file()}
+    known = CARDS | own
+    if name not in known:
+        raise WeightsError(f"no model {name!r}, known are {', '.join(sorted(known))}")
+    return known[name]
+
+
+def read_weights(card: Card, weights_dir: Path | None = None) -> Weights:
+    """What a card's weight file holds. Raises WeightsError, also for a file of another model."""
+    path, sha256 = find_weights(card, weights_dir)
+    found = weight_files.load(path, sha256)
+    if found.network != card.name:
+        raise WeightsError(f"the weight file {path.name} is for {found.network}, wanted {card.name}")
+    return found
+
+
+def blend(adversarial: Weights, strength: float, weights_dir: Path | None = None) -> dict[str, torch.Tensor]:
+    """Weights between those of `srresnet` (0) and of `srgan` (1). Raises WeightsError where they cannot be mixed."""
+    pixel = read_weights(find_card("srresnet", weights_dir), weights_dir)
+    if pixel.config != adversarial.config:
+        raise WeightsError("srgan did not begin as the srresnet at hand; without it only strength 1 is there")
+    return srgan.interpolate(pixel.state_dict, adversarial.state_dict, strength)
 
 
 def find_weights(card: Card, weights_dir: Path | None = None) -> tuple[Path, str | None]:
     """Where a card's weights lie, and the hash they must have: the user's file first (any hash), then ours."""
-    if weights_dir is not None and (weights_dir / f"{card.name}.safetensors").is_file():
-        return weights_dir / f"{card.name}.safetensors", None
+    if weights_dir is not None and users_file(card, weights_dir).is_file():
+        return users_file(card, weights_dir), None
     return OUR_WEIGHTS / str(card.file), card.sha256
+
+
+def users_file(card: Card, weights_dir: Path) -> Path:
+    return weights_dir / f"{card.name}.safetensors"

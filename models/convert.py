@@ -1,8 +1,8 @@
 """Published checkpoints -> our weight files; what `lutra convert` calls, never part of loading a model.
 
 They are opened as plain tensors in plain containers (`weights_only`): code in a pickle is refused, not run.
-Sources: github.com/HuiZeng/Image-Adaptive-3DLUT (LUTs.pth and classifier.pth, paired) and github.com/yinboc/liif
-(EDSR-baseline); formats in the functions' texts.
+Sources: github.com/HuiZeng/Image-Adaptive-3DLUT (LUTs.pth and classifier.pth, paired), github.com/yinboc/liif (both
+encoders) and github.com/Lornatang/SRGAN-PyTorch (early and late); formats in the functions' texts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pickle
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from models import weights as weight_files
 from models.liif import Liif, LiifConfig
 from models.lut3d import Lut3D, Lut3DConfig
+from models.srresnet import Srresnet, SrresnetConfig
 from models.weights import Weights, WeightsError
 
 Content = Any  # what a checkpoint holds: containers of tensors, not yet trusted
@@ -40,12 +43,17 @@ def convert(kind: str, paths: Sequence[Path], out: Path) -> str:
 
 
 def detect_kind(paths: Sequence[Path]) -> str:
-    """Which published format the files are, 'lut3d' or 'liif'. Raises WeightsError when it is neither."""
+    """Which published format the files are, a key of CONVERTERS. Raises WeightsError when it is none.
+
+    SRResNet and SRGAN are one network: a file is taken for SRGAN's where its name says so.
+    """
     contents = [read_checkpoint(path) for path in paths]
     if any(_is_lut_file(content) for content in contents):
         return "lut3d"
     if any(isinstance(content, Mapping) and "model" in content for content in contents):
         return "liif"
+    if any(_is_generator(content) for content in contents):
+        return "srgan" if any("gan" in path.name.lower() for path in paths) else "srresnet"
     raise WeightsError(f"not a checkpoint of a known format; known are {', '.join(sorted(CONVERTERS))}")
 
 
@@ -56,7 +64,9 @@ def read_checkpoint(path: Path) -> Content:
     except FileNotFoundError as error:
         raise WeightsError(f"the checkpoint {path.name} is missing") from error
     except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path.name} holds more than tensors and was not opened") from error
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = found[1] if found else "something"
+        raise WeightsError(f"{path.name} holds {what} where only tensors may be, and was not opened") from error
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, IndexError, TypeError) as error:
         raise WeightsError(f"{path.name} is not a PyTorch checkpoint") from error
 
@@ -77,7 +87,7 @@ def lut3d_weights(contents: Sequence[Content]) -> Weights:
 
 
 def liif_weights(contents: Sequence[Content]) -> Weights:
-    """{'model': {'name': 'liif', 'args': ..., 'sd': {...}}, 'optimizer': ..., 'epoch': ...}; EDSR-baseline encoder."""
+    """{'model': {'name': 'liif', 'args': ..., 'sd': {...}}, 'optimizer': ..., 'epoch': ...}, with either encoder."""
     if len(contents) != 1:
         raise WeightsError(f"the published LIIF comes in one file; seen {len(contents)}")
     try:
@@ -85,18 +95,65 @@ def liif_weights(contents: Sequence[Content]) -> Weights:
         state, encoder = dict(model["sd"]), model["args"]["encoder_spec"]["name"]
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise WeightsError("checkpoint lacks model, model.sd or model.args.encoder_spec.name") from error
-    if encoder != "edsr-baseline":
-        raise WeightsError(f"encoder {encoder!r} is not served, only 'edsr-baseline'")
+    if encoder not in LIIF_NETWORKS:
+        raise WeightsError(f"encoder {encoder!r} is not served, only {', '.join(map(repr, LIIF_NETWORKS))}")
     for option in ("local_ensemble", "feat_unfold", "cell_decode"):
         if model["args"].get(option, True) is not True:
             raise WeightsError(f"checkpoint was trained without {option}, which is not served")
     kept = {key: value for key, value in state.items() if not key.startswith(MEAN_SHIFTS)}
-    config = LiifConfig()
-    return _checked("liif", Liif(config), config, kept)
+    config = LiifConfig(encoder=encoder)
+    return _checked(LIIF_NETWORKS[encoder], Liif(config), config, kept)
+
+
+def srresnet_weights(name: str, contents: Sequence[Content]) -> Weights:
+    """A bare state_dict as the early port saves it, or the late port's {'epoch': ..., 'state_dict': {...}, ...}.
+
+    Keys may begin with what compiling, averaging or several GPUs put before them.
+    """
+    if len(contents) != 1:
+        raise WeightsError(f"the published {name} comes in one file; seen {len(contents)}")
+    state = _generator_state(contents[0])
+    config = SrresnetConfig()
+    return _checked(name, Srresnet(config), config, state, early_key if EARLY_MARK in state else str)
+
+
+def early_key(key: str) -> str:
+    """What the early port calls one of our keys: trunk.3.rcb.0.weight -> res_trunk.3.rc_block.0.weight."""
+    doubling = re.match(r"upsampling\.(\d)\.upsample_block\.(\d)\.", key)
+    if doubling:
+        return f"upsampling.{3 * int(doubling[1]) + int(doubling[2])}.{key[doubling.end() :]}"
+    for ours, theirs in (("trunk", "res_trunk"), (".rcb.", ".rc_block."), ("conv", "convolutional_block")):
+        key = key.replace(ours, theirs)
+    return key
 
 
 MEAN_SHIFTS = ("encoder.sub_mean.", "encoder.add_mean.")  # stored, never used by the published code
-CONVERTERS: dict[str, Callable[[Sequence[Content]], Weights]] = {"lut3d": lut3d_weights, "liif": liif_weights}
+LIIF_NETWORKS = {"edsr-baseline": "liif", "rdn": "liif-rdn"}
+EARLY_MARK, LATE_MARK = "convolutional_block1.0.weight", "conv1.0.weight"
+WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
+CONVERTERS: dict[str, Callable[[Sequence[Content]], Weights]] = {
+    "lut3d": lut3d_weights,
+    "liif": liif_weights,
+    "srresnet": partial(srresnet_weights, "srresnet"),
+    "srgan": partial(srresnet_weights, "srgan"),
+}
+
+
+def _is_generator(content: Content) -> bool:
+    return isinstance(content, Mapping) and not {EARLY_MARK, LATE_MARK}.isdisjoint(_generator_state(content))
+
+
+def _generator_state(content: Content) -> dict[str, Any]:
+    """The weights in a checkpoint of either port, under their bare names.
+
+    Beside them may lie an average; it is not taken: the late port averages the wrong way round.
+    """
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"checkpoint is {type(content).__name__}, wanted a state_dict")
+    state = next((content[key] for key in ("state_dict", "ema_state_dict") if key in content), content)
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"state_dict is {type(state).__name__}, wanted named tensors")
+    return {WRAPPERS.sub("", str(key)): value for key, value in state.items() if key != "n_averaged"}
 
 
 def _is_lut_file(content: Content) -> bool:
@@ -122,10 +179,14 @@ def _basis_tables(content: Content) -> Tensor:
     return torch.stack(tables)
 
 
-def _checked(name: str, network: nn.Module, config: Any, state: Mapping[str, Any]) -> Weights:
+def _checked(
+    name: str, network: nn.Module, config: Any, state: Mapping[str, Any], spelt: Callable[[str], str] = str
+) -> Weights:
+    """`spelt` says what the file calls one of our keys; what is wrong is told in the file's own words."""
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise WeightsError(f"weights for {name}: {key} is {type(value).__name__}, wanted a tensor")
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    keys = {key: spelt(key) for key in network.state_dict()}
+    wanted = {keys[key]: tuple(value.shape) for key, value in network.state_dict().items()}
     weight_files.check_keys(wanted, state, name)
-    return Weights(name, dataclasses.asdict(config), dict(state), {})
+    return Weights(name, dataclasses.asdict(config), {key: state[theirs] for key, theirs in keys.items()}, {})

@@ -18,15 +18,18 @@ from torch.nn import functional as F
 
 from models.contract import Axis, View
 from models.edsr import Edsr
+from models.rdn import Rdn
 
 BLOCK_QUERIES = 2048  # samples that pass the perceptron at once: small enough for the caches
 TAPS = 9  # the features of a 3x3 neighbourhood are read together
+ENCODERS: dict[str, type[Edsr] | type[Rdn]] = {"edsr-baseline": Edsr, "rdn": Rdn}
 
 
 @dataclass(frozen=True)
 class LiifConfig:
-    """`bilinear_base`: the perceptron predicts the difference to the bilinear blend of the four input pixels.
+    """`encoder` is one of ENCODERS, of so many `blocks` and features `width` wide.
 
+    `bilinear_base`: the perceptron predicts the difference to the bilinear blend of the four input pixels.
     `cell_scale_limit`: the largest scale told to the perceptron; None tells the true one, as published.
     """
 
@@ -36,6 +39,7 @@ class LiifConfig:
     layers: int = 4
     bilinear_base: bool = False
     cell_scale_limit: float | None = None
+    encoder: str = "edsr-baseline"
 
 
 class Perceptron(nn.Module):
@@ -63,13 +67,15 @@ class Perceptron(nn.Module):
 
 
 class Liif(nn.Module):
-    """EDSR features and a perceptron of five layers; fulfils `models.contract.Upscaler`."""
+    """Features of an encoder and a perceptron of five layers; fulfils `models.contract.Upscaler`."""
 
     def __init__(self, config: LiifConfig | None = None) -> None:
         super().__init__()
         self.config = config or LiifConfig()
         c = self.config
-        self.encoder = Edsr(c.width, c.blocks)
+        if c.encoder not in ENCODERS:
+            raise TypeError(f"no encoder {c.encoder!r}, known are {', '.join(ENCODERS)}")
+        self.encoder = ENCODERS[c.encoder](c.width, c.blocks)
         self.imnet = Perceptron(TAPS * c.width + 4, c.hidden, c.layers, 3)
         if c.bilinear_base:
             nn.init.zeros_(self.imnet.last.weight)

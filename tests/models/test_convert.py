@@ -65,8 +65,8 @@ def test_the_published_liif_converts_and_leaves_its_mean_shift_behind(tmp_path: 
 
 
 def test_a_liif_of_another_kind_is_refused_with_what_was_seen() -> None:
-    other, _ = published_liif(encoder_spec={"name": "rdn", "args": {}})
-    with pytest.raises(WeightsError, match="encoder 'rdn' is not served"):
+    other, _ = published_liif(encoder_spec={"name": "swinir", "args": {}})
+    with pytest.raises(WeightsError, match="encoder 'swinir' is not served, only 'edsr-baseline', 'rdn'"):
         convert.liif_weights([other])
     without, _ = published_liif(cell_decode=False)
     with pytest.raises(WeightsError, match="trained without cell_decode"):
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) ->
 
 def test_unknown_kinds_and_unknown_contents_are_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="known are liif, lut3d"):
-        convert.convert("rdn", [], tmp_path / "x")
+        convert.convert("airnet", [], tmp_path / "x")
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="known are liif, lut3d"):
         convert.detect_kind([tmp_path / "other.pth"])

@@ -1,0 +1,81 @@
+"""SRGAN beside its generator (`models.srresnet`): the discriminator it is trained against, and networks in between.
+
+The generator starts as a trained SRResNet and stays near it, so a blend of their weights is a network too:
+`interpolate` turns realism up and down. It knows nothing of losses; those are the recipe's.
+Source: Ledig et al., CVPR 2017, section 2.1.1; blend of weights: Wang et al., "ESRGAN", ECCVW 2018, section 3.4;
+spectral norm: Miyato et al., ICLR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from models.weights import WeightsError, check_keys
+
+SEEN_SIDE = 96  # the dense layers fix the side of what the discriminator is shown
+SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """`spectral`: every layer is held at spectral norm 1 instead of batch norms, so that it cannot win outright."""
+
+    width: int = 64
+    dense: int = 1024
+    side: int = SEEN_SIDE
+    spectral: bool = False
+
+
+class Discriminator(nn.Module):
+    """(N, 3, side, side) in [0, 1] -> logits (N, 1): is it a photograph? The published one ends in a sigmoid."""
+
+    def __init__(self, config: DiscriminatorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or DiscriminatorConfig()
+        c = self.config
+        widths = [c.width << (layer // 2) for layer in range(8)]
+        steps = [bound(nn.Conv2d(3, c.width, 3, padding=1), c.spectral), nn.LeakyReLU(SLOPE)]
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+            steps += narrowing(inputs, outputs, 2 - layer % 2, c.spectral)
+        small = -(-c.side // 16)
+        self.features = nn.Sequential(*steps)
+        self.classifier = nn.Sequential(
+            bound(nn.Linear(widths[-1] * small * small, c.dense), c.spectral),
+            nn.LeakyReLU(SLOPE),
+            bound(nn.Linear(c.dense, 1), c.spectral),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.classifier(self.features(x).flatten(1))
+        return out
+
+
+def narrowing(inputs: int, outputs: int, stride: int, spectral: bool) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=spectral)
+    norm = [] if spectral else [nn.BatchNorm2d(outputs)]
+    return [bound(convolution, spectral), *norm, nn.LeakyReLU(SLOPE)]
+
+
+def bound(layer: nn.Module, spectral: bool) -> nn.Module:
+    return spectral_norm(layer) if spectral else layer
+
+
+def interpolate(pixel: Mapping[str, Tensor], adversarial: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+    """Weights between those of SRResNet (`strength` 0) and of the SRGAN that began as that SRResNet (1).
+
+    Raises WeightsError where the two are not weights of one network.
+    """
+    check_keys({key: tuple(value.shape) for key, value in adversarial.items()}, pixel, "srresnet")
+    if not 0 <= strength <= 1:
+        raise WeightsError(f"strength {strength:g} is outside 0 to 1")
+    return {key: between(pixel[key], value, strength) for key, value in adversarial.items()}
+
+
+def between(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """Exact at both ends; what is counted, not learnt, is taken from the end."""
+    return start.lerp(end, share) if end.is_floating_point() else end
