@@ -1,0 +1,97 @@
+"""The compiled kernels against memory that nobody may touch: a page without rights before and after each array.
+
+It asks for no values beyond those of the same kernel in plain memory; tests/kernels holds those to the specification.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import subprocess
+import sys
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels import cpu
+from kernels.reference import lut3d as reference
+
+PAGE = mmap.PAGESIZE
+LENGTHS = (0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257)  # around the blocks and chunks of every path
+PATHS = ("portable", "exact", "avx2", "avx512")
+
+pytestmark = pytest.mark.skipif(bool(cpu.why_missing()) or sys.platform != "linux", reason="needs the CPU kernels")
+
+
+def _fenced(values: Tensor, at_end: bool, keep: list[mmap.mmap]) -> Tensor:
+    """A copy of `values` that ends, or begins, at a page without rights."""
+    size = values.numel() * values.element_size()
+    pages = max(1, -(-size // PAGE))
+    memory = mmap.mmap(-1, (pages + 2) * PAGE)
+    keep.append(memory)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for fence in (address, address + (pages + 1) * PAGE):
+        assert libc.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(PAGE), 0) == 0
+    start = PAGE + (pages * PAGE - size if at_end else 0)
+    if not size:
+        return torch.empty_like(values)
+    copy = torch.frombuffer(memory, dtype=values.dtype, count=values.numel(), offset=start).view(values.shape)
+    return copy.copy_(values)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_the_look_up_touches_nothing_beyond_its_arrays(dtype: torch.dtype, path: str, at_end: bool) -> None:
+    from kernels import _cpu
+
+    keep: list[mmap.mmap] = []
+    table = _fenced(reference.identity_lut(17), at_end, keep)
+    for length, threads in product(LENGTHS, (1, 3)):
+        picture = torch.randint(0, 256, (length, 3)).to(dtype)
+        out = _fenced(torch.zeros_like(picture), at_end, keep)
+        _cpu.lut3d_apply(_fenced(picture, at_end, keep), table, out, threads, path)
+        assert torch.equal(out, picture)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("step", ["lr", "hr"])
+def test_table_super_resolution_touches_nothing_beyond_its_arrays(
+    step: str, scale: int, path: str, at_end: bool
+) -> None:
+    from kernels import _cpu
+
+    keep: list[mmap.mmap] = []
+    entries, dtype = (9 * scale**2, torch.int8) if step == "lr" else ((scale + 2) ** 2, torch.int16)
+    table = torch.randint(-128, 128, (1 << 16, entries)).to(dtype)
+    fenced = _fenced(table, at_end, keep)
+    for size in ((1, 1), (1, 17), (17, 1), (3, 65), (2, 161)):
+        picture = torch.randint(0, 256, (*size, 3)).byte()
+        picture[0], picture[-1] = 255, 255  # the table's last rows
+        out = _fenced(torch.zeros(size[0] * scale, size[1] * scale, 3, dtype=torch.uint8), at_end, keep)
+        _cpu.eclut(_fenced(picture, at_end, keep), fenced, scale, out, 1, path)
+        assert torch.equal(out, cpu.eclut(picture, table, scale, step, path="portable"))
+
+
+FORK = """
+import os, signal, torch
+from kernels import ops
+from kernels.reference.lut3d import identity_lut
+torch.set_num_threads(4)
+picture, table = torch.randint(0, 256, (1024, 1024, 3)).byte(), identity_lut(33)
+ops.lut3d_apply(picture, table)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    os._exit(0 if ops.lut3d_apply(picture, table).numpy().tobytes() == picture.numpy().tobytes() else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0)
+"""
+
+
+def test_a_child_forked_after_use_looks_up_on_several_threads() -> None:
+    assert subprocess.run([sys.executable, "-c", FORK], timeout=120, check=False).returncode == 0
