@@ -7,12 +7,20 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
       $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# The C++ compiler: the first there is, unless CXX names one. One that comes later builds the kernels at the next run.
+ifeq ($(origin CXX),default)
+CXX := $(firstword $(foreach name,g++ c++ clang++,$(shell command -v $(name) 2>/dev/null)))
+endif
+ifneq ($(CXX),)
+export CXX
+endif
+
 # What the compiled kernels are made of.
 SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*.cpp kernels/csrc/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
-STRICT = REQUIRE_KERNELS=$(if $(shell command -v $(CXX)),1,0)
+STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test check lint types fast bench build asan gpu-check clean
+.PHONY: run test check lint types fast bench build asan gpu-check clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -69,7 +77,10 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lutra needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) | $(BIN)/python
+$(VENV)/.compiler: always | $(BIN)/python
+	@echo '$(CXX)' | cmp -s - $@ || echo '$(CXX)' > $@
+
+$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler | $(BIN)/python
 	$(PIP) --editable '.[local]'
 	touch $@
 
@@ -78,6 +89,6 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(VENV)/.run $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
-$(VENV)/.kernels: $(SOURCES)
+$(VENV)/.kernels: $(SOURCES) $(VENV)/.compiler
 	$(STRICT) $(PIP) --no-deps --no-build-isolation --config-settings build-dir=build/kernels --editable .
 	touch $(VENV)/.run $@

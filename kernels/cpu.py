@@ -9,15 +9,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kernels.reference import area as reference
+
+
+TALLEST_AREA = (1 << 16) - 2  # rows whose 16-bit codes a 32-bit sum holds
+
 
 def _reason(error: ImportError) -> str:
     """Why `kernels._cpu` is not there: never built, or built and not loadable."""
     if isinstance(error, ModuleNotFoundError):
         return (
-            "no working C++20 compiler was found when Lutra was installed; install one (for instance g++ 11 or newer) "
-            "and then Lutra again, with pip's --verbose to see the compiler's errors; the PyTorch reference serves"
+            "not built, the PyTorch reference serves: no C++20 compiler worked when Lutra was installed; install one (g++ 11 "
+            "or newer, or name it by CXX=), then `make run` builds them, or `pip install --verbose --editable .` does and shows "
+            "the compiler's errors"
         )
-    return f"the compiled kernels cannot be loaded ({error}); install Lutra again; the PyTorch reference serves"
+    return f"cannot be loaded, the PyTorch reference serves ({error}); install Lutra again"
 
 
 try:
@@ -81,7 +87,9 @@ def eclut(
 
 def area_mean(picture: Tensor, height: int, width: int) -> Tensor:
     """As `kernels.reference.area.area_mean`, from exact sums."""
-    out = torch.empty(height, width, picture.shape[2])
+    if picture.shape[0] // height >= TALLEST_AREA:
+        return reference.area_mean(picture, height, width)
+    out = torch.empty(height, width, picture.shape[2], dtype=torch.float32, device=picture.device)
     _cpu.area_mean(picture.contiguous(), out, torch.get_num_threads())
     return out
 

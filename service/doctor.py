@@ -29,26 +29,28 @@ PACKAGES = (
     "pillow-heif",
 )
 
-Line = tuple[str, bool, str]
+OK, SLOWER, ABSENT, MISSING = "ok", "slower", "absent", "MISSING"  # only the last keeps the service from running
+
+Line = tuple[str, str, str]
 
 
 def examine(settings: Settings) -> int:
     """Print one line a finding; 0 where the service could run, else 1."""
     fine = True
-    for name, good, text in findings(settings):
-        fine = fine and good
-        print(f"{'ok' if good else 'MISSING':8} {name:12} {text}")
+    for name, state, text in findings(settings):
+        fine = fine and state != MISSING
+        print(f"{state:8} {name:12} {text}")
     return 0 if fine else 1
 
 
 def findings(settings: Settings) -> Iterator[Line]:
-    """(what, whether it is good, what was seen)."""
+    """(what, how it stands, what was seen)."""
     yield (
         "lutra",
-        True,
+        OK,
         f"{version('lutra')} on Python {platform.python_version()}, {platform.machine()} {sys.platform}",
     )
-    yield "cores", True, f"{devices.usable_cores()} usable, {devices.visible_gpus()} GPUs visible"
+    yield "cores", OK, f"{devices.usable_cores()} usable, {devices.visible_gpus()} GPUs visible"
     yield from _packages()
     yield _tried("redis", lambda: _redis(settings))
     yield from _engine(settings)
@@ -57,19 +59,21 @@ def findings(settings: Settings) -> Iterator[Line]:
 def _packages() -> Iterator[Line]:
     for name in PACKAGES:
         try:
-            yield name, True, version(name)
+            yield name, OK, version(name)
         except PackageNotFoundError:
-            optional = name == "pillow-heif"
-            yield name, optional, "not installed" + (" (HEIC pictures are refused)" if optional else "")
+            if name == "pillow-heif":
+                yield name, ABSENT, "not installed (HEIC pictures are refused)"
+            else:
+                yield name, MISSING, "not installed"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Line:
     try:
-        return name, True, look()
+        return name, OK, look()
     except LutraError as error:
-        return name, False, error.message
+        return name, MISSING, error.message
     except (ValueError, OSError) as error:  # a weight file that is missing, cut off or another's
-        return name, False, str(error)
+        return name, MISSING, str(error)
 
 
 def _redis(settings: Settings) -> str:
@@ -85,7 +89,7 @@ def _engine(settings: Settings) -> Iterator[Line]:
     try:
         from workers.engine import Engine
     except ImportError as error:
-        yield "engine", False, f"{error.name} is not installed: pip install 'lutra[worker]'"
+        yield "engine", MISSING, f"{error.name} is not installed: pip install 'lutra[worker]'"
         return
     engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
@@ -93,9 +97,10 @@ def _engine(settings: Settings) -> Iterator[Line]:
     for name in served_models(settings.models):
         yield _tried(name, lambda name=name: _load(engine, name))  # type: ignore[misc]
     facts = engine.facts()
-    yield "device", True, f"{facts['device']}, {facts['precision']}, {facts['threads']} threads"
+    yield "device", OK, f"{facts['device']}, {facts['precision']}, {facts['threads']} threads"
     for kernel, told in facts["kernels"].items():
-        yield f"kernel {kernel}", True, str(told)
+        needed = kernel == "cpu" or engine.device.type == "cuda"
+        yield f"kernel {kernel}", OK if told == "built" else SLOWER if needed else ABSENT, str(told)
 
 
 def _load(engine: Engine, name: str) -> str:

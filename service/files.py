@@ -128,18 +128,25 @@ def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
         return [Errand(sources[0], output, named)]
     if output.exists() and not output.is_dir():
         raise LutraError(f"{output} is a file, and a folder is needed for more than one picture")
-    errands = [Errand(source, output / source.name, wanted) for source in sources]
+    errands = [Errand(source, output / _named(source, wanted), wanted) for source in sources]
     _refuse_twins(errands)
     return errands
+
+
+def _named(source: Path, wanted: str) -> str:
+    """The result's name: the picture's own where its suffix names the format, else what `auto` makes of it."""
+    named = FORMAT_OF.get(source.suffix.lower())
+    chosen = (named or "png") if wanted == "auto" else wanted
+    return source.name if chosen == named else source.stem + SUFFIX[chosen]
 
 
 def _refuse_twins(errands: list[Errand]) -> None:
     """Two pictures of one name would overwrite each other."""
     seen: dict[str, Path] = {}
     for errand in errands:
-        twin = seen.setdefault(errand.target.stem.lower(), errand.source)
+        twin = seen.setdefault(errand.target.name.lower(), errand.source)
         if twin is not errand.source:
-            raise LutraError(f"{twin} and {errand.source} would both become {errand.target.stem}")
+            raise LutraError(f"{twin} and {errand.source} would both become {errand.target.name}")
 
 
 def _pictures(inputs: list[Path]) -> Iterator[Path]:

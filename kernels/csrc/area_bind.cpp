@@ -11,6 +11,8 @@ namespace nb = nanobind;
 
 namespace {
 
+constexpr std::size_t kMostRows = (1 << 16) - 2;
+
 template <typename T>
 using Picture = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
@@ -19,7 +21,7 @@ void area_mean(Picture<const Code> picture, Picture<float> out, int threads) {
   const lutra::Extent from{picture.shape(0), picture.shape(1)}, to{out.shape(0), out.shape(1)};
   if (picture.shape(2) != out.shape(2)) throw std::invalid_argument("picture and out differ in their channels");
   if (picture.size() == 0 || out.size() == 0) throw std::invalid_argument("picture or out is empty");
-  if (from.height / to.height >= (1 << 16) - 2) throw std::invalid_argument("an area is taller than 65,533 rows");
+  if (from.height / to.height >= kMostRows) throw std::invalid_argument("an area is too tall for its sums");
   nb::gil_scoped_release released;
   lutra::area_mean(picture.data(), from, out.data(), to, picture.shape(2), threads);
 }

@@ -12,6 +12,7 @@ namespace lutra {
 namespace {
 
 constexpr float kLargestEntry = 32766;  // leaves rounding its place
+constexpr float kFarthest = 16;         // beyond it codes are clamped anyhow, and the sum could leave 32 bits
 
 // Floating numbers ordered as integers, so that the compiler may take several at once.
 int ordered(float value) {
@@ -86,7 +87,8 @@ TableFacts table_facts(const float* lut, int nodes) {
 bool is_tame(const TableFacts& facts, int nodes) {
   const double entry = 127.5 * (double(facts.high) - double(facts.low)) / kLargestEntry;
   const double of_weights = 255.0 / kFixedOne * (double(facts.green) + double(facts.blue) + 1.5 * double(facts.mixed));
-  return nodes <= kFixedMaxNodes && 0.5 * entry + of_weights <= kFixedError;
+  const bool near = std::max(std::fabs(facts.low), std::fabs(facts.high)) <= kFarthest;
+  return near && nodes <= kFixedMaxNodes && 0.5 * entry + of_weights <= kFixedError;
 }
 
 FixedTable fixed_table(const float* lut, int nodes, const TableFacts& facts, Aligned<std::int16_t>& storage) {

@@ -84,3 +84,18 @@ def test_bad_input_is_refused_with_what_was_seen(picture: Tensor, size: tuple[in
 def test_the_op_is_well_behaved() -> None:
     picture = draw(9, 8, 3, torch.uint8)
     torch.library.opcheck(torch.ops.lutra.area_mean.default, (picture, 4, 3))
+
+
+def test_the_default_type_of_torch_changes_nothing() -> None:
+    picture, before = draw(9, 8, 3, torch.uint8), torch.get_default_dtype()
+    wanted = ops.area_mean(picture, 4, 3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(ops.area_mean(picture, 4, 3), wanted)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_areas_of_any_height_are_summed() -> None:
+    tall = torch.full((70_000, 1, 1), 65535, dtype=torch.int32).to(torch.uint16)
+    assert abs(float(ops.area_mean(tall, 1, 1)) - 1) < 1e-3

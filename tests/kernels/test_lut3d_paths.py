@@ -132,3 +132,10 @@ def test_threads_change_nothing(path: str) -> None:
 def test_an_unknown_path_is_refused() -> None:
     with pytest.raises(ValueError, match='path is "sse", wanted auto, avx512, avx2, exact or portable'):
         cpu.lut3d_apply(codes(2, 2, 3), tame(3), path="sse")
+
+
+@pytest.mark.parametrize("value", [1.1, 17.0, 8.43e6, 1e12, 2.0**100])
+def test_a_table_far_beyond_white_is_white_and_far_below_black_is_black(path: str, value: float) -> None:
+    for sign, code in ((1, 255), (-1, 0)):
+        lut = torch.full((3, 2, 2, 2), sign * value)
+        assert bool((cpu.lut3d_apply(codes(4, 5, 3), lut, path=path) == code).all())

@@ -132,6 +132,19 @@ def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -
     assert "MISSING  redis" in done.stdout
 
 
+def test_pictures_of_one_stem_and_two_formats_go_side_by_side_and_meet_only_under_one_name(
+    picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both, out = picture.parent / "both", picture.parent / "out"
+    both.mkdir()
+    for suffix in (".jpg", ".png"):
+        Image.open(picture).convert("RGB").save(both / f"a{suffix}")
+    assert main(["enhance", str(both), "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "a.png"]
+    assert main(["enhance", str(both), "-o", str(picture.parent / "one"), "--format", "png"]) == 1
+    assert "would both become a.png" in capsys.readouterr().err
+
+
 def test_a_picture_is_never_overwritten_by_its_better_self(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = picture.read_bytes()
     assert main(["enhance", str(picture), "-o", str(picture)]) == 1
