@@ -11,7 +11,6 @@ from torch import Tensor
 
 from kernels.reference import area as reference
 
-
 TALLEST_AREA = (1 << 16) - 2  # rows whose 16-bit codes a 32-bit sum holds
 
 
@@ -19,9 +18,9 @@ def _reason(error: ImportError) -> str:
     """Why `kernels._cpu` is not there: never built, or built and not loadable."""
     if isinstance(error, ModuleNotFoundError):
         return (
-            "not built, the PyTorch reference serves: no C++20 compiler worked when Lutra was installed; install one (g++ 11 "
-            "or newer, or name it by CXX=), then `make run` builds them, or `pip install --verbose --editable .` does and shows "
-            "the compiler's errors"
+            "not built, the PyTorch reference serves: no C++20 compiler worked when Lutra was installed; install one "
+            "(g++ 11 or newer, or name it by CXX=); then `make run` builds them, and `pip install --verbose "
+            "--editable .` shows the compiler's errors"
         )
     return f"cannot be loaded, the PyTorch reference serves ({error}); install Lutra again"
 

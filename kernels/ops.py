@@ -53,8 +53,8 @@ def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
     """Training: picture (N, 3, H, W) in [0, 1], lut (3, D, D, D) or (N, 3, D, D, D) -> a new picture of the same shape.
 
     Both float32 or both float64: half precision holds neither the places nor their gradients. D from 2 to 129. Colours
-    outside [0, 1] are clamped, NaN counts as 0. Differentiable once in both, in reverse mode; `kernels.reference.lut3d` says in words
-    what the gradients are at nodes and where colours are clamped. Raises ValueError.
+    outside [0, 1] are clamped, NaN counts as 0. Differentiable once in both, in reverse mode; the reference's docstring
+    says what the gradients are at nodes and where colours are clamped. Raises ValueError.
     """
     found: Tensor = torch.ops.lutra.lut3d(picture, lut)
     return found

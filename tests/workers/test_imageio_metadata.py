@@ -101,6 +101,12 @@ def test_orientation_of_a_tiff_is_not_taken_over() -> None:
     assert tags(encode(made, "jpeg"))[0x0110] == "Camera 1"
 
 
+def test_what_tifffile_says_of_the_shape_of_an_array_is_not_taken_over_and_a_caption_is() -> None:
+    for said, kept in ((b'{"shape": [20, 30, 3]}\0', False), (b"A heron\0", True)):
+        data = files.tiff_of(photo(20, 30), 2, (270, 2, len(said), said))
+        assert (0x010E in tags(encode(decode(data, max_pixels=LIMIT), "tiff"))) is kept
+
+
 # --- ICC -----------------------------------------------------------------------------------------------------------
 
 

@@ -287,12 +287,17 @@ def _unpremultiplied(colour: Pixels, alpha: Pixels) -> Pixels:
 def _exif_of(data: bytes, layout: Layout) -> bytes | None:
     """An EXIF block of the describing tags, Exif and GPS directories; None where there are none."""
     found = exif.directories(data, layout.order, layout.start)
-    first = {tag: entry for tag, entry in found.get(0, {}).items() if tag in _DESCRIPTIVE}
+    first = {tag: entry for tag, entry in found.get(0, {}).items() if tag in _DESCRIPTIVE and not _is_layout(entry)}
     if not first and len(found) < 2:
         return None
     found[0] = first | {tag: entry for tag, entry in found[0].items() if tag in _RESOLUTION}
     head = (b"II*\0" if layout.order == "<" else b"MM\0*") + struct.pack(layout.order + "I", 8)
     return head + exif.write_directories(found, layout.order, 8)
+
+
+def _is_layout(entry: Entry) -> bool:
+    """What tifffile writes as a description: the shape of this file's array, wrong for any other."""
+    return entry.value.startswith(b'{"shape"')
 
 
 def encode(pixels: Pixels, alpha: Pixels | None, icc: bytes | None, block: bytes | None) -> bytes:
