@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("kernels", "codecs", "service")
+NAMES = ("kernels", "engine", "codecs", "service")
 
 if __name__ == "__main__":
     sys.exit(max(subprocess.call([sys.executable, "-m", f"benchmarks.{name}"]) for name in NAMES))
