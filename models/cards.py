@@ -180,6 +180,29 @@ SRGAN = Card(
     source=MEASURED.get("srgan", ""),
 )
 
+ECLUT = Card(
+    name="eclut",
+    task="upscale",
+    title="EC-LUT, tables for x2, x3 and x4",
+    paper="Yin and Shen, EC-LUT, AAAI 2024",
+    parameters=67_461,  # 19,172 + 22,097 + 26,192 of the networks that the tables are made of
+    licence="Apache-2.0",
+    max_scale=4.0,
+    halo=5,  # 2 of the tables, 3 of the resize that makes other scales of the next table's
+    file="eclut.safetensors",
+    sha256=None,  # the hash of the file; until it stands here the model is not served
+    weights_licence=LIIF.weights_licence,
+    trained_on=PHOTOS,
+    good_at=("clean pictures where time is short: sharper than bicubic on any processor, in whole numbers",),
+    bad_at=(
+        "fine texture and slanted edges: a table sees two pixels around each, and no further",
+        "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
+    ),
+    cpu_s_per_mp=0.05,
+    scores=SCORES.get("eclut", {}),
+    source=MEASURED.get("eclut", ""),
+)
+
 NEAREST = Card(
     name="nearest",
     task="upscale",
@@ -245,5 +268,5 @@ FOURIER = Card(
     source=MEASURED.get("fourier", ""),
 )
 
-ALL = (LUT3D, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
+ALL = (LUT3D, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}

@@ -6,6 +6,7 @@ It downloads nothing and guesses nothing: a weight file lies in the folder of th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models import srgan
 from models import weights as weight_files
 from models.cards import ALL, CARDS, Card
 from models.classical import KERNELS, Fourier, Nearest, Resampler
+from models.eclut import Eclut, EclutConfig
 from models.liif import Liif, LiifConfig
 from models.lut3d import Lut3D, Lut3DConfig
 from models.srresnet import Srresnet, SrresnetConfig
@@ -30,12 +32,18 @@ def build_liif(config: Config) -> Liif:
     return Liif(LiifConfig(**config)).to(memory_format=torch.channels_last)
 
 
+def build_eclut(config: Config) -> Eclut:
+    found = EclutConfig(**config)
+    return Eclut(replace(found, scales=tuple(found.scales)))  # JSON has no tuples
+
+
 def build_srresnet(config: Config) -> Srresnet:
     return Srresnet(SrresnetConfig(**config)).to(memory_format=torch.channels_last)
 
 
 NETWORKS: dict[str, Callable[[Config], Any]] = {
     "lut3d": lambda config: Lut3D(Lut3DConfig(**config)),
+    "eclut": build_eclut,
     "liif": build_liif,
     "liif-real": build_liif,
     "liif-rdn": build_liif,

@@ -18,7 +18,7 @@ import torch
 
 from models.weights import WeightsError
 
-RECIPES = ("liif", "liif-real", "lut3d")
+RECIPES = ("eclut", "liif", "liif-real", "lut3d")
 QUICK_SET = "Set5"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
