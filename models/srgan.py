@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization
 
 from models.weights import WeightsError, check_keys
 
@@ -61,8 +63,28 @@ def narrowing(inputs: int, outputs: int, stride: int, spectral: bool) -> list[nn
     return [bound(convolution, spectral), *norm, nn.LeakyReLU(SLOPE)]
 
 
+class SpectralNorm(nn.Module):
+    """weight -> weight / its largest singular value, which one turn of the power method a step follows."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("left", F.normalize(torch.randn(weight.shape[0]), dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            matrix = weight.flatten(1)
+            with torch.no_grad():
+                right = F.normalize(self.left @ matrix, dim=0)
+                left = F.normalize(matrix @ right, dim=0)
+                if self.training:
+                    self.left.copy_(left)
+            return weight / (left @ matrix @ right)
+
+
 def bound(layer: nn.Module, spectral: bool) -> nn.Module:
-    return spectral_norm(layer) if spectral else layer
+    if spectral:
+        register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+    return layer
 
 
 def interpolate(pixel: Mapping[str, Tensor], adversarial: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import torch
 
 from models.weights import WeightsError
 
-RECIPES = ("eclut", "liif", "liif-real", "lut3d")
+RECIPES = ("eclut", "liif", "liif-real", "lut3d", "srgan", "srresnet")
 QUICK_SET = "Set5"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -215,7 +215,7 @@ def change(recipe: Any, path: list[str], value: str) -> Any:
     before = getattr(recipe, path[0])
     if dataclasses.is_dataclass(before) and len(path) > 1:
         return dataclasses.replace(recipe, **{path[0]: change(before, path[1:], value)})
-    after = json.loads(value)
+    after = value if isinstance(before, str) else json.loads(value)
     after = tuple(after) if isinstance(after, list) else after
     if len(path) > 1 or not isinstance(after, int | float if isinstance(before, float) else type(before)):
         raise ValueError(f"{path[0]} is {before!r}, which {value} cannot replace")

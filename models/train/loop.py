@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -86,6 +86,28 @@ class Recipe(Protocol):
         ...
 
 
+@runtime_checkable
+class Adversary(Protocol):
+    """What a recipe is besides, where a second network is trained against the first by an optimiser of its own.
+
+    Its turn comes after each step; `loss` may ask the second network but does not train it.
+    """
+
+    def prepare(self, device: torch.device) -> None:
+        """A fresh second network and its optimiser, before the first step."""
+        ...
+
+    def after_step(self, rate: float) -> dict[str, Tensor]:
+        """Its own step at `rate`, a share of its highest learning rate; what to log of it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs of it."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 @dataclass
 class Run:
     """State of a run; what a checkpoint holds."""
@@ -95,6 +117,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    adversary: Adversary | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +197,9 @@ def start(recipe: Recipe, options: Options) -> Run:
     for group in optimizer.param_groups:
         group["share"] = group["lr"] / recipe.budget.lr
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
+    if isinstance(recipe, Adversary):
+        recipe.prepare(torch.device(options.device))
+        run.adversary = recipe
     if options.resume and has_checkpoint(options):
         read_checkpoint(options.out / "checkpoint.pt", run, options.device)
     return run
@@ -230,16 +256,25 @@ def step(
     device = torch.device(options.device)
     batch = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
     run.network.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.autocast and has_native_bf16(device)), device:
+    with computing(recipe, device):
         loss, parts = recipe.loss(run.network, batch)
     run.optimizer.zero_grad()
     loss.backward()
     for group in run.optimizer.param_groups:
         group["lr"] = rate * recipe.budget.lr * group["share"]
     run.optimizer.step()
+    if run.adversary is not None:
+        parts = {**parts, **run.adversary.after_step(rate)}
     run.step += 1
     follow(run.average, run.network, min(recipe.ema, (1 + run.step) / (10 + run.step)))
     return loss.detach(), parts
+
+
+@contextlib.contextmanager
+def computing(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """New tensors on the device; matrix products in bfloat16 where the recipe allows and the device has it."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.autocast and has_native_bf16(device)), device:
+        yield
 
 
 def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
@@ -292,6 +327,7 @@ def write_checkpoint(path: Path, run: Run) -> None:
         "optimizer": run.optimizer.state_dict(),
         "step": run.step,
         "seconds": run.seconds,
+        "adversary": run.adversary.state_dict() if run.adversary else None,
     }
     draft = path.with_name(path.name + ".part")
     torch.save(state, draft)
@@ -304,6 +340,8 @@ def read_checkpoint(path: Path, run: Run, device: str = "cpu") -> None:
     run.average.load_state_dict(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.step, run.seconds = state["step"], state["seconds"]
+    if run.adversary is not None:
+        run.adversary.load_state_dict(state["adversary"])
 
 
 def describe(recipe: Recipe, run: Run) -> dict[str, Any]:

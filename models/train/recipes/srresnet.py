@@ -1,0 +1,94 @@
+"""SRResNet from clean photographs: the pixel stage, and what the adversarial stage starts from.
+
+Crops of 96x96 pixels are shrunk to 24x24 as the benchmarks were; the network gives them back and is judged pixel by
+pixel. Four things differ from the paper, for the sake of an hour instead of days: it predicts the difference to
+the bicubic picture, there are no batch norms (what they are folded into at serving is trained directly), L1 instead of
+the mean square, and learning rate (cosine over the budget) with a running average. `--set config.batch_norm=true`,
+`--set config.interpolated_base=false` and `--set judged_by=mse` are the paper's.
+Source: Ledig et al., CVPR 2017, section 3.2 (16 patches of 24x24, Adam).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.srresnet import Srresnet, SrresnetConfig
+from models.train import loop
+from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
+from models.weights import WeightsError
+
+BUDGETS = {
+    "cpu": loop.Budget(minutes=60, batch=16, lr=5e-4, patch=24),
+    "cuda": loop.Budget(minutes=22, batch=64, lr=5e-4, patch=48, slice_minutes=9, workers=14),
+}
+CONFIG = SrresnetConfig(batch_norm=False, interpolated_base=True)
+PIXEL_LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
+
+
+@dataclass
+class Recipe:
+    """`judged_by` is one of PIXEL_LOSSES."""
+
+    budget: loop.Budget
+    name: str = "srresnet"
+    ema: float = 0.999
+    autocast: bool = True
+    judged_by: str = "l1"
+    config: SrresnetConfig = CONFIG
+
+    def __post_init__(self) -> None:
+        if self.judged_by not in PIXEL_LOSSES:
+            raise ValueError(f"no loss {self.judged_by!r}, known are {', '.join(PIXEL_LOSSES)}")
+
+    def network(self) -> nn.Module:
+        return Srresnet(self.config).to(memory_format=torch.channels_last)
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return [{"params": list(network.parameters()), "lr": self.budget.lr}]
+
+    def open(self, data: Path, cache: Path | None = None) -> str:
+        self.photos = Photos.read(find_photos(data), cache)
+        self.odds = self.photos.odds()
+        refuse_small(self.photos, self.budget.patch * self.config.scale)
+        return self.photos.sha256
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """lr (B, 3, P, P) and hr (B, 3, scale * P, scale * P), as 8 bits hold them in [0, 1]."""
+        pairs = [self.sample(rng) for _ in range(self.budget.batch)]
+        lr, hr = (np.stack(column) for column in zip(*pairs, strict=True))
+        return as_pictures(lr), as_pictures(hr)
+
+    def sample(self, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+        small = (self.budget.patch, self.budget.patch)
+        large = (small[0] * self.config.scale, small[1] * self.config.scale)
+        photo = self.photos.pixels[rng.choice(len(self.odds), p=self.odds)]
+        hr = turn(random_crop(photo, large, rng), int(rng.integers(8)))
+        return shrink_bicubic(hr, small), hr
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        lr, hr = batch
+        assert isinstance(network, Srresnet)
+        return self.pixel_loss(network.enlarge(lr), hr), {}
+
+    def pixel_loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return PIXEL_LOSSES[self.judged_by](sr, hr)
+
+
+def refuse_small(photos: Photos, side: int) -> None:
+    """Raises WeightsError naming a photo that no crop of `side` pixels fits into."""
+    for name, pixels in zip(photos.names, photos.pixels, strict=True):
+        if min(pixels.shape[:2]) < side:
+            height, width = pixels.shape[:2]
+            raise WeightsError(f"{name} is {width}x{height}, smaller than a crop of {side}x{side}")
+
+
+def as_pictures(pixels: Pixels) -> Tensor:
+    """(N, h, w, 3) of 8 bits -> (N, 3, h, w) in [0, 1]."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
