@@ -9,8 +9,10 @@ names of the keys as in github.com/Lornatang/SRGAN-PyTorch, init of its early ve
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from models.contract import Axis, View
 
 HALO = 40  # 4 + 33 + 1 + 1/2 + 1 input pixels at x4; scales below x4 reach `finer_halo` further
 ENLARGING_HALO = 3  # of these, what the stages after the trunk see: 1 + 1/2 + 1
+BLOCK_SIDE = 128  # input pixels that are enlarged at once, along each axis: at x4 and 32 bits each takes some 12 KB
 SMALL_START = 0.1  # share at which residual branches start
 
 
@@ -84,7 +87,16 @@ class Srresnet(nn.Module):
         return [self.render(window, feat, view) for window, feat, view in pairs]
 
     def render(self, window: Tensor, feat: Tensor, view: View) -> Tensor:
-        """window (3, h, w), its features (1, C, h, w) -> samples (3, rows, cols); only what the view needs is made."""
+        """window (3, h, w), its features (1, C, h, w) -> samples (3, rows, cols), a block at a time."""
+        out = window.new_empty(3, view.rows.count, view.cols.count)
+        for rows, cols in product(cut(view.rows), cut(view.cols)):
+            top, left = rows.start - view.rows.start, cols.start - view.cols.start
+            block = self.render_block(window, feat, View(rows, cols))
+            out[:, top : top + rows.count, left : left + cols.count] = block
+        return out
+
+    def render_block(self, window: Tensor, feat: Tensor, view: View) -> Tensor:
+        """The same where only what the view needs is enlarged."""
         factor = self.config.scale
         rows, cols = (needed(*axis, factor) for axis in zip((view.rows, view.cols), window.shape[1:], strict=True))
         fine = self.finish(feat[:, :, rows, cols], window[None, :, rows, cols])[0]
@@ -153,6 +165,13 @@ def fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def bicubic(lr: Tensor, scale: int) -> Tensor:
     """(N, C, h, w) enlarged; torch takes a = -1/2 where it is told to antialias, and a = -3/4 elsewhere."""
     return F.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True)
+
+
+def cut(axis: Axis) -> list[Axis]:
+    """An axis in parts, as even as can be, of at most BLOCK_SIDE input pixels."""
+    parts = math.ceil(axis.count / (axis.scale * BLOCK_SIDE))
+    edges = [axis.start + part * axis.count // parts for part in range(parts + 1)]
+    return [dataclasses.replace(axis, start=a, count=b - a) for a, b in pairwise(edges)]
 
 
 def needed(axis: Axis, length: int, factor: int) -> slice:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import catalog, weights
+from models import catalog, srresnet, weights
 from models.classical import KERNELS, Resampler, from_finer
 from models.contract import Axis, View
 from models.srresnet import HALO, Srresnet, SrresnetConfig
@@ -118,6 +118,16 @@ def padded(picture: tiles.Array, view: View, window: tuple[int, int]) -> tiles.A
     out.resize((*window, 3), refcheck=False)
     tiles.cut(picture, view, out)
     return out
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("out", [(48, 40), (29, 31), (12, 10)])
+def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch, out: tuple[int, int]) -> None:
+    network, lr, view = make(), draw(1, 3, 12, 10), whole((12, 10), out)
+    wanted = network(lr, [view])[0]
+    for side in (1, 3, 7):
+        monkeypatch.setattr(srresnet, "BLOCK_SIDE", side)
+        assert (network(lr, [view])[0] - wanted).abs().max() < 2e-6
 
 
 @torch.no_grad()
