@@ -130,7 +130,7 @@ class Eclut(nn.Module):
         return collapse(table, scale) if self.config.step == "hr" else table
 
     def entries(self, scale: int, pairs: Tensor, *, quantised: bool) -> Tensor:
-        """pairs (P, 2) in levels -> (P, 9 r^2) in units of two levels.
+        """pairs (P, 2) in levels -> (P, 9 r^2) in units of a table.
 
         `quantised`: as an int8 table holds them. Gradients pass straight through the rounding and end at the clipping:
         let through there too, they drive entries ever further out, where none of it shows in the loss.

@@ -1,13 +1,14 @@
 """EC-LUT's networks, their tables, and pictures through both.
 
-A table's entry is the network's value rounded to steps of two levels, so each of the thirty-six values that meet in a
-large pixel is off by at most one level, and so is their mean; rounding it to a level adds half a level. Errors that are
-spread evenly have a root mean square of sqrt(1 / 12 + (2^2 / 12) / 36) = 0.304 levels.
+A table's entry is the network's value rounded to steps of UNIT levels, so each of the thirty-six values that meet in a
+large pixel is off by at most UNIT / 2, and so is their mean; rounding that to a level adds half a level. Errors spread
+evenly have variances of UNIT^2 / 12, a thirty-sixth of it for the mean, and 1 / 12.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from itertools import product
 from pathlib import Path
@@ -23,13 +24,14 @@ from kernels.reference.eclut import collapse
 from models import catalog, weights
 from models.cards import ECLUT
 from models.contract import Axis, View
-from models.eclut import Eclut, EclutConfig
+from models.eclut import UNIT, Eclut, EclutConfig
+from models.train import __main__ as command
 from models.train.recipes.eclut import BUDGETS, Recipe
 from workers import tiles
 
 PARAMETERS = {2: 19_172, 3: 22_097, 4: 26_192}
 ALL_PAIRS = torch.cartesian_prod(torch.arange(256.0), torch.arange(256.0))
-MOST, MEAN = 1.5, 0.304
+MOST, MEAN = UNIT / 2 + 0.5, math.sqrt((UNIT**2 / 36 + 1) / 12)
 SIZES = [(1, 1), (1, 7), (2, 2), (9, 14)]
 
 
@@ -132,7 +134,7 @@ def test_the_table_in_whole_numbers_is_the_network_with_rounded_entries(
 @pytest.mark.parametrize("step", ["lr", "hr"])
 def test_the_table_is_the_plain_network_to_within_its_rounding(scale: int, step: str) -> None:
     network, picture = make(scale, step, amplitude=0.06), draw(3, 40, 50)
-    assert 20 < network.entries(scale, ALL_PAIRS, quantised=False).abs().max() < 127.5  # none is clipped
+    assert 6 * MOST < UNIT * network.entries(scale, ALL_PAIRS, quantised=False).abs().max() < 127 * UNIT
     plain = network.compute(picture, scale)
     inside = (plain > 1) & (plain < 254)
     off = (by_kernel(network, picture, scale) - plain)[inside]
@@ -151,7 +153,7 @@ def test_nine_maps_a_large_pixel_apart_and_their_collapsed_squares_are_one(scale
     for turn in range(4):
         turned = torch.rot90(frame, turn)
         pixel, below = turned, turned.roll(-1, 0)
-        maps = pixel.double()[..., None, None, None, None] + 2 * table[pixel, below]
+        maps = pixel.double()[..., None, None, None, None] + UNIT * table[pixel, below]
         for i, j in product(range(3), repeat=2):
             one = maps[:, :, i, j].transpose(1, 2).reshape(len(turned) * scale, -1)
             total += torch.rot90(one.roll((i - 1, j - 1), (0, 1)), -turn)
@@ -310,3 +312,19 @@ def test_gradients_pass_the_rounding_and_end_at_the_clipping() -> None:
     assert 0 < int(inside.sum()) < inside.numel()
     got, wanted = (torch.autograd.grad(values.sum(), bias)[0] for values in (held, plain[inside]))
     assert torch.allclose(got, wanted, rtol=1e-4)
+
+
+def test_it_is_trained_kept_served_and_measured(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two steps, the file as a user's own weights, a score at every scale."""
+    run = ["eclut", "--data", str(data), "--out", str(tmp_path), "--device", "cpu", "--threads", "1", "--batch", "2"]
+    patch = ["--set", "budget.patch=12", "--set", "config.width=16"]
+    command.main([*run, *patch, "--steps", "1", "--no-scores"])
+    command.main([*run, *patch, "--steps", "2", "--no-scores", "--resume"])
+    found = weights.load(tmp_path / "eclut.safetensors")
+    assert found.facts["steps"] == 2
+    assert found.config["scales"] == [2, 3, 4]
+    assert catalog.load("eclut", weights_dir=tmp_path).config == EclutConfig(width=16)
+    told = ["--weights", str(tmp_path / "eclut.safetensors"), "--sets", "Set5", "--jpeg", "0", "--device", "cpu"]
+    command.main(["evaluate", "eclut", "--data", str(data), "--threads", "1", *told])
+    printed = capsys.readouterr().out
+    assert all(f"| Set5 | x{scale} | **" in printed for scale in (2, 3, 4, 6, 8))
