@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from models.scores import MEASURED, SCORES
 
@@ -270,3 +271,17 @@ FOURIER = Card(
 
 ALL = (LUT3D, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}
+
+
+def available(weights_dir: Path | None = None) -> dict[str, Card]:
+    """Cards of all that can serve: CARDS, and those whose file lies in the folder of the user's own weights."""
+    return CARDS | {card.name: card for card in ALL if card.name not in CARDS and is_brought(card, weights_dir)}
+
+
+def is_brought(card: Card, weights_dir: Path | None) -> bool:
+    """Whether the user has weights of his own for this model."""
+    return card.file is not None and weights_dir is not None and users_file(card, weights_dir).is_file()
+
+
+def users_file(card: Card, weights_dir: Path) -> Path:
+    return weights_dir / f"{card.name}.safetensors"

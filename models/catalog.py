@@ -15,7 +15,7 @@ from torch import nn
 
 from models import srgan
 from models import weights as weight_files
-from models.cards import ALL, CARDS, Card
+from models.cards import Card, available, is_brought, users_file
 from models.classical import KERNELS, Fourier, Nearest, Resampler
 from models.eclut import Eclut, EclutConfig
 from models.liif import Liif, LiifConfig
@@ -94,8 +94,7 @@ def load(
 
 def find_card(name: str, weights_dir: Path | None = None) -> Card:
     """Raises WeightsError where no weights are known for `name`, with the names that have some."""
-    own = {card.name: card for card in ALL if weights_dir is not None and users_file(card, weights_dir).is_file()}
-    known = CARDS | own
+    known = available(weights_dir)
     if name not in known:
         raise WeightsError(f"no model {name!r}, known are {', '.join(sorted(known))}")
     return known[name]
@@ -120,10 +119,6 @@ def blend(adversarial: Weights, strength: float, weights_dir: Path | None = None
 
 def find_weights(card: Card, weights_dir: Path | None = None) -> tuple[Path, str | None]:
     """Where a card's weights lie, and the hash they must have: the user's file first (any hash), then ours."""
-    if weights_dir is not None and users_file(card, weights_dir).is_file():
+    if weights_dir is not None and is_brought(card, weights_dir):
         return users_file(card, weights_dir), None
     return OUR_WEIGHTS / str(card.file), card.sha256
-
-
-def users_file(card: Card, weights_dir: Path) -> Path:
-    return weights_dir / f"{card.name}.safetensors"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models import catalog, convert, weights
+from models.cards import CARDS, LIIF_RDN, available
 from models.contract import Axis, View
 from models.liif import Liif, LiifConfig
 from models.weights import WeightsError
@@ -297,3 +298,12 @@ def test_code_between_the_tensors_is_named_and_never_runs(
 def test_the_trap_is_a_real_one(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Trap(tmp_path / "mark", by_shell=True)))
     assert (tmp_path / "mark").is_dir()
+
+
+def test_a_model_whose_card_waits_for_weights_is_there_with_those_of_the_user(tmp_path: Path) -> None:
+    assert "liif-rdn" not in available()
+    with pytest.raises(WeightsError, match="no model 'liif-rdn', known are"):
+        catalog.load("liif-rdn", weights_dir=tmp_path)
+    convert.convert("liif", [saved(tmp_path / "x.pth", published_rdn(rdn_state()))], tmp_path / "liif-rdn.safetensors")
+    assert available(tmp_path)["liif-rdn"] is LIIF_RDN
+    assert set(available(tmp_path)) - {"liif-rdn"} == set(CARDS)
