@@ -122,7 +122,7 @@ def test_pairs_asked_once_give_what_convolutions_over_the_picture_give(scale: in
 def test_the_table_in_whole_numbers_is_the_network_with_rounded_entries(
     scale: int, step: str, size: tuple[int, int]
 ) -> None:
-    network, picture = make(scale, step, amplitude=0.5), draw(2, *size)
+    network, picture = make(scale, step, amplitude=2.0), draw(2, *size)
     held = network.entries(scale, ALL_PAIRS, quantised=True)
     assert held.min() == -128  # entries are clipped too
     assert held.max() == 127
@@ -288,7 +288,7 @@ def test_one_step_of_training_lowers_the_loss(data: Path) -> None:
     recipe.open(data)
     torch.manual_seed(0)
     network, batch = recipe.network(), recipe.batch(np.random.default_rng(0))
-    optimizer = torch.optim.SGD(network.parameters(), 1.0)
+    optimizer = torch.optim.Adam(network.parameters(), recipe.budget.lr)
     before, parts = recipe.loss(network, batch)
     assert parts.keys() == {"x2 dB", "x3 dB", "x4 dB"}
     before.backward()
@@ -305,7 +305,7 @@ def test_a_fresh_network_says_its_first_pixel() -> None:
 
 
 def test_gradients_pass_the_rounding_and_end_at_the_clipping() -> None:
-    network = make(amplitude=0.5).requires_grad_(True)
+    network = make(amplitude=2.0).requires_grad_(True)
     bias = network.network(3).conv6.bias
     held, plain = (network.entries(3, ALL_PAIRS[::97], quantised=quantised) for quantised in (True, False))
     inside = (plain >= -128) & (plain <= 127)
