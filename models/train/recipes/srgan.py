@@ -109,7 +109,7 @@ class Recipe(srresnet.Recipe):
     def balance(self) -> dict[str, Tensor]:
         numbers = {f"share {name}": share for name, share in self.shares.items()}
         numbers["weight adversarial"] = self.adversarial_weight
-        return {name: torch.tensor(value) for name, value in numbers.items()}
+        return {name: torch.tensor(value, device="cpu") for name, value in numbers.items()}
 
     # -- the discriminator -------------------------------------------------------------------------------------------
 

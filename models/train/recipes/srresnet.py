@@ -25,8 +25,8 @@ from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_b
 from models.weights import WeightsError
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=60, batch=16, lr=5e-4, patch=24),
-    "cuda": loop.Budget(minutes=22, batch=64, lr=5e-4, patch=48, slice_minutes=9, workers=14),
+    "cpu": loop.Budget(minutes=60, batch=16, lr=4e-4, patch=24),
+    "cuda": loop.Budget(minutes=22, batch=64, lr=4e-4, patch=48, slice_minutes=9, workers=14),
 }
 CONFIG = SrresnetConfig(batch_norm=False, interpolated_base=True)
 PIXEL_LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
