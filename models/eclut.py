@@ -3,8 +3,8 @@
 A small network says, for a pixel and the one below it, the r x r blocks of the pixel and of its eight neighbours; four
 rotations let it see all four neighbours. Two 8-bit pixels have 65,536 pairs: `transfer` asks the network for each once,
 and 8-bit pictures are enlarged by that table and whole numbers alone (`kernels.ops.eclut`). Deeper pictures go through
-the network itself. One file holds a network for each of x2, x3 and x4; other scales are resized from the next of them.
-It does not cut or clamp.
+the network itself. One file holds a network for each of x2, x3 and x4; other scales are resized from the next of them,
+those beyond x4 from x4. It does not cut or clamp.
 
 What differs from the text: a network says the difference to its first pixel (the same functions, and half the range to
 store), and the thirty-six values that meet in a large pixel (nine maps, four rotations) are averaged, never rounded one
@@ -16,7 +16,7 @@ CVPR 2021 (one table, four rotations).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -25,13 +25,15 @@ from torch.nn import functional as F
 
 from kernels import ops
 from kernels.reference.eclut import PARTS, REACH, TERMS, collapse
-from models.classical import from_finer
-from models.contract import View
+from models.classical import KERNELS, weights
+from models.contract import Axis, View
 
 LEVELS = 255.0
 UNIT = 2.0  # levels of a table's entry
 ENTRIES = torch.iinfo(torch.int8)
 BLOCK_PAIRS = 1 << 14  # pairs that pass the network at once: bounds its memory where no gradient is kept
+BAND = 64  # samples that are resized by one matrix
+BICUBIC = KERNELS["bicubic"]
 CODE_TOLERANCE = 1e-3  # in levels: far below the step of 16-bit pictures, 1/257, and far above float32's rounding
 
 
@@ -153,7 +155,7 @@ class Eclut(nn.Module):
         if all(axis.out_size == scale * axis.in_size for axis in (view.rows, view.cols)):
             top, left = (axis.start - scale * axis.origin for axis in (view.rows, view.cols))
             return fine[:, top : top + view.rows.count, left : left + view.cols.count]
-        return from_finer(fine, view, scale)
+        return resize(fine, view, scale)
 
     def next_scale(self, view: View) -> int:
         """The smallest scale that both axes can be resized down from, else the largest."""
@@ -193,6 +195,28 @@ class Eclut(nn.Module):
         values = pairs[:, :1, None, None, None] + UNIT * entries
         values = move_closer(values) if self.config.step == "hr" else values
         return values.flatten(1)
+
+
+def resize(fine: Tensor, view: View, factor: int) -> Tensor:
+    """A window enlarged `factor` times, (C, factor * h, factor * w) -> the view's samples, by antialiased bicubic.
+
+    As `models.classical.from_finer`, a band at a time: its matrices grow with the window, while a sample needs a few
+    pixels of it.
+    """
+    rows, cols = (bands(axis, side, factor) for axis, side in zip((view.rows, view.cols), fine.shape[1:], strict=True))
+    tall = torch.cat([matrix.to(fine) @ fine[:, span] for span, matrix in rows], 1)
+    return torch.cat([tall[:, :, span] @ matrix.to(fine).T for span, matrix in cols], 2)
+
+
+def bands(axis: Axis, length: int, factor: int) -> Iterator[tuple[slice, Tensor]]:
+    """For some samples of an axis after the other the part of the finer window, `length` long, and what weighs it."""
+    finer = replace(axis, in_size=axis.in_size * factor, origin=axis.origin * factor)
+    floor, reach = finer.positions()[0].tolist(), BICUBIC.reach(finer.scale)
+    for first in range(0, axis.count, BAND):
+        last = min(first + BAND, axis.count)
+        low, high = max(floor[first] - reach, 0), min(floor[last - 1] + 2 + reach, length)
+        part = replace(finer, start=axis.start + first, count=last - first, origin=finer.origin + low)
+        yield slice(low, high), weights(part, high - low, BICUBIC)
 
 
 def place(values: Tensor, index: Tensor, scale: int) -> Tensor:
