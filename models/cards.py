@@ -13,10 +13,11 @@ class Card:
     """Facts of one model.
 
     `task` is the endpoint. `halo` counts input pixels around a tile that make tiled equal whole; None: the model must
-    see the whole picture. `blends_with` names the model whose weights a `strength` below 1 moves towards. `file` is the weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is
-    the measured cost on two CPU cores, seconds per megapixel of output (of input for `enhance`), the estimate before a
-    worker has measured its own. `good_at` and `bad_at` are sentences for users. `scores` are {benchmark: value} as
-    measured, `source` says by which command, where and when.
+    see the whole picture. `blends_with`: the model towards whose weights a `strength` below 1 goes. `file` is the
+    weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is the measured cost on two CPU cores,
+    seconds per megapixel of output (of input for `enhance`), the estimate before a worker has measured its own.
+    `good_at` and `bad_at` are sentences for users. `scores` are {benchmark: value} as measured, `source` says by which
+    command, where and when.
     """
 
     name: str

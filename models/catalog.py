@@ -77,7 +77,8 @@ def load(
     """The model of a card, in eval mode, on `device` and in `dtype`, as it serves: batch norms are folded away.
 
     `weights_dir` may hold NAME.safetensors of the user's own, which stand before ours; with them a model is there too
-    whose card waits for its weights. `strength` below 1 blends `srgan` with `srresnet`. Raises WeightsError.
+    whose card waits for its weights. `strength` below 1 goes towards the model that the card `blends_with`. Raises
+    WeightsError.
     """
     card = find_card(name, weights_dir)
     if card.file is None:
@@ -85,8 +86,8 @@ def load(
     found = read_weights(card, weights_dir)
     network: nn.Module = build(name, found.config)
     weight_files.fill(network, found.state_dict, name)
-    if name == "srgan" and strength < 1:
-        network.load_state_dict(blend(found, strength, weights_dir))
+    if strength < 1:
+        network.load_state_dict(blend(card, found, strength, weights_dir))
     network.eval().requires_grad_(False)
     network = network.folded() if isinstance(network, Srresnet) else network
     return network.to(device, dtype)
@@ -109,12 +110,17 @@ def read_weights(card: Card, weights_dir: Path | None = None) -> Weights:
     return found
 
 
-def blend(adversarial: Weights, strength: float, weights_dir: Path | None = None) -> dict[str, torch.Tensor]:
-    """Weights between those of `srresnet` (0) and of `srgan` (1). Raises WeightsError where they cannot be mixed."""
-    pixel = read_weights(find_card("srresnet", weights_dir), weights_dir)
-    if pixel.config != adversarial.config:
-        raise WeightsError("srgan did not begin as the srresnet at hand; without it only strength 1 is there")
-    return srgan.interpolate(pixel.state_dict, adversarial.state_dict, strength)
+def blend(card: Card, found: Weights, strength: float, weights_dir: Path | None = None) -> dict[str, torch.Tensor]:
+    """Weights between those of the model that `card` blends with (0) and its own (1).
+
+    Raises WeightsError where it blends with none, or not with the one at hand.
+    """
+    if card.blends_with is None:
+        raise WeightsError(f"{card.name} has no strength below 1")
+    start = read_weights(find_card(card.blends_with, weights_dir), weights_dir)
+    if start.config != found.config:
+        raise WeightsError(f"{card.name} did not begin as the {card.blends_with} at hand, and has no strength below 1")
+    return srgan.interpolate(start.state_dict, found.state_dict, strength)
 
 
 def find_weights(card: Card, weights_dir: Path | None = None) -> tuple[Path, str | None]:

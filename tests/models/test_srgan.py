@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models import catalog, weights
+from models.cards import CARDS
 from models.srgan import Discriminator, DiscriminatorConfig, SpectralNorm, interpolate
 from models.srresnet import Srresnet, SrresnetConfig
 from models.train import __main__ as command
@@ -129,6 +130,12 @@ def test_a_srgan_without_its_srresnet_has_no_strength_between(tmp_path: Path) ->
     assert catalog.load("srgan", weights_dir=tmp_path).config == TINY
     with pytest.raises(WeightsError, match="did not begin as the srresnet at hand"):
         catalog.load("srgan", weights_dir=tmp_path, strength=0.5)
+    with pytest.raises(WeightsError, match="srresnet has no strength below 1"):
+        catalog.load("srresnet", weights_dir=tmp_path, strength=0.5)
+    (tmp_path / "srresnet.safetensors").unlink()
+    if "srresnet" not in CARDS:
+        with pytest.raises(WeightsError, match="no model 'srresnet'"):
+            catalog.load("srgan", weights_dir=tmp_path, strength=0.5)
 
 
 # -- losses ----------------------------------------------------------------------------------------------------------
