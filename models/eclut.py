@@ -24,12 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels import ops
-from kernels.reference.eclut import PARTS, REACH, TERMS, collapse
+from kernels.reference.eclut import PARTS, REACH, TERMS, UNIT, collapse
 from models.classical import KERNELS, weights
 from models.contract import Axis, View
 
 LEVELS = 255.0
-UNIT = 2.0  # levels of a table's entry
 ENTRIES = torch.iinfo(torch.int8)
 BLOCK_PAIRS = 1 << 14  # pairs that pass the network at once: bounds its memory where no gradient is kept
 BAND = 64  # samples that are resized by one matrix

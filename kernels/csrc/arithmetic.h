@@ -111,6 +111,7 @@ namespace lutra {
 
 constexpr int kEclutReach = 2;  // pixels on each side that a large pixel depends on
 constexpr int kEclutRows = 256 * 256;
+constexpr int kEclutUnit = 3;  // of two levels each: an entry e is 6 e levels beyond its pixel
 
 // The pixel that stands at `place` when 0 to size - 1 are continued by reflection, the edge not repeated.
 LUTRA_INLINE int eclut_reflect(int place, int size) {
@@ -148,19 +149,20 @@ LUTRA_INLINE constexpr int eclut_coverage(int row, int column, int scale) {
   return eclut_covered(row, scale) * eclut_covered(column, scale);
 }
 
-// An entry for step "hr", held to what nine int8 maps can sum to; so no sum of 36 leaves 16 bits.
+// An entry for step "hr", in units of two levels, held to what nine int8 maps can sum to; so no sum of 36 leaves 16 bits.
 LUTRA_INLINE constexpr int eclut_held(int entry, int coverage) {
-  const int low = -256 * coverage, high = 254 * coverage;
+  const int low = -128 * kEclutUnit * coverage, high = 127 * kEclutUnit * coverage;
   return entry < low ? low : entry > high ? high : entry;
 }
 
-// Thirty-six values, divided: floor((sum + 18) / 36), clamped to 0 to 255. A product with 3641 and a shift by 16 is the
-// exact quotient by 18 up to 32,776; the largest half of a sum, (36 (255 + 254) + 18) / 2, is 9,171.
-constexpr int kEclutHalf = 18;
+// Thirty-six values, divided: `halves` is half their sum, and floor((2 halves + 18) / 36) is clamped to 0 to 255. A
+// product with 3641 and a shift by 16 is the exact quotient by 18 up to 32,776; the largest halves, 18 (255 + 6 * 127)
+// and the 9 that are added, make 18,315.
+constexpr int kEclutHalf = 9;
 constexpr unsigned kEclutReciprocal = 3641;
-LUTRA_INLINE constexpr int eclut_code(int sum) {
-  const unsigned halves = sum + kEclutHalf > 0 ? unsigned(sum + kEclutHalf) >> 1 : 0u;
-  const unsigned code = halves * kEclutReciprocal >> 16;
+LUTRA_INLINE constexpr int eclut_code(int halves) {
+  const unsigned rounded = halves + kEclutHalf > 0 ? unsigned(halves + kEclutHalf) : 0u;
+  const unsigned code = rounded * kEclutReciprocal >> 16;
   return code < 255 ? int(code) : 255;
 }
 

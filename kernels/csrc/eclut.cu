@@ -53,7 +53,7 @@ template <int scale>
 __device__ void enlarge_by_blocks(const unsigned char* picture, const signed char* table, unsigned char* out, int height,
                                   int width) {
   enlarge<scale>(picture, out, height, width, [=](const Window& window, int (&sum)[scale * scale]) {
-    const int codes = 4 * nine_codes(window);
+    const int codes = 2 * nine_codes(window);
 #pragma unroll
     for (int i = 0; i < scale * scale; ++i) sum[i] = codes;
     add_blocks<scale, 0>(window, table, sum);
@@ -68,7 +68,7 @@ __device__ void enlarge_by_squares(const unsigned char* picture, const short* ta
                                    int width) {
   enlarge<scale>(picture, out, height, width, [=](const Window& window, int (&sum)[scale * scale]) {
 #pragma unroll
-    for (int i = 0; i < scale * scale; ++i) sum[i] = 4 * covering_codes<scale>(window, i);
+    for (int i = 0; i < scale * scale; ++i) sum[i] = 2 * covering_codes<scale>(window, i);
     add_squares<scale, 0>(window, table, sum);
     add_squares<scale, 1>(window, table, sum);
     add_squares<scale, 2>(window, table, sum);

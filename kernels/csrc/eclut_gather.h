@@ -39,7 +39,7 @@ LUTRA_INLINE void load_part(const signed char* from, int (&entry)[scale * scale]
     for (int i = 0; i < scale * scale; ++i) entry[i] = from[i];
 }
 
-// Step "lr": adds the nine parts of one direction, an entry e being 2 e beyond the code of its pixel.
+// Step "lr": adds the nine parts of one direction, in units of two levels.
 template <int scale, int direction>
 LUTRA_INLINE void add_blocks(const Window& window, const signed char* table, int (&sum)[scale * scale]) {
   constexpr int kPart = scale * scale;
@@ -54,7 +54,7 @@ LUTRA_INLINE void add_blocks(const Window& window, const signed char* table, int
 #ifdef __CUDA_ARCH__
 #pragma unroll
 #endif
-    for (int i = 0; i < kPart; ++i) sum[i] += 2 * entry[eclut_turned(direction, i / scale, i % scale, scale)];
+    for (int i = 0; i < kPart; ++i) sum[i] += kEclutUnit * entry[eclut_turned(direction, i / scale, i % scale, scale)];
   }
 }
 

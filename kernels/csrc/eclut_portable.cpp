@@ -42,11 +42,12 @@ void lr_row(Strip& strip, int row) {
     gather<kScale>(table, places, sums);
     for (int i = 0; i < kScale; ++i) {
       for (int j = 0; j < kScale; ++j) {
-        int sum = start[value];
+        int sum = 0;
         for (int direction = 0; direction < 4; ++direction) {
           sum += sums[direction][eclut_turned(direction, i, j, kScale)];
         }
-        out[i * stride + (value / 3 * kScale + j) * 3 + value % 3] = std::uint8_t(eclut_code(2 * sum - kEclutHalf));
+        const int code = eclut_code(start[value] - kEclutHalf + kEclutUnit * sum);
+        out[i * stride + (value / 3 * kScale + j) * 3 + value % 3] = std::uint8_t(code);
       }
     }
   }
@@ -75,7 +76,7 @@ void add_up_row(Strip& strip, int row, Squares<kScale>& squares) {
     for (int i = 0; i < kSide; ++i) {
       for (int j = 0; j < kSide; ++j) {
         const int coverage = eclut_coverage(i, j, kScale);
-        int sum = 4 * coverage * pixels[value];
+        int sum = 2 * coverage * pixels[value];
         for (int direction = 0; direction < 4; ++direction) {
           const std::int16_t* square = table + places[direction * kValues] / sizeof(std::int16_t);
           sum += eclut_held(square[eclut_turned(direction, i, j, kSide)], coverage);

@@ -99,7 +99,7 @@ inline void add_pixels(Strip& strip, int row, std::int16_t* LUTRA_RESTRICT sums)
   std::int16_t column[kValues];
   for (int i = 0; i < count + 6; ++i) column[i] = std::int16_t(above[i] + here[i] + below[i]);
   for (int i = 0; i < count; ++i) {
-    sums[i] = std::int16_t(2 * (column[i] + column[i + 3] + column[i + 6]) + kEclutHalf / 2);
+    sums[i] = std::int16_t(2 * (column[i] + column[i + 3] + column[i + 6]) + kEclutHalf);
   }
 }
 

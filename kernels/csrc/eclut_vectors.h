@@ -116,8 +116,7 @@ inline __m128i codes_of(__m256i sums) {
 // The block of one colour of one pixel, in bytes.
 template <int kScale>
 inline __m128i large_block(const std::int8_t* table, const std::uint32_t* const (&places)[3], int value, int sum) {
-  __m256i sums[4] = {_mm256_set1_epi16(short(sum)), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                     _mm256_setzero_si256()};
+  __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
   gather<kScale, 1, 1>(sums, table, places[0] + value);
   gather<kScale, 1, 0>(sums, table, places[0] + value);
   gather<kScale, 1, -1>(sums, table, places[0] + value);
@@ -129,7 +128,9 @@ inline __m128i large_block(const std::int8_t* table, const std::uint32_t* const 
   gather<kScale, -1, -1>(sums, table, places[2] + value);
   const __m256i upright = _mm256_add_epi16(sums[0], turn<2, kScale>(sums[2]));
   const __m256i lying = _mm256_add_epi16(sums[1], turn<2, kScale>(sums[3]));
-  return codes_of(_mm256_add_epi16(upright, turn<1, kScale>(lying)));
+  const __m256i entries = _mm256_add_epi16(upright, turn<1, kScale>(lying));
+  const __m256i halves = _mm256_mullo_epi16(entries, _mm256_set1_epi16(short(kEclutUnit)));
+  return codes_of(_mm256_add_epi16(_mm256_set1_epi16(short(sum)), halves));
 }
 
 struct Weave {
@@ -233,7 +234,7 @@ constexpr SquareLanes<kScale> square_lanes() {
       const int coverage = eclut_coverage(row, column, kScale);
       out.row[row].low[column] = std::int16_t(eclut_held(-32768, coverage));
       out.row[row].high[column] = std::int16_t(eclut_held(32767, coverage));
-      out.row[row].pixel[column] = std::int16_t(4 * coverage);
+      out.row[row].pixel[column] = std::int16_t(2 * coverage);
     }
   }
   return out;
@@ -351,8 +352,7 @@ void finish_row(const Strip& strip, int row, Squares<kScale>& squares, std::uint
       const __m128i left = _mm_srli_si128(load(line[-3]), 2 * (kScale + 1));
       const __m128i right = _mm_slli_si128(load(line[3]), 2 * (kScale - 1));
       const __m128i sum = _mm_add_epi16(_mm_add_epi16(left, right), _mm_srli_si128(load(line[0]), 2));
-      const __m128i above_zero = _mm_max_epi16(_mm_add_epi16(sum, _mm_set1_epi16(kEclutHalf)), _mm_setzero_si128());
-      const __m128i halves = _mm_srli_epi16(above_zero, 1);
+      const __m128i halves = _mm_max_epi16(_mm_add_epi16(sum, _mm_set1_epi16(kEclutHalf)), _mm_setzero_si128());
       const __m128i words = _mm_mulhi_epu16(halves, _mm_set1_epi16(short(kEclutReciprocal)));
       codes[colour] = _mm_packus_epi16(words, words);
     }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kernels import cpu
 from kernels.reference import eclut as reference
-from kernels.reference.eclut import REACH, collapse, eclut
+from kernels.reference.eclut import REACH, UNIT, collapse, eclut
 
 SCALES = (2, 3, 4)
 STEPS = ("lr", "hr")
@@ -78,7 +78,7 @@ def written_out(picture: Tensor, maps: Tensor, scale: int, shift: int) -> Tensor
         a = pixels[fold(y, height), fold(x, width), colour]
         b = pixels[fold(y + down, height), fold(x + right, width), colour]
         for i, j in product(range(3), repeat=2):
-            block = np.rot90(a + 2 * blocks[256 * a + b, i, j], -turn)
+            block = np.rot90(a + 6 * blocks[256 * a + b, i, j], -turn)
             place = np.zeros((3, 3), int)
             place[i, j] = 1
             (i_turned,), (j_turned,) = np.nonzero(np.rot90(place, -turn))
@@ -128,7 +128,7 @@ def test_collapsing_sums_the_nine_maps(scale: int) -> None:
     table = collapse(maps, scale)
     assert table.shape == (ROWS, (scale + 2) ** 2)
     assert table.dtype == torch.int16
-    assert torch.equal(table.sum(1, dtype=torch.int64), 2 * maps.sum(1, dtype=torch.int64))
+    assert torch.equal(2 * table.sum(1, dtype=torch.int64), UNIT * maps.sum(1, dtype=torch.int64))
     assert reference.coverage(scale).sum() == 9 * scale**2
 
 
@@ -155,7 +155,7 @@ def test_extreme_tables_and_pictures_saturate(step: str, entry: int, scale: int,
     table = torch.full_like(draw_table(scale, step), entry)
     black, white = torch.zeros(3, 70, 3, dtype=torch.uint8), torch.full((70, 3, 3), 255, dtype=torch.uint8)
     both = draw_picture(5, 9) // 128 * 255
-    on_black, on_white = (0, 0) if entry < 0 else (254, 255)
+    on_black, on_white = (0, 0) if entry < 0 else (255, 255)
     assert (eclut(black, table, scale, step) == on_black).all()
     assert (eclut(white, table, scale, step) == on_white).all()
     need(path)
@@ -170,7 +170,7 @@ def test_entries_that_nine_maps_cannot_sum_to_count_as_the_nearest_that_they_can
     generator = torch.Generator().manual_seed(9)
     wild = torch.randint(-32768, 32768, (ROWS, (scale + 2) ** 2), dtype=torch.int16, generator=generator)
     bound = reference.coverage(scale).flatten()
-    tame = wild.int().clamp(-256 * bound, 254 * bound).to(torch.int16)
+    tame = wild.int().clamp(-384 * bound, 381 * bound).to(torch.int16)
     picture = draw_picture(7, 66)
     wanted = eclut(picture, tame, scale, "hr")
     assert torch.equal(eclut(picture, wild, scale, "hr"), wanted)
@@ -196,13 +196,13 @@ def test_sums_are_divided_exactly(scale: int, path: str) -> None:
     assert len(set(entries)) == 36
     table = torch.zeros(ROWS, 9 * scale**2, dtype=torch.int8)
     every = 1 if scale == 2 and path != "specification" else 17
-    for half in [-4608, *range(-40, 18 * 255 + 40, every), 18 * 255 + 36 * 127]:
-        a = min(max(half // 18, 0), 255)
-        each, more = divmod(half - 18 * a, 36)  # the sum is 36 a + 2 * entries
+    for third in [-4608, *range(-40, 6 * 255 + 40, every), 6 * 255 + 36 * 127]:
+        a = min(max(third // 6, 0), 255)
+        each, more = divmod(third - 6 * a, 36)  # the sum is 36 a + 6 * entries, six times `third`
         table[257 * a, entries] = torch.tensor([each + 1] * more + [each] * (36 - more), dtype=torch.int8)
         picture = torch.full((1, 1, 3), a, dtype=torch.uint8)
         found = eclut(picture, table, scale) if path == "specification" else cpu.eclut(picture, table, scale, path=path)
-        assert found[0, 0].tolist() == 3 * [min(max((2 * half + 18) // 36, 0), 255)]
+        assert found[0, 0].tolist() == 3 * [min(max((6 * third + 18) // 36, 0), 255)]
 
 
 @on_each_scale
