@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from models.cards import CARDS
+from models.cards import available
 from workers import devices, log
 from workers.errors import LutraError, ParameterError
 from workers.settings import Settings, read_settings
@@ -100,6 +100,9 @@ def _add_upscale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fit", default="inside", choices=("inside", "fill"))
     parser.add_argument("--max-pixels", help="the largest size of at most so many pixels")
     parser.add_argument("--effort", default="best", choices=("fast", "best"))
+    parser.add_argument(
+        "--strength", type=_ratio, default=1.0, metavar="0..1", help="srgan; 0: the pixels of srresnet, 1: all detail"
+    )
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +184,7 @@ def run_upscale(arguments: argparse.Namespace) -> int:
 
 def run_models(arguments: argparse.Namespace) -> int:
     settings = read_settings()
-    for card in CARDS.values():
+    for card in available(settings.weights_dir).values():
         highest = min(card.max_scale, settings.max_scale)
         scale = f"x{card.min_scale:g} to x{highest:g}" if card.task == "upscale" else ""
         print(f"{card.name:10} {card.task:8} {card.parameters:>10,} parameters  {scale:10} {card.title} ({card.paper})")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from models.cards import CARDS
 from workers import devices, embedded
 from workers.errors import LutraError
 from workers.job import served_models
@@ -94,7 +93,7 @@ def _engine(settings: Settings) -> Iterator[Line]:
     engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
     )
-    for name in served_models(settings.models):
+    for name in served_models(settings.models, settings.weights_dir):
         yield _tried(name, lambda name=name: _load(engine, name))  # type: ignore[misc]
     facts = engine.facts()
     yield "device", OK, f"{facts['device']}, {facts['precision']}, {facts['threads']} threads"
@@ -105,7 +104,7 @@ def _engine(settings: Settings) -> Iterator[Line]:
 
 def _load(engine: Engine, name: str) -> str:
     engine.load(name)
-    card = CARDS[name]
+    card = engine.card(name)
     sha256 = engine.facts()["models"][name]["sha256"]
     weights = (
         f"weights {sha256[:12]}" + ("" if sha256 == card.sha256 else " (your own)") if sha256 else "nothing learnt"

@@ -22,7 +22,7 @@ from workers import geometry, imageio
 from workers.engine import Engine
 from workers.errors import LutraError, ParameterError
 from workers.imageio import Picture
-from workers.job import choose_model, served_models
+from workers.job import check_strength, choose_model, served_models
 from workers.settings import Settings
 
 SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "avif": ".avif", "tiff": ".tif"}
@@ -46,7 +46,7 @@ class Errand:
 
 def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input through the 3D LUT; exit status."""
-    card = choose_model("enhance", arguments.model, served_models(settings.models))
+    card = choose_model("enhance", arguments.model, served_models(settings.models, settings.weights_dir))
     engine = _engine(settings, card.name)
 
     def better(data: bytes, tick: Tick) -> Picture:
@@ -58,7 +58,7 @@ def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input enlarged; exit status."""
-    served = served_models(settings.models)
+    served = served_models(settings.models, settings.weights_dir)
     cards = {lossy: choose_model("upscale", arguments.model, served, lossy=lossy) for lossy in (False, True)}
     _check_size_asked(arguments, settings, cards[False])
     engine = _engine(settings, *{card.name for card in cards.values()})
@@ -79,8 +79,17 @@ def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
             max_scale=Fraction(min(card.max_scale, settings.max_scale)),
             max_output_pixels=settings.max_output_pixels,
         )
+        strength = check_strength(card, arguments.strength, served).get("strength", 1.0)
         picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
-        return engine.upscale(picture, model=card.name, height=height, width=width, effort=arguments.effort, tick=tick)
+        return engine.upscale(
+            picture,
+            model=card.name,
+            height=height,
+            width=width,
+            effort=arguments.effort,
+            strength=strength,
+            tick=tick,
+        )
 
     return _run_errands(arguments, better)
 

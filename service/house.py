@@ -186,7 +186,7 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
     celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
     store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)
     picture_threads = Threads("picture", PICTURE_THREADS, timeout_s=30.0)
-    models = served_models(settings.models)
+    models = served_models(settings.models, settings.weights_dir)
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
         async with Bell(redis_url).running() as bell:

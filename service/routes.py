@@ -20,7 +20,7 @@ from service.preferences import Wait, choose_format, read_prefer
 from service.upload import read_picture
 from workers import geometry, imageio
 from workers.errors import ParameterError, TooManyPixels
-from workers.job import SUCCEEDED, choose_model, new_id
+from workers.job import SUCCEEDED, check_strength, choose_model, new_id
 
 router = APIRouter()
 
@@ -84,6 +84,7 @@ async def upscale(
     max_pixels: Annotated[str | None, Query(description="The largest size of at most so many pixels.")] = None,
     model: Model = None,
     effort: Literal["fast", "best"] = "best",
+    strength: Annotated[float, Query(ge=0, le=1, description="srgan; 0: the pixels of srresnet, 1: all detail.")] = 1.0,
     format: Format = "auto",  # noqa: A002
     quality: Quality = None,
     metadata: Metadata = "keep",
@@ -110,7 +111,8 @@ async def upscale(
             max_output_pixels=settings.max_output_pixels,
         )
         size = {"scale": scale, "height": out_height, "width": out_width}
-        parameters = {**size, "effort": effort, "quality": quality, "metadata": metadata}
+        asked = check_strength(card, strength, house_of(request).models)
+        parameters = {**size, **asked, "effort": effort, "quality": quality, "metadata": metadata}
         return Wish(parameters, format, out_height, out_width)
 
     return await _serve(request, "upscale", model, wish)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kernels import cpu, cuda, ops
 from models import catalog
-from models.cards import CARDS, Card
+from models.cards import Card, available
 from workers import tiles, transparency
 from workers.errors import ParameterError, UnknownModel
 from workers.picture import Picture
@@ -34,7 +34,7 @@ __all__ = ["Engine", "Observer", "Tick"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # What `auto` computes in fewer bits, where the device multiplies them itself; the rest stays in float32. LIIF in
 # bfloat16 against float32, a photo of 200x200 at 3.7 on a Zen 5 CPU, 2026-11-20: at most 1 level of 255 apart.
-REDUCED = {"liif": torch.bfloat16, "liif-real": torch.bfloat16}
+REDUCED = dict.fromkeys(("liif", "liif-real", "liif-rdn", "srresnet", "srgan"), torch.bfloat16)
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 ENHANCE_BAND_PIXELS = 1 << 24
@@ -49,6 +49,7 @@ CPU_TILE, CPU_TILE_OUTPUT = 256, 512  # of a network: a tile is a few seconds, a
 CUDA_TILE, CUDA_TILE_OUTPUT = 512, 4096
 NETWORK_BYTES = 2048  # a window's pixel: 64 features and their like in float32, and a first layer of 256
 CLASSICAL_BYTES = 64
+ALPHA = "alpha"  # in place of a model's name: a pass that no card stands for
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
 
@@ -61,6 +62,7 @@ class Served:
     model: Any
     dtype: torch.dtype
     sha256: str | None
+    strength: float = 1.0
 
 
 class Engine:
@@ -85,15 +87,22 @@ class Engine:
         self._tile = None if tile == "auto" else int(tile)
         self._weights_dir = weights_dir
         self._observe: Observer = observe or Silent()
-        self._models: dict[tuple[str, torch.dtype], Served] = {}
+        self._models: dict[tuple[str, torch.dtype, float], Served] = {}
         self._allowed_side: dict[str, int] = {}
 
     def load(self, name: str) -> None:
         """Puts a model on the device. Raises UnknownModel."""
         self._served(name, self._dtype(name))
 
+    def card(self, name: str) -> Card:
+        """Raises UnknownModel with the names that would do."""
+        known = available(self._weights_dir)
+        if name not in known:
+            raise UnknownModel(f"model {name!r} is unknown; known are {', '.join(known)}", allowed=list(known))
+        return known[name]
+
     def loaded(self) -> list[str]:
-        return list(dict.fromkeys(name for name, _ in self._models))
+        return list(dict.fromkeys(name for name, *_ in self._models))
 
     def facts(self) -> dict[str, Any]:
         """What serves here and why something does not; JSON."""
@@ -106,7 +115,7 @@ class Engine:
             "torch": str(torch.__version__),
             "models": {
                 name: {"sha256": served.sha256, "precision": _short(self._dtype(name))}
-                for (name, _), served in self._models.items()
+                for (name, *_), served in self._models.items()
             },
             "kernels": {"cpu": cpu.why_missing() or "built", "cuda": cuda.why_missing() or "built"},
         }
@@ -140,9 +149,19 @@ class Engine:
 
     @torch.inference_mode()
     def upscale(
-        self, picture: Picture, *, model: str, height: int, width: int, effort: str = "best", tick: Tick
+        self,
+        picture: Picture,
+        *,
+        model: str,
+        height: int,
+        width: int,
+        effort: str = "best",
+        strength: float = 1.0,
+        tick: Tick,
     ) -> Picture:
         """`picture` at (height, width); a picture that has this size already comes back unchanged.
+
+        `strength` below 1 goes towards the model that this one's card blends with.
 
         `effort` is accepted and changes nothing yet: no model has a faster mode worth its loss. Raises ParameterError
         for a size below the picture's own.
@@ -153,7 +172,7 @@ class Engine:
         if picture.pixels.shape[:2] == size:
             tick(1, 1)
             return picture
-        served = self._served(model, self._dtype(model, picture.pixels.dtype))
+        served = self._served(model, self._dtype(model, picture.pixels.dtype), strength)
         passes = [self._colour_pass(picture, served, size)]
         alpha = picture.alpha
         if alpha is not None and alpha.min() == alpha.max():
@@ -168,7 +187,7 @@ class Engine:
         progress = Progress(tick, sum(len(one.plan) * len(one.parts()) for one in passes))
         progress.tell()
         for one in passes:
-            observe = self._observe if one.runs.name in CARDS else Silent()
+            observe = self._observe if one.runs.name != ALPHA else Silent()
             for picture, result in one.parts():
                 left = sweep(one.runs, picture, result, one.plan, batch=one.batch, progress=progress, observe=observe)
                 self._remember(one.runs.name, one.plan, left)
@@ -187,7 +206,7 @@ class Engine:
         card = served.card
         in_full = None
         if served.dtype != torch.float32:
-            in_full = lambda: self._served(card.name, torch.float32).model  # noqa: E731
+            in_full = lambda: self._served(card.name, torch.float32, served.strength).model  # noqa: E731
         grey = pixels.shape[2] == 1 and card.parameters > 0
         runs = Runs(card.name, served.model, self.device, in_full, grey)
         plan, batch = self._plan(card, pixels.shape[:2], size)
@@ -234,7 +253,7 @@ class Engine:
 
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
         """What a model computes in. `auto` keeps 16-bit pictures in float32: bfloat16 has no 16 bits to give."""
-        card = find_card(name)
+        card = self.card(name)
         if card.task != "upscale" or card.file is None:
             return torch.float32
         if self._precision != "auto":
@@ -243,13 +262,18 @@ class Engine:
             return torch.float32
         return REDUCED.get(name, torch.float32)
 
-    def _served(self, name: str, dtype: torch.dtype) -> Served:
-        if (name, dtype) not in self._models:
-            card = find_card(name)
-            model = catalog.load(name, device=self.device, dtype=dtype, weights_dir=self._weights_dir)
+    def _served(self, name: str, dtype: torch.dtype, strength: float = 1.0) -> Served:
+        """Of blends with another model only the last is kept."""
+        key = (name, dtype, strength)
+        if key not in self._models:
+            card = self.card(name)
+            model = catalog.load(
+                name, device=self.device, dtype=dtype, weights_dir=self._weights_dir, strength=strength
+            )
             sha256 = _sha256_of_weights(card, self._weights_dir)
-            self._models[name, dtype] = Served(card, model, dtype, sha256)
-        return self._models[name, dtype]
+            kept = {at: one for at, one in self._models.items() if at[:2] != key[:2] or at[2] == 1}
+            self._models = {**kept, key: Served(card, model, dtype, sha256, strength)}
+        return self._models[key]
 
 
 @dataclass(frozen=True)
@@ -281,13 +305,6 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
-def find_card(name: str) -> Card:
-    """Raises UnknownModel with the names that would do."""
-    if name not in CARDS:
-        raise UnknownModel(f"model {name!r} is unknown; known are {', '.join(CARDS)}", allowed=list(CARDS))
-    return CARDS[name]
-
-
 @cache
 def cpu_has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 itself (AVX512_BF16, AMX or ARM's BF16); without, it is slower."""
@@ -313,7 +330,7 @@ def _alpha_pass(alpha: Array, size: Size) -> Pass:
     tile = tuple(max(1, CLASSICAL_TILE * out // source) for source, out in zip(alpha.shape, size, strict=True))
     plan = tiles.plan(alpha.shape, size, tile=(tile[0], tile[1]), halo=transparency.KERNEL.halo(ratio))
     result = np.empty((*size, 1), alpha.dtype)
-    return Pass(Runs("alpha", upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)
+    return Pass(Runs(ALPHA, upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)
 
 
 def _window_bytes(card: Card) -> int:

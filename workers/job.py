@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from models.cards import CARDS, Card
-from workers.errors import UnknownModel
+from models.cards import CARDS, Card, available
+from workers.errors import ParameterError, UnknownModel
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
@@ -97,9 +98,9 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def served_models(only: tuple[str, ...]) -> dict[str, Card]:
-    """The cards that this installation serves; `only` empty means all."""
-    return {name: card for name, card in CARDS.items() if not only or name in only}
+def served_models(only: tuple[str, ...], weights_dir: Path | None = None) -> dict[str, Card]:
+    """The cards that this installation serves; `only` empty means all, with those whose weights the user brought."""
+    return {name: card for name, card in available(weights_dir).items() if not only or name in only}
 
 
 def choose_model(operation: str, asked: str | None, served: Mapping[str, Card], *, lossy: bool = False) -> Card:
@@ -120,9 +121,25 @@ def choose_model(operation: str, asked: str | None, served: Mapping[str, Card], 
     return fitting[name]
 
 
+def check_strength(card: Card, strength: float, served: Mapping[str, Card]) -> dict[str, float]:
+    """What a job's parameters hold of `strength`. Raises ParameterError where the model has none below 1."""
+    if card.blends_with is None and strength != 1:
+        able = [name for name, one in served.items() if one.blends_with in served]
+        raise ParameterError(
+            f"{card.name} has no strength; {', '.join(able) or 'no model served here'} has", parameter="strength"
+        )
+    if card.blends_with is not None and strength != 1 and card.blends_with not in served:
+        raise ParameterError(
+            f"{card.name} has no strength below 1 where {card.blends_with} is not served", parameter="strength"
+        )
+    return {"strength": strength} if card.blends_with is not None else {}
+
+
 def computation_key(data_sha256: str, operation: str, card: Card, parameters: Mapping[str, Any]) -> str:
     """Hash of bytes, parameters and weights: two computations of one key have one result."""
-    facts = [data_sha256, operation, card.name, card.sha256, sorted(parameters.items())]
+    blended = CARDS.get(card.blends_with or "")
+    weights = [card.sha256, blended and blended.sha256]
+    facts = [data_sha256, operation, card.name, weights, sorted(parameters.items())]
     return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -206,6 +206,7 @@ class Runner:
             height=wanted["height"],
             width=wanted["width"],
             effort=wanted["effort"],
+            strength=wanted.get("strength", 1.0),
             tick=tick,
         )
 

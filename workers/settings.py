@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.cards import CARDS
+from models.cards import ALL
 from workers.errors import ParameterError
 
 
@@ -87,9 +87,10 @@ class Settings(BaseSettings):
     @field_validator("models")
     @classmethod
     def _known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in value if name not in CARDS]
+        known = [card.name for card in ALL]
+        unknown = [name for name in value if name not in known]
         if unknown:
-            raise ValueError(f"no model {', '.join(unknown)}; known are {', '.join(CARDS)}")
+            raise ValueError(f"no model {', '.join(unknown)}; known are {', '.join(known)}")
         return value
 
     @field_validator("log_level", mode="before")

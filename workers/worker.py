@@ -228,7 +228,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
         threads=max(1, devices.usable_cores() // concurrency),
         observe=EngineMetrics(),
     )
-    cards = served_models(settings.models)
+    cards = served_models(settings.models, settings.weights_dir)
     metrics.zero_worker(((card.task, name) for name, card in cards.items()), error_codes())
     for name in cards:
         start = time.perf_counter()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from models.cards import CARDS, LIIF_RDN, available
 from models.contract import Axis, View
 from models.liif import Liif, LiifConfig
 from models.weights import WeightsError
+from service import cli
+from workers.engine import Engine
+from workers.imageio import Picture
+from workers.job import served_models
 
 State = dict[str, Any]
 
@@ -307,3 +312,16 @@ def test_a_model_whose_card_waits_for_weights_is_there_with_those_of_the_user(tm
     convert.convert("liif", [saved(tmp_path / "x.pth", published_rdn(rdn_state()))], tmp_path / "liif-rdn.safetensors")
     assert available(tmp_path)["liif-rdn"] is LIIF_RDN
     assert set(available(tmp_path)) - {"liif-rdn"} == set(CARDS)
+
+
+def test_a_converted_file_is_served_by_its_name(tmp_path: Path) -> None:
+    path = saved(tmp_path / "SRResNet.pth", early_state())
+    assert cli.main(["convert", str(path), "-o", str(tmp_path / "srresnet.safetensors")]) == 0
+    assert "srresnet" in served_models((), tmp_path)
+    assert "srresnet" not in served_models(("liif",), tmp_path)
+    engine = Engine(device="cpu", precision="fp32", weights_dir=tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    picture = Picture(pixels=pixels, alpha=None, icc=None, exif=None, format="png", lossy=False)
+    large = engine.upscale(picture, model="srresnet", height=32, width=36, tick=lambda done, total: None)
+    assert large.pixels.shape == (32, 36, 3)
+    assert large.pixels.std() > 1

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models import catalog, weights
-from models.cards import CARDS
+from models.cards import CARDS, SRGAN, SRRESNET
 from models.srgan import Discriminator, DiscriminatorConfig, SpectralNorm, interpolate
 from models.srresnet import Srresnet, SrresnetConfig
 from models.train import __main__ as command
@@ -23,6 +23,10 @@ from models.train.recipes import srgan, srresnet
 from models.weights import Weights, WeightsError
 from tests.models.drawn import draw_photo
 from tests.models.test_srresnet import SMALL, draw, make
+from workers.engine import Engine
+from workers.errors import ParameterError
+from workers.imageio import Picture
+from workers.job import check_strength, computation_key
 
 TINY = SrresnetConfig(width=8, blocks=1, batch_norm=False, interpolated_base=True)
 OPPONENT = DiscriminatorConfig(width=4, dense=8, spectral=True)
@@ -381,3 +385,50 @@ def test_each_recipe_fits_an_hour_of_two_cores_and_slices_of_a_gpu(module: Any) 
     assert module.BUDGETS["cpu"].minutes <= 60
     assert module.BUDGETS["cuda"].minutes <= 22
     assert module.BUDGETS["cuda"].slice_minutes <= 9
+
+
+# -- serving ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with both networks, whose cards are served."""
+    for card, state in zip((SRRESNET, SRGAN), pair(), strict=True):
+        file = Weights(card.name, dataclasses.asdict(SMALL), state, {})
+        sha256 = weights.save(tmp_path / f"{card.name}.safetensors", file, torch.float32)
+        monkeypatch.setitem(CARDS, card.name, dataclasses.replace(card, sha256=sha256))
+    return tmp_path
+
+
+def test_the_engine_serves_every_strength_and_keeps_the_last(served: Path) -> None:
+    engine = Engine(device="cpu", precision="fp32", weights_dir=served)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    picture = Picture(pixels=pixels, alpha=None, icc=None, exif=None, format="png", lossy=False)
+
+    def enlarge(model: str, strength: float = 1.0) -> Any:
+        tick = lambda done, total: None  # noqa: E731
+        return engine.upscale(picture, model=model, height=48, width=40, strength=strength, tick=tick).pixels
+
+    ends = {"srresnet": enlarge("srresnet"), "srgan": enlarge("srgan")}
+    assert np.array_equal(enlarge("srgan", 0.0), ends["srresnet"])
+    assert all(not np.array_equal(enlarge("srgan", 0.5), end) for end in ends.values())
+    assert engine.loaded() == ["srresnet", "srgan"]
+    assert len(engine._models) == 3
+
+
+def test_strength_is_refused_where_there_is_none(served: Path) -> None:
+    assert check_strength(CARDS["srgan"], 0.3, CARDS) == {"strength": 0.3}
+    assert check_strength(CARDS["liif"], 1.0, CARDS) == {}
+    with pytest.raises(ParameterError, match="liif has no strength; srgan has"):
+        check_strength(CARDS["liif"], 0.3, CARDS)
+    with pytest.raises(ParameterError, match="no strength below 1 where srresnet is not served"):
+        check_strength(CARDS["srgan"], 0.3, {"srgan": CARDS["srgan"]})
+
+
+def test_a_blend_is_another_computation_when_either_network_is_another(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [computation_key("x", "upscale", CARDS["srgan"], {"strength": strength}) for strength in (0.3, 0.4)]
+    monkeypatch.setitem(CARDS, "srresnet", dataclasses.replace(CARDS["srresnet"], sha256="0" * 64))
+    keys.append(computation_key("x", "upscale", CARDS["srgan"], {"strength": 0.3}))
+    assert len(set(keys)) == 3

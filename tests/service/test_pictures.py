@@ -101,7 +101,7 @@ def test_the_size_can_be_asked_in_other_ways(lutra: Lutra, query: str, size: tup
         ("scale=2&quality=high", "quality"),
         ("scale=2&format=bmp", "format"),
         ("sclae=2", "sclae"),
-        ("scale=2&strength=1", "strength"),
+        ("scale=2&strength=0.5", "strength"),
     ],
 )
 def test_a_bad_parameter_is_a_problem_that_says_what_was_seen(lutra: Lutra, query: str, word: str) -> None:

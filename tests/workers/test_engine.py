@@ -433,7 +433,7 @@ def in_half(engine: Engine, name: str, monkeypatch: pytest.MonkeyPatch, *, full:
     """Serves `half` as the model's reduced and `full` as its float32 twin."""
     monkeypatch.setattr(engine, "_dtype", lambda *_: torch.bfloat16)
     twins = {torch.bfloat16: half, torch.float32: full}
-    monkeypatch.setattr(catalog, "load", lambda name, *, device, dtype, weights_dir: twins[dtype])
+    monkeypatch.setattr(catalog, "load", lambda name, *, dtype, **_: twins[dtype])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
