@@ -15,6 +15,7 @@ import contextlib
 import copy
 import dataclasses
 import hashlib
+import json
 import math
 import os
 import signal
@@ -191,7 +192,9 @@ def start(recipe: Recipe, options: Options) -> Run:
     """A fresh run, one that starts from weights, or the one that was stopped."""
     network = recipe.network()
     if options.init is not None:
-        weight_files.fill(network, weight_files.load(options.init).state_dict, recipe.name)
+        begun = weight_files.load(options.init)
+        check_same_network(begun.config, config_of(network), options.init)
+        weight_files.fill(network, begun.state_dict, recipe.name)
     network.to(options.device)
     optimizer = torch.optim.Adam(recipe.groups(network), recipe.budget.lr, fused=True)
     for group in optimizer.param_groups:
@@ -203,6 +206,14 @@ def start(recipe: Recipe, options: Options) -> Run:
     if options.resume and has_checkpoint(options):
         read_checkpoint(options.out / "checkpoint.pt", run, options.device)
     return run
+
+
+def check_same_network(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
+    """Weights may have the right shapes and another meaning: another base, another norm. Raises WeightsError."""
+    told = json.loads(json.dumps(ours))  # as a weight file tells it: tuples are lists there
+    for name, value in theirs.items():
+        if name in told and told[name] != value:
+            raise weight_files.WeightsError(f"{path} was made with {name} {value!r}, this recipe has {told[name]!r}")
 
 
 def has_checkpoint(options: Options) -> bool:

@@ -144,6 +144,14 @@ def test_a_run_starts_from_the_weights_of_another_model_of_the_same_network(data
     assert (facts["started_from"], facts["started_from_sha256"]) == ("liif", loop.sha256_of(first))
 
 
+def test_weights_that_mean_something_else_are_refused_though_they_fit(data: Path, tmp_path: Path) -> None:
+    first, _ = loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+    kept = weights.load(first)
+    weights.save(first, dataclasses.replace(kept, config=kept.config | {"bilinear_base": False}))
+    with pytest.raises(weights.WeightsError, match="made with bilinear_base False, this recipe has True"):
+        loop.start(small("liif"), loop.Options(data, tmp_path / "other", init=first))
+
+
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept() -> None:
     with pytest.raises(FloatingPointError, match="nan"):
         loop.read_numbers({"loss": torch.tensor(float("nan"))})
