@@ -17,10 +17,15 @@ def test_upscale_gives_the_size_of_a_fractional_scale(lutra: Lutra) -> None:
     assert answer.status_code == 200, answer.text
     picture = opened(answer.content)
     assert (picture.format, picture.size) == ("JPEG", (237, 178))
-    assert answer.headers["x-lutra-model"] == "liif"
 
 
-@pytest.mark.parametrize("model", ["nearest", "bilinear", "bicubic", "lanczos", "fourier", "liif", "auto"])
+def test_auto_takes_the_network_for_what_came_in_lossy_or_clean(lutra: Lutra) -> None:
+    for format, model in (("png", "liif"), ("jpeg", "liif-real"), ("webp", "liif-real")):  # noqa: A001
+        answer = lutra.post("/upscale?scale=1.5", as_file(photo(), format))
+        assert (answer.status_code, answer.headers["x-lutra-model"]) == (200, model)
+
+
+@pytest.mark.parametrize("model", ["nearest", "bilinear", "bicubic", "lanczos", "fourier", "liif", "liif-real", "auto"])
 def test_every_model_upscales_and_stays_near_the_picture(lutra: Lutra, model: str) -> None:
     answer = lutra.post(f"/upscale?scale=2&model={model}&format=png", PHOTO)
     assert answer.status_code == 200, answer.text
