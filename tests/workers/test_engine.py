@@ -166,7 +166,9 @@ def test_liif_tiled_equals_whole() -> None:
 @pytest.mark.parametrize("model", [*CLASSICAL, "liif", "liif-real"])
 def test_a_flat_picture_stays_flat_without_steps_at_tile_borders(model: str) -> None:
     flat = np.full((45, 38, 3), 119, np.uint8)
-    found = enlarge(Engine(device="cpu", tile="32"), picture(flat), model, "1.5" if model.startswith("liif") else "3.7").pixels
+    found = enlarge(
+        Engine(device="cpu", tile="32"), picture(flat), model, "1.5" if model.startswith("liif") else "3.7"
+    ).pixels
     colour = found[0, 0]
     assert (found == colour).all()
     if model in CLASSICAL:
