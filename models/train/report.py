@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -157,8 +158,9 @@ def put_between(path: Path, name: str, text: str) -> None:
 
 def write_scores(path: Path, report: Report) -> None:
     """The module that the cards read, with the scores of this model anew."""
-    scores = known.SCORES | {report.model: scores_of(list(report.rows), report.model)}
-    measured = known.MEASURED | {report.model: report.source}
+    before = runpy.run_path(str(path)) if path.is_file() else vars(known)  # as it is now, not as it was at the start
+    scores = before["SCORES"] | {report.model: scores_of(list(report.rows), report.model)}
+    measured = before["MEASURED"] | {report.model: report.source}
     lines = [(known.__doc__ or "").join(['"""', '"""\n']), "SCORES: dict[str, dict[str, float]] = {"]
     for model, values in scores.items():
         lines += [f'    "{model}": {{', *(f'        "{key}": {value},' for key, value in values.items()), "    },"]

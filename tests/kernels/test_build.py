@@ -137,8 +137,8 @@ def test_without_the_extension_everything_imports_and_one_sentence_says_what_to_
     )
     printed = said(sys.executable, "-c", code)
     assert printed.startswith("[] ")
-    assert "install one (for instance g++" in printed
-    assert printed.rstrip().endswith("the PyTorch reference serves")
+    assert "install one (g++ 11" in printed
+    assert "the PyTorch reference serves" in printed
 
 
 def test_an_extension_that_cannot_be_loaded_is_told_from_one_that_was_never_built() -> None:
@@ -255,7 +255,7 @@ lut = torch.rand(3, 5, 5, 5, generator=torch.Generator().manual_seed(1))
 assert torch.equal(ops.lut3d_apply(picture, lut), lut3d.lut3d_apply(picture, lut))
 print(cpu.why_missing())
 """
-    assert "no working C++20 compiler" in said(sys.executable, "-S", "-c", code)
+    assert "no C++20 compiler worked" in said(sys.executable, "-S", "-c", code)
 
 
 @pytest.mark.slow
