@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,9 @@ def main(argv: list[str] | None = None) -> None:
             train(words)
         else:
             command(words[1:])
-    except (FileNotFoundError, WeightsError) as error:
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, FloatingPointError, WeightsError) as error:
         sys.exit(f"{error}")
 
 
@@ -114,8 +117,14 @@ def evaluate(words: list[str]) -> None:
     from models.cards import CARDS
 
     learnt = [name for name, card in CARDS.items() if card.file is not None]
-    for name in [arguments.name] if arguments.name else learnt:
-        evaluate_one(name, arguments)
+    if arguments.name:
+        evaluate_one(arguments.name, arguments)
+        return
+    for name in learnt:
+        try:
+            evaluate_one(name, arguments)
+        except FileNotFoundError as error:  # what one model needs another may do without
+            print(f"{name}: {error}", file=sys.stderr)
 
 
 def evaluate_one(name: str, arguments: argparse.Namespace) -> None:
@@ -204,7 +213,18 @@ def make_recipe(arguments: argparse.Namespace) -> Any:
     for word in arguments.set:
         name, _, value = word.partition("=")
         recipe = change(recipe, name.split("."), value)
+    check(recipe.budget)
     return recipe
+
+
+def check(budget: Any) -> None:
+    """Raises ValueError for a budget that nothing can be learnt with."""
+    for name in ("minutes", "steps", "slice_minutes", "batch", "lr", "patch"):
+        value = getattr(budget, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be more than 0, not {value}")
+    if budget.workers < 0:
+        raise ValueError(f"workers must not be less than 0, not {budget.workers}")
 
 
 def change(recipe: Any, path: list[str], value: str) -> Any:
@@ -215,7 +235,10 @@ def change(recipe: Any, path: list[str], value: str) -> Any:
     before = getattr(recipe, path[0])
     if dataclasses.is_dataclass(before) and len(path) > 1:
         return dataclasses.replace(recipe, **{path[0]: change(before, path[1:], value)})
-    after = value if isinstance(before, str) else json.loads(value)
+    try:
+        after = value if isinstance(before, str) else json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError(f"{path[0]} is {before!r}, which {value!r} cannot replace") from None
     after = tuple(after) if isinstance(after, list) else after
     if len(path) > 1 or not isinstance(after, int | float if isinstance(before, float) else type(before)):
         raise ValueError(f"{path[0]} is {before!r}, which {value} cannot replace")

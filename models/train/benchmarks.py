@@ -50,6 +50,8 @@ def read_pairs(folder: Path, scale: float, jpeg: int | None = None) -> Iterator[
         given = next(iter((folder / f"LRx{scale:g}").glob(f"{path.stem}.*")), None)
         lr = read_rgb(given) if given else shrink(hr, scale)
         height, width = (enlarged(side, scale) for side in lr.shape[:2])
+        if height > hr.shape[0] or width > hr.shape[1]:
+            raise OSError(f"{given} enlarged {scale:g} times is {width}x{height}, larger than {path}")
         hr = hr[:height, :width]
         yield Pair(lr if jpeg is None else through_jpeg(lr, jpeg), hr, is_grey(path))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -67,8 +67,19 @@ def holds_pictures(folder: Path) -> bool:
 
 def read_rgb(path: Path) -> Pixels:
     """8-bit RGB, (H, W, 3)."""
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    try:
+        with Image.open(path) as picture:
+            return in_8_bits(picture) if picture.mode.startswith("I") else np.asarray(picture.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise OSError(f"{path} is no picture that can be read") from error
+    except OSError as error:
+        raise OSError(f"{path}: {error}") from error
+
+
+def in_8_bits(picture: Image.Image) -> Pixels:
+    """A grey picture of 16 bits; Pillow's own conversion would clip it to white."""
+    grey = (np.asarray(picture).astype(np.float64) / 257 + 0.5).clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def resize(pixels: Pixels, size: tuple[int, int], how: Image.Resampling = Image.Resampling.BICUBIC) -> Pixels:
@@ -100,10 +111,11 @@ def shrink_rows(values: NDArray[np.float64], wanted: int) -> NDArray[np.float64]
 def bicubic_taps(count: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Which of `count` samples each of `wanted` is made of, at most as many, and their weights; both (wanted, taps)."""
     scale = count / wanted
+    wide = max(scale, 1.0)  # only shrinking is antialiased
     centres = (np.arange(wanted) + 0.5) * scale - 0.5
-    first = np.floor(centres - 2 * scale).astype(np.int64)
-    index = first[:, None] + np.arange(math.ceil(4 * scale) + 2)
-    far = np.abs((centres[:, None] - index) / scale)
+    first = np.floor(centres - 2 * wide).astype(np.int64)
+    index = first[:, None] + np.arange(math.ceil(4 * wide) + 2)
+    far = np.abs((centres[:, None] - index) / wide)
     inner, outer = 1.5 * far**3 - 2.5 * far**2 + 1, -0.5 * far**3 + 2.5 * far**2 - 4 * far + 2
     weights = np.where(far < 1, inner, np.where(far < 2, outer, 0))
     return index.clip(0, count - 1), weights / weights.sum(1, keepdims=True)

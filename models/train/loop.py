@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -119,6 +119,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     adversary: Adversary | None = None
+    identity: dict[str, Any] = field(default_factory=dict)  # what a resumed run must share with the one it goes on with
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,13 @@ class Options:
 def train(recipe: Recipe, options: Options) -> tuple[Path, bool]:
     """Runs the recipe until budget, slice or signal end it; the weight file written, and whether the run is done."""
     torch.manual_seed(options.seed)
+    if has_checkpoint(options) and not options.resume:
+        raise FileExistsError(f"{options.out} holds a run: --resume goes on with it, --out names another folder")
     options.out.mkdir(parents=True, exist_ok=True)
     made_by = commit()  # of the code that runs, not of what the tree has become by the end
     origin = {"commit": made_by, "data_sha256": recipe.open(options.data, options.cache)}
     batches = load_batches(recipe, options, first_step(options))
-    run = start(recipe, options)
+    run = start(recipe, options, origin["data_sha256"])
     with Journal(options.out, recipe.name) as journal, stop_signals() as stop:
         journal.event("start", step=run.step, seed=options.seed, **origin, **describe(recipe, run))
         climb(recipe, run, options, batches, journal, stop)
@@ -176,8 +179,11 @@ def climb(
             left_s = time_left_s(run, recipe.budget, pace_s)
             journal.step(run.step, run.seconds, progress(run, recipe.budget), left_s, rate * recipe.budget.lr, numbers)
         if now - saved > CHECKPOINT_EVERY_S:
+            read_numbers({"loss": loss})
             write_checkpoint(options.out / "checkpoint.pt", run)
             saved = now
+    if run.step > before_steps:
+        read_numbers({"loss": loss})
 
 
 def read_numbers(tensors: dict[str, Tensor]) -> dict[str, float]:
@@ -188,7 +194,7 @@ def read_numbers(tensors: dict[str, Tensor]) -> dict[str, float]:
     return numbers
 
 
-def start(recipe: Recipe, options: Options) -> Run:
+def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
     """A fresh run, one that starts from weights, or the one that was stopped."""
     network = recipe.network()
     if options.init is not None:
@@ -200,6 +206,7 @@ def start(recipe: Recipe, options: Options) -> Run:
     for group in optimizer.param_groups:
         group["share"] = group["lr"] / recipe.budget.lr
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
+    run.identity = {"recipe": recipe.name, "seed": options.seed, "data": data_sha256, **as_told(config_of(network))}
     if isinstance(recipe, Adversary):
         recipe.prepare(torch.device(options.device))
         run.adversary = recipe
@@ -210,10 +217,16 @@ def start(recipe: Recipe, options: Options) -> Run:
 
 def check_same_network(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
     """Weights may have the right shapes and another meaning: another base, another norm. Raises WeightsError."""
-    told = json.loads(json.dumps(ours))  # as a weight file tells it: tuples are lists there
+    told = as_told(ours)
     for name, value in theirs.items():
         if name in told and told[name] != value:
             raise weight_files.WeightsError(f"{path} was made with {name} {value!r}, this recipe has {told[name]!r}")
+
+
+def as_told(facts: dict[str, Any]) -> dict[str, Any]:
+    """As a file tells them: tuples are lists there."""
+    told: dict[str, Any] = json.loads(json.dumps(facts))
+    return told
 
 
 def has_checkpoint(options: Options) -> bool:
@@ -339,6 +352,7 @@ def write_checkpoint(path: Path, run: Run) -> None:
         "step": run.step,
         "seconds": run.seconds,
         "adversary": run.adversary.state_dict() if run.adversary else None,
+        "identity": json.dumps(run.identity),
     }
     draft = path.with_name(path.name + ".part")
     torch.save(state, draft)
@@ -347,6 +361,11 @@ def write_checkpoint(path: Path, run: Run) -> None:
 
 def read_checkpoint(path: Path, run: Run, device: str = "cpu") -> None:
     state = torch.load(path, map_location=device, weights_only=True)
+    before = json.loads(state.get("identity", "{}"))
+    for name, value in before.items():
+        if run.identity.get(name, value) != value:
+            seen = f"{name} {value!r}, this one has {run.identity[name]!r}"
+            raise weight_files.WeightsError(f"the run in {path.parent} was begun with {seen}")
     run.network.load_state_dict(state["network"])
     run.average.load_state_dict(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])

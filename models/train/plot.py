@@ -118,4 +118,6 @@ def quality_over_cost(reports: Sequence[Report], name: str = "Set14", scale: flo
         ]
         if points:
             panels.append(Panel(f"{name} x{scale:g}" + (f", JPEG {quality}" if quality else ""), points))
+    if not panels:
+        raise FileNotFoundError(f"no scores of {name} x{scale:g} are kept; `evaluate --write` keeps them")
     return svg(panels, "ms for each megapixel of output", "dB on Y")

@@ -300,3 +300,51 @@ def test_what_is_missing_is_said_in_a_line(tmp_path: Path) -> None:
 
 def test_time_is_told_as_a_clock_does() -> None:
     assert [journal.clock(seconds) for seconds in (-3, 9, 90, 3661)] == ["0:00", "0:09", "1:30", "1:01:01"]
+
+
+def test_a_second_run_does_not_write_over_the_first_unasked(data: Path, tmp_path: Path) -> None:
+    loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+    with pytest.raises(FileExistsError, match="--resume goes on with it"):
+        loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [(["--seed", "5"], "seed 0"), (["--set", "config.bilinear_base=false"], "bilinear_base True")],
+)
+def test_a_run_is_resumed_as_it_was_begun(data: Path, tmp_path: Path, changed: list[str], said: str) -> None:
+    run = words("liif", data, tmp_path / "run", "--no-scores", "--steps")
+    command.main([*run, "2"])
+    with pytest.raises(SystemExit, match=f"was begun with {said}"):
+        command.main([*run, "4", "--resume", *changed])
+    command.main([*run, "4", "--resume"])
+    assert weights.load(tmp_path / "run" / "liif.safetensors").facts["steps"] == 4
+
+
+def test_what_is_no_number_is_not_kept(data: Path, tmp_path: Path) -> None:
+    run = words("liif", data, tmp_path / "run", "--no-scores", "--steps", "6", "--lr", "1e30")
+    with pytest.raises(SystemExit, match="the loss has become"):
+        command.main(run)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--steps", "0"),
+        ("--minutes", "-1"),
+        ("--minutes", "nan"),
+        ("--lr", "nan"),
+        ("--batch", "0"),
+        ("--workers", "-1"),
+    ]
+    + [("--set", "budget.patch=-4"), ("--set", "ema=abc")],
+)
+def test_a_budget_that_nothing_can_be_learnt_with_is_a_sentence(
+    data: Path, tmp_path: Path, asked: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        command.main([*words("liif", data, tmp_path / "run"), *asked])
+    assert asked[1].partition("=")[2] or asked[1] in f"{left.value.code}{capsys.readouterr().err}"
+    assert left.value.code != 0
+    assert not (tmp_path / "run").exists()

@@ -208,3 +208,32 @@ def test_without_data_the_real_sets_are_skipped_and_not_missed(monkeypatch: pyte
     with pytest.raises(pytest.skip.Exception):
         real_set("Set5")
     assert "LUTRA_DATA" not in os.environ
+
+
+def test_a_grey_picture_of_16_bits_keeps_its_greys(tmp_path: Path) -> None:
+    grey = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    assert np.abs(read_rgb(tmp_path / "a.png").astype(int) - (grey / 257)[:, :, None]).max() <= 0.51
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"none")
+    draw_photo(tmp_path / "b.jpg", (40, 40), 0)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "b.jpg").read_bytes()[:300])
+    for name in ("a.png", "b.jpg"):
+        with pytest.raises(OSError, match=name):
+            read_rgb(tmp_path / name)
+
+
+def test_a_small_picture_larger_than_its_original_is_refused(tmp_path: Path) -> None:
+    for folder in ("HR", "LRx2"):
+        (tmp_path / folder).mkdir()
+        draw_photo(tmp_path / folder / "a.png", (40, 30), 0)
+    with pytest.raises(OSError, match="larger than"):
+        list(read_pairs(tmp_path, 2))
+
+
+def test_enlarging_by_the_filter_of_training_stays_between_its_neighbours() -> None:
+    ramp = np.repeat(np.linspace(0, 240, 20).astype(np.uint8)[None, :, None], 3, axis=2).repeat(8, axis=0)
+    steps = np.diff(shrink_bicubic(ramp, (8, 48))[4, :, 0].astype(int))
+    assert np.abs(steps).max() <= 8
