@@ -337,8 +337,9 @@ def test_what_is_no_number_is_not_kept(data: Path, tmp_path: Path) -> None:
         ("--lr", "nan"),
         ("--batch", "0"),
         ("--workers", "-1"),
-    ]
-    + [("--set", "budget.patch=-4"), ("--set", "ema=abc")],
+        ("--set", "budget.patch=-4"),
+        ("--set", "ema=abc"),
+    ],
 )
 def test_a_budget_that_nothing_can_be_learnt_with_is_a_sentence(
     data: Path, tmp_path: Path, asked: tuple[str, str], capsys: pytest.CaptureFixture[str]
