@@ -109,6 +109,15 @@ class Adversary(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+@runtime_checkable
+class Heir(Protocol):
+    """What a recipe is besides, where its network can begin with what another network has learnt."""
+
+    def inherit(self, begun: weight_files.Weights, network: nn.Module) -> weight_files.Weights:
+        """The weights as `network` has them: those of its own kind as they are, of another kind translated."""
+        ...
+
+
 @dataclass
 class Run:
     """State of a run; what a checkpoint holds."""
@@ -199,6 +208,8 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
     network = recipe.network()
     if options.init is not None:
         begun = weight_files.load(options.init)
+        if isinstance(recipe, Heir):
+            begun = recipe.inherit(begun, network)
         check_same_network(begun.config, config_of(network), options.init)
         weight_files.fill(network, begun.state_dict, recipe.name)
     network.to(options.device)

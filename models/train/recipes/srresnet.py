@@ -5,12 +5,15 @@ pixel. Four things differ from the paper, for the sake of an hour instead of day
 the bicubic picture, there are no batch norms (what they are folded into at serving is trained directly), L1 instead of
 the mean square, and learning rate (cosine over the budget) with a running average. `--set config.batch_norm=true`,
 `--set config.interpolated_base=false` and `--set judged_by=mse` are the paper's.
+`--init` with weights of LIIF on EDSR-baseline of the same width begins with what its trunk has learnt.
 Source: Ledig et al., CVPR 2017, section 3.2 (16 patches of 24x24, Adam).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from torch.nn import functional as F
 from models.srresnet import Srresnet, SrresnetConfig
 from models.train import loop
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
-from models.weights import WeightsError
+from models.weights import Weights, WeightsError
 
 BUDGETS = {
     "cpu": loop.Budget(minutes=60, batch=16, lr=4e-4, patch=24),
@@ -49,6 +52,15 @@ class Recipe:
 
     def network(self) -> nn.Module:
         return Srresnet(self.config).to(memory_format=torch.channels_last)
+
+    def inherit(self, begun: Weights, network: nn.Module) -> Weights:
+        """See `loop.Heir`."""
+        if begun.network != "liif":
+            return begun
+        if self.config.batch_norm or begun.config["encoder"] != "edsr-baseline":
+            raise WeightsError("only a network without batch norms can begin with weights of LIIF, on EDSR-baseline")
+        state = network.state_dict() | trunk_of(begun.state_dict, network.conv1[0])
+        return Weights(self.name, dataclasses.asdict(self.config), state, begun.facts)
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return [{"params": list(network.parameters()), "lr": self.budget.lr}]
@@ -87,6 +99,26 @@ def refuse_small(photos: Photos, side: int) -> None:
         if min(pixels.shape[:2]) < side:
             height, width = pixels.shape[:2]
             raise WeightsError(f"{name} is {width}x{height}, smaller than a crop of {side}x{side}")
+
+
+def trunk_of(liif: dict[str, Tensor], head: nn.Module) -> dict[str, Tensor]:
+    """Keys of LIIF's encoder (EDSR-baseline on [-1, 1]) -> keys of Srresnet up to `conv2`, the same function on [0, 1].
+
+    The 3x3 head stands in the middle of the 9x9 one; a PReLU of slope 1 is none, of slope 0 a ReLU.
+    """
+    weight, bias = liif["encoder.head.0.weight"], liif["encoder.head.0.bias"]
+    middle = (head.kernel_size[0] - 3) // 2
+    state = {
+        "conv1.0.weight": F.pad(2 * weight, [middle] * 4),
+        "conv1.0.bias": bias - weight.sum((1, 2, 3)),
+        "conv1.1.weight": torch.ones(1),
+    }
+    tail = max(int(key.split(".")[2]) for key in liif if key.startswith("encoder.body."))
+    for kind in ("weight", "bias"):
+        state[f"conv2.0.{kind}"] = liif[f"encoder.body.{tail}.{kind}"]
+        for block, (theirs, ours) in product(range(tail), ((0, 0), (2, 3))):
+            state[f"trunk.{block}.rcb.{ours}.{kind}"] = liif[f"encoder.body.{block}.body.{theirs}.{kind}"]
+    return state | {f"trunk.{block}.rcb.2.weight": torch.zeros(1) for block in range(tail)}
 
 
 def as_pictures(pixels: Pixels) -> Tensor:
