@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kernels import cpu, cuda
 from kernels.reference import area as area_reference
+from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as lut3d_reference
 
@@ -26,6 +27,7 @@ MIN_NODES, MAX_NODES = 2, 129
 MAX_VALUE = 2.0**100  # of a table: the difference of two, times 65,535, stays finite in float32
 CODES = (torch.uint8, torch.uint16)
 FLOATS = (torch.float32, torch.float64)
+FEATURES = (torch.float32, torch.float64, torch.bfloat16)
 SCALES = (2, 3, 4)
 ROWS = 1 << 16  # one for each pair of 8-bit values
 
@@ -75,6 +77,19 @@ def area_mean(picture: Tensor, height: int, width: int) -> Tensor:
     code; height from 1 to H and width from 1 to W. No gradients. Raises ValueError.
     """
     found: Tensor = torch.ops.lutra.area_mean(picture, height, width)
+    return found
+
+
+def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Modulated deformable 3x3 convolution: x (N, C, H, W), weight (O, C, 3, 3) -> (N, O, H, W), no bias, in memory
+    (planes or channels last) as x is. Stride, padding, dilation and the number of deformable groups are 1.
+
+    offset (N, 18, H, W), in pixels, interleaved (dy, dx) for each tap of the kernel in row-major order; mask
+    (N, 9, H, W), one factor a tap, used as it is. x and weight both float32, float64 or bfloat16, offset and mask of
+    that type or float32; places are computed in float32 or better. Corners outside the picture count as zero, and so
+    does a reading whose place is not finite. Differentiable once in all four, in reverse mode. Raises ValueError.
+    """
+    found: Tensor = torch.ops.lutra.deform_conv2d(x, offset, mask, weight)
     return found
 
 
@@ -146,6 +161,32 @@ def _check_area(picture: Tensor, height: int, width: int) -> None:
     if not 1 <= height <= picture.shape[0] or not 1 <= width <= picture.shape[1]:
         raise ValueError(f"size is {height}x{width}, wanted from 1x1 to the picture's own, {_shape(picture)[:2]}")
     _check_places(picture=picture)
+
+
+def _check_deform(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> None:
+    if x.dim() != 4:
+        raise ValueError(f"x has shape {_shape(x)}, wanted (N, C, H, W)")
+    if weight.dim() != 4 or weight.shape[1:] != (x.shape[1], 3, 3):
+        raise ValueError(f"weight has shape {_shape(weight)}, wanted (O, {x.shape[1]}, 3, 3)")
+    if x.dtype not in FEATURES or weight.dtype != x.dtype:
+        raise ValueError(f"x is {x.dtype} and weight is {weight.dtype}, wanted one of {_any_of(FEATURES)} for both")
+    for name, tensor, planes in (("offset", offset, 18), ("mask", mask, 9)):
+        wanted = (x.shape[0], planes, *x.shape[2:])
+        if tensor.shape != wanted:
+            raise ValueError(f"{name} has shape {_shape(tensor)}, wanted {tuple(wanted)}")
+        if tensor.dtype not in (x.dtype, torch.float32):
+            raise ValueError(f"{name} is {tensor.dtype}, wanted {x.dtype} as x, or torch.float32")
+    _check_places(x=x, offset=offset, mask=mask, weight=weight)
+
+
+def _check_deform_backward(
+    grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, *wanted: bool
+) -> None:
+    _check_deform(x, offset, mask, weight)
+    shape = (x.shape[0], weight.shape[0], *x.shape[2:])
+    if grad.shape != shape or grad.dtype != x.dtype:
+        raise ValueError(f"grad is {_shape(grad)} of {grad.dtype}, wanted {shape} of {x.dtype}")
+    _check_places(x=x, grad=grad)
 
 
 def _check_lut(lut: Tensor, batch: int | None) -> None:
@@ -239,6 +280,27 @@ def _empty_gradients(
     return picture.new_empty(picture.shape if for_picture else 0), lut.new_empty(lut.shape if for_lut else 0)
 
 
+def _empty_features(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    return deform_reference.empty_pixels(x, weight.shape[0])
+
+
+def _empty_deform_gradients(
+    grad: Tensor,
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    for_x: bool = True,
+    for_offset: bool = True,
+    for_mask: bool = True,
+    for_weight: bool = True,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    by_x = deform_reference.empty_pixels(x, x.shape[1]) if for_x else x.new_empty(0)
+    rest = ((offset, for_offset), (mask, for_mask), (weight, for_weight))
+    by_offset, by_mask, by_weight = (tensor.new_empty(tensor.shape if asked else 0) for tensor, asked in rest)
+    return by_x, by_offset, by_mask, by_weight
+
+
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
 
@@ -252,6 +314,12 @@ def _differentiate_lut3d(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor 
     found = torch.ops.lutra.lut3d_backward(grad, *ctx.saved_tensors, *wanted)
     by_picture, by_lut = (gradient if asked else None for gradient, asked in zip(found, wanted, strict=True))
     return by_picture, by_lut
+
+
+def _differentiate_deform(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    wanted = ctx.needs_input_grad
+    found = torch.ops.lutra.deform_conv2d_backward(grad, *ctx.saved_tensors, *wanted)
+    return tuple(gradient if asked else None for gradient, asked in zip(found, wanted, strict=True))
 
 
 _define(
@@ -286,4 +354,18 @@ _define(
     area_reference.area_mean,
     _check_area,
     _empty_means,
+)
+_define(
+    "deform_conv2d(Tensor x, Tensor offset, Tensor mask, Tensor weight) -> Tensor",
+    deform_reference.deform_conv2d,
+    _check_deform,
+    _empty_features,
+    backward=_differentiate_deform,
+)
+_define(
+    "deform_conv2d_backward(Tensor grad, Tensor x, Tensor offset, Tensor mask, Tensor weight, bool for_x=True,"
+    " bool for_offset=True, bool for_mask=True, bool for_weight=True) -> (Tensor, Tensor, Tensor, Tensor)",
+    deform_reference.deform_conv2d_backward,
+    _check_deform_backward,
+    _empty_deform_gradients,
 )
