@@ -1,4 +1,4 @@
-"""The one call contract of every model that turns windows of a picture into tiles of a larger one.
+"""The call contracts: of every model that turns windows of a picture into tiles of a larger one, and of restorers.
 
 A tile is planned on the output grid; `Axis` says, in exact integers, where its samples lie in the window of input
 pixels that was cut for it. Coordinates are pixel centres: output index i of n_out lies at
@@ -57,4 +57,12 @@ class Upscaler(Protocol):
 
     def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """windows (N, C, h, w) in [0, 1], one view each -> N tensors (C, rows.count, cols.count), not clamped."""
+        ...
+
+
+class Restorer(Protocol):
+    """What `workers.engine` asks of a model of the task `restore`."""
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """windows (N, 3, h, w) in [0, 1], of any size -> restored ones of the same size, float32, not clamped."""
         ...
