@@ -19,7 +19,7 @@ import torch
 
 from models.weights import WeightsError
 
-RECIPES = ("eclut", "liif", "liif-real", "lut3d", "srgan", "srresnet")
+RECIPES = ("airnet", "eclut", "liif", "liif-real", "lut3d", "srgan", "srresnet")
 QUICK_SET = "Set5"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -208,8 +208,10 @@ def make_recipe(arguments: argparse.Namespace) -> Any:
     """The recipe for the kind of device, with what the command line changes of it. Raises ValueError."""
     module = importlib.import_module(f"models.train.recipes.{arguments.name.replace('-', '_')}")
     told = {name: getattr(arguments, name) for name in ("minutes", "steps", "slice_minutes", "batch", "lr", "workers")}
-    budget = module.BUDGETS[torch.device(arguments.device).type]
-    recipe = module.Recipe(dataclasses.replace(budget, **{k: v for k, v in told.items() if v is not None}))
+    kind = torch.device(arguments.device).type
+    budget = dataclasses.replace(module.BUDGETS[kind], **{k: v for k, v in told.items() if v is not None})
+    configs = getattr(module, "CONFIGS", None)  # of recipes whose network is another on another kind of device
+    recipe = module.Recipe(budget, config=configs[kind]) if configs else module.Recipe(budget)
     for word in arguments.set:
         name, _, value = word.partition("=")
         recipe = change(recipe, name.split("."), value)

@@ -118,6 +118,24 @@ class Heir(Protocol):
         ...
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """What a recipe is besides, where what it does changes on the way."""
+
+    def begin_step(self, share: float) -> None:
+        """Told before the loss of each step how much of the budget, 0 to 1, lies behind."""
+        ...
+
+
+@runtime_checkable
+class Lighter(Protocol):
+    """What a network is besides, where training needs more of it than serving."""
+
+    def served(self) -> nn.Module:
+        """The part that weight files keep, with a `config` of its own."""
+        ...
+
+
 @dataclass
 class Run:
     """State of a run; what a checkpoint holds."""
@@ -179,6 +197,8 @@ def climb(
     slice_s = (recipe.budget.slice_minutes or math.inf) * 60
     while (share := progress(run, recipe.budget)) < 1 and not stop.is_set() and time.monotonic() - began < slice_s:
         rate = cosine(share)
+        if isinstance(recipe, Staged):
+            recipe.begin_step(share)
         loss, parts = step(recipe, run, next(batches), options, rate)
         now = time.monotonic()
         run.seconds = before_s + now - began
@@ -414,8 +434,8 @@ def sha256_of(path: Path) -> str:
 def export(recipe: Recipe, run: Run, options: Options, facts: dict[str, Any]) -> Path:
     """Writes the averaged weights, in half precision, with the facts of the run."""
     path = options.out / f"{recipe.name}.safetensors"
-    found = weight_files.Weights(recipe.name, config_of(run.network), run.average.state_dict(), facts)
-    weight_files.save(path, found)
+    kept = run.average.served() if isinstance(run.average, Lighter) else run.average
+    weight_files.save(path, weight_files.Weights(recipe.name, config_of(kept), kept.state_dict(), facts))
     return path
 
 
