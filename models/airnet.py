@@ -20,6 +20,8 @@ from kernels import ops
 from models.moco import SLOPE, DegradationEncoder, ResidualBlock
 
 TAPS = 9
+MAPS = 10  # of features that are held at once while a picture is restored
+PICTURE_BYTES = 64  # of a pixel in three channels, float32, a few copies
 OFFSETS = 2 * TAPS  # dy, dx of each tap, taps row by row; the masks of the taps follow
 
 
@@ -165,6 +167,12 @@ class Airnet(nn.Module):
         """See `models.contract.Restorer`."""
         return self.restore(picture)
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """See `models.contract.Restorer`."""
+        size = self.R.tail[0].weight.element_size()
+        return MAPS * self.config.width * size // self.config.unshuffle**2 + PICTURE_BYTES
+
     def contrast(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Training: two patches (N, 3, h, w) of one picture each, in [0, 1], spoilt alike, sides multiples of
         `unshuffle` -> logits (N, 1 + K), the right answer first, and the query's map (N, encoder[0], h', w').
@@ -209,11 +217,12 @@ class Airnet(nn.Module):
 def deform(x: Tensor, told: Tensor, weight: Tensor) -> Tensor:
     """x (N, C, H, W) convolved where `told` (N, 27, H, W) says: offsets in pixels, then masks before the sigmoid.
 
-    Places are float32 whatever the rest is in.
+    Places are float32 whatever the rest is in; so is all of it where features come in a type that the kernel has not.
     """
+    dtype = x.dtype if x.dtype in ops.FEATURES else torch.float32
     offset, mask = told[:, :OFFSETS].float(), told[:, OFFSETS:].sigmoid()
     with torch.autocast(x.device.type, enabled=False):
-        return ops.deform_conv2d(x, offset, mask.to(x.dtype), weight.to(x.dtype))
+        return ops.deform_conv2d(x.to(dtype), offset, mask.to(dtype), weight.to(dtype)).to(x.dtype)
 
 
 def padded(picture: Tensor, multiple: int) -> Tensor:

@@ -63,6 +63,11 @@ class Upscaler(Protocol):
 class Restorer(Protocol):
     """What `workers.engine` asks of a model of the task `restore`."""
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Memory that a pixel of a window takes while it is computed."""
+        ...
+
     def __call__(self, windows: Tensor) -> Tensor:
         """windows (N, 3, h, w) in [0, 1], of any size -> restored ones of the same size, float32, not clamped."""
         ...

@@ -1,7 +1,8 @@
 """The engine: models on a device, and what is done with them to a picture in host memory.
 
 It picks device, precision and size of tiles, keeps alpha apart from colour, and gives pictures back in the bit depth
-and number of channels that came in. It does not read files, cut tiles (`workers.tiles`) or run them (`workers.sweep`).
+and number of channels that came in. It does not read files, cut tiles (`workers.tiles`) or run them (`workers.sweep`,
+`workers.feathered`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from torch import Tensor
 from kernels import cpu, cuda, ops
 from models import catalog
 from models.cards import Card, available
-from workers import tiles, transparency
+from models.contract import Restorer, Upscaler
+from workers import feathered, tiles, transparency
 from workers.errors import ParameterError, UnknownModel
 from workers.picture import Picture
 from workers.sweep import Array, Observer, Progress, Runs, Silent, Tick, sweep
@@ -34,7 +36,7 @@ __all__ = ["Engine", "Observer", "Tick"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # What `auto` computes in fewer bits, where the device multiplies them itself; the rest stays in float32. LIIF in
 # bfloat16 against float32, a photo of 200x200 at 3.7 on a Zen 5 CPU, 2026-11-20: at most 1 level of 255 apart.
-REDUCED = dict.fromkeys(("liif", "liif-real", "liif-rdn", "srresnet", "srgan"), torch.bfloat16)
+REDUCED = dict.fromkeys(("liif", "liif-real", "liif-rdn", "srresnet", "srgan", "airnet"), torch.bfloat16)
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 ENHANCE_BAND_PIXELS = 1 << 24
@@ -52,6 +54,8 @@ CLASSICAL_BYTES = 64
 ALPHA = "alpha"  # in place of a model's name: a pass that no card stands for
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
+RESTORE_BUDGET_BYTES = 512 * MIB  # on a processor; a window of less than its halo is all halo
+RESTORE_TILE, RESTORE_TILE_CUDA = 512, 1024
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Served:
 
 
 class Engine:
-    """Loads models by name and keeps them; enhances and enlarges pictures with them."""
+    """Loads models by name and keeps them; enhances, restores and enlarges pictures with them."""
 
     def __init__(
         self,
@@ -148,6 +152,35 @@ class Engine:
         )
 
     @torch.inference_mode()
+    def restore(self, picture: Picture, *, model: str, strength: float = 1.0, tick: Tick) -> Picture:
+        """Noise, rain or haze taken off; alpha stays as it is. Of `strength` 0 the same picture comes back."""
+        if strength == 0:
+            tick(1, 1)
+            return picture
+        served = self._served(model, self._dtype(model, picture.pixels.dtype))
+        pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
+        halo, size = served.card.halo or 0, pixels.shape[:2]
+        tile = self._restore_tile(served)
+        progress = Progress(tick, feathered.count(size, tile, halo))
+        progress.tell()
+        result = np.empty_like(pixels, order="C")
+        left = feathered.restore(
+            self._runs(served, pixels),
+            pixels,
+            result,
+            tile=tile,
+            halo=halo,
+            strength=strength,
+            progress=progress,
+            observe=self._observe,
+        )
+        if left < tile:
+            self._allowed_side[model] = left
+        elif model in self._allowed_side:
+            self._allowed_side[model] *= 2
+        return replace(picture, pixels=result)
+
+    @torch.inference_mode()
     def upscale(
         self,
         picture: Picture,
@@ -203,14 +236,15 @@ class Engine:
     def _colour_pass(self, picture: Picture, served: Served, size: Size) -> Pass:
         pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
         result = np.empty((*size, pixels.shape[2]), pixels.dtype)
-        card = served.card
-        in_full = None
+        plan, batch = self._plan(served.card, pixels.shape[:2], size)
+        return Pass(self._runs(served, pixels), pixels, result, plan, batch)
+
+    def _runs(self, served: Served, pixels: Array) -> Runs[Any]:
+        card, in_full = served.card, None
         if served.dtype != torch.float32:
             in_full = lambda: self._served(card.name, torch.float32, served.strength).model  # noqa: E731
         grey = pixels.shape[2] == 1 and card.parameters > 0
-        runs = Runs(card.name, served.model, self.device, in_full, grey)
-        plan, batch = self._plan(card, pixels.shape[:2], size)
-        return Pass(runs, pixels, result, plan, batch)
+        return Runs(card.name, served.model, self.device, in_full, grey)
 
     def _plan(self, card: Card, in_size: Size, out_size: Size) -> tuple[Plan, int]:
         """Tiles for this model and what of them fits into a batch."""
@@ -233,6 +267,16 @@ class Engine:
         height, width = (max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
         return min(height, allowed), min(width, allowed)
 
+    def _restore_tile(self, served: Served) -> int:
+        """Side of what a window is for: as asked, or the largest whose window fits; less after memory ran out."""
+        on_cpu = self.device.type == "cpu"
+        budget = RESTORE_BUDGET_BYTES if on_cpu else self._budget()
+        restorer: Restorer = served.model
+        window = math.isqrt(budget // restorer.bytes_per_pixel)
+        fitting = min(window - 2 * (served.card.halo or 0), RESTORE_TILE if on_cpu else RESTORE_TILE_CUDA)
+        side = min(self._tile or fitting, self._allowed_side.get(served.card.name, MIB))
+        return max(feathered.SMALLEST_TILE, side // feathered.ALIGN * feathered.ALIGN)
+
     def _budget(self) -> int:
         if self.device.type == "cpu":
             return CPU_BUDGET_BYTES
@@ -254,7 +298,7 @@ class Engine:
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
         """What a model computes in. `auto` keeps 16-bit pictures in float32: bfloat16 has no 16 bits to give."""
         card = self.card(name)
-        if card.task != "upscale" or card.file is None:
+        if card.task == "enhance" or card.file is None:
             return torch.float32
         if self._precision != "auto":
             return DTYPES[self._precision]
@@ -280,7 +324,7 @@ class Engine:
 class Pass:
     """One model over one array: the colours of a picture, or its alpha."""
 
-    runs: Runs
+    runs: Runs[Upscaler]
     picture: Array
     result: Array
     plan: Plan

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from workers.tiles import Plan
 
 Array = NDArray[Any]
 Tick = Callable[[int, int], None]
+Model = TypeVar("Model")
 
 SMALLEST_TILE = 16  # output samples; below, windows are all halo and smaller tiles save nothing
 
@@ -81,21 +82,28 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Runs:
+class Runs(Generic[Model]):
     """A model as one pass needs it. `in_full`: the same model in float32, None where `model` computes in it already.
 
     `grey`: the model wants three channels, the picture has one: replicate, then average.
     """
 
     name: str
-    model: Upscaler
+    model: Model
     device: torch.device
-    in_full: Callable[[], Upscaler] | None = None
+    in_full: Callable[[], Model] | None = None
     grey: bool = False
 
 
 def sweep(
-    runs: Runs, picture: Array, result: Array, plan: Plan, *, batch: int, progress: Progress, observe: Observer
+    runs: Runs[Upscaler],
+    picture: Array,
+    result: Array,
+    plan: Plan,
+    *,
+    batch: int,
+    progress: Progress,
+    observe: Observer,
 ) -> Plan:
     """Fills `result` (H, W, C) from `picture` (h, w, C), tile by tile; returns the plan that memory allowed at last.
 
@@ -154,7 +162,7 @@ class _Source:
         return torch.from_numpy(windows).to(self._device).permute(0, 3, 1, 2).float().div_(float(top))
 
 
-def _attempt(runs: Runs, source: _Source, views: Sequence[View]) -> list[NDArray[np.float32]] | None:
+def _attempt(runs: Runs[Upscaler], source: _Source, views: Sequence[View]) -> list[NDArray[np.float32]] | None:
     """The tiles of these views in host memory, or None when memory ran out.
 
     The exception ends with this function: held any longer, its traceback would keep the tensors alive.
@@ -167,7 +175,7 @@ def _attempt(runs: Runs, source: _Source, views: Sequence[View]) -> list[NDArray
     return None
 
 
-def _tiles(runs: Runs, model: Upscaler, source: _Source, views: Sequence[View]) -> list[NDArray[np.float32]]:
+def _tiles(runs: Runs[Upscaler], model: Upscaler, source: _Source, views: Sequence[View]) -> list[NDArray[np.float32]]:
     windows = source.fetch(views)
     made = model(windows.expand(-1, 3, -1, -1) if runs.grey else windows, views)
     return [_to_host(tile.float().mean(0, keepdim=True) if runs.grey else tile.float()) for tile in made]
@@ -188,7 +196,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _smaller(runs: Runs, plan: Plan, at: int, tried: int, progress: Progress) -> tuple[Plan, int, int]:
+def _smaller(runs: Runs[Upscaler], plan: Plan, at: int, tried: int, progress: Progress) -> tuple[Plan, int, int]:
     """Plan, place in it and batch after memory ran out: half the tiles at once, or tiles of half the side."""
     if runs.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -209,7 +217,7 @@ def _smaller(runs: Runs, plan: Plan, at: int, tried: int, progress: Progress) ->
     return smaller, 0, 1
 
 
-def _repeat_in_full(runs: Runs, picture: Array, result: Array, one: Plan, observe: Observer) -> None:
+def _repeat_in_full(runs: Runs[Upscaler], picture: Array, result: Array, one: Plan, observe: Observer) -> None:
     """A tile whose values are not numbers, once more in float32. Raises InternalError where that is no better."""
     if runs.in_full is None:
         raise InternalError(f"{runs.name} made values that are not numbers from this picture")
