@@ -15,9 +15,10 @@ class Card:
     `task` is the endpoint. `halo` counts input pixels around a tile that make tiled equal whole; None: the model must
     see the whole picture. `blends_with`: the model towards whose weights a `strength` below 1 goes. `file` is the
     weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is the measured cost on two CPU cores,
-    seconds per megapixel of output (of input for `enhance`), the estimate before a worker has measured its own.
-    `good_at` and `bad_at` are sentences for users. `scores` are {benchmark: value} as measured, `source` says by which
-    command, where and when.
+    seconds per megapixel of output (of input for `enhance`; of `work_pixels`), the estimate before a worker has
+    measured its own. `fixed_scales`: the only ones that it computes; others are resized from the next of them.
+    `by_name_only`: never taken unless asked for. `good_at` and `bad_at` are sentences for users. `scores` are
+    {benchmark: value} as measured, `source` says by which command, where and when.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Card:
     licence: str
     min_scale: float = 1.0
     max_scale: float = 1.0
+    fixed_scales: tuple[int, ...] = ()
+    by_name_only: bool = False
     halo: int | None = 0
     channels: int = 3
     blends_with: str | None = None
@@ -41,6 +44,12 @@ class Card:
     cpu_s_per_mp: float = 0.05
     scores: dict[str, float] = field(default_factory=dict)
     source: str = ""
+
+    def work_pixels(self, input_pixels: float, output_pixels: float) -> float:
+        """The pixels that are computed for an output; `cpu_s_per_mp` counts these."""
+        enough = [scale for scale in self.fixed_scales if scale**2 * input_pixels >= output_pixels]
+        scale = min(enough, default=max(self.fixed_scales, default=0))
+        return max(output_pixels, scale**2 * input_pixels)
 
 
 PHOTOS = (
@@ -144,6 +153,7 @@ SRRESNET = Card(
     parameters=1_547_350,  # as published; ours are without batch norms, which leaves 1,545,238
     licence="Apache-2.0",
     max_scale=4.0,
+    fixed_scales=(4,),
     halo=43,  # 40 of the network, 3 of the resize that makes other scales of x4
     file="srresnet.safetensors",
     sha256=None,  # the hash of the file; until it stands here the model is not served
@@ -154,7 +164,7 @@ SRRESNET = Card(
         "scales below x4: it makes x4 first and shrinks that, at the cost of x4",
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
-    cpu_s_per_mp=0.72,  # 0.18 of `liif` at x4 in bfloat16, in one run; four times as much at x2
+    cpu_s_per_mp=0.72,  # 0.18 of `liif` at x4 in bfloat16, in one run
     scores=SCORES.get("srresnet", {}),
     source=MEASURED.get("srresnet", ""),
 )
@@ -167,6 +177,8 @@ SRGAN = Card(
     parameters=SRRESNET.parameters,
     licence="Apache-2.0",
     max_scale=4.0,
+    fixed_scales=SRRESNET.fixed_scales,
+    by_name_only=True,
     halo=SRRESNET.halo,
     blends_with=SRRESNET.name,
     file="srgan.safetensors",
@@ -192,6 +204,7 @@ ECLUT = Card(
     parameters=67_461,  # 19,172 + 22,097 + 26,192 of the networks that the tables are made of
     licence="Apache-2.0",
     max_scale=8.0,
+    fixed_scales=(2, 3, 4),
     halo=5,  # 2 of the tables, 3 of the resize that makes other scales of the next table's
     file="eclut.safetensors",
     sha256=None,  # the hash of the file; until it stands here the model is not served
@@ -206,6 +219,25 @@ ECLUT = Card(
     cpu_s_per_mp=0.05,  # 0.007 at x4, 0.014 at x2, 0.05 at x1.5, which is resized
     scores=SCORES.get("eclut", {}),
     source=MEASURED.get("eclut", ""),
+)
+
+AIRNET = Card(
+    name="airnet",
+    task="restore",
+    title="AirNet: noise, rain and haze by one network",
+    paper="Li et al., All-In-One Image Restoration for Unknown Corruption, CVPR 2022",
+    parameters=6_329_609,  # as published, what serving needs: 8,930,313 with what training alone does
+    licence="Apache-2.0",
+    halo=128,  # it sees further: tiles are blended
+    file="airnet.safetensors",
+    sha256=None,  # the hash of the file; until it stands here the model is not served
+    weights_licence=LIIF.weights_licence,
+    trained_on=PHOTOS,
+    good_at=("photos with noise, rain streaks or haze, without being told which",),
+    bad_at=("damage that it was not taught: blur, scratches, blocks of JPEG; rain that hides what is behind it",),
+    cpu_s_per_mp=20.0,
+    scores=SCORES.get("airnet", {}),
+    source=MEASURED.get("airnet", ""),
 )
 
 NEAREST = Card(
@@ -273,7 +305,8 @@ FOURIER = Card(
     source=MEASURED.get("fourier", ""),
 )
 
-ALL = (LUT3D, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
+ALL = (LUT3D, AIRNET, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
+BY_NAME: dict[str, Card] = {card.name: card for card in ALL}
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}
 
 

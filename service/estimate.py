@@ -14,19 +14,22 @@ async def estimate_s(house: House, card: Card, header: Header, output_pixels: in
     """Seconds. Raises TooManyPixels, with the size or the model that fits, where that exceeds the job timeout."""
     s_per_mp = await house.seconds_per_megapixel(card)
     limit_s = house.settings.job_timeout_seconds
-    seconds = OVERHEAD_S + output_pixels * s_per_mp / 1e6
+    input_pixels = header.width * header.height
+    seconds = OVERHEAD_S + card.work_pixels(input_pixels, output_pixels) * s_per_mp / 1e6
     if seconds <= limit_s:
         return seconds
     fitting = int(limit_s / s_per_mp * 1e6)
     faster = [
         other.name
         for other in house.models.values()
-        if other.task == card.task and output_pixels * other.cpu_s_per_mp / 1e6 <= limit_s and other.name != card.name
+        if other.task == card.task
+        and other.work_pixels(input_pixels, output_pixels) * other.cpu_s_per_mp / 1e6 <= limit_s
+        and other.name != card.name
     ]
     members: dict[str, object] = {"estimate_s": round(seconds, 1), "limit_s": limit_s, "largest_pixels": fitting}
     advice = f"at most {fitting} pixels of output fit"
     if card.task == "upscale":
-        members["largest_scale"] = round((fitting / (header.width * header.height)) ** 0.5, 2)
+        members["largest_scale"] = round((fitting / input_pixels) ** 0.5, 2)
     if faster:
         members["faster_models"] = faster
         advice += f", or a faster model: {', '.join(faster)}"

@@ -1,4 +1,4 @@
-"""`lutra enhance` and `lutra upscale`: picture files in, picture files out, in this process, with a progress bar.
+"""`lutra enhance`, `restore` and `upscale`: picture files in, picture files out, in this process, with a progress bar.
 
 Never half a file: the result is written beside its place and then renamed. A file that fails is named and the others
 go on.
@@ -18,7 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from models.cards import Card
-from workers import geometry, imageio
+from workers import geometry, imageio, policy
 from workers.engine import Engine
 from workers.errors import LutraError, ParameterError
 from workers.imageio import Picture
@@ -56,29 +56,32 @@ def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
     return _run_errands(arguments, better)
 
 
+def restore_files(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Noise, rain or haze taken off every input; exit status."""
+    card = choose_model("restore", arguments.model, served_models(settings.models, settings.weights_dir))
+    engine = _engine(settings, card.name)
+
+    def better(data: bytes, tick: Tick) -> Picture:
+        picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
+        return engine.restore(picture, model=card.name, strength=arguments.strength, tick=tick)
+
+    return _run_errands(arguments, better)
+
+
 def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input enlarged; exit status."""
     served = served_models(settings.models, settings.weights_dir)
-    cards = {lossy: choose_model("upscale", arguments.model, served, lossy=lossy) for lossy in (False, True)}
-    _check_size_asked(arguments, settings, cards[False])
-    engine = _engine(settings, *{card.name for card in cards.values()})
+    card = choose_model("upscale", arguments.model, served)
+    _check_size_asked(arguments, settings, card)
+    engine = _engine(settings, *([] if policy.is_auto(arguments.model) else [card.name]))
+    asked = policy.SizeAsked(arguments.scale, arguments.height, arguments.width, arguments.fit, arguments.max_pixels)
+    limits = policy.Limits(settings.max_scale, settings.max_output_pixels)
 
     def better(data: bytes, tick: Tick) -> Picture:
         header = imageio.probe(data)
-        card = cards[header.lossy]
-        height, width = geometry.target_size(
-            header.height,
-            header.width,
-            scale=arguments.scale,
-            out_height=arguments.height,
-            out_width=arguments.width,
-            fit=arguments.fit,
-            max_pixels=arguments.max_pixels,
-            model=card.name,
-            min_scale=Fraction(card.min_scale),
-            max_scale=Fraction(min(card.max_scale, settings.max_scale)),
-            max_output_pixels=settings.max_output_pixels,
-        )
+        small = policy.Small(header.height, header.width, header.lossy)
+        card, (height, width) = policy.plan_upscale(small, asked, arguments.model, arguments.effort, served, {}, limits)
+        _load(engine, card.name)
         strength = check_strength(card, arguments.strength, served).get("strength", 1.0)
         picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
         return engine.upscale(
@@ -110,12 +113,17 @@ def _engine(settings: Settings, *models: str) -> Engine:
     engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
     )
+    for model in models:
+        _load(engine, model)
+    return engine
+
+
+def _load(engine: Engine, model: str) -> None:
+    """Raises LutraError where the weights cannot be loaded."""
     try:
-        for model in models:
-            engine.load(model)
+        engine.load(model)
     except ValueError as error:
         raise LutraError(str(error)) from None
-    return engine
 
 
 def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:

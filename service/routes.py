@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -18,7 +17,7 @@ from service.house import House, house_of
 from service.openapi import BODY, POST_ANSWERS
 from service.preferences import Wait, choose_format, read_prefer
 from service.upload import read_picture
-from workers import geometry, imageio
+from workers import imageio, policy
 from workers.errors import ParameterError, TooManyPixels
 from workers.job import SUCCEEDED, check_strength, choose_model, new_id
 
@@ -59,11 +58,39 @@ async def enhance(
 ) -> Response:
     """Colour and tone by the image-adaptive 3D LUT; `format=cube` answers with its table as a `.cube` file."""
 
-    def wish(header: imageio.Header, card: Card) -> Wish:
+    async def wish(header: imageio.Header) -> Wish:
+        card = choose_model("enhance", model, house_of(request).models)
         parameters = {"strength": strength, "quality": quality, "metadata": metadata}
-        return Wish(parameters, format, header.height, header.width)
+        return Wish(card, parameters, format, header.height, header.width)
 
     return await _serve(request, "enhance", model, wish)
+
+
+@router.post(
+    "/restore",
+    operation_id="restore",
+    tags=["restore"],
+    summary="Noise, rain and haze taken off",
+    responses=POST_ANSWERS,
+    openapi_extra=BODY,
+    response_class=Response,
+)
+async def restore(
+    request: Request,
+    model: Model = None,
+    strength: Annotated[float, Query(ge=0, le=1, description="0: unchanged, 1: as the model says.")] = 1.0,
+    format: Format = "auto",  # noqa: A002
+    quality: Quality = None,
+    metadata: Metadata = "keep",
+) -> Response:
+    """Take noise, rain streaks or haze off without being told which, by AirNet."""
+
+    async def wish(header: imageio.Header) -> Wish:
+        card = choose_model("restore", model, house_of(request).models)
+        parameters = {"strength": strength, "quality": quality, "metadata": metadata}
+        return Wish(card, parameters, format, header.height, header.width)
+
+    return await _serve(request, "restore", model, wish)
 
 
 @router.post(
@@ -91,37 +118,35 @@ async def upscale(
 ) -> Response:
     """Enlarge by `scale`, or to `width` and/or `height`, or to `max_pixels`; by a network or a classical filter.
 
-    `model=auto` takes `liif-real` for lossy pictures (JPEG, WebP, AVIF, HEIC) where it is served, and `liif` for the
-    others; the header `X-Lutra-Model` says which it was.
+    `model=auto` takes the best that finishes in time (`effort=fast`: within a second), by scale, size, whether the
+    picture came in lossy (JPEG, WebP, AVIF, HEIC) and the speed measured here; the header `X-Lutra-Model` says which.
     """
-    settings = house_of(request).settings
+    house = house_of(request)
+    settings = house.settings
+    limits = policy.Limits(settings.max_scale, settings.max_output_pixels, settings.job_timeout_seconds)
+    asked = policy.SizeAsked(scale, height, width, fit, max_pixels)
 
-    def wish(header: imageio.Header, card: Card) -> Wish:
-        out_height, out_width = geometry.target_size(
-            header.height,
-            header.width,
-            scale=scale,
-            out_height=height,
-            out_width=width,
-            fit=fit,
-            max_pixels=max_pixels,
-            model=card.name,
-            min_scale=Fraction(card.min_scale),
-            max_scale=Fraction(min(card.max_scale, settings.max_scale)),
-            max_output_pixels=settings.max_output_pixels,
-        )
-        size = {"scale": scale, "height": out_height, "width": out_width}
-        asked = check_strength(card, strength, house_of(request).models)
-        parameters = {**size, **asked, "effort": effort, "quality": quality, "metadata": metadata}
-        return Wish(parameters, format, out_height, out_width)
+    async def wish(header: imageio.Header) -> Wish:
+        small = policy.Small(header.height, header.width, header.lossy)
+        speeds = {}
+        if policy.is_auto(model):
+            speeds = {c.name: await house.seconds_per_megapixel(c) for c in policy.candidates(house.models.values())}
+        card, size = policy.plan_upscale(small, asked, model, effort, house.models, speeds, limits)
+        parameters = {
+            **{"scale": scale, "height": size[0], "width": size[1]},
+            **check_strength(card, strength, house.models),
+            **{"effort": effort, "quality": quality, "metadata": metadata},
+        }
+        return Wish(card, parameters, format, *size)
 
     return await _serve(request, "upscale", model, wish)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of one picture: parameters, format (perhaps `auto`), size of the result."""
+    """What is wanted of one picture: model, parameters, format (perhaps `auto`), size of the result."""
 
+    card: Card
     parameters: dict[str, Any]
     format: str
     height: int
@@ -129,7 +154,7 @@ class Wish:
 
 
 async def _serve(
-    request: Request, operation: str, model: str | None, wish: Callable[[imageio.Header, Card], Wish]
+    request: Request, operation: str, model: str | None, wish: Callable[[imageio.Header], Awaitable[Wish]]
 ) -> Response:
     """Take the picture in, wait as the client prefers, and answer with the picture, the job or the problem."""
     house = house_of(request)
@@ -139,7 +164,7 @@ async def _serve(
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
     job_id = new_id()
     async with house.bell.listen(job_id) as ring:
-        await _take_in(request, house, operation, model, wait, wish, job_id)
+        await _take_in(request, house, operation, wait, wish, job_id)
         if wait.detached and not wait.seconds:
             return await accepted(house, await house.status(job_id), headers)
         status = await house.wait_for_end(job_id, ring, wait.seconds, lambda: _client_left(request))
@@ -157,9 +182,8 @@ async def _take_in(
     request: Request,
     house: House,
     operation: str,
-    model: str | None,
     wait: Wait,
-    wish: Callable[[imageio.Header, Card], Wish],
+    wish: Callable[[imageio.Header], Awaitable[Wish]],
     job_id: str,
 ) -> None:
     """Read, probe, make the job, submit it; the picture's bytes are let go before anybody waits."""
@@ -167,8 +191,7 @@ async def _take_in(
         data = await read_picture(request, house.settings.max_upload_bytes, hold)
         header = await house.probe(data)
         _refuse_pixels(header, house.settings.max_input_pixels)
-        card = choose_model(operation, model, house.models, lossy=header.lossy)
-        wanted = wish(header, card)
+        wanted = await wish(header)
         accept = request.headers.get("accept")
         format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)
         _refuse_sides(format_out, wanted.height, wanted.width)
@@ -177,9 +200,9 @@ async def _take_in(
             data,
             header,
             operation,
-            card,
+            wanted.card,
             {**wanted.parameters, "format": format_out},
-            estimate_s=await estimate_s(house, card, header, output_pixels),
+            estimate_s=await estimate_s(house, wanted.card, header, output_pixels),
             detached=wait.detached,
             request_id=request.state.request_id,
             job_id=job_id,

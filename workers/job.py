@@ -21,9 +21,7 @@ QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded"
 STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 OPERATIONS = ("enhance", "upscale", "restore")
-DEFAULT_MODEL = {"enhance": "lut3d", "upscale": "auto"}
-# What `auto` takes of /upscale, the first that is served: blocks and noise of a lossy picture are not to be sharpened.
-FIRST_OF_LOSSY, FIRST_OF_LOSSLESS = ("liif-real", "liif"), ("liif", "liif-real")
+DEFAULT_MODEL = {"enhance": "lut3d", "restore": "airnet", "upscale": "auto"}
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,18 @@ def served_models(only: tuple[str, ...], weights_dir: Path | None = None) -> dic
     return {name: card for name, card in available(weights_dir).items() if not only or name in only}
 
 
-def choose_model(operation: str, asked: str | None, served: Mapping[str, Card], *, lossy: bool = False) -> Card:
-    """The card for `asked`; None and `auto`: the best that is served for a picture that came in `lossy` or not.
+def choose_model(operation: str, asked: str | None, served: Mapping[str, Card]) -> Card:
+    """The card for `asked`; None: the default one, `auto`: the largest (of /upscale, `workers.policy` decides).
 
     Raises UnknownModel with the known names.
     """
     fitting = {name: card for name, card in served.items() if card.task == operation}
     name = asked or DEFAULT_MODEL.get(operation, "auto")
     if name == "auto" and fitting:
-        wanted = [known for known in (FIRST_OF_LOSSY if lossy else FIRST_OF_LOSSLESS) if known in fitting]
-        return fitting[wanted[0]] if wanted else max(fitting.values(), key=lambda card: card.parameters)
+        return max(fitting.values(), key=lambda card: card.parameters)
     if name not in fitting:
+        if not fitting:
+            raise UnknownModel(f"/{operation} is not served here: no weights for {name[:40]!r} are at hand", allowed=[])
         known = ["auto", *fitting] if operation == "upscale" else list(fitting)
         raise UnknownModel(
             f"model {name[:40]!r} is not served for /{operation}; known are {', '.join(known) or 'none'}", allowed=known

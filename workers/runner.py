@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from models.cards import BY_NAME
 from workers import imageio, metrics
 from workers.engine import Engine
 from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreFull, StoreUnavailable, Unavailable
@@ -200,6 +201,8 @@ class Runner:
         wanted = claim.parameters
         if claim.operation == "enhance":
             return self._engine.enhance(picture, model=claim.model, strength=wanted["strength"], tick=tick)
+        if claim.operation == "restore":
+            return self._engine.restore(picture, model=claim.model, strength=wanted["strength"], tick=tick)
         return self._engine.upscale(
             picture,
             model=claim.model,
@@ -311,8 +314,10 @@ class Runner:
         """What a megapixel of this model costs here, also from a job that was stopped on its way."""
         if not share_done:
             return
-        wanted = {"height": claim.input["height"], "width": claim.input["width"], **claim.parameters}
-        pixels = wanted["height"] * wanted["width"] * share_done
+        given = {"height": claim.input["height"], "width": claim.input["width"]}
+        wanted = {**given, **claim.parameters}
+        both = given["height"] * given["width"], wanted["height"] * wanted["width"]
+        pixels = BY_NAME[claim.model].work_pixels(*both) * share_done
         if pixels < LEARN_FROM_PIXELS or wanted["format"] == "cube":
             return
         try:
