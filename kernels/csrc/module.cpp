@@ -6,6 +6,7 @@
 namespace nb = nanobind;
 
 void bind_area(nb::module_& module);
+void bind_deform(nb::module_& module);
 void bind_eclut(nb::module_& module);
 void bind_lut3d(nb::module_& module);
 void bind_lut3d_float(nb::module_& module);
@@ -26,6 +27,7 @@ nb::list paths() {
 NB_MODULE(_cpu, module) {
   module.def("paths", &paths, nb::sig("def paths() -> list[str]"));
   bind_area(module);
+  bind_deform(module);
   bind_eclut(module);
   bind_lut3d(module);
   bind_lut3d_float(module);
