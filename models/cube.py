@@ -1,14 +1,101 @@
-"""A table as a .cube file, which photo and film programs read.
+"""A table as a .cube file, which photo and film programs read and write: text to numbers and back.
 
-It writes three-dimensional tables only; reading comes with the models that take a user's table.
-Source: Adobe, "Cube LUT Specification", version 1.0, 2013: red varies fastest, one line of three numbers per node.
+It reads curves, three-dimensional tables, and curves before a table; it writes tables alone, and applies nothing
+(`models.own_lut` does). Reading needs neither torch nor numpy: the gateway reads.
+Source: Adobe, "Cube LUT Specification", version 1.0, 2013: keywords before numbers, one line of three numbers per node,
+red varies fastest. DaVinci Resolve's dialect, LUT_1D_INPUT_RANGE, LUT_3D_INPUT_RANGE and both tables in one file:
+Chamberlain, "LUT documentation", Blackmagic Design forum, 2015.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
+import hashlib
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-MAX_SIZE = 256  # the specification's largest
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_SIZE = 256  # the specification's largest, which may be written
+MIN_NODES, MAX_NODES, MAX_CURVE_NODES = 2, 129, 65_536  # that are read; `kernels.ops` applies tables up to 129
+MAX_BYTES = 96 * 1024**2  # 129 nodes are 2,146,689 lines: three numbers of nine digits and more fit into 46 bytes each
+MAX_LINE_BYTES = 250  # the specification's, of a line with numbers or keywords
+MAX_HEADER_BYTES = 1024**2  # comments, licences and keywords before the first number
+SPARE_LINES = 10_000  # comments and empty lines after it, besides one for each row
+MAX_VALUE = 2.0**100  # as `kernels.ops` has it
+BLOCK_BYTES = 1 << 16  # read at once; another thread waits for a millisecond
+SHOWN = 60  # characters of what was seen
+
+KEYWORDS = {  # and how many numbers follow each
+    "TITLE": 0,
+    "LUT_1D_SIZE": 1,
+    "LUT_3D_SIZE": 1,
+    "LUT_1D_INPUT_RANGE": 2,
+    "LUT_3D_INPUT_RANGE": 2,
+    "DOMAIN_MIN": 3,
+    "DOMAIN_MAX": 3,
+}
+ENDS = ("DOMAIN_MIN", "DOMAIN_MAX")
+FIRST_OF_NUMBER = frozenset(b"+-.0123456789")
+NUMBER_BYTES = b"+-.0123456789eE \t\v\f\n"
+
+Colour = tuple[float, float, float]
+Domain = tuple[Colour, Colour]  # where the first node lies, and where the last
+UNIT: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class CubeError(ValueError):
+    """A file that is no .cube, in words for its owner: the line, what was seen there, what is wanted."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}")
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Cube:
+    """What a .cube file holds: a curve for each channel (`nodes_1d`, 0: none), a three-dimensional table (`nodes_3d`,
+    0: none), or both, the curves first.
+
+    Colours outside a domain are clamped to it. `numbers`: rows of red, green, blue in float32; the curves', then the
+    table's, red fastest.
+    """
+
+    title: str
+    nodes_1d: int
+    nodes_3d: int
+    domain_1d: Domain
+    domain_3d: Domain
+    numbers: bytes
+
+    @property
+    def is_plain(self) -> bool:
+        """A three-dimensional table over 0 to 1 and nothing else, as /enhance makes them."""
+        return self.nodes_1d == 0 and self.domain_3d == UNIT
+
+    def facts(self) -> dict[str, Any]:
+        """All but the numbers, of which it tells size and hash; JSON."""
+        return {
+            "title": self.title,
+            "nodes_1d": self.nodes_1d,
+            "nodes_3d": self.nodes_3d,
+            "domain_1d": [list(end) for end in self.domain_1d],
+            "domain_3d": [list(end) for end in self.domain_3d],
+            "bytes": len(self.numbers),
+            "sha256": hashlib.sha256(self.numbers).hexdigest(),
+        }
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], numbers: bytes) -> Cube:
+        """From `facts` and the numbers again."""
+        domains = (tuple(tuple(end) for end in facts[name]) for name in ("domain_1d", "domain_3d"))
+        return cls(facts["title"], facts["nodes_1d"], facts["nodes_3d"], *domains, numbers)
+
+
+# ---- Writing ---------------------------------------------------------------------------------------------------------
 
 
 def write_cube(lut: Tensor, title: str) -> str:
@@ -24,3 +111,223 @@ def write_cube(lut: Tensor, title: str) -> str:
     head = [f'TITLE "{title}"', f"LUT_3D_SIZE {lut.shape[1]}", "DOMAIN_MIN 0 0 0", "DOMAIN_MAX 1 1 1"]
     body = [f"{red:.9g} {green:.9g} {blue:.9g}" for red, green, blue in nodes]
     return "\n".join([*head, *body]) + "\n"
+
+
+# ---- Reading ---------------------------------------------------------------------------------------------------------
+
+
+class Said(NamedTuple):
+    """What a keyword said, and in which line."""
+
+    line: int
+    numbers: tuple[float, ...]
+
+
+class Header(NamedTuple):
+    """All before the first number, which stands at the byte `start`, in line `line`."""
+
+    title: str
+    said: Mapping[str, Said]
+    start: int
+    line: int
+
+    def nodes(self, table: str) -> int:
+        """Of the table `1D` or `3D`; 0 where there is none."""
+        size = self.said.get(f"LUT_{table}_SIZE")
+        return int(size.numbers[0]) if size else 0
+
+    @property
+    def rows(self) -> int:
+        return self.nodes("1D") + self.nodes("3D") ** 3
+
+    @property
+    def sizes(self) -> str:
+        """As the file says them, for messages."""
+        tables = [table for table in ("1D", "3D") if self.nodes(table)]
+        return " and ".join(f"LUT_{table}_SIZE {self.nodes(table)}" for table in tables)
+
+
+def read_cube(data: bytes) -> Cube:
+    """The table in a .cube file. Keywords in any case and order; comments, empty lines, CRLF and a BOM do no harm.
+
+    DOMAIN_MIN and DOMAIN_MAX are the colours that come in: those of the curves where there are curves, else those of
+    the table. Raises CubeError.
+    """
+    if len(data) > MAX_BYTES:
+        raise CubeError(f"{len(data)} bytes, wanted at most {MAX_BYTES}")
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in text:
+        raise CubeError("this is no text: it holds zero bytes", text.count(b"\n", 0, text.index(b"\0")) + 1)
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    header = _read_header(text)
+    domain_1d, domain_3d = _domains(header)
+    numbers = _read_numbers(text, header)
+    return Cube(header.title, header.nodes("1D"), header.nodes("3D"), domain_1d, domain_3d, numbers.tobytes())
+
+
+def _read_header(text: bytes) -> Header:
+    title, said = "", dict[str, Said]()
+    start, line = 0, 1
+    while start < len(text):
+        stop = text.find(b"\n", start)
+        stop = len(text) if stop < 0 else stop
+        if stop > MAX_HEADER_BYTES:
+            raise CubeError(f"no number within {MAX_HEADER_BYTES} bytes of comments and keywords", line)
+        words = text[start:stop].split()
+        if words and words[0][0] in FIRST_OF_NUMBER:
+            break
+        if words and words[0][0] != ord("#"):
+            name = _keyword(words, said, line)
+            if name == "TITLE":
+                title = text[start:stop].strip()[len(name) :].strip().strip(b'"').decode("utf-8", "replace")
+            said[name] = Said(line, _keyword_numbers(name, words[1:], line))
+        start, line = stop + 1, line + 1
+    header = Header(title, said, start, line)
+    if not header.rows:
+        raise CubeError("neither LUT_1D_SIZE nor LUT_3D_SIZE stands before the numbers", line)
+    return header
+
+
+def _keyword(words: Sequence[bytes], said: Mapping[str, Said], line: int) -> str:
+    """The keyword of a line, that none before it had."""
+    name = words[0].decode("ascii", "replace").upper()
+    if name not in KEYWORDS:
+        raise CubeError(f"saw {_shown(words)}, wanted three numbers or one of {', '.join(KEYWORDS)}", line)
+    if name in said:
+        raise CubeError(f"{name} is given again, first in line {said[name].line}", line)
+    return name
+
+
+def _keyword_numbers(name: str, words: Sequence[bytes], line: int) -> tuple[float, ...]:
+    if name == "TITLE":
+        return ()
+    if name.endswith("_SIZE"):
+        most = MAX_NODES if "3D" in name else MAX_CURVE_NODES
+        size = int(words[0]) if len(words) == 1 and words[0].isdigit() and len(words[0]) < 10 else 0
+        if not MIN_NODES <= size <= most:
+            raise CubeError(f"{name} is {_shown(words)}, wanted an integer from {MIN_NODES} to {most}", line)
+        return (size,)
+    numbers = [_number(word) for word in words]
+    if len(numbers) != KEYWORDS[name] or None in numbers:
+        raise CubeError(f"{name} is {_shown(words)}, wanted {KEYWORDS[name]} finite numbers", line)
+    return tuple(number for number in numbers if number is not None)
+
+
+def _domains(header: Header) -> tuple[Domain, Domain]:
+    """Of the curves and of the table; 0 to 1 where nothing is said."""
+    first = "1D" if header.nodes("1D") else "3D"
+    found = []
+    for table in ("1D", "3D"):
+        in_range = header.said.get(f"LUT_{table}_INPUT_RANGE")
+        if in_range and not header.nodes(table):
+            raise CubeError(f"LUT_{table}_INPUT_RANGE without a LUT_{table}_SIZE", in_range.line)
+        low, high = (_end(header, table, end, at_input=table == first) for end in (0, 1))
+        sayings = [f"LUT_{table}_INPUT_RANGE", *(ENDS if table == first else ())]
+        _refuse_reversed(low, high, [header.said[name].line for name in sayings if name in header.said])
+        found.append((low, high))
+    return found[0], found[1]
+
+
+def _end(header: Header, table: str, end: int, *, at_input: bool) -> Colour:
+    """Where a table begins (`end` 0) or ends (1); both dialects may say it, if they agree."""
+    in_range = header.said.get(f"LUT_{table}_INPUT_RANGE")
+    domain = header.said.get(ENDS[end]) if at_input else None
+    by_range = (in_range.numbers[end],) * 3 if in_range else None
+    if in_range and domain and by_range != domain.numbers:
+        raise CubeError(f"{ENDS[end]} is not what LUT_{table}_INPUT_RANGE says in line {in_range.line}", domain.line)
+    if domain:
+        return domain.numbers[0], domain.numbers[1], domain.numbers[2]
+    return by_range or UNIT[end]
+
+
+def _refuse_reversed(low: Colour, high: Colour, lines: Sequence[int]) -> None:
+    for channel, least, most in zip(("red", "green", "blue"), low, high, strict=True):
+        if not least < most:
+            raise CubeError(f"{channel} goes from {least:g} to {most:g}, wanted the first below the second", max(lines))
+
+
+def _read_numbers(text: bytes, header: Header) -> array[float]:
+    """The rows after the header, as many as it promises."""
+    start, line, rows = header.start, header.line, header.rows
+    lines_left = text.count(b"\n", start) + 1
+    if lines_left > 2 * rows + SPARE_LINES:
+        raise CubeError(f"{lines_left} lines follow, wanted {rows} rows of numbers for {header.sizes}", line)
+    numbers = array("f")
+    while start < len(text):
+        stop = text.find(b"\n", start + BLOCK_BYTES) + 1 or len(text)
+        lines = text[start:stop].splitlines()
+        before = len(numbers) // 3
+        numbers.extend(_numbers_of(lines, line))
+        if len(numbers) > 3 * rows:
+            _refuse_more(lines, line, rows - before, f"{rows} rows of numbers for {header.sizes}")
+        start, line = stop, line + len(lines)
+    if len(numbers) < 3 * rows:
+        seen, wanted = len(numbers) // 3, f"{rows} for {header.sizes}"
+        raise CubeError(f"the file ends after {seen} rows of numbers, wanted {wanted}", line - 1)
+    return numbers
+
+
+def _numbers_of(lines: Sequence[bytes], first_line: int) -> list[float]:
+    """The numbers of some lines at once; where something is wrong, the first line at fault is looked for."""
+    rows = [line.split() for line in lines if len(line) <= MAX_LINE_BYTES]
+    if len(rows) < len(lines):
+        _refuse_first(lines, first_line)
+    rows = [words for words in rows if words and words[0][0] != ord("#")]
+    if not rows:
+        return []
+    if set(map(len, rows)) != {3} or b" ".join(chain.from_iterable(rows)).translate(None, NUMBER_BYTES):
+        _refuse_first(lines, first_line)
+    try:
+        numbers = list(map(float, chain.from_iterable(rows)))
+    except ValueError:
+        _refuse_first(lines, first_line)
+    if not (min(numbers) >= -MAX_VALUE and max(numbers) <= MAX_VALUE):
+        _refuse_first(lines, first_line)
+    return numbers
+
+
+def _refuse_first(lines: Sequence[bytes], first_line: int) -> NoReturn:
+    """Raises CubeError for the first line that is no row of numbers."""
+    for at, line in enumerate(lines, first_line):
+        if len(line) > MAX_LINE_BYTES:
+            raise CubeError(f"{len(line)} bytes, wanted at most {MAX_LINE_BYTES} in a line", at)
+        words = line.split()
+        if not words or words[0][0] == ord("#"):
+            continue
+        if words[0].decode("ascii", "replace").upper() in KEYWORDS:
+            raise CubeError(f"saw {_shown(words)} after the first number, wanted keywords before it", at)
+        if len(words) != 3:
+            raise CubeError(f"saw {_shown(words)}, wanted three numbers", at)
+        for word in words:
+            if _number(word) is None:
+                raise CubeError(f"saw {_shown([word])}, wanted a finite number within 2**100 of 0", at)
+    raise CubeError("the numbers cannot be read", first_line)
+
+
+def _refuse_more(lines: Sequence[bytes], first_line: int, wanted: int, rows: str) -> NoReturn:
+    """Raises CubeError for the row after the first `wanted` of these lines."""
+    for at, line in enumerate(lines, first_line):
+        words = line.split()
+        wanted -= bool(words and words[0][0] != ord("#"))
+        if wanted < 0:
+            raise CubeError(f"saw {_shown(words)} after the last row, wanted {rows}", at)
+    raise CubeError(f"more rows than {rows}", first_line)
+
+
+def _number(word: bytes) -> float | None:
+    """A finite number that a table may hold; None for anything else, `nan`, `inf` and `1_000` included."""
+    if len(word) > MAX_LINE_BYTES or word.translate(None, NUMBER_BYTES):
+        return None
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if -MAX_VALUE <= value <= MAX_VALUE else None
+
+
+def _shown(words: Sequence[bytes]) -> str:
+    """What was seen, short and printable."""
+    text = b" ".join(word[: SHOWN + 1] for word in words[: SHOWN // 2]).decode("ascii", "backslashreplace")
+    shown = "".join(mark if mark.isprintable() else f"\\x{ord(mark):02x}" for mark in text)
+    return f"'{shown[:SHOWN]}'" + ("..." if len(shown) > SHOWN else "")

@@ -1,0 +1,277 @@
+"""Reading .cube files and putting colours through what they hold, against the definition written out in float64."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from kernels import ops
+from kernels.reference.lut3d import identity_lut
+from models import cube as cube_module
+from models import own_lut
+from models.cube import Cube, CubeError, read_cube, write_cube
+
+INVERTING = """# 1. The sizes come first.
+LUT_1D_SIZE 6
+LUT_1D_INPUT_RANGE 0.0 1.0
+LUT_3D_SIZE 2
+LUT_3D_INPUT_RANGE 0.0 1.0
+1.0 1.0 1.0
+0.8 0.8 0.8
+0.6 0.6 0.6
+0.4 0.4 0.4
+0.2 0.2 0.2
+0.0 0.0 0.0
+1 1 1
+0 1 1
+1 0 1
+0 0 1
+1 1 0
+0 1 0
+1 0 0
+0 0 0
+"""
+CORNERS = "".join(f"{r} {g} {b}\n" for b, g, r in product((0, 1), repeat=3))
+IDENTITY = "LUT_3D_SIZE 2\n" + CORNERS
+
+
+def random_cube(nodes_1d: int, nodes_3d: int, header: str = "", seed: int = 0) -> Cube:
+    """Numbers a little beyond 0 to 1, of curves first."""
+    numbers = np.random.default_rng(seed).uniform(-0.1, 1.1, (nodes_1d + nodes_3d**3, 3))
+    sizes = [f"LUT_{kind}D_SIZE {nodes}" for kind, nodes in ((1, nodes_1d), (3, nodes_3d)) if nodes]
+    rows = "\n".join(f"{r:.9g} {g:.9g} {b:.9g}" for r, g, b in numbers)
+    return read_cube(("\n".join([*sizes, header, rows])).encode())
+
+
+def picture(dtype: type, seed: int = 1) -> NDArray[np.generic]:
+    top = np.iinfo(dtype).max
+    pixels = np.random.default_rng(seed).integers(0, top, (23, 31, 3), endpoint=True).astype(dtype)
+    pixels[0, :2] = [[0, 0, 0], [top, top, top]]
+    return pixels
+
+
+def by_definition(cube: Cube, pixels: NDArray[np.generic], strength: float = 1.0) -> NDArray[np.float64]:
+    """Each colour by itself: clamp, curve, clamp, eight corners; then strength, as codes that are not yet rounded."""
+    top = np.iinfo(pixels.dtype).max
+    rows = np.frombuffer(cube.numbers, np.float32).reshape(-1, 3).astype(np.float64)
+    curves, table = rows[: cube.nodes_1d], rows[cube.nodes_1d :].reshape((*(cube.nodes_3d,) * 3, 3))
+    colours = pixels.astype(np.float64) / top
+    found = colours.copy()
+    if cube.nodes_1d:
+        for c in range(3):
+            nodes = np.linspace(cube.domain_1d[0][c], cube.domain_1d[1][c], cube.nodes_1d)
+            found[..., c] = np.interp(found[..., c], nodes, curves[:, c])
+    if cube.nodes_3d:
+        low, high = np.array(cube.domain_3d)
+        place = (found.clip(low, high) - low) / (high - low) * (cube.nodes_3d - 1)
+        cell = np.minimum(place.astype(int), cube.nodes_3d - 2)
+        part = place - cell
+        found = np.zeros_like(found)
+        for far in product((0, 1), repeat=3):
+            r, g, b = (cell + far).transpose(2, 0, 1)
+            weight = np.where(far, part, 1 - part).prod(-1)
+            found += weight[..., None] * table[b, g, r]
+    return np.clip(top * (colours + strength * (found - colours)), 0, top)
+
+
+# ---- Reading ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nodes", [2, 3, 17, 33])
+def test_what_is_written_is_read_back_to_the_bit(nodes: int) -> None:
+    scale = torch.logspace(-20, 20, nodes, base=2)
+    table = torch.randn(3, nodes, nodes, nodes, generator=torch.Generator().manual_seed(nodes)) * scale
+    cube = read_cube(write_cube(table, "mine").encode())
+    assert (cube.title, cube.nodes_1d, cube.nodes_3d, cube.is_plain) == ("mine", 0, nodes, True)
+    assert torch.equal(own_lut.table_of(cube), table)
+
+
+def test_the_table_of_the_dialect_with_curves_before_it_inverts_twice() -> None:
+    cube = read_cube(INVERTING.encode())
+    assert (cube.nodes_1d, cube.nodes_3d, cube.is_plain) == (6, 2, False)
+    for dtype in (np.uint8, np.uint16):
+        pixels = picture(dtype)
+        assert np.array_equal(own_lut.look_up(cube, 1.0)(pixels), pixels)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        IDENTITY.replace("\n", "\r\n"),
+        IDENTITY.replace("\n", "\r"),
+        "\ufeff" + IDENTITY,
+        IDENTITY.rstrip("\n"),
+        IDENTITY + "\n\n# the end\n",
+        IDENTITY.replace("1 1 0", "\n# half of it\n\n  1\t1 0 \t"),
+        IDENTITY.lower(),
+        "DOMAIN_MAX 1 1.0 1e0\n\n" + IDENTITY.replace("\n", '\nTITLE "a b"\nDOMAIN_MIN 0 -0 +0\n', 1),
+        "LUT_3D_INPUT_RANGE 0 1\nDOMAIN_MAX 1 1 1\n" + IDENTITY,
+        "#\n" * 400_000 + IDENTITY,
+    ],
+)
+def test_line_ends_comments_and_the_order_of_keywords_change_nothing(text: str) -> None:
+    cube = read_cube(text.encode())
+    assert cube.is_plain
+    assert torch.equal(own_lut.table_of(cube), identity_lut(2))
+
+
+def test_titles_are_kept_with_or_without_quotes() -> None:
+    for title, kept in (('"Warm  evening"', "Warm  evening"), ("plain words", "plain words"), ('""', ""), ("", "")):
+        assert read_cube(f"TITLE {title}\n{IDENTITY}".encode()).title == kept
+
+
+def test_domains_are_those_of_the_dialect_that_says_them() -> None:
+    one = read_cube(b"LUT_1D_SIZE 2\nDOMAIN_MIN 0 -1 .5\nDOMAIN_MAX 2 1 4\n0 0 0\n1 1 1\n")
+    assert one.domain_1d == ((0, -1, 0.5), (2, 1, 4))
+    assert one.domain_3d == cube_module.UNIT
+    three = read_cube(b"LUT_3D_INPUT_RANGE -0.5 3\n" + IDENTITY.encode())
+    assert three.domain_3d == ((-0.5,) * 3, (3,) * 3)
+    text = INVERTING.replace("3D_INPUT_RANGE 0.0 1.0", "3D_INPUT_RANGE 0 2").replace("LUT_1D_INPUT_RANGE", "#")
+    both = read_cube(("DOMAIN_MAX 3 4 5\n" + text).encode())
+    assert (both.domain_1d, both.domain_3d) == (((0, 0, 0), (3, 4, 5)), ((0, 0, 0), (2, 2, 2)))
+
+
+def test_the_facts_survive_json_and_give_the_table_again() -> None:
+    cube = random_cube(5, 3, "DOMAIN_MIN 0 0.1 0.2")
+    facts = json.loads(json.dumps(cube.facts()))
+    assert Cube.of(facts, cube.numbers) == cube
+    assert facts["bytes"] == len(cube.numbers) == (5 + 27) * 12
+    assert facts["sha256"] != random_cube(5, 3, "DOMAIN_MIN 0 0.1 0.2", seed=9).facts()["sha256"]
+
+
+def test_the_limits_are_those_of_the_look_up() -> None:
+    assert (cube_module.MIN_NODES, cube_module.MAX_NODES) == (ops.MIN_NODES, ops.MAX_NODES)
+    assert cube_module.MAX_VALUE == ops.MAX_VALUE
+    assert cube_module.MAX_BYTES >= 45 * cube_module.MAX_NODES**3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "neither LUT_1D_SIZE nor LUT_3D_SIZE"),
+        ("# nothing\n", "neither LUT_1D_SIZE nor LUT_3D_SIZE"),
+        (CORNERS, "line 1: neither LUT_1D_SIZE nor LUT_3D_SIZE stands before the numbers"),
+        ("LUT_3D_SIZE 2", "line 1: the file ends after 0 rows of numbers, wanted 8 for LUT_3D_SIZE 2"),
+        ("LUT_3D_SIZE 1\n", "line 1: LUT_3D_SIZE is '1', wanted an integer from 2 to 129"),
+        ("LUT_3D_SIZE 130\n", "'130'"),
+        ("LUT_3D_SIZE 2.0\n", "'2.0'"),
+        ("LUT_3D_SIZE\n", "LUT_3D_SIZE is '', wanted"),
+        ("LUT_3D_SIZE 2 2\n", "'2 2'"),
+        ("LUT_3D_SIZE -2\n", "'-2'"),
+        ("LUT_3D_SIZE " + "9" * 5000 + "\n", "'999"),
+        ("LUT_1D_SIZE 65537\n", "wanted an integer from 2 to 65536"),
+        ("LUT_3D_SIZE 2\n" + IDENTITY, "line 2: LUT_3D_SIZE is given again, first in line 1"),
+        (IDENTITY.replace("1 1 0\n", ""), "line 8: the file ends after 7 rows of numbers, wanted 8 for LUT_3D_SIZE 2"),
+        (IDENTITY + "#\n0 0 0\n", "line 11: saw '0 0 0' after the last row, wanted 8 rows of numbers"),
+        (IDENTITY.replace("1 1 0", "1 1"), "line 5: saw '1 1', wanted three numbers"),
+        (IDENTITY.replace("1 1 0", "1 1 0 0"), "line 5: saw '1 1 0 0', wanted three numbers"),
+        (IDENTITY.replace("1 1 0", "1,1,0"), "line 5: saw '1,1,0', wanted three numbers"),
+        (IDENTITY.replace("1 1 0", "1 1 0,5"), "line 5: saw '0,5', wanted a finite number"),
+        (IDENTITY.replace("1 1 0", "1 nan 0"), "line 5: saw 'nan'"),
+        (IDENTITY.replace("0 0 0", "nan 0 0"), "line 2: saw 'nan 0 0', wanted three numbers or one of TITLE"),
+        (IDENTITY.replace("1 1 0", "1 inf 0"), "line 5: saw 'inf'"),
+        (IDENTITY.replace("1 1 0", "1 1e309 0"), "line 5: saw '1e309', wanted a finite number within 2**100 of 0"),
+        (IDENTITY.replace("1 1 0", "1 -1e31 0"), "line 5: saw '-1e31'"),
+        (IDENTITY.replace("1 1 0", "1 1_0 0"), "line 5: saw '1_0'"),
+        (IDENTITY.replace("1 1 0", "1 1-0 0"), "line 5: saw '1-0'"),
+        (IDENTITY.replace("1 1 0", "1 0x1 0"), "line 5: saw '0x1'"),
+        (IDENTITY.replace("1 1 0", "1 1 0" + 300 * " "), "line 5: 305 bytes, wanted at most 250 in a line"),
+        (IDENTITY.replace("1 1 0", "DOMAIN_MIN 0 0 0"), "line 5: saw 'DOMAIN_MIN 0 0 0' after the first number"),
+        ("SIZE 2\n" + IDENTITY, "line 1: saw 'SIZE 2', wanted three numbers or one of TITLE, LUT_1D_SIZE"),
+        ("LUT_IN_VIDEO_RANGE\n" + IDENTITY, "line 1: saw 'LUT_IN_VIDEO_RANGE'"),
+        ("DOMAIN_MIN 0 0\n" + IDENTITY, "line 1: DOMAIN_MIN is '0 0', wanted 3 finite numbers"),
+        ("DOMAIN_MIN 0 0 inf\n" + IDENTITY, "line 1: DOMAIN_MIN is '0 0 inf'"),
+        ("DOMAIN_MIN 0 1 0\n" + IDENTITY, "line 1: green goes from 1 to 1, wanted the first below the second"),
+        ("LUT_3D_INPUT_RANGE 1 0\n" + IDENTITY, "line 1: red goes from 1 to 0"),
+        ("LUT_3D_INPUT_RANGE 1\n" + IDENTITY, "line 1: LUT_3D_INPUT_RANGE is '1', wanted 2 finite numbers"),
+        ("LUT_1D_INPUT_RANGE 0 1\n" + IDENTITY, "line 1: LUT_1D_INPUT_RANGE without a LUT_1D_SIZE"),
+        ("LUT_3D_INPUT_RANGE 0 2\nDOMAIN_MAX 1 1 1\n" + IDENTITY, "line 2: DOMAIN_MAX is not what LUT_3D_INPUT_RANGE"),
+        ("#" * ((1 << 20) + 1) + "\n" + IDENTITY, "line 1: no number within 1048576 bytes"),
+        ("LUT_1D_SIZE 2\n0 0 0\n1 1 1\n" + 11_000 * "\n", "line 2: 11003 lines follow, wanted 2 rows"),
+        (IDENTITY + "\0", "line 10: this is no text"),
+        ("\x89PNG\r\n", r"line 1: saw '\xc2\x89PNG', wanted"),
+    ],
+)
+def test_what_is_no_cube_file_is_named_by_line_with_what_was_seen(text: str, words: str) -> None:
+    with pytest.raises(CubeError) as error:
+        read_cube(text.encode())
+    assert words in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_the_bad_line_is_found_far_down_in_a_large_file() -> None:
+    lines = write_cube(identity_lut(33), "large").splitlines()
+    lines[30_000] = "0.5 0.5"
+    with pytest.raises(CubeError, match=r"line 30001: saw '0.5 0.5'"):
+        read_cube("\n".join(lines).encode())
+
+
+def test_a_file_beyond_the_limit_is_not_looked_at() -> None:
+    with pytest.raises(CubeError, match="100663297 bytes, wanted at most 100663296"):
+        read_cube(bytes(cube_module.MAX_BYTES + 1))
+
+
+# ---- Going through it ------------------------------------------------------------------------------------------------
+
+KINDS = {
+    "curves": (17, 0, ""),
+    "curves of two nodes": (2, 0, ""),
+    "curves over a domain inside 0 to 1": (9, 0, "DOMAIN_MIN 0.2 0.3 0\nDOMAIN_MAX 0.9 0.5 1"),
+    "curves over a larger domain": (65, 0, "LUT_1D_INPUT_RANGE -0.5 4"),
+    "a table": (0, 9, ""),
+    "a table over a domain inside 0 to 1": (0, 5, "DOMAIN_MIN 0.2 0.3 0\nDOMAIN_MAX 0.9 0.5 1"),
+    "a table over a larger domain": (0, 17, "LUT_3D_INPUT_RANGE -0.5 4"),
+    "curves before a table": (33, 9, ""),
+    "curves before a table, both over domains": (33, 5, "LUT_1D_INPUT_RANGE -1 1.5\nLUT_3D_INPUT_RANGE 0.1 0.8"),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_table_is_its_definition(kind: str, strength: float, dtype: type) -> None:
+    cube, pixels = random_cube(*KINDS[kind]), picture(dtype)
+    found = own_lut.look_up(cube, strength)(pixels)
+    assert (found.dtype, found.shape) == (pixels.dtype, pixels.shape)
+    # Half a code of rounding, and what float32 places lose: some 1e-6 of the steepest cell.
+    slack = 0.5 + (1e-3 if dtype == np.uint8 else 0.25)
+    assert np.abs(found - by_definition(cube, pixels, strength)).max() <= slack
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strength_nought_changes_nothing(kind: str) -> None:
+    for dtype in (np.uint8, np.uint16):
+        pixels = picture(dtype)
+        assert np.array_equal(own_lut.look_up(random_cube(*KINDS[kind]), 0.0)(pixels), pixels)
+
+
+def test_curves_of_8_bits_are_exactly_rounded() -> None:
+    cube, pixels = random_cube(1024, 0), picture(np.uint8)
+    expected = np.floor(by_definition(cube, pixels) + 0.5)
+    assert np.array_equal(own_lut.look_up(cube, 1.0)(pixels), expected)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_plain_table_is_an_ordinary_one_and_agrees_with_the_general_way(strength: float) -> None:
+    cube, pixels = random_cube(0, 33), picture(np.uint8)
+    table = own_lut.table_of(cube, strength)
+    assert torch.allclose(table, torch.lerp(identity_lut(33), own_lut.table_of(cube), strength))
+    through_kernel = ops.lut3d_apply(torch.from_numpy(pixels), table).numpy().astype(int)
+    assert np.abs(through_kernel - own_lut.look_up(cube, strength)(pixels)).max() <= 1
+
+
+def test_a_table_over_another_domain_has_no_strength_of_its_own() -> None:
+    with pytest.raises(ValueError, match="no identity"):
+        own_lut.table_of(random_cube(0, 3, "DOMAIN_MAX 2 2 2"), 0.5)
+
+
+def test_an_identity_over_a_larger_domain_is_the_identity() -> None:
+    rows = "".join(f"{r} {g} {b}\n" for b, g, r in product((-1, 0.5, 2), repeat=3))
+    cube = read_cube(f"LUT_3D_SIZE 3\nDOMAIN_MIN -1 -1 -1\nDOMAIN_MAX 2 2 2\n{rows}".encode())
+    for dtype in (np.uint8, np.uint16):
+        assert np.array_equal(own_lut.look_up(cube, 1.0)(picture(dtype)), picture(dtype))
