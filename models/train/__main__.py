@@ -20,7 +20,7 @@ import torch
 from models.weights import WeightsError
 
 RECIPES = ("airnet", "eclut", "liif", "liif-real", "lut3d", "srgan", "srresnet")
-QUICK_SET = "Set5"
+QUICK_SETS = ("Set5", "CBSD68")  # of what enlarges, and of what restores
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -65,9 +65,9 @@ def score(name: str, path: Path, data: Path, device: str) -> None:
     from models.train import benchmarks
     from models.train import evaluate as scoring
 
-    retouches = name == "lut3d"
-    quick = [] if retouches else [found for found in benchmarks.find_sets(data) if found == QUICK_SET]
-    if not (quick or (retouches and (data / "bench").is_dir())):
+    there = {*benchmarks.find_sets(data), *(trial.set for trial in benchmarks.noise_trials(data))}
+    quick = [] if name == "lut3d" else [QUICK_SETS[name == "airnet"]]
+    if not there.issuperset(quick) or not (data / "bench").is_dir():
         return
     rows = measure(name, scoring.read_model(name, path, device)[0], data, device, sets=quick)
     scoring.keep_scores(path, scoring.scores_of(rows, name))
@@ -81,13 +81,18 @@ def measure(
     sets: Sequence[str] = (),
     scales: Sequence[float] = (),
     jpeg: Sequence[int] = (),
+    first: int | None = None,
 ) -> list[Any]:
-    """Rows of one model, whatever its task is."""
+    """Rows of one model, whatever its task is; with `first` of the first pictures alone, where it restores."""
+    from models.airnet import Airnet
     from models.lut3d import Lut3D
+    from models.train import benchmarks
     from models.train import evaluate as scoring
 
     if isinstance(model, Lut3D):
         return scoring.evaluate_retoucher(name, model, data, sets or scoring.RETOUCHED_SETS)
+    if isinstance(model, Airnet):
+        return scoring.evaluate_restorer(name, model, benchmarks.plan_restoration(data, sets, jpeg), device, first)
     return scoring.evaluate_upscaler(name, model, scoring.plan(data, sets, scales, jpeg), device)
 
 
@@ -98,9 +103,8 @@ def evaluate(words: list[str]) -> None:
     parser.add_argument("--weights", type=Path, help="weight file, the served one unless told")
     parser.add_argument("--sets", nargs="+", default=[], help="names of folders; all unless told")
     parser.add_argument("--scales", nargs="+", type=float, default=[], help="2 3 4, and 6 8 on Set5 and Set14")
-    parser.add_argument(
-        "--jpeg", nargs="+", type=int, default=[], help="qualities of the small pictures, 0: clean only"
-    )
+    parser.add_argument("--jpeg", nargs="+", type=int, default=[], help="qualities of what is put in, 0: no JPEG")
+    parser.add_argument("--first", type=int, help="a look at so many pictures of each set that is restored, not kept")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--keep", action="store_true", help="write the scores into the header of --weights")
@@ -111,6 +115,8 @@ def evaluate(words: list[str]) -> None:
     arguments = parser.parse_args(words)
     if arguments.keep and arguments.weights is None:
         parser.error("--keep needs --weights")
+    if arguments.first is not None and (arguments.keep or arguments.write or arguments.first < 1):
+        parser.error("--first takes 1 or more pictures, whose scores are not kept")
     if arguments.weights and arguments.name is None:
         parser.error("--weights needs the name of its model")
     torch.set_num_threads(arguments.threads)
@@ -132,7 +138,7 @@ def evaluate_one(name: str, arguments: argparse.Namespace) -> None:
     from models.train import report
 
     model, sha256 = scoring.read_model(name, arguments.weights, arguments.device, PRECISIONS[arguments.precision])
-    chosen = {"sets": arguments.sets, "scales": arguments.scales, "jpeg": arguments.jpeg}
+    chosen = {"sets": arguments.sets, "scales": arguments.scales, "jpeg": arguments.jpeg, "first": arguments.first}
     rows = measure(name, model, arguments.data, arguments.device, **chosen)
     found = report.make_report(name, sha256, rows, arguments.device, arguments.precision)
     if arguments.keep:

@@ -1,22 +1,31 @@
 """Benchmark folders: HR pictures with the LR ones that belong to them, and pairs of an input and a target.
 
-A super-resolution set is a folder with `HR/`, and `LRx2/` ... where small pictures are given; a retouching set has
-`input/` and `target/`. It measures nothing.
-Source: the layout of the SelfExSR release; data sets named as there.
+A super-resolution set is a folder with `HR/`, and `LRx2/` ... where small pictures are given; a retouching set, or one
+of rain or haze, has `input/` and `target/`. Noise and JPEG blocks are put on here. It measures nothing.
+Source: the layout of the SelfExSR release; data sets named as there. CBSD68 is 68 pictures of BSD100 by their names
+(`cbsd68/LIST.txt`). Restoration as published with Li et al., CVPR 2022: pictures cut to multiples of 16 pixels, noise
+of numpy's seed 0 drawn picture after picture (there in the order of the disk, here in that of the list), and cut off,
+not rounded, to 8 bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from models.train.data import Pixels, list_pictures, read_rgb, resize
 from models.train.degradations import through_jpeg
 
 KNOWN_FIRST = ("Set5", "Set14", "BSD100")
+NOISY, NOISY_FROM, SIGMAS = "CBSD68", "BSD100", (15, 25, 50)
+WEATHER_SETS = {"rain100l": "rain", "sots_indoor20": "haze", "sots_outdoor2": "haze"}
+COMPRESSED, QUALITIES = "kodak24", (10, 20, 30, 40)
+MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -77,3 +86,80 @@ def read_retouched(folder: Path) -> list[tuple[Pixels, Pixels]]:
     """(input, target) of each picture of a retouching set."""
     inputs, targets = list_pictures(folder / "input"), list_pictures(folder / "target")
     return [(read_rgb(before), read_rgb(after)) for before, after in zip(inputs, targets, strict=True)]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of restoration to be measured: the pictures of a set, and what spoils them.
+
+    `pictures` are clean and spoilt here, by noise of `sigma` levels or a JPEG of a `quality`, or by neither; without
+    them the folder has pairs.
+    """
+
+    set: str
+    folder: Path
+    damage: str
+    pictures: tuple[Path, ...] = ()
+    sigma: int = 0
+    quality: int = 0
+
+
+def plan_restoration(data: Path, sets: Iterable[str] = (), jpeg: Iterable[int] = ()) -> list[Trial]:
+    """Noise on CBSD68, the pairs of rain and haze, JPEG on Kodak and Kodak clean: what is there of it, or is asked for.
+
+    `jpeg` are other qualities than the usual, 0 none. Raises FileNotFoundError for a set that is not there.
+    """
+    trials = [*noise_trials(data), *weather_trials(data), *jpeg_trials(data, tuple(jpeg) or QUALITIES)]
+    found = {trial.set for trial in trials}
+    missing = [name for name in sets if name not in found]
+    if missing or not found:
+        raise FileNotFoundError(
+            f"no set {', '.join(missing) or 'at all'} below {data}; found {', '.join(sorted(found)) or 'none'}"
+        )
+    chosen = set(sets) or found
+    return [trial for trial in trials if trial.set in chosen]
+
+
+def noise_trials(data: Path) -> list[Trial]:
+    names, folder = data / "bench" / NOISY.lower() / "LIST.txt", data / "bench" / NOISY_FROM / "HR"
+    if not (names.is_file() and folder.is_dir()):
+        return []
+    pictures = tuple(folder / name for name in names.read_text().split())
+    return [Trial(NOISY, folder, f"sigma {sigma}", pictures, sigma=sigma) for sigma in SIGMAS]
+
+
+def weather_trials(data: Path) -> list[Trial]:
+    found = find_sets(data, "input")
+    return [Trial(name, found[name], damage) for name, damage in WEATHER_SETS.items() if name in found]
+
+
+def jpeg_trials(data: Path, qualities: Iterable[int]) -> list[Trial]:
+    folder = data / "bench" / COMPRESSED
+    if not folder.is_dir():
+        return []
+    pictures = tuple(list_pictures(folder))
+    jpegs = [Trial(COMPRESSED, folder, f"JPEG {q}", pictures, quality=q) for q in qualities if q > 0]
+    return [*jpegs, Trial(COMPRESSED, folder, "clean", pictures)]
+
+
+def read_trial(trial: Trial, first: int | None = None) -> Iterator[tuple[Pixels, Pixels]]:
+    """(spoilt, clean) of each picture, or of the `first` ones."""
+    if not trial.pictures:
+        return ((whole(a), whole(b)) for a, b in islice(read_retouched(trial.folder), first))
+    pictures = (whole(read_rgb(path)) for path in trial.pictures[:first])
+    random = np.random.RandomState(0)  # the generator of the published figures, and its seed
+    return ((spoil(clean, trial, random), clean) for clean in pictures)
+
+
+def spoil(clean: Pixels, trial: Trial, random: np.random.RandomState) -> Pixels:
+    if trial.sigma:
+        noisy = clean + trial.sigma * random.randn(*clean.shape)
+        return noisy.clip(0, 255).astype(np.uint8)
+    return through_jpeg(clean, trial.quality) if trial.quality else clean
+
+
+def whole(pixels: Pixels) -> Pixels:
+    """The middle of a picture, sides that MULTIPLE divides."""
+    height, width = (side // MULTIPLE * MULTIPLE for side in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]

@@ -174,13 +174,10 @@ def train(recipe: Recipe, options: Options) -> tuple[Path, bool]:
     run = start(recipe, options, origin["data_sha256"])
     with Journal(options.out, recipe.name) as journal, stop_signals() as stop:
         journal.event("start", step=run.step, seed=options.seed, **origin, **describe(recipe, run))
-        climb(recipe, run, options, batches, journal, stop)
-        write_checkpoint(options.out / "checkpoint.pt", run)
-        finished = progress(run, recipe.budget) >= 1
-        facts = {**origin, **facts_of(recipe, run, options), "finished": finished}
-        path = export(recipe, run, options, facts)
-        journal.event("end" if finished else "stopped", **facts)
-    return path, finished
+        climb(recipe, run, options, batches, journal, stop, origin)
+        path, facts = keep(recipe, run, options, origin)
+        journal.event("end" if facts["finished"] else "stopped", **facts)
+    return path, bool(facts["finished"])
 
 
 def climb(
@@ -190,6 +187,7 @@ def climb(
     batches: Iterator[tuple[Tensor, ...]],
     journal: Journal,
     stop: threading.Event,
+    origin: dict[str, str],
 ) -> None:
     """Step after step until the budget or the slice is used up, or `stop` is set."""
     began = saved = time.monotonic()
@@ -209,10 +207,17 @@ def climb(
             journal.step(run.step, run.seconds, progress(run, recipe.budget), left_s, rate * recipe.budget.lr, numbers)
         if now - saved > CHECKPOINT_EVERY_S:
             read_numbers({"loss": loss})
-            write_checkpoint(options.out / "checkpoint.pt", run)
+            keep(recipe, run, options, origin)
             saved = now
     if run.step > before_steps:
         read_numbers({"loss": loss})
+
+
+def keep(recipe: Recipe, run: Run, options: Options, origin: dict[str, str]) -> tuple[Path, dict[str, Any]]:
+    """Writes the checkpoint, and the weights as they are by now; the weight file and the facts in it."""
+    write_checkpoint(options.out / "checkpoint.pt", run)
+    facts = {**origin, **facts_of(recipe, run, options), "finished": progress(run, recipe.budget) >= 1}
+    return export(recipe, run, options, facts), facts
 
 
 def read_numbers(tensors: dict[str, Tensor]) -> dict[str, float]:

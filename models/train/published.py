@@ -1,7 +1,8 @@
 """Figures that papers print, to stand beside ours. They are others' measurements, of larger networks or other pictures.
 
 Source: LIIF, CVPR 2021, table of benchmarks (RDN encoder; the paper has no EDSR rows there), PSNR on Y; image-adaptive
-3D LUT, TPAMI 2022, FiveK 480p, 500 pictures, expert C (MATLAB, dE of CIE76).
+3D LUT, TPAMI 2022, FiveK 480p, 500 pictures, expert C (MATLAB, dE of CIE76); AirNet, CVPR 2022, one network for all,
+as later papers repeat it, with noise drawn in another order. Its figures for haze are of other pictures than ours.
 """
 
 from __future__ import annotations
@@ -14,3 +15,10 @@ LIIF_RDN: dict[str, dict[float, float]] = {
 PSNR_Y: dict[str, dict[str, dict[float, float]]] = {"liif": LIIF_RDN, "liif-real": LIIF_RDN}
 
 LUT3D_FIVEK_PSNR, LUT3D_FIVEK_DELTA_E = 25.21, 7.61
+
+AIRNET: dict[tuple[str, str], tuple[float, float]] = {  # set and damage: PSNR and SSIM, both in RGB
+    ("CBSD68", "sigma 15"): (33.92, 0.933),
+    ("CBSD68", "sigma 25"): (31.26, 0.888),
+    ("CBSD68", "sigma 50"): (28.00, 0.797),
+    ("rain100l", "rain"): (34.90, 0.968),
+}

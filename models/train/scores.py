@@ -1,9 +1,11 @@
 """What papers measure: PSNR and SSIM on luma and on RGB with the border shaved, and the distance of colours in Lab.
 
-It reads no files and knows no models. Pictures are (H, W, 3) or (H, W) in [0, 1]; all is computed in float64.
+Papers on super-resolution and on restoration mean two things by SSIM: `ssim` and `ssim_uniform`. It reads
+no files and knows no models. Pictures are (H, W, 3) or (H, W) in [0, 1]; all is computed in float64.
 Source: conventions of the super-resolution benchmarks (ITU-R BT.601 luma, shave = scale); float predictions are clamped
 and not rounded, as LIIF does. SSIM: Wang et al., "Image quality assessment: from error visibility to structural
-similarity", IEEE TIP 13(4), 2004. Colour: sRGB (IEC 61966-2-1), CIELAB under D65, CIE76 difference.
+similarity", IEEE TIP 13(4), 2004; with a uniform window as scikit-image's defaults have it. Colour: sRGB
+(IEC 61966-2-1), CIELAB under D65, CIE76 difference.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ Picture = NDArray[np.floating]
 LUMA = np.array([65.481, 128.553, 24.966]) / 255
 SSIM_SIDE, SSIM_SIGMA = 11, 1.5
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+UNIFORM_SIDE = 7
 XYZ_OF_RGB = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
@@ -39,9 +42,34 @@ def ssim(a: Picture, b: Picture) -> float:
     var_x = window_mean(x * x) - mean_x**2
     var_y = window_mean(y * y) - mean_y**2
     cov = window_mean(x * y) - mean_x * mean_y
+    return compare_windows(mean_x, mean_y, var_x, var_y, cov)
+
+
+def compare_windows(mean_x: Picture, mean_y: Picture, var_x: Picture, var_y: Picture, cov: Picture) -> float:
+    """Structural similarity of the windows that have these moments, its mean over all."""
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
     structure = (2 * cov + SSIM_C2) / (var_x + var_y + SSIM_C2)
     return float(np.mean(luminance * structure))
+
+
+def ssim_uniform(a: Picture, b: Picture) -> float:
+    """Structural similarity with peak 1 as restoration papers take it: all pixels of 7x7 weigh the same, variances are
+    those of a sample (over 48, not 49), places where the window fits; of RGB the mean of three."""
+    if a.ndim == 3:
+        return float(np.mean([ssim_uniform(a[..., c], b[..., c]) for c in range(a.shape[2])]))
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = box_mean(x), box_mean(y)
+    sample = UNIFORM_SIDE**2 / (UNIFORM_SIDE**2 - 1)
+    moments = (box_mean(x * x) - mean_x**2, box_mean(y * y) - mean_y**2, box_mean(x * y) - mean_x * mean_y)
+    return compare_windows(mean_x, mean_y, *(sample * moment for moment in moments))
+
+
+def box_mean(values: Picture) -> Picture:
+    """Means of the 7x7 pixels around each place where they all exist."""
+    side, (height, width) = UNIFORM_SIDE, values.shape
+    tall = sum(values[k : height - side + 1 + k] for k in range(side))
+    means: Picture = sum(tall[:, k : width - side + 1 + k] for k in range(side)) / side**2
+    return means
 
 
 def window_mean(values: Picture) -> Picture:
