@@ -15,6 +15,7 @@ from torch import nn
 
 from models import srgan
 from models import weights as weight_files
+from models.airnet import Airnet, AirnetConfig
 from models.cards import Card, available, is_brought, users_file
 from models.classical import KERNELS, Fourier, Nearest, Resampler
 from models.eclut import Eclut, EclutConfig
@@ -41,6 +42,11 @@ def build_srresnet(config: Config) -> Srresnet:
     return Srresnet(SrresnetConfig(**config)).to(memory_format=torch.channels_last)
 
 
+def build_airnet(config: Config) -> Airnet:
+    found = AirnetConfig(**config)
+    return Airnet(replace(found, encoder=tuple(found.encoder))).to(memory_format=torch.channels_last)
+
+
 NETWORKS: dict[str, Callable[[Config], Any]] = {
     "lut3d": lambda config: Lut3D(Lut3DConfig(**config)),
     "eclut": build_eclut,
@@ -49,6 +55,7 @@ NETWORKS: dict[str, Callable[[Config], Any]] = {
     "liif-rdn": build_liif,
     "srresnet": build_srresnet,
     "srgan": build_srresnet,
+    "airnet": build_airnet,
     "nearest": lambda config: Nearest(),
     "bilinear": lambda config: Resampler(KERNELS["bilinear"]),
     "bicubic": lambda config: Resampler(KERNELS["bicubic"]),
@@ -90,6 +97,7 @@ def load(
         network.load_state_dict(blend(card, found, strength, weights_dir))
     network.eval().requires_grad_(False)
     network = network.folded() if isinstance(network, Srresnet) else network
+    network = network.served() if isinstance(network, Airnet) else network
     return network.to(device, dtype)
 
 

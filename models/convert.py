@@ -2,7 +2,8 @@
 
 They are opened as plain tensors in plain containers (`weights_only`): code in a pickle is refused, not run.
 Sources: github.com/HuiZeng/Image-Adaptive-3DLUT (LUTs.pth and classifier.pth, paired), github.com/yinboc/liif (both
-encoders) and github.com/Lornatang/SRGAN-PyTorch (early and late); formats in the functions' texts.
+encoders), github.com/Lornatang/SRGAN-PyTorch (early and late) and github.com/XLearning-SCU/2022-CVPR-AirNet (All.pth,
+Denoise.pth, Derain.pth and Dehaze.pth); formats in the functions' texts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models import weights as weight_files
+from models.airnet import Airnet
 from models.liif import Liif, LiifConfig
 from models.lut3d import Lut3D, Lut3DConfig
 from models.srresnet import Srresnet, SrresnetConfig
@@ -50,6 +52,8 @@ def detect_kind(paths: Sequence[Path]) -> str:
     contents = [read_checkpoint(path) for path in paths]
     if any(_is_lut_file(content) for content in contents):
         return "lut3d"
+    if any(_is_airnet(content) for content in contents):
+        return "airnet"
     if any(isinstance(content, Mapping) and "model" in content for content in contents):
         return "liif"
     if any(_is_generator(content) for content in contents):
@@ -117,6 +121,23 @@ def srresnet_weights(name: str, contents: Sequence[Content]) -> Weights:
     return _checked(name, Srresnet(config), config, state, early_key if EARLY_MARK in state else str)
 
 
+def airnet_weights(contents: Sequence[Content]) -> Weights:
+    """A bare state_dict, or {'net': state_dict}, of the whole network at the published width; keys may begin with
+    what several GPUs put before them. What serving does not need is left out: twin encoder, queue of any length.
+    """
+    if len(contents) != 1:
+        raise WeightsError(f"the published AirNet comes in one file; seen {len(contents)}")
+    network = Airnet()
+    wanted, state = (
+        {key: value for key, value in one.items() if not key.startswith(FOR_TRAINING)}
+        for one in (network.state_dict(), _airnet_state(contents[0]))
+    )
+    _check_tensors("airnet", {key: tuple(value.shape) for key, value in wanted.items()}, state)
+    network.load_state_dict(state, strict=False)  # strict but for what serving does not read
+    served = network.served()
+    return Weights("airnet", dataclasses.asdict(served.config), served.state_dict(), {})
+
+
 def early_key(key: str) -> str:
     """What the early port calls one of our keys: trunk.3.rcb.0.weight -> res_trunk.3.rc_block.0.weight."""
     doubling = re.match(r"upsampling\.(\d)\.upsample_block\.(\d)\.", key)
@@ -129,14 +150,29 @@ def early_key(key: str) -> str:
 
 MEAN_SHIFTS = ("encoder.sub_mean.", "encoder.add_mean.")  # stored, never used by the published code
 LIIF_NETWORKS = {"edsr-baseline": "liif", "rdn": "liif-rdn"}
+FOR_TRAINING = ("E.E.queue", "E.E.encoder_k.")
 EARLY_MARK, LATE_MARK = "convolutional_block1.0.weight", "conv1.0.weight"
 WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 CONVERTERS: dict[str, Callable[[Sequence[Content]], Weights]] = {
+    "airnet": airnet_weights,
     "lut3d": lut3d_weights,
     "liif": liif_weights,
     "srresnet": partial(srresnet_weights, "srresnet"),
     "srgan": partial(srresnet_weights, "srgan"),
 }
+
+
+def _is_airnet(content: Content) -> bool:
+    return isinstance(content, Mapping) and any(key.startswith(("R.", "E.E.")) for key in _airnet_state(content))
+
+
+def _airnet_state(content: Content) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"checkpoint is {type(content).__name__}, wanted a state_dict")
+    state = content.get("net", content)
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"net is {type(state).__name__}, wanted a state_dict")
+    return {WRAPPERS.sub("", str(key)): value for key, value in state.items()}
 
 
 def _is_generator(content: Content) -> bool:
@@ -183,10 +219,15 @@ def _checked(
     name: str, network: nn.Module, config: Any, state: Mapping[str, Any], spelt: Callable[[str], str] = str
 ) -> Weights:
     """`spelt` says what the file calls one of our keys; what is wrong is told in the file's own words."""
+    keys = {key: spelt(key) for key in network.state_dict()}
+    wanted = {keys[key]: tuple(value.shape) for key, value in network.state_dict().items()}
+    _check_tensors(name, wanted, state)
+    return Weights(name, dataclasses.asdict(config), {key: state[theirs] for key, theirs in keys.items()}, {})
+
+
+def _check_tensors(name: str, wanted: Mapping[str, tuple[int, ...]], state: Mapping[str, Any]) -> None:
+    """Raises WeightsError naming the first key that is no tensor, missing, extra or misshapen."""
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise WeightsError(f"weights for {name}: {key} is {type(value).__name__}, wanted a tensor")
-    keys = {key: spelt(key) for key in network.state_dict()}
-    wanted = {keys[key]: tuple(value.shape) for key, value in network.state_dict().items()}
     weight_files.check_keys(wanted, state, name)
-    return Weights(name, dataclasses.asdict(config), {key: state[theirs] for key, theirs in keys.items()}, {})

@@ -66,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         if name != "worker":
             sub.add_argument("--bind", help="address (LUTRA_BIND)")
             sub.add_argument("--port", type=int, help="port (LUTRA_PORT)")
-    _add_enhance(command("enhance", run_enhance, "Colour and tone of picture files, without the service."))
+    _add_whole(command("enhance", run_enhance, "Colour and tone of picture files, without the service."))
+    _add_whole(command("restore", run_restore, "Noise, rain or haze off picture files, without the service."))
     _add_upscale(command("upscale", run_upscale, "Enlarge picture files, without the service."))
     command("models", run_models, "List the models.")
     command("doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not.")
@@ -85,7 +86,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metadata", default="keep", choices=("keep", "strip"))
 
 
-def _add_enhance(parser: argparse.ArgumentParser) -> None:
+def _add_whole(parser: argparse.ArgumentParser) -> None:
     _add_files(parser)
     parser.add_argument(
         "--strength", type=_ratio, default=1.0, metavar="0..1", help="0: unchanged, 1: as the model says"
@@ -173,6 +174,13 @@ def run_enhance(arguments: argparse.Namespace) -> int:
     from service.files import enhance_files
 
     return enhance_files(_settings(arguments), arguments)
+
+
+def run_restore(arguments: argparse.Namespace) -> int:
+    devices.share_cores_politely()
+    from service.files import restore_files
+
+    return restore_files(_settings(arguments), arguments)
 
 
 def run_upscale(arguments: argparse.Namespace) -> int:

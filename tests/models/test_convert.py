@@ -142,10 +142,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) ->
 
 
 def test_unknown_kinds_and_unknown_contents_are_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="known are liif, lut3d"):
-        convert.convert("airnet", [], tmp_path / "x")
+    with pytest.raises(WeightsError, match="known are airnet, liif, lut3d"):
+        convert.convert("restormer", [], tmp_path / "x")
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match="known are liif, lut3d"):
+    with pytest.raises(WeightsError, match="known are airnet, liif, lut3d"):
         convert.detect_kind([tmp_path / "other.pth"])
     with pytest.raises(WeightsError, match=r"gone\.pth is missing"):
         convert.read_checkpoint(tmp_path / "gone.pth")
