@@ -129,7 +129,6 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, path:
     """
     if x.dtype == torch.float64 or x.numel() == 0 or weight.numel() == 0:
         return deform_reference.deform_conv2d(x, offset, mask, weight)
-    out = deform_reference.empty_pixels(x, weight.shape[0])
     pixels, threads = _channels_last(x), torch.get_num_threads()
     asked = _bits(pixels), _plain_floats(offset), _plain_floats(mask)
     taps = _taps_last(weight).t()
@@ -137,7 +136,7 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, path:
     for first, own, to in _bands(columns, found.flatten(0, 2)):
         _cpu.deform_columns(*asked, _bits(own), first, threads, path)
         torch.mm(own.flatten(1), taps, out=to)
-    return out.copy_(found.permute(0, 3, 1, 2))
+    return _as_in_memory(found, x)
 
 
 def deform_conv2d_backward(
@@ -159,10 +158,10 @@ def deform_conv2d_backward(
     pixels, above, threads = _channels_last(x), _channels_last(grad).flatten(0, 2), torch.get_num_threads()
     asked = _bits(pixels), _plain_floats(offset), _plain_floats(mask)
     taps = _taps_last(weight)
-    by_x = torch.zeros(pixels.shape) if for_x else None
-    by_offset = torch.empty(offset.shape) if for_offset else None
-    by_mask = torch.empty(mask.shape) if for_mask else None
-    by_taps = torch.zeros(taps.shape) if for_weight else None
+    by_x = torch.zeros(pixels.shape, dtype=torch.float32) if for_x else None
+    by_offset = torch.empty(offset.shape, dtype=torch.float32) if for_offset else None
+    by_mask = torch.empty(mask.shape, dtype=torch.float32) if for_mask else None
+    by_taps = torch.zeros(taps.shape, dtype=torch.float32) if for_weight else None
     columns = _columns(pixels) if for_weight else None
     by_columns = _columns(pixels)
     for first, own, to in _bands(by_columns, above):
@@ -175,13 +174,16 @@ def deform_conv2d_backward(
         if by_taps is not None and again is not None:
             by_taps += torch.mm(to.t(), again.flatten(1))
     return (
-        x.new_empty(0)
-        if by_x is None
-        else deform_reference.empty_pixels(x, x.shape[1]).copy_(by_x.permute(0, 3, 1, 2)),
+        x.new_empty(0) if by_x is None else _as_in_memory(by_x, x),
         offset.new_empty(0) if by_offset is None else by_offset.to(offset.dtype),
         mask.new_empty(0) if by_mask is None else by_mask.to(mask.dtype),
         weight.new_empty(0) if by_taps is None else _taps_first(by_taps, weight),
     )
+
+
+def _as_in_memory(pixels: Tensor, x: Tensor) -> Tensor:
+    """(N, H, W, C) -> (N, C, H, W), in the type and the order of x."""
+    return deform_reference.empty_pixels(x, pixels.shape[3]).copy_(pixels.permute(0, 3, 1, 2))
 
 
 def _channels_last(x: Tensor) -> Tensor:
