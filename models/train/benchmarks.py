@@ -124,7 +124,8 @@ def noise_trials(data: Path) -> list[Trial]:
     names, folder = data / "bench" / NOISY.lower() / "LIST.txt", data / "bench" / NOISY_FROM / "HR"
     if not (names.is_file() and folder.is_dir()):
         return []
-    pictures = tuple(folder / name for name in names.read_text().split())
+    listed = [line for line in names.read_text().split("\n") if line and not line.startswith("#")]
+    pictures = tuple(folder / line.split("\t")[0] for line in listed)
     return [Trial(NOISY, folder, f"sigma {sigma}", pictures, sigma=sigma) for sigma in SIGMAS]
 
 
