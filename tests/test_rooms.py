@@ -22,6 +22,7 @@ TORCH_ROOMS = (
     "workers/tiles",
     "workers/runner",
     "workers/sweep",  # the engine's loop over tiles
+    "workers/feathered",  # its loop over tiles that overlap
     "workers/transparency",  # the engine's alpha
 )
 
