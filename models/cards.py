@@ -305,6 +305,17 @@ FOURIER = Card(
     source=MEASURED.get("fourier", ""),
 )
 
+# Stands for the table that a request to /enhance brings along: a name for records and metrics, and no model.
+OWN_LUT = Card(
+    name="lut",
+    task="enhance",
+    title="The user's own table",
+    paper="Adobe, Cube LUT Specification 1.0, 2013",
+    parameters=0,
+    licence="",
+    cpu_s_per_mp=0.05,
+)
+
 ALL = (LUT3D, AIRNET, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
 BY_NAME: dict[str, Card] = {card.name: card for card in ALL}
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}

@@ -61,7 +61,7 @@ class Cube:
     0: none), or both, the curves first.
 
     Colours outside a domain are clamped to it. `numbers`: rows of red, green, blue in float32; the curves', then the
-    table's, red fastest.
+    table's, red fastest; `sha256` is theirs.
     """
 
     title: str
@@ -70,6 +70,7 @@ class Cube:
     domain_1d: Domain
     domain_3d: Domain
     numbers: bytes
+    sha256: str
 
     @property
     def is_plain(self) -> bool:
@@ -85,14 +86,14 @@ class Cube:
             "domain_1d": [list(end) for end in self.domain_1d],
             "domain_3d": [list(end) for end in self.domain_3d],
             "bytes": len(self.numbers),
-            "sha256": hashlib.sha256(self.numbers).hexdigest(),
+            "sha256": self.sha256,
         }
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], numbers: bytes) -> Cube:
         """From `facts` and the numbers again."""
         domains = (tuple(tuple(end) for end in facts[name]) for name in ("domain_1d", "domain_3d"))
-        return cls(facts["title"], facts["nodes_1d"], facts["nodes_3d"], *domains, numbers)
+        return cls(facts["title"], facts["nodes_1d"], facts["nodes_3d"], *domains, numbers, facts["sha256"])
 
 
 # ---- Writing ---------------------------------------------------------------------------------------------------------
@@ -162,8 +163,9 @@ def read_cube(data: bytes) -> Cube:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     header = _read_header(text)
     domain_1d, domain_3d = _domains(header)
-    numbers = _read_numbers(text, header)
-    return Cube(header.title, header.nodes("1D"), header.nodes("3D"), domain_1d, domain_3d, numbers.tobytes())
+    numbers = _read_numbers(text, header).tobytes()
+    sha256 = hashlib.sha256(numbers).hexdigest()
+    return Cube(header.title, header.nodes("1D"), header.nodes("3D"), domain_1d, domain_3d, numbers, sha256)
 
 
 def _read_header(text: bytes) -> Header:

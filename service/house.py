@@ -17,11 +17,20 @@ from celery import Celery
 from starlette.requests import Request
 
 from models.cards import Card
+from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from service.offload import Threads
-from service.upload import Budget
+from service.upload import ENVELOPE_BYTES, Budget
 from service.waiting import Bell, Ring
 from workers import celery_app, imageio, metrics
-from workers.errors import JobGone, JobUnknown, LutraError, StoreUnavailable, Unavailable
+from workers.errors import (
+    JobGone,
+    JobUnknown,
+    LutraError,
+    ParameterError,
+    StoreUnavailable,
+    TooManyUploads,
+    Unavailable,
+)
 from workers.job import Job, JobStatus, PictureFacts, new_job, served_models
 from workers.log import Log
 from workers.records import Limits, QueueFacts
@@ -36,7 +45,9 @@ CLOSING_S = 20.0
 LONGEST_ID = 64
 RATE_AGE_S = 2.0
 ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
-CUBE_BYTES = 1_500_000
+CUBE_ROW_BYTES = 42
+OUR_NODES = 33  # of the tables that /enhance makes
+TABLE_S = 20.0
 
 log = Log(__name__)
 
@@ -51,6 +62,7 @@ class House:
     bell: Bell
     store_threads: Threads
     picture_threads: Threads
+    table_threads: Threads
     models: Mapping[str, Card]
     uploads: Budget
     closes_at: float = math.inf
@@ -68,6 +80,17 @@ class House:
         """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
         return await self.picture_threads.run(imageio.probe, data)
 
+    async def read_table(self, data: bytes) -> Cube:
+        """The table in a .cube file. One is read at a time: it holds the interpreter, a second or two for the largest.
+
+        Raises ParameterError, or TooManyUploads where others are read for longer than TABLE_S.
+        """
+        try:
+            return await self.table_threads.run(read_cube, data)
+        except CubeError as error:
+            told = {} if error.line is None else {"line": error.line}
+            raise ParameterError(f"the part lut is no .cube file: {error}", parameter="lut", **told) from None
+
     async def make_job(
         self,
         data: bytes,
@@ -81,17 +104,17 @@ class House:
         facts = PictureFacts(header.format, header.width, header.height, len(data))
         return await self.picture_threads.run(new_job, data, facts, operation, card, parameters, **told)
 
-    async def submit(self, job: Job, data: bytes, output_pixels: int) -> None:
+    async def submit(self, job: Job, data: bytes, output_pixels: int, table: bytes = b"") -> None:
         """Store the job and send its computation to the queue. Raises Unavailable, and then nothing is left behind."""
         try:
-            await self.store_threads.run(self._submit, job, data, result_estimate(job, output_pixels))
+            await self.store_threads.run(self._submit, job, data, result_estimate(job, output_pixels), table)
         except Unavailable as error:
             metrics.ADMISSION_REJECTED.labels(error.code).inc()
             raise
         metrics.JOBS_SUBMITTED.labels(job.computation.operation).inc()
 
-    def _submit(self, job: Job, data: bytes, result_bytes: int) -> None:
-        self.store.put(job, data, result_bytes=result_bytes)
+    def _submit(self, job: Job, data: bytes, result_bytes: int, table: bytes) -> None:
+        self.store.put(job, data, result_bytes=result_bytes, table=table)
         try:
             celery_app.send(self.celery, job.computation.id)
         except LutraError:
@@ -174,7 +197,7 @@ def result_estimate(job: Job, output_pixels: int) -> int:
     """Bytes that the result will probably hold, for admission."""
     parameters = job.computation.parameters
     if parameters["format"] == "cube":
-        return CUBE_BYTES
+        return int(parameters.get("lut", {}).get("nodes_3d", OUR_NODES) ** 3 * CUBE_ROW_BYTES)
     return int(output_pixels * ESTIMATED_BYTES_PER_PIXEL[parameters["format"]])
 
 
@@ -186,15 +209,18 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
     celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
     store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)
     picture_threads = Threads("picture", PICTURE_THREADS, timeout_s=30.0)
+    table_threads = Threads("table", 1, timeout_s=TABLE_S, late=lambda: TooManyUploads("too many tables at once"))
     models = served_models(settings.models, settings.weights_dir)
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
         async with Bell(redis_url).running() as bell:
-            uploads = Budget(max(settings.store_bytes, 2 * settings.max_upload_bytes))
-            yield House(settings, store, celery, bell, store_threads, picture_threads, models, uploads)
+            largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
+            uploads = Budget(max(settings.store_bytes, 2 * settings.max_upload_bytes, largest))
+            yield House(settings, store, celery, bell, store_threads, picture_threads, table_threads, models, uploads)
     finally:
         store_threads.close()
         picture_threads.close()
+        table_threads.close()
         celery.close()
         store.close()
 

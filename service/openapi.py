@@ -9,22 +9,29 @@ from service.schemas import JobJson, Problem
 from workers import imageio
 
 PICTURE: dict[str, Any] = {media_type: {} for media_type in imageio.MEDIA_TYPE.values()}
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            },
-        },
+BINARY = {"type": "string", "format": "binary"}
+
+
+def body_of(**parts: dict[str, Any]) -> dict[str, Any]:
+    """A picture, raw or as the part `file` of a form that may have other `parts`."""
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": BINARY, **parts},
+        "additionalProperties": False,
     }
-}
+    content = {
+        "image/*": {"schema": BINARY},
+        "application/octet-stream": {"schema": BINARY},
+        "multipart/form-data": {"schema": form},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+BODY = body_of()
+BODY_WITH_LUT = body_of(
+    lut={**BINARY, "description": "A .cube file: a table of your own, applied instead of the model."}
+)
 
 
 def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -10,13 +10,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BeforeValidator
 
-from models.cards import Card
+from models.cards import OWN_LUT, Card
+from models.cube import Cube
 from service.answers import accepted, ended_badly, picture_of
 from service.estimate import estimate_s
 from service.house import House, house_of
-from service.openapi import BODY, POST_ANSWERS
+from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, read_prefer
-from service.upload import read_picture
+from service.upload import read_upload
 from workers import imageio, policy
 from workers.errors import ParameterError, TooManyPixels
 from workers.job import SUCCEEDED, check_strength, choose_model, new_id
@@ -45,7 +46,7 @@ Model = Annotated[str | None, Query(description="A name from GET /models.")]
     tags=["enhance"],
     summary="Colour and tone",
     responses=POST_ANSWERS,
-    openapi_extra=BODY,
+    openapi_extra=BODY_WITH_LUT,
     response_class=Response,
 )
 async def enhance(
@@ -56,11 +57,19 @@ async def enhance(
     quality: Quality = None,
     metadata: Metadata = "keep",
 ) -> Response:
-    """Colour and tone by the image-adaptive 3D LUT; `format=cube` answers with its table as a `.cube` file."""
+    """Colour and tone by the image-adaptive 3D LUT; `format=cube` answers with its table as a `.cube` file.
 
-    async def wish(header: imageio.Header) -> Wish:
-        card = choose_model("enhance", model, house_of(request).models)
-        parameters = {"strength": strength, "quality": quality, "metadata": metadata}
+    A form may bring a `.cube` file of your own as its part `lut` (1D, 3D, or Resolve's 1D before 3D), which is applied
+    instead of the model.
+    """
+
+    async def wish(header: imageio.Header, own: Cube | None) -> Wish:
+        parameters: dict[str, Any] = {"strength": strength, "quality": quality, "metadata": metadata}
+        if own is None:
+            card = choose_model("enhance", model, house_of(request).models)
+        else:
+            _check_own_table(own, model, format)
+            card, parameters["lut"] = OWN_LUT, own.facts()
         return Wish(card, parameters, format, header.height, header.width)
 
     return await _serve(request, "enhance", model, wish)
@@ -85,7 +94,7 @@ async def restore(
 ) -> Response:
     """Take noise, rain streaks or haze off without being told which, by AirNet."""
 
-    async def wish(header: imageio.Header) -> Wish:
+    async def wish(header: imageio.Header, _: Cube | None) -> Wish:
         card = choose_model("restore", model, house_of(request).models)
         parameters = {"strength": strength, "quality": quality, "metadata": metadata}
         return Wish(card, parameters, format, header.height, header.width)
@@ -126,7 +135,7 @@ async def upscale(
     limits = policy.Limits(settings.max_scale, settings.max_output_pixels, settings.job_timeout_seconds)
     asked = policy.SizeAsked(scale, height, width, fit, max_pixels)
 
-    async def wish(header: imageio.Header) -> Wish:
+    async def wish(header: imageio.Header, _: Cube | None) -> Wish:
         small = policy.Small(header.height, header.width, header.lossy)
         speeds = {}
         if policy.is_auto(model):
@@ -153,13 +162,28 @@ class Wish:
     width: int
 
 
-async def _serve(
-    request: Request, operation: str, model: str | None, wish: Callable[[imageio.Header], Awaitable[Wish]]
-) -> Response:
+Wished = Callable[[imageio.Header, Cube | None], Awaitable[Wish]]
+
+
+def _check_own_table(own: Cube, model: str | None, format: str) -> None:  # noqa: A002
+    """Raises ParameterError for what a table of the user's own cannot be asked for."""
+    if model is not None:
+        raise ParameterError(
+            f"a part named lut stands in place of a model; leave model={model[:40]} out", parameter="model"
+        )
+    if format == "cube" and not own.is_plain:
+        seen = "curves (LUT_1D_SIZE)" if own.nodes_1d else "a domain other than 0 to 1"
+        raise ParameterError(
+            f"format=cube answers with a 3D table over 0 to 1; this part lut has {seen}", parameter="format"
+        )
+
+
+async def _serve(request: Request, operation: str, model: str | None, wish: Wished) -> Response:
     """Take the picture in, wait as the client prefers, and answer with the picture, the job or the problem."""
     house = house_of(request)
     wait = read_prefer(request.headers.getlist("prefer"), house.settings.sync_wait_seconds)
-    choose_model(operation, model, house.models)  # refuses an unknown one before anything is uploaded
+    if model is not None or operation != "enhance":  # of which a table of the user's own may come, and needs no model
+        choose_model(operation, model, house.models)  # refuses an unknown one before anything is uploaded
     _refuse_unknown_names(request)
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
     job_id = new_id()
@@ -183,15 +207,17 @@ async def _take_in(
     house: House,
     operation: str,
     wait: Wait,
-    wish: Callable[[imageio.Header], Awaitable[Wish]],
+    wish: Wished,
     job_id: str,
 ) -> None:
     """Read, probe, make the job, submit it; the picture's bytes are let go before anybody waits."""
     with house.uploads.hold() as hold:
-        data = await read_picture(request, house.settings.max_upload_bytes, hold)
+        data, lut = await read_upload(request, house.settings.max_upload_bytes, hold, takes_lut=operation == "enhance")
         header = await house.probe(data)
         _refuse_pixels(header, house.settings.max_input_pixels)
-        wanted = await wish(header)
+        own = await house.read_table(lut) if lut is not None else None
+        del lut
+        wanted = await wish(header, own)
         accept = request.headers.get("accept")
         format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)
         _refuse_sides(format_out, wanted.height, wanted.width)
@@ -207,7 +233,7 @@ async def _take_in(
             request_id=request.state.request_id,
             job_id=job_id,
         )
-        await house.submit(job, data, output_pixels)
+        await house.submit(job, data, output_pixels, own.numbers if own else b"")
 
 
 def _refuse_unknown_names(request: Request) -> None:

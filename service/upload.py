@@ -1,4 +1,5 @@
-"""The body of a request as bytes, counted while it is read: raw, or the part `file` of multipart/form-data (RFC 7578).
+"""The body of a request as bytes, counted while it is read: raw, or multipart/form-data (RFC 7578) whose part `file` is
+the picture and whose part `lut`, where it is taken, a table.
 
 Content-Length is believed only where it already says too much. Nothing is decoded here and nothing touches the disk.
 """
@@ -9,13 +10,14 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from models.cube import MAX_BYTES
 from workers.errors import BadRequest, ParameterError, TooManyUploads, UploadTooLarge
 
 if TYPE_CHECKING:
@@ -62,36 +64,60 @@ class Hold:
 
 @dataclass
 class Form:
-    """Parts of a multipart body, by name; a name sent twice keeps the first."""
+    """Parts of a multipart body, by name; of a name sent twice the first, and the name in `twice`."""
 
     parts: dict[str, bytes] = field(default_factory=dict)
+    twice: list[str] = field(default_factory=list)
 
 
-async def read_picture(request: Request, max_bytes: int, hold: Hold) -> bytes:
-    """The picture that came with the request, not empty.
+class Upload(NamedTuple):
+    """What came with a request: the picture, not empty, and the text of a table where one was sent along."""
+
+    picture: bytes
+    lut: bytes | None = None
+
+
+async def read_upload(request: Request, max_bytes: int, hold: Hold, *, takes_lut: bool = False) -> Upload:
+    """The picture, at most `max_bytes`, and the table, at most MAX_BYTES of `models.cube`.
 
     Raises BadRequest (400), UploadTooLarge (413), ParameterError (422) or TooManyUploads (503).
     """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
-        data = await _read_body(request, max_bytes, max_bytes, hold)
+        upload = Upload(await _read_body(request, max_bytes, max_bytes, hold))
     else:
-        body = await _read_body(request, max_bytes + ENVELOPE_BYTES, max_bytes, hold)
+        cap = max_bytes + ENVELOPE_BYTES + (MAX_BYTES if takes_lut else 0)
+        body = await _read_body(request, cap, max_bytes, hold)
         form = await asyncio.to_thread(parse_form, body, options.get(b"boundary", b""))
-        if "file" not in form.parts:
-            raise BadRequest("the form has no part named file")
-        if "lut" in form.parts:
-            raise ParameterError("a part named lut (a table of your own) is not served yet", parameter="lut")
-        data = form.parts["file"]
-        if len(data) > max_bytes:
-            raise _too_large(max_bytes)
-    if not data:
+        _check_parts(form, takes_lut)
+        upload = Upload(form.parts["file"], form.parts.get("lut"))
+    if not upload.picture:
         raise BadRequest("the request has no body: send the picture itself, or a form with a part named file")
-    return data
+    if len(upload.picture) > max_bytes:
+        raise _too_large(max_bytes)
+    if upload.lut is not None and len(upload.lut) > MAX_BYTES:
+        raise _too_large(MAX_BYTES, "part lut")
+    return upload
 
 
-def _too_large(max_bytes: int) -> UploadTooLarge:
-    return UploadTooLarge(f"the upload is larger than the {max_bytes} bytes allowed", limit=max_bytes)
+def _check_parts(form: Form, takes_lut: bool) -> None:
+    """Raises BadRequest or ParameterError: what is not known would change nothing without a word."""
+    if "file" not in form.parts:
+        raise BadRequest("the form has no part named file")
+    if "lut" in form.parts and not takes_lut:
+        raise ParameterError("a part named lut (a table of your own) belongs to /enhance", parameter="lut")
+    known = ["file", "lut"] if takes_lut else ["file"]
+    unknown = [name for name in form.parts if name not in known]
+    if unknown:
+        seen = ", ".join(repr(name[:40]) for name in unknown[:5])
+        allowed = f"known are {', '.join(known)}; parameters stand in the query"
+        raise ParameterError(f"no part is named {seen}; {allowed}", allowed=known)
+    if form.twice:
+        raise ParameterError(f"the form has more than one part named {form.twice[0]}", parameter=form.twice[0])
+
+
+def _too_large(max_bytes: int, what: str = "upload") -> UploadTooLarge:
+    return UploadTooLarge(f"the {what} is larger than the {max_bytes} bytes allowed", limit=max_bytes)
 
 
 async def _read_body(request: Request, cap: int, max_bytes: int, hold: Hold) -> bytes:
@@ -169,7 +195,10 @@ class _PartReader:
         self._pieces.append(data[start:end])
 
     def part_end(self) -> None:
-        self.form.parts.setdefault(self._name, b"".join(self._pieces))
+        if self._name in self.form.parts:
+            self.form.twice.append(self._name)
+        else:
+            self.form.parts[self._name] = b"".join(self._pieces)
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]

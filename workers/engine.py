@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kernels import cpu, cuda, ops
-from models import catalog
+from models import catalog, own_lut
 from models.cards import Card, available
 from models.contract import Restorer, Upscaler
+from models.cube import Cube
 from workers import feathered, tiles, transparency
 from workers.errors import ParameterError, UnknownModel
 from workers.picture import Picture
@@ -40,6 +41,7 @@ REDUCED = dict.fromkeys(("liif", "liif-real", "liif-rdn", "srresnet", "srgan", "
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 ENHANCE_BAND_PIXELS = 1 << 24
+OWN_BAND_PIXELS = 1 << 20  # in floating point a pixel takes some forty bytes
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG and Pillow make grey
 
 MIB = 1024**2
@@ -125,13 +127,26 @@ class Engine:
         }
 
     @torch.inference_mode()
-    def enhance(self, picture: Picture, *, model: str = "lut3d", strength: float = 1.0, tick: Tick) -> Picture:
-        """Colour and tone by the table that `model` makes for this picture; alpha stays as it is.
+    def enhance(
+        self,
+        picture: Picture,
+        *,
+        model: str = "lut3d",
+        strength: float = 1.0,
+        own: Cube | None = None,
+        tick: Tick,
+    ) -> Picture:
+        """Colour and tone by the table that `model` makes for this picture, or by the user's `own`; alpha stays.
 
         Grey goes through the table as r = g = b and comes back as its luma.
         """
         tick(0, 1)
-        lut = self.fused_table(picture, model=model, strength=strength)
+        if own is not None and not own.is_plain:
+            return _through(picture, own_lut.look_up(own, strength, self.device), tick, OWN_BAND_PIXELS)
+        if own is not None:
+            lut = own_lut.table_of(own, strength, self.device)
+        else:
+            lut = self.fused_table(picture, model=model, strength=strength)
         return self.apply_table(picture, lut, tick=tick)
 
     @torch.inference_mode()
@@ -146,10 +161,7 @@ class Engine:
     @torch.inference_mode()
     def apply_table(self, picture: Picture, lut: Tensor, *, tick: Tick) -> Picture:
         """`picture` through any table (3, D, D, D), a band of rows at a time."""
-        look_up = _grey_look_up if picture.pixels.shape[2] == 1 else _colour_look_up
-        return replace(
-            picture, pixels=_in_bands(picture.pixels, look_up(picture.pixels.dtype, lut.to(self.device)), tick)
-        )
+        return _through(picture, _colour_look_up(lut.to(self.device)), tick, ENHANCE_BAND_PIXELS)
 
     @torch.inference_mode()
     def restore(self, picture: Picture, *, model: str, strength: float = 1.0, tick: Tick) -> Picture:
@@ -391,9 +403,17 @@ def _largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> in
     return side
 
 
-def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick) -> Array:
+def _through(picture: Picture, look_up: Callable[[Array], Array], tick: Tick, band_pixels: int) -> Picture:
+    """`picture` through what changes the colours of (h, w, 3)."""
+    pixels = picture.pixels
+    if pixels.shape[2] == 1:
+        look_up = _grey_look_up(pixels.dtype, look_up)
+    return replace(picture, pixels=_in_bands(pixels, look_up, tick, band_pixels))
+
+
+def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick, band_pixels: int) -> Array:
     """A change of each pixel by itself, some rows at a time."""
-    rows = max(1, ENHANCE_BAND_PIXELS // pixels.shape[1])
+    rows = max(1, band_pixels // pixels.shape[1])
     bands = math.ceil(pixels.shape[0] / rows)
     if bands == 1:
         result = look_up(pixels)
@@ -406,7 +426,7 @@ def _in_bands(pixels: Array, look_up: Callable[[Array], Array], tick: Tick) -> A
     return result
 
 
-def _colour_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Array]:
+def _colour_look_up(lut: Tensor) -> Callable[[Array], Array]:
     def look_up(band: Array) -> Array:
         owned = np.require(band, requirements=["C", "W"])
         found: Array = ops.lut3d_apply(torch.from_numpy(owned).to(lut.device), lut).cpu().numpy()
@@ -415,12 +435,11 @@ def _colour_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Arra
     return look_up
 
 
-def _grey_look_up(dtype: np.dtype[Any], lut: Tensor) -> Callable[[Array], Array]:
-    """What a table does to every grey level of a type: the luma of the colour it becomes, computed with 16 bits."""
+def _grey_look_up(dtype: np.dtype[Any], colours_of: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """What becomes of every grey level of a type: the luma of the colour it becomes, computed with 16 bits."""
     levels = np.iinfo(dtype).max + 1
     ramp = (np.arange(levels, dtype=np.float64) * 65535 / (levels - 1) + 0.5).astype(np.uint16)
-    colours = ops.lut3d_apply(torch.from_numpy(np.repeat(ramp[None, :, None], 3, axis=2)).to(lut.device), lut)
-    luma = colours.cpu().numpy()[0].astype(np.float64) @ LUMA
+    luma = colours_of(np.repeat(ramp[None, :, None], 3, axis=2))[0].astype(np.float64) @ LUMA
     curve = np.floor(luma * (levels - 1) / 65535 + 0.5).clip(0, levels - 1).astype(dtype)
     return lambda band: np.take(curve, band)
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from models import own_lut
 from models.cards import BY_NAME
+from models.cube import Cube, write_cube
 from workers import imageio, metrics
 from workers.engine import Engine
 from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreFull, StoreUnavailable, Unavailable
@@ -177,16 +179,16 @@ class Runner:
     def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
         """The result's bytes and what is told of them."""
         wanted = claim.parameters
-        data = self._store.read_input(claim)
+        data, own = self._store.read_input(claim), self._own_table(claim)
         with stages.measure("decode"):
             enhance = claim.operation == "enhance"
             picture = imageio.decode(data, colour="srgb" if enhance else "keep", max_pixels=self._max_pixels)
         del data
         watch.check()
         if wanted["format"] == "cube":
-            return self._table(claim, picture, stages)
+            return self._table(claim, picture, own, stages)
         with stages.measure("infer"):
-            better = self._infer(claim, picture, watch.tick)
+            better = self._infer(claim, picture, own, watch.tick)
         del picture
         watch.check()
         with stages.measure("encode"):
@@ -197,10 +199,17 @@ class Runner:
         facts = {"format": wanted["format"], "width": width, "height": height, "pixels": width * height}
         return result, {**facts, "media_type": imageio.MEDIA_TYPE[wanted["format"]]}
 
-    def _infer(self, claim: Claim, picture: imageio.Picture, tick: Callable[[int, int], None]) -> imageio.Picture:
+    def _own_table(self, claim: Claim) -> Cube | None:
+        """The table that the user sent along."""
+        facts = claim.parameters.get("lut")
+        return Cube.of(facts, self._store.read_table(claim)) if facts else None
+
+    def _infer(
+        self, claim: Claim, picture: imageio.Picture, own: Cube | None, tick: Callable[[int, int], None]
+    ) -> imageio.Picture:
         wanted = claim.parameters
         if claim.operation == "enhance":
-            return self._engine.enhance(picture, model=claim.model, strength=wanted["strength"], tick=tick)
+            return self._engine.enhance(picture, model=claim.model, strength=wanted["strength"], own=own, tick=tick)
         if claim.operation == "restore":
             return self._engine.restore(picture, model=claim.model, strength=wanted["strength"], tick=tick)
         return self._engine.upscale(
@@ -213,12 +222,16 @@ class Runner:
             tick=tick,
         )
 
-    def _table(self, claim: Claim, picture: imageio.Picture, stages: Stages) -> tuple[bytes, dict[str, Any]]:
-        """The fused table of this picture as a `.cube` file."""
-        from models.cube import write_cube
-
+    def _table(
+        self, claim: Claim, picture: imageio.Picture, own: Cube | None, stages: Stages
+    ) -> tuple[bytes, dict[str, Any]]:
+        """The fused table of this picture, or the user's own, as a `.cube` file."""
+        strength = claim.parameters["strength"]
         with stages.measure("infer"):
-            table = self._engine.fused_table(picture, model=claim.model, strength=claim.parameters["strength"])
+            if own is not None:
+                table = own_lut.table_of(own, strength)
+            else:
+                table = self._engine.fused_table(picture, model=claim.model, strength=strength)
         with stages.measure("encode"):
             text = write_cube(table, "Lutra").encode()
         nodes = table.shape[-1]

@@ -74,6 +74,10 @@ def _result_prefix(computation_id: str, attempt: int) -> str:
     return f"lutra:out:{computation_id}:{attempt}"
 
 
+def _chunks_of(size_bytes: int) -> int:
+    return max(1, -(-size_bytes // CHUNK_BYTES))
+
+
 def _mapping(flat: list[bytes]) -> dict[bytes, bytes]:
     """A hash as a script returns it: fields and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -140,16 +144,21 @@ class Store:
         with self._reaching():
             self.client.ping()
 
-    def put(self, job: Job, data: bytes, *, result_bytes: int) -> None:
+    def put(self, job: Job, data: bytes, *, result_bytes: int, table: bytes = b"") -> None:
         """Admit a job and store its input and record; `result_bytes` is what its result will hold, by estimate.
 
-        Raises NoWorker, QueueFull or StoreFull, and then stores nothing.
+        `table`: the numbers of the user's own, whose facts are the parameter `lut`; they lie behind the picture, in
+        pieces of their own, and share its life. Raises NoWorker, QueueFull or StoreFull, and then stores nothing.
         """
         computation = job.computation
-        self._refuse_what_never_fits(len(data) + result_bytes)
-        self._admit(computation.id, len(data) + result_bytes)
+        size_bytes = len(data) + len(table) + result_bytes
+        self._refuse_what_never_fits(size_bytes)
+        self._admit(computation.id, size_bytes)
+        prefix = f"lutra:in:{computation.id}"
         try:
-            chunks = self._write_chunks(f"lutra:in:{computation.id}", data, ADMISSION_HOLD_S)
+            chunks = self._write_chunks(prefix, data, ADMISSION_HOLD_S)
+            if table:
+                chunks += self._write_chunks(prefix, table, ADMISSION_HOLD_S, first=chunks)
             self._submit(job, chunks)
         except LutraError:
             self.withdraw(job)
@@ -276,11 +285,18 @@ class Store:
 
     def read_input(self, claim: Claim) -> bytes:
         """The picture as it came in. Raises JobGone where it is not whole any more."""
-        keys = [f"lutra:in:{claim.computation_id}:{i}" for i in range(claim.input_chunks)]
+        return self._read_pieces(claim, 0, claim.input["bytes"])
+
+    def read_table(self, claim: Claim) -> bytes:
+        """The numbers of the user's own table, of a job that has one. Raises JobGone where they are not whole."""
+        return self._read_pieces(claim, _chunks_of(claim.input["bytes"]), claim.parameters["lut"]["bytes"])
+
+    def _read_pieces(self, claim: Claim, first: int, size_bytes: int) -> bytes:
+        keys = [f"lutra:in:{claim.computation_id}:{first + i}" for i in range(_chunks_of(size_bytes))]
         with self._reaching():
             chunks = [self.client.get(key) for key in keys]
         data = b"".join(cast("bytes", chunk) for chunk in chunks if chunk is not None)
-        if len(data) != claim.input["bytes"]:
+        if len(data) != size_bytes:
             raise JobGone("the input of this job is gone")
         return data
 
@@ -397,12 +413,13 @@ class Store:
 
     # -- pieces ------------------------------------------------------------------------------------------------------
 
-    def _write_chunks(self, prefix: str, data: bytes, ttl_s: int) -> int:
+    def _write_chunks(self, prefix: str, data: bytes, ttl_s: int, first: int = 0) -> int:
         view = memoryview(data)
-        count = max(1, -(-len(data) // CHUNK_BYTES))
+        count = _chunks_of(len(data))
         with self._reaching():
             for i in range(count):
-                self.client.set(f"{prefix}:{i}", bytes(view[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES]), ex=ttl_s)
+                piece = bytes(view[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
+                self.client.set(f"{prefix}:{first + i}", piece, ex=ttl_s)
         return count
 
     def _read_range(self, prefix: str, start: int, stop: int) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ Keys (prefix `lutra:`)
     job:<j>            hash      one client's request: its computation, detached, cancelled_at
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
-    in:<c>:<n>         string    input in pieces             out:<c>:<attempt>:<n>   result in pieces
+    in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
     gone:<j>           string    tombstone: was here, is no more
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits

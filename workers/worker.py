@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SecurityWarning
 
+from models.cards import OWN_LUT
 from workers import celery_app, devices, metrics, place
 from workers.errors import Unavailable, error_codes
 from workers.job import served_models
@@ -229,7 +230,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
         observe=EngineMetrics(),
     )
     cards = served_models(settings.models, settings.weights_dir)
-    metrics.zero_worker(((card.task, name) for name, card in cards.items()), error_codes())
+    metrics.zero_worker([(card.task, name) for name, card in (cards | {OWN_LUT.name: OWN_LUT}).items()], error_codes())
     for name in cards:
         start = time.perf_counter()
         engine.load(name)
