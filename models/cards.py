@@ -317,7 +317,7 @@ OWN_LUT = Card(
 )
 
 ALL = (LUT3D, AIRNET, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
-BY_NAME: dict[str, Card] = {card.name: card for card in ALL}
+BY_NAME: dict[str, Card] = {card.name: card for card in (*ALL, OWN_LUT)}
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}
 
 

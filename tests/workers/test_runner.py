@@ -6,8 +6,10 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 
+from models.cube import read_cube
 from tests.living import as_file, opened, photo
 from workers import runner as runner_module
 from workers.engine import Engine
@@ -134,3 +136,19 @@ def test_an_enhanced_picture_and_its_table_come_out_of_the_same_job_kind(store: 
         result = b"".join(store.read_result(status))
         assert result.startswith(first)
     assert "LUT_3D_SIZE 33" in result.decode()
+
+
+def test_a_table_of_the_user_is_applied_and_its_cost_is_learnt(store: Store, runner: Runner) -> None:
+    cube = read_cube(b"LUT_1D_SIZE 2\n1 1 1\n0 0 0\n")
+    pixels = photo(400, 300)
+    data = as_file(pixels, "PNG")
+    wanted = {"strength": 1.0, "format": "png", "quality": None, "metadata": "keep", "lut": cube.facts()}
+    facts = PictureFacts("png", 300, 400, len(data))
+    job = Job(new_id(), Computation(new_id(), "key", "enhance", "lut", wanted, facts))
+    store.put(job, data, result_bytes=0, table=cube.numbers)
+    runner.run(job.computation.id)
+    status = store.status(job.id)
+    assert status.state == "succeeded", status.error
+    assert np.array_equal(np.asarray(opened(b"".join(store.read_result(status)))), 255 - pixels)
+    assert store.seconds_per_megapixel("lut")
+    assert not store.client.keys("lutra:in:*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,24 @@ def test_a_job_goes_from_queued_to_succeeded_and_its_result_is_what_was_written(
 def test_the_input_goes_when_the_computation_ends(store: Store) -> None:
     job = put(store)
     taken = claim(store, job)
+    store.succeed(taken, b"better", OUTPUT, {})
+    assert not store.client.keys("lutra:in:*")
+    assert store.queue().stored_bytes == len(b"better")
+
+
+@pytest.mark.parametrize("size", [1, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_a_table_lies_behind_its_picture_and_goes_with_it(store: Store, size: int) -> None:
+    data, table = b"p" * size, b"t" * (CHUNK_BYTES + 12)
+    job = make_job(data)
+    lut = {"lut": {"bytes": len(table)}}
+    job = replace(job, computation=replace(job.computation, parameters={**job.computation.parameters, **lut}))
+    store.put(job, data, result_bytes=100, table=table)
+    assert store.queue().stored_bytes == size + len(table) + 100
+    taken = claim(store, job)
+    assert (store.read_input(taken), store.read_table(taken)) == (data, table)
+    store.client.delete(f"lutra:in:{job.computation.id}:{taken.input_chunks - 1}")
+    with pytest.raises(JobGone):
+        store.read_table(taken)
     store.succeed(taken, b"better", OUTPUT, {})
     assert not store.client.keys("lutra:in:*")
     assert store.queue().stored_bytes == len(b"better")
