@@ -32,6 +32,7 @@ from models.train.benchmarks import Pair, Trial, find_sets, read_pairs, read_ret
 from models.train.data import Pixels, list_pictures, read_rgb, resize
 from models.train.recipes.lut3d import read_teacher
 from models.train.scores import delta_e, luma, psnr, psnr_rgb, shave, ssim, ssim_uniform
+from models.train.spectrum import detail_db
 
 SCALES = (2.0, 3.0, 4.0)
 LARGE_SCALES = (6.0, 8.0)
@@ -46,7 +47,10 @@ Picture = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Upscaled:
-    """Means over the pictures of a set; `ms_per_mp`, milliseconds for a megapixel of output, is their median."""
+    """Means over the pictures of a set; `ms_per_mp`, milliseconds for a megapixel of output, is their median.
+
+    `detail_db`: energy of the finest octave of luma above the original's; None: measured before it was looked at.
+    """
 
     model: str
     set: str
@@ -58,6 +62,7 @@ class Upscaled:
     psnr_rgb: float
     ssim_rgb: float
     ms_per_mp: float
+    detail_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,7 @@ def judge(
         "psnr_rgb": psnr_rgb(sr, hr, scale),
         "ssim_rgb": ssim(in_levels(shave(sr, scale)), shave(hr, scale)),
         "ms_per_mp": 1e9 * seconds / (size[0] * size[1]),
+        "detail_db": detail_db(sr_y, hr_y),
     }
 
 

@@ -120,8 +120,9 @@ def upscaled_table(model: str, rows: list[Upscaled]) -> str:
     """One line for each set and scale: ours, then Pillow's bicubic, then the paper's."""
     bicubic = {(row.set, row.scale, row.jpeg): row for row in rows if row.model == BICUBIC}
     lines = [
-        "| set | scale | Y, dB | bicubic | paper | Y SSIM | bicubic | RGB, dB | bicubic | ms/MP | bicubic |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| set | scale | Y, dB | bicubic | paper | Y SSIM | bicubic | RGB, dB | bicubic | detail, dB | bicubic | ms/MP "
+        "| bicubic |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted((row for row in rows if row.model == model), key=lambda row: row.jpeg or 0):
         beside = bicubic[row.set, row.scale, row.jpeg]
@@ -136,11 +137,16 @@ def upscaled_table(model: str, rows: list[Upscaled]) -> str:
             f"{beside.ssim_y:.4f}",
             f"{row.psnr_rgb:.2f}",
             f"{beside.psnr_rgb:.2f}",
+            *(signed(one.detail_db) for one in (row, beside)),
             f"{row.ms_per_mp:.0f}",
             f"{beside.ms_per_mp:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def signed(decibels: float | None) -> str:
+    return "" if decibels is None else f"{decibels:+.1f}"
 
 
 def retouched_table(rows: list[Retouched]) -> str:
