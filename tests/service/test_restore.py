@@ -1,0 +1,190 @@
+"""POST /restore through the real service with the user's own weights, and `lutra restore` on files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from models.cards import CARDS
+from service.cli import main
+from tests.living import Lutra, as_file, opened, photo, running_lutra
+from tests.models.brought import bring_airnet
+
+PHOTO = photo()
+PNG = as_file(PHOTO, "PNG")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    bring_airnet(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def restoring(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
+    """A service with weights for AirNet, which is patient for half a minute of work."""
+    settings = {"LUTRA_WEIGHTS_DIR": str(weights), "LUTRA_MODELS": "lut3d,airnet", "LUTRA_TILE": "96"}
+    with running_lutra(tmp_path_factory.mktemp("restoring"), **settings, LUTRA_JOB_TIMEOUT_SECONDS="30") as running:
+        yield running
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(opened(data), int)
+
+
+def test_restore_gives_a_picture_of_the_same_size_that_differs(restoring: Lutra) -> None:
+    answer = restoring.post("/restore?format=png", as_file(PHOTO, quality=95))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-lutra-model"] == "airnet"
+    assert pixels(answer.content).shape == (48, 64, 3)
+    assert np.abs(pixels(answer.content) - PHOTO).mean() > 1
+    assert opened(restoring.post("/restore", as_file(PHOTO)).content).format == "JPEG"
+
+
+def test_strength_goes_from_the_picture_itself_to_the_model(restoring: Lutra) -> None:
+    none, half, full = (pixels(restoring.post(f"/restore?strength={s}", PNG).content) for s in (0, 0.5, 1))
+    assert np.array_equal(none, PHOTO)
+    inside = (full > 0) & (full < 255)
+    assert np.abs(half - (none + full) / 2)[inside].max() <= 1
+
+
+def test_alpha_grey_sixteen_bits_and_profile_stay(restoring: Lutra) -> None:
+    alpha = np.zeros((48, 64), np.uint8)
+    alpha[:, 20:] = np.arange(44) * 5
+    answer = restoring.post("/restore", as_file(np.dstack([PHOTO, alpha]), "PNG"))
+    assert np.array_equal(pixels(answer.content)[..., 3], alpha)
+    assert opened(restoring.post("/restore", as_file(PHOTO[..., 0], "PNG")).content).mode == "L"
+    ramp = np.linspace(9000, 60000, 64 * 64).reshape(64, 64, 1).repeat(3, 2).astype(np.uint16)
+    answer = restoring.post("/restore?strength=0.1", cv2.imencode(".png", ramp)[1].tobytes())
+    deep = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert deep.dtype == np.uint16 and len(np.unique(deep)) > 1000
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    answer = restoring.post("/restore", as_file(PHOTO, "PNG", icc_profile=profile))
+    assert opened(answer.content).info["icc_profile"] == profile
+
+
+def test_a_large_picture_tells_its_tiles_and_can_be_cancelled_between_them(restoring: Lutra) -> None:
+    large = as_file(photo(500, 600), "PNG")
+    posted = restoring.post("/restore", large, headers={"Prefer": "respond-async"})
+    assert posted.status_code == 202, posted.text
+    totals: list[str] = []
+
+    def listen() -> None:
+        with restoring.client.stream("GET", f"{posted.headers['location']}/events") as events:
+            totals.extend(line for line in events.iter_lines() if '"total"' in line)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    listener.join(60)
+    job = restoring.client.get(posted.headers["location"]).json()
+    assert job["state"] == "succeeded" and job["operation"] == "restore" and job["progress"] == 1
+    assert (job["output"]["width"], job["output"]["height"]) == (600, 500)
+    assert any('"total": 42' in line or '"total":42' in line for line in totals), totals
+    again = restoring.post("/restore", large, headers={"Prefer": "respond-async", "Cache-Control": "no-cache"})
+    url = again.headers["location"]
+    assert restoring.client.delete(url).status_code in (200, 202)
+    for _ in range(200):
+        if restoring.client.get(url).json()["state"] == "cancelled":
+            return
+        time.sleep(0.05)
+    pytest.fail("the job went on")
+
+
+def test_what_would_take_too_long_is_refused_with_the_size_that_fits(restoring: Lutra) -> None:
+    answer = restoring.post("/restore", as_file(np.full((6000, 8000), 9, np.uint8), "PNG"))
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["estimate_s"] > problem["limit_s"] == 30
+    assert 0 < problem["largest_pixels"] < 48_000_000
+    assert f"at most {problem['largest_pixels']} pixels" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("model=lut3d", "lut3d"),
+        ("model=promptir", "airnet"),
+        ("strength=2", "strength"),
+        ("strength=nan", "strength"),
+        ("scale=2", "scale"),
+        ("format=cube", "format"),
+        ("quality=0", "quality"),
+    ],
+)
+def test_a_bad_parameter_is_a_problem_that_says_what_was_seen(restoring: Lutra, query: str, word: str) -> None:
+    answer = restoring.post(f"/restore?{query}", PNG)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert word in answer.json()["detail"]
+
+
+def test_the_card_the_counts_and_the_document_know_it(restoring: Lutra) -> None:
+    restoring.post("/restore", PNG)
+    (card,) = (model for model in restoring.client.get("/models").json()["models"] if model["name"] == "airnet")
+    assert (card["task"], card["loaded"], card["scores"]) == ("restore", True, {})  # weights that are not ours
+    finished = restoring.samples("lutra_jobs_finished_total")
+    assert finished['{model="airnet",operation="restore",outcome="succeeded"}'] >= 1
+    assert finished['{model="airnet",operation="restore",outcome="failed"}'] == 0
+    assert restoring.samples("lutra_tiles_total")['{model="airnet"}'] >= 1
+    assert restoring.samples("lutra_jobs_submitted_total")['{operation="restore"}'] >= 1
+    document = restoring.client.get("/openapi.json").json()["paths"]["/restore"]["post"]
+    assert {one["name"] for one in document["parameters"]} == {"model", "strength", "format", "quality", "metadata"}
+
+
+def test_without_weights_it_says_so(lutra: Lutra) -> None:
+    if any(model["task"] == "restore" for model in lutra.client.get("/models").json()["models"]):
+        pytest.skip("the house has weights of its own for it")
+    for query in ("", "?model=airnet", "?model=auto"):
+        answer = lutra.post(f"/restore{query}", PNG)
+        assert answer.status_code == 422
+        assert "/restore is not served here: no weights" in answer.json()["detail"]
+
+
+# Files
+
+
+def test_files_are_restored_with_the_user_s_weights(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LUTRA_WEIGHTS_DIR", str(weights))
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in ("a.png", "b.png"):
+        (source / name).write_bytes(PNG)
+    assert main(["restore", str(source), "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png"]
+    assert np.abs(np.asarray(Image.open(out / "a.png"), int) - PHOTO).mean() > 1
+    assert main(["restore", str(source / "a.png"), "-o", str(tmp_path / "same.png"), "--strength", "0"]) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "same.png")), PHOTO)
+    capsys.readouterr()
+    assert main(["models"]) == 0
+    assert "airnet     restore" in capsys.readouterr().out
+
+
+def test_files_without_weights_are_wrong_usage_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LUTRA_WEIGHTS_DIR", raising=False)
+    if "airnet" in CARDS:
+        pytest.skip("the house has weights of its own for it")
+    (tmp_path / "a.png").write_bytes(PNG)
+    assert main(["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png")]) == 2
+    assert "no weights for 'airnet'" in capsys.readouterr().err
+
+
+def test_the_doctor_loads_it(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LUTRA_WEIGHTS_DIR", str(weights))
+    monkeypatch.setenv("LUTRA_MODELS", "airnet")
+    assert main(["doctor"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "airnet" in line)
+    assert line.startswith("ok ") and "restore" in line and "(your own)" in line
