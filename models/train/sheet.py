@@ -1,24 +1,35 @@
 """A contact sheet: a row for each photo, a column for each model, so that eyes can judge what decibels do not tell.
 
-The photo is cropped, made small (unless told not to) and perhaps a JPEG, then enlarged by each model.
-Which pictures may be shown is for the caller to know.
+The photo is cropped, made small (unless told not to) and perhaps a JPEG, then enlarged by each model; or, where models
+restore, spoilt in one way after the other. Which pictures may be shown is for the caller to know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from models.train.data import Pixels, read_rgb, resize
-from models.train.degradations import through_jpeg, to_8_bit
-from models.train.evaluate import halo_of, read_model, upscale
+from models.train.degradations import add_noise, through_jpeg, to_8_bit
+from models.train.evaluate import halo_of, read_model, restore, upscale
+from models.train.weather import Haze, Rain, Streaks, add_haze, add_rain, distances, draw_scene
 
 GAP, HEAD = 6, 22  # pixels between the pictures, and above each column
 WHITE, BLACK = (255, 255, 255), (31, 35, 40)
+
+SHOWN_RAIN = Rain((Streaks(14, 45, 1.6, 0.6), Streaks(60, 20, 1.1, 0.25)), angle=12, spread=1.5)
+SHOWN_HAZE = Haze((0.95, 0.95, 0.95), 1.1)
+DAMAGES: dict[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
+    "noise of 25 levels": lambda photo, rng: add_noise(photo, 25, 3, rng),
+    "rain": lambda photo, rng: add_rain(photo, SHOWN_RAIN, rng),
+    "haze": lambda photo, rng: add_haze(photo, SHOWN_HAZE, distances(photo, draw_scene(rng))),
+    "JPEG of quality 15": lambda photo, rng: through_jpeg(photo, 15),
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,19 @@ def crop(pixels: Pixels, side: int) -> Pixels:
     return pixels[top : top + tall, left : left + wide]
 
 
-def paste(rows: Sequence[dict[str, Pixels]]) -> Image.Image:
+def draw_restored(photos: Sequence[Path], name: str, weights: Path | None = None, side: int = 288) -> Image.Image:
+    """A row for each damage, of one photo after the other; columns: spoilt, restored by the model, the photo."""
+    network, _ = read_model(name, weights)
+    rows, rng = [], np.random.default_rng(0)
+    for path, damage in zip(cycle(photos), DAMAGES, strict=False):
+        photo = crop(read_rgb(path), side)
+        spoilt = DAMAGES[damage](photo, rng)
+        rows.append({"spoilt": spoilt, name: to_8_bit(255 * restore(network, spoilt)), "original": photo})
+    return paste(rows, list(DAMAGES))
+
+
+def paste(rows: Sequence[dict[str, Pixels]], labels: Sequence[str] = ()) -> Image.Image:
+    """A column for each name; a row may have a label, which stands in its first picture."""
     wide = max(picture.shape[1] for row in rows for picture in row.values()) + GAP
     tall = max(picture.shape[0] for row in rows for picture in row.values()) + GAP
     sheet = Image.new("RGB", (wide * len(rows[0]) + GAP, tall * len(rows) + HEAD), WHITE)
@@ -72,4 +95,7 @@ def paste(rows: Sequence[dict[str, Pixels]]) -> Image.Image:
         pen.text((GAP + column * wide, 3), name, BLACK, font)
         for line, row in enumerate(rows):
             sheet.paste(Image.fromarray(np.ascontiguousarray(row[name])), (GAP + column * wide, HEAD + line * tall))
+    for line, label in enumerate(labels):
+        place = (GAP + 5, HEAD + line * tall + 3)
+        pen.text(place, label, WHITE, font, stroke_width=2, stroke_fill=BLACK)
     return sheet
