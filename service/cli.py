@@ -66,7 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
         if name != "worker":
             sub.add_argument("--bind", help="address (LUTRA_BIND)")
             sub.add_argument("--port", type=int, help="port (LUTRA_PORT)")
-    _add_whole(command("enhance", run_enhance, "Colour and tone of picture files, without the service."))
+    enhance = command("enhance", run_enhance, "Colour and tone of picture files, without the service.")
+    _add_whole(enhance)
+    enhance.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
     _add_whole(command("restore", run_restore, "Noise, rain or haze off picture files, without the service."))
     _add_upscale(command("upscale", run_upscale, "Enlarge picture files, without the service."))
     command("models", run_models, "List the models.")

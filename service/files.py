@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from models.cards import Card
+from models.cards import OWN_LUT, Card
+from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from workers import geometry, imageio, policy
 from workers.engine import Engine
 from workers.errors import LutraError, ParameterError
@@ -45,15 +46,34 @@ class Errand:
 
 
 def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Every input through the 3D LUT; exit status."""
-    card = choose_model("enhance", arguments.model, served_models(settings.models, settings.weights_dir))
-    engine = _engine(settings, card.name)
+    """Every input through the 3D LUT, or through the user's own table; exit status."""
+    own = _own_table(arguments)
+    if own is None:
+        card = choose_model("enhance", arguments.model, served_models(settings.models, settings.weights_dir))
+        engine = _engine(settings, card.name)
+    else:
+        card, engine = OWN_LUT, _engine(settings)
 
     def better(data: bytes, tick: Tick) -> Picture:
         picture = imageio.decode(data, colour="srgb", max_pixels=settings.max_input_pixels)
-        return engine.enhance(picture, model=card.name, strength=arguments.strength, tick=tick)
+        return engine.enhance(picture, model=card.name, strength=arguments.strength, own=own, tick=tick)
 
     return _run_errands(arguments, better)
+
+
+def _own_table(arguments: argparse.Namespace) -> Cube | None:
+    """What `--lut` names. Raises ParameterError beside `--model`, LutraError for a file that holds no table."""
+    if arguments.lut is None:
+        return None
+    if arguments.model is not None:
+        raise ParameterError("--lut stands in place of a model; leave --model out")
+    try:
+        with arguments.lut.open("rb") as file:
+            return read_cube(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise LutraError(f"{arguments.lut}: {error.strerror or error}") from None
+    except CubeError as error:
+        raise LutraError(f"{arguments.lut}: {error}") from None
 
 
 def restore_files(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import numpy as np
 import pytest
 
-from models.cube import MAX_BYTES
+from models.cards import OWN_LUT
+from models.cube import MAX_BYTES, read_cube
+from service.cli import main
 from tests.living import Lutra, as_file, opened, photo
+from workers.job import PictureFacts, new_job
 
 PHOTO = as_file(photo(), "PNG")
 HALVING = "LUT_1D_SIZE 2\n0 0 0\n0.5 0.5 0.5\n"
@@ -110,3 +115,37 @@ def test_depth_grey_and_alpha_are_kept(lutra: Lutra) -> None:
     assert np.array_equal(pixels(grey), photo()[..., 0])
     clear = np.dstack([photo(), photo(seed=3)[..., 0]])
     assert np.array_equal(pixels(send(lutra, SWAPPING, data=as_file(clear, "PNG"))), clear[..., [2, 1, 0, 3]])
+
+
+# ---- The command line ------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_takes_the_same_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, table, out = tmp_path / "a.png", tmp_path / "a.cube", tmp_path / "b.png"
+    source.write_bytes(PHOTO)
+    table.write_text(SWAPPING)
+    enhance = ["enhance", str(source), "-o", str(out), "--lut"]
+    assert main([*enhance, str(table)]) == 0
+    assert np.array_equal(np.asarray(opened(out.read_bytes())), photo()[..., ::-1])
+    out.unlink()
+    assert main([*enhance, str(table), "--model", "lut3d"]) == 2
+    assert main([*enhance, str(tmp_path / "none.cube")]) == 1
+    table.write_text(SWAPPING.replace("0 1 1", "0 1"))
+    assert main([*enhance, str(table)]) == 1
+    told = capsys.readouterr().err
+    assert "--model" in told and "none.cube: No such file" in told and "a.cube: line 5: saw '0 1'" in told
+    assert not out.exists()
+
+
+# ---- Identity --------------------------------------------------------------------------------------------------------
+
+
+def test_another_table_is_another_computation_and_how_it_is_written_is_not() -> None:
+    def key(text: str) -> str:
+        parameters = {"strength": 1.0, "lut": read_cube(text.encode()).facts()}
+        facts = PictureFacts("png", 64, 48, len(PHOTO))
+        return new_job(PHOTO, facts, "enhance", OWN_LUT, parameters).computation.key
+
+    assert key(SWAPPING) == key("# a comment\n" + SWAPPING.replace(" 1", " 1.000"))
+    others = [SWAPPING.replace("1 1 1", "1 1 0.9"), "DOMAIN_MAX 2 2 2\n" + SWAPPING, HALVING]
+    assert len({key(SWAPPING), *map(key, others)}) == 4
