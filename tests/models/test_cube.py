@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,12 +41,16 @@ CORNERS = "".join(f"{r} {g} {b}\n" for b, g, r in product((0, 1), repeat=3))
 IDENTITY = "LUT_3D_SIZE 2\n" + CORNERS
 
 
-def random_cube(nodes_1d: int, nodes_3d: int, header: str = "", seed: int = 0) -> Cube:
+def random_text(nodes_1d: int, nodes_3d: int, header: str = "", seed: int = 0) -> str:
     """Numbers a little beyond 0 to 1, of curves first."""
     numbers = np.random.default_rng(seed).uniform(-0.1, 1.1, (nodes_1d + nodes_3d**3, 3))
     sizes = [f"LUT_{kind}D_SIZE {nodes}" for kind, nodes in ((1, nodes_1d), (3, nodes_3d)) if nodes]
     rows = "\n".join(f"{r:.9g} {g:.9g} {b:.9g}" for r, g, b in numbers)
-    return read_cube(("\n".join([*sizes, header, rows])).encode())
+    return "\n".join([*sizes, header, rows]) + "\n"
+
+
+def random_cube(nodes_1d: int, nodes_3d: int, header: str = "", seed: int = 0) -> Cube:
+    return read_cube(random_text(nodes_1d, nodes_3d, header, seed).encode())
 
 
 def picture(dtype: type, seed: int = 1) -> NDArray[np.generic]:
@@ -275,3 +280,16 @@ def test_an_identity_over_a_larger_domain_is_the_identity() -> None:
     cube = read_cube(f"LUT_3D_SIZE 3\nDOMAIN_MIN -1 -1 -1\nDOMAIN_MAX 2 2 2\n{rows}".encode())
     for dtype in (np.uint8, np.uint16):
         assert np.array_equal(own_lut.look_up(cube, 1.0)(picture(dtype)), picture(dtype))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_opencolorio_reads_the_same_table_and_finds_the_same_colours(kind: str, tmp_path: Path) -> None:
+    colour = pytest.importorskip("PyOpenColorIO")
+    text, pixels = random_text(*KINDS[kind]), picture(np.uint8)
+    (tmp_path / "t.cube").write_text(text)
+    transform = colour.FileTransform(str(tmp_path / "t.cube"), interpolation=colour.INTERP_LINEAR)
+    depth = colour.BIT_DEPTH_F32
+    processor = colour.Config.CreateRaw().getProcessor(transform)
+    found = pixels.astype(np.float32) / 255
+    processor.getOptimizedCPUProcessor(depth, depth, colour.OPTIMIZATION_LOSSLESS).applyRGB(found)
+    assert np.abs(np.clip(found * 255, 0, 255) - own_lut.look_up(read_cube(text.encode()), 1.0)(pixels)).max() < 0.501

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -39,6 +41,19 @@ def test_the_table_of_a_picture_sent_back_with_it_gives_the_same_picture(lutra: 
     assert np.array_equal(pixels(send(lutra, whole, f"?strength={strength}")), pixels(ours))
     assert not np.array_equal(pixels(ours), photo())
     assert send(lutra, whole, f"?strength={strength}&format=cube").content == table
+
+
+def test_ffmpeg_finds_the_same_picture_with_the_table_to_one_level(lutra: Lutra, tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not here")
+    source, table, out = tmp_path / "a.png", tmp_path / "a.cube", tmp_path / "b.png"
+    source.write_bytes(PHOTO)
+    table.write_bytes(lutra.post("/enhance?format=cube", PHOTO).content)
+    through = ["-vf", f"lut3d=file={table}:interp=trilinear", "-pix_fmt", "rgb24"]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", source, *through, out], check=True)
+    ours, theirs = pixels(lutra.post("/enhance", PHOTO)), np.asarray(opened(out.read_bytes()))
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert np.abs(ours.astype(int) - photo()).max() > 8
 
 
 def test_tables_of_one_and_of_three_dimensions_are_applied(lutra: Lutra) -> None:
