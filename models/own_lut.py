@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -48,11 +49,9 @@ def _curve_look_up(cube: Cube, strength: float) -> Callable[[Array], Array]:
     @cache
     def codes(dtype: np.dtype[Any]) -> Array:
         colours, found = _ramp(dtype), _before_table(cube, dtype)
-        top = np.iinfo(dtype).max
-        wanted = colours + strength * (found - colours)
-        return np.floor(wanted * top + 0.5).clip(0, top).astype(dtype)
+        return _codes(colours + strength * (found - colours), dtype)
 
-    return lambda band: np.stack(_each_channel(codes(band.dtype), band), axis=-1)
+    return lambda band: cv2.merge(_each_channel(codes(band.dtype), band))
 
 
 def _table_look_up(cube: Cube, strength: float, device: torch.device | str) -> Callable[[Array], Array]:
@@ -62,23 +61,31 @@ def _table_look_up(cube: Cube, strength: float, device: torch.device | str) -> C
     def places(dtype: np.dtype[Any]) -> Array:
         return _before_table(cube, dtype).astype(np.float32)
 
-    @cache
-    def ramps(dtype: np.dtype[Any]) -> Array:
-        return np.tile(_ramp(dtype).astype(np.float32), (3, 1))
-
-    def take(curves: Array, band: Array) -> Tensor:
-        return torch.from_numpy(np.stack(_each_channel(curves, band))[None]).to(device)
-
     def through(band: Array) -> Array:
-        top = np.iinfo(band.dtype).max
-        found = ops.lut3d(take(places(band.dtype), band), table)
+        at = torch.from_numpy(np.stack(_each_channel(places(band.dtype), band))[None])
+        found = ops.lut3d(at.to(device), table)[0].cpu().numpy()
         if strength != 1.0:
-            found = torch.lerp(take(ramps(band.dtype), band), found, strength)
-        codes = found.mul_(top).add_(0.5).clamp_(0, top).to(torch.int32)
-        result: Array = codes[0].permute(1, 2, 0).cpu().numpy().astype(band.dtype, order="C")
-        return result
+            found = _towards(band, found, strength)
+        return cv2.merge(list(_codes(found, band.dtype)))
 
     return through
+
+
+def _towards(band: Array, found: Array, strength: float) -> Array:
+    """From the band's own colours to those found, (3, h, w)."""
+    colours = np.stack(_each_channel(np.tile(_ramp(band.dtype).astype(np.float32), (3, 1)), band))
+    found -= colours
+    found *= np.float32(strength)
+    found += colours
+    return found
+
+
+def _codes(colours: Array, dtype: np.dtype[Any]) -> Array:
+    """Colours as codes, rounded half up; by numpy, since threads for so short a work would wait for each other."""
+    top = colours.dtype.type(np.iinfo(dtype).max)
+    codes = colours * top
+    codes += colours.dtype.type(0.5)
+    return np.clip(codes, 0, top, out=codes).astype(dtype)
 
 
 def _each_channel(curves: Array, band: Array) -> list[Array]:
