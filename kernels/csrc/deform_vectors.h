@@ -9,6 +9,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "deform_cpu.h"
 #include "deform_place.h"
 
@@ -27,10 +31,14 @@ constexpr int kRun = 32;  // pixels of one row whose places are computed at once
 
 #define LUTRA_LOOP __attribute__((always_inline)) inline
 #define LUTRA_RESTRICT __restrict__
+#define LUTRA_PREFETCH_RUN(p) (__builtin_prefetch((p) + kRun), __builtin_prefetch((p) + kRun + 16))
 
 typedef float Vector __attribute__((vector_size(kBytes)));
+typedef std::int32_t Integers __attribute__((vector_size(kBytes)));
 typedef std::uint32_t Words __attribute__((vector_size(kBytes)));
 typedef std::uint16_t Halves __attribute__((vector_size(kBytes / 2)));
+typedef float Quad __attribute__((vector_size(16)));
+typedef std::int32_t Choice __attribute__((vector_size(16)));
 
 // ---- Loads and stores, always of float32 vectors -------------------------------------------------------------------
 
@@ -40,10 +48,21 @@ LUTRA_LOOP Vector load(const float* from) {
   return v;
 }
 
+// What GCC makes of a conversion takes five instructions.
+LUTRA_LOOP Words widened(const Halves& halves) {
+#if defined(__AVX512F__)
+  return (Words)_mm512_cvtepu16_epi32((__m256i)halves);
+#elif defined(__AVX2__)
+  return (Words)_mm256_cvtepu16_epi32((__m128i)halves);
+#else
+  return __builtin_convertvector(halves, Words);
+#endif
+}
+
 LUTRA_LOOP Vector load(const Bfloat16* from) {
   Halves halves;
   std::memcpy(&halves, from, sizeof halves);
-  const Words words = __builtin_convertvector(halves, Words) << 16;
+  const Words words = widened(halves) << 16;
   Vector v;
   std::memcpy(&v, &words, sizeof v);
   return v;
@@ -77,38 +96,80 @@ LUTRA_LOOP void store_one(Bfloat16* to, float value) {
   to->bits = std::uint16_t(value == value ? rounded : (word >> 16) | 0x40u);
 }
 
-LUTRA_LOOP float sum(const Vector& v) {
-  float lane[kLanes];
-  std::memcpy(lane, &v, sizeof v);
-  for (int width = kLanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
-  return lane[0];
+LUTRA_LOOP Quad quarter(const Vector& v, int which) {
+  Quad quad;
+  std::memcpy(&quad, reinterpret_cast<const char*>(&v) + which * sizeof quad, sizeof quad);
+  return quad;
+}
+
+// The sums of four vectors.
+LUTRA_LOOP Quad sums_of(const Vector (&v)[4]) {
+  Quad each[4];
+  for (int k = 0; k < 4; ++k) {
+    each[k] = quarter(v[k], 0);
+    for (int which = 1; which < kBytes / 16; ++which) each[k] += quarter(v[k], which);
+  }
+  constexpr Choice kLow = {0, 4, 1, 5}, kHigh = {2, 6, 3, 7}, kFirst = {0, 1, 4, 5}, kLast = {2, 3, 6, 7};
+  const Quad near = __builtin_shuffle(each[0], each[1], kLow) + __builtin_shuffle(each[0], each[1], kHigh);
+  const Quad far = __builtin_shuffle(each[2], each[3], kLow) + __builtin_shuffle(each[2], each[3], kHigh);
+  return __builtin_shuffle(near, far, kFirst) + __builtin_shuffle(near, far, kLast);
 }
 
 // ---- Places --------------------------------------------------------------------------------------------------------
 
-// Where one tap of a run of pixels reads.
+// On one axis: the pixel before each place and how far it is to the next, as `stretch` has them.
+struct Stretches {
+  Integers before;
+  Vector part;
+};
+
+LUTRA_LOOP Integers integers(const Vector& v) { return __builtin_convertvector(v, Integers); }
+LUTRA_LOOP Vector floats(const Integers& v) { return __builtin_convertvector(v, Vector); }
+
+LUTRA_LOOP Stretches stretches(const Vector& at, int size) {
+  Integers before = integers(at + 1.0f) - 1;
+  before = before > size - 1 ? Integers{} + (size - 1) : before;
+  before += floats(before) > at;  // a comparison that holds is -1
+  return {before, at - floats(before)};
+}
+
+// Where one tap of a run of pixels of one row reads.
 struct Places {
   std::int32_t corner[4][kRun];  // pixel of its picture: top left, top right, bottom left, bottom right; -1 outside
   float down[kRun], right[kRun];
 
   LUTRA_LOOP void find(const float* dy, const float* dx, int row, int column, int tap, int count, int height,
                        int width) {
-    for (int i = 0; i < count; ++i) {
-      const float y = float(row + tap_row(tap)) + dy[i], x = float(column + i + tap_column(tap)) + dx[i];
-      const bool inside = is_within(y, height) & is_within(x, width);
-      const Stretch<float> vertical = stretch(inside ? y : 0.0f, height);
-      const Stretch<float> horizontal = stretch(inside ? x : 0.0f, width);
-      const bool top = inside & (vertical.before >= 0), bottom = inside & (vertical.before + 1 < height);
-      const bool left = horizontal.before >= 0, over = horizontal.before + 1 < width;
-      const std::int32_t first = vertical.before * width + horizontal.before;
-      corner[0][i] = top & left ? first : -1;
-      corner[1][i] = top & over ? first + 1 : -1;
-      corner[2][i] = bottom & left ? first + width : -1;
-      corner[3][i] = bottom & over ? first + width + 1 : -1;
-      down[i] = vertical.part, right[i] = horizontal.part;
+    LUTRA_PREFETCH_RUN(dy);
+    LUTRA_PREFETCH_RUN(dx);
+    float given[2][kRun];
+    if (count < kRun) {
+      std::memset(given, 0, sizeof given);
+      std::memcpy(given[0], dy, sizeof(float) * std::size_t(count));
+      std::memcpy(given[1], dx, sizeof(float) * std::size_t(count));
+      dy = given[0], dx = given[1];
+    }
+    Integers ahead;
+    for (int i = 0; i < kLanes; ++i) ahead[i] = column + tap_column(tap) + i;
+    for (int i = 0; i < count; i += kLanes, ahead += kLanes) {
+      const Vector y = load(dy + i) + float(row + tap_row(tap)), x = load(dx + i) + floats(ahead);
+      const Integers inside = (y >= -1.0f) & (y < float(height)) & (x >= -1.0f) & (x < float(width));  // NaN is not
+      const Stretches vertical = stretches(inside ? y : Vector{}, height);
+      const Stretches horizontal = stretches(inside ? x : Vector{}, width);
+      const Integers top = inside & (vertical.before >= 0), bottom = inside & (vertical.before < height - 1);
+      const Integers left = horizontal.before >= 0, over = horizontal.before < width - 1;
+      const Integers first = vertical.before * width + horizontal.before;
+      keep(corner[0] + i, first | ~(top & left));
+      keep(corner[1] + i, (first + 1) | ~(top & over));
+      keep(corner[2] + i, (first + width) | ~(bottom & left));
+      keep(corner[3] + i, (first + width + 1) | ~(bottom & over));
+      store(down + i, vertical.part);
+      store(right + i, horizontal.part);
     }
   }
+
+ private:
+  static LUTRA_LOOP void keep(std::int32_t* to, const Integers& v) { std::memcpy(to, &v, sizeof v); }
 };
 
 struct Weights {
@@ -151,6 +212,7 @@ LUTRA_LOOP void for_each_run(const DeformJob<T>& job, std::size_t first, std::si
     for (int tap = 0; tap < kTaps; ++tap) {
       const float* dy = job.offset + (sample * 2 * kTaps + 2 * tap) * plane + within;
       places.find(dy, dy + plane, row, column, tap, int(count), job.height, job.width);
+      LUTRA_PREFETCH_RUN(job.mask + (sample * kTaps + tap) * plane + within);
       step(places, tap, at, int(count), sample, (sample * kTaps + tap) * plane + within);
     }
     at += count;
@@ -197,7 +259,8 @@ LUTRA_LOOP void corner_products(const Corners<T>& from, const T* by_column, int 
     const Vector g = load(by_column + c);
     for (int k = 0; k < 4; ++k) sums[k] += g * load(from.at[k] + c);
   }
-  for (int k = 0; k < 4; ++k) products[k] = sum(sums[k]);
+  const Quad whole = sums_of(sums);
+  std::memcpy(products, &whole, sizeof whole);
   for (; c < channels; ++c) {
     const float g = load_one(by_column + c);
     for (int k = 0; k < 4; ++k) products[k] += g * load_one(from.at[k] + c);
