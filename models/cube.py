@@ -13,7 +13,6 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
@@ -258,44 +257,44 @@ def _read_numbers(text: bytes, header: Header) -> array[float]:
     numbers = array("f")
     while start < len(text):
         stop = text.find(b"\n", start + BLOCK_BYTES) + 1 or len(text)
-        lines = text[start:stop].splitlines()
-        before = len(numbers) // 3
-        numbers.extend(_numbers_of(lines, line))
+        block, before = text[start:stop], len(numbers) // 3
+        numbers.extend(_numbers_of(block, line))
         if len(numbers) > 3 * rows:
-            _refuse_more(lines, line, rows - before, f"{rows} rows of numbers for {header.sizes}")
-        start, line = stop, line + len(lines)
+            _refuse_more(block, line, rows - before, f"{rows} rows of numbers for {header.sizes}")
+        start, line = stop, line + block.count(b"\n")
     if len(numbers) < 3 * rows:
         seen, wanted = len(numbers) // 3, f"{rows} for {header.sizes}"
-        raise CubeError(f"the file ends after {seen} rows of numbers, wanted {wanted}", line - 1)
+        raise CubeError(f"the file ends after {seen} rows of numbers, wanted {wanted}", text.count(b"\n", 0, -1) + 1)
     return numbers
 
 
-def _numbers_of(lines: Sequence[bytes], first_line: int) -> list[float]:
+def _numbers_of(block: bytes, first_line: int) -> list[float]:
     """The numbers of some lines at once; where something is wrong, the first line at fault is looked for."""
-    rows = [line.split() for line in lines if len(line) <= MAX_LINE_BYTES]
-    if len(rows) < len(lines):
-        _refuse_first(lines, first_line)
-    rows = [words for words in rows if words and words[0][0] != ord("#")]
-    if not rows:
-        return []
-    if set(map(len, rows)) != {3} or b" ".join(chain.from_iterable(rows)).translate(None, NUMBER_BYTES):
-        _refuse_first(lines, first_line)
+    lines = block.split(b"\n")
+    if b"#" in block:
+        lines = [line for line in lines if line.lstrip()[:1] != b"#"]
+    words = b"\n".join(lines).split()
+    a_row_each = max(map(len, lines), default=0) <= MAX_LINE_BYTES and set(map(len, map(bytes.split, lines))) <= {0, 3}
+    if not a_row_each or b"".join(words).translate(None, NUMBER_BYTES):
+        _refuse_first(block, first_line)
     try:
-        numbers = list(map(float, chain.from_iterable(rows)))
+        numbers = list(map(float, words))
     except ValueError:
-        _refuse_first(lines, first_line)
-    if not (min(numbers) >= -MAX_VALUE and max(numbers) <= MAX_VALUE):
-        _refuse_first(lines, first_line)
+        _refuse_first(block, first_line)
+    if numbers and not (min(numbers) >= -MAX_VALUE and max(numbers) <= MAX_VALUE):
+        _refuse_first(block, first_line)
     return numbers
 
 
-def _refuse_first(lines: Sequence[bytes], first_line: int) -> NoReturn:
+def _refuse_first(block: bytes, first_line: int) -> NoReturn:
     """Raises CubeError for the first line that is no row of numbers."""
-    for at, line in enumerate(lines, first_line):
+    for at, line in enumerate(block.split(b"\n"), first_line):
+        if line.lstrip()[:1] == b"#":
+            continue
         if len(line) > MAX_LINE_BYTES:
             raise CubeError(f"{len(line)} bytes, wanted at most {MAX_LINE_BYTES} in a line", at)
         words = line.split()
-        if not words or words[0][0] == ord("#"):
+        if not words:
             continue
         if words[0].decode("ascii", "replace").upper() in KEYWORDS:
             raise CubeError(f"saw {_shown(words)} after the first number, wanted keywords before it", at)
@@ -307,9 +306,9 @@ def _refuse_first(lines: Sequence[bytes], first_line: int) -> NoReturn:
     raise CubeError("the numbers cannot be read", first_line)
 
 
-def _refuse_more(lines: Sequence[bytes], first_line: int, wanted: int, rows: str) -> NoReturn:
+def _refuse_more(block: bytes, first_line: int, wanted: int, rows: str) -> NoReturn:
     """Raises CubeError for the row after the first `wanted` of these lines."""
-    for at, line in enumerate(lines, first_line):
+    for at, line in enumerate(block.split(b"\n"), first_line):
         words = line.split()
         wanted -= bool(words and words[0][0] != ord("#"))
         if wanted < 0:

@@ -47,7 +47,7 @@ RATE_AGE_S = 2.0
 ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
 CUBE_ROW_BYTES = 42
 OUR_NODES = 33  # of the tables that /enhance makes
-TABLE_S = 20.0
+TABLE_S = 60.0
 
 log = Log(__name__)
 
