@@ -72,8 +72,8 @@ class Recipe:
     ema: float = 0.999
     autocast: bool = True
     contrast: float = 0.1
-    contrast_share: float = 0.04
-    large_share: float = 0.3
+    contrast_share: float = 0.02
+    large_share: float = 0.25
     first_patch: int = 64
     damage: Damage = field(default_factory=Damage)
     config: AirnetConfig = CONFIGS["cpu"]
