@@ -313,7 +313,7 @@ OWN_LUT = Card(
     paper="Adobe, Cube LUT Specification 1.0, 2013",
     parameters=0,
     licence="",
-    cpu_s_per_mp=0.05,
+    cpu_s_per_mp=0.02,  # 0.015 with curves before the table, 0.003 to 0.01 otherwise
 )
 
 ALL = (LUT3D, AIRNET, ECLUT, LIIF, LIIF_REAL, LIIF_RDN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
