@@ -22,7 +22,7 @@ from kernels.reference.lut3d import identity_lut
 
 NAN, INF = float("nan"), float("inf")
 LUTRA = torch.ops.lutra
-CALLS = ("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean")
+CALLS = ("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean", "deform_conv2d", "deform_conv2d_backward")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
@@ -254,6 +254,10 @@ def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyP
     floats = draw(1, 3, 2, 2).requires_grad_()
     ops.lut3d(floats, lut).sum().backward()
     assert floats.grad is not None
+    features = torch.ones(1, 1, 2, 2).requires_grad_()
+    planes = torch.zeros(1, 27, 2, 2)
+    ops.deform_conv2d(features, planes[:, :18], planes[:, 18:], torch.ones(1, 1, 3, 3)).sum().backward()
+    assert features.grad is not None
 
 
 def test_what_is_built_serves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +272,7 @@ def test_what_is_built_serves(monkeypatch: pytest.MonkeyPatch) -> None:
 CODES, LUT = torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(3, 5, 5, 5)
 FLOATS = torch.zeros(2, 3, 4, 4)
 PAIRS = torch.zeros(65536, 36, dtype=torch.int8)
+OFFSET, MASK, TAPS = torch.zeros(2, 18, 4, 4), torch.zeros(2, 9, 4, 4), torch.zeros(5, 3, 3, 3)
 
 # Seen in shapes, types and places: refused where values are traced too.
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -308,6 +313,17 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("area_mean", (CODES.float(), 1, 1), "picture is torch.float32"),
     ("area_mean", (CODES, 5, 5), "size is 5x5, wanted from 1x1 to the picture's own, (4, 5)"),
     ("area_mean", (CODES, 0, 5), "size is 0x5, wanted from 1x1"),
+    ("deform_conv2d", (FLOATS[0], OFFSET, MASK, TAPS), "x has shape (3, 4, 4), wanted (N, C, H, W)"),
+    ("deform_conv2d", (FLOATS, OFFSET, MASK, TAPS[:, :2]), "weight has shape (5, 2, 3, 3), wanted (O, 3, 3, 3)"),
+    ("deform_conv2d", (FLOATS, OFFSET, MASK, TAPS[..., 0]), "weight has shape (5, 3, 3), wanted (O, 3, 3, 3)"),
+    ("deform_conv2d", (FLOATS, OFFSET, MASK, TAPS.double()), "x is torch.float32 and weight is torch.float64, wanted"),
+    ("deform_conv2d", (FLOATS.half(), OFFSET, MASK, TAPS.half()), "x is torch.float16 and weight is torch.float16"),
+    ("deform_conv2d", (FLOATS, MASK, MASK, TAPS), "offset has shape (2, 9, 4, 4), wanted (2, 18, 4, 4)"),
+    ("deform_conv2d", (FLOATS, OFFSET, OFFSET, TAPS), "mask has shape (2, 18, 4, 4), wanted (2, 9, 4, 4)"),
+    ("deform_conv2d", (FLOATS, OFFSET[:1], MASK, TAPS), "offset has shape (1, 18, 4, 4), wanted (2, 18, 4, 4)"),
+    ("deform_conv2d", (FLOATS, OFFSET.bfloat16(), MASK, TAPS), "offset is torch.bfloat16, wanted torch.float32 as x"),
+    ("deform_conv2d", (FLOATS, OFFSET, MASK.double(), TAPS), "mask is torch.float64, wanted torch.float32 as x"),
+    ("deform_conv2d_backward", (FLOATS, FLOATS, OFFSET, MASK, TAPS), "grad is (2, 3, 4, 4) of torch.float32, wanted"),
 ]
 
 MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -316,6 +332,8 @@ MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
     ("lut3d", (FLOATS, LUT.to("meta")), "picture is on cpu and lut on meta"),
     ("lut3d_backward", (FLOATS.to("meta"), FLOATS, LUT), "picture is on cpu and grad on meta"),
     ("eclut", (CODES, PAIRS.to("meta"), 2, "lr"), "picture is on cpu and table on meta"),
+    ("deform_conv2d", (FLOATS, OFFSET.to("meta"), MASK, TAPS), "x is on cpu and offset on meta"),
+    ("deform_conv2d", (FLOATS, OFFSET, MASK, TAPS.to("meta")), "x is on cpu and weight on meta"),
     ("lut3d_apply", (CODES.to_sparse(), LUT), "picture is torch.sparse_coo, wanted torch.strided"),
     ("lut3d", (FLOATS, LUT.to_sparse()), "lut is torch.sparse_coo, wanted torch.strided"),
 ]

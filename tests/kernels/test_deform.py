@@ -1,0 +1,379 @@
+"""The modulated deformable convolution: the specification against its four corners written out, the compiled kernels
+against the specification.
+
+Tolerances, as largest difference over the largest number there is:
+    float64    1e-12    both sides compute in float64
+    float32    2e-5     sums of up to 9 * 64 products
+    bfloat16   2e-2     columns, products and results are each rounded to 8 bits
+Offsets are multiples of 1/64, so that a place is the same number in float32 and in float64: on a grid line the slope
+jumps, and rounding would pick the side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels import cpu, ops
+from kernels.reference import deform as reference
+
+INF, NAN = float("inf"), float("nan")
+BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 2e-2}
+SHAPES = (
+    (1, 1, 1, 1, 1),
+    (2, 3, 4, 5, 7),
+    (1, 64, 64, 19, 33),
+    (3, 20, 8, 9, 40),
+    (1, 70, 5, 40, 3),
+    (1, 33, 2, 2, 97),
+)
+LUTRA = torch.ops.lutra
+
+built = pytest.mark.skipif(bool(cpu.why_missing()), reason=cpu.why_missing() or "built")
+
+
+@pytest.fixture(params=["built", "reference"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "reference":
+        monkeypatch.setattr(cpu, "why_missing", lambda: "left out by this test")
+    elif cpu.why_missing():
+        pytest.skip(cpu.why_missing())
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
+
+
+def draw_offset(n: int, height: int, width: int, reach: float = 3.0) -> Tensor:
+    """Some pixels far, in 64ths; one in five whole, one in five half."""
+    offset = (64 * reach * draw(n, 18, height, width)).round() / 64
+    offset.view(-1)[::5] = offset.view(-1)[::5].round()
+    offset.view(-1)[1::5] = offset.view(-1)[1::5].floor() + 0.5
+    return offset
+
+
+def draw_inputs(n: int, channels: int, out: int, height: int, width: int, dtype: torch.dtype) -> list[Tensor]:
+    """x, offset, mask, weight."""
+    mask = torch.sigmoid(draw(n, 9, height, width))
+    found = [draw(n, channels, height, width), draw_offset(n, height, width), mask, draw(out, channels, 3, 3)]
+    return [
+        tensor.to(dtype if k in (0, 3) or dtype == torch.float64 else torch.float32) for k, tensor in enumerate(found)
+    ]
+
+
+def loop_over_corners(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Nothing but the definition, a pixel, a tap and a corner at a time."""
+    n, channels, height, width = x.shape
+    found = []
+    for sample, i, j in product(range(n), range(height), range(width)):
+        total = weight.new_zeros(len(weight))
+        for tap in range(9):
+            y = i + tap // 3 - 1 + offset[sample, 2 * tap, i, j]
+            z = j + tap % 3 - 1 + offset[sample, 2 * tap + 1, i, j]
+            top, left = int(y.floor()), int(z.floor())
+            read = x.new_zeros(channels)
+            for row, column in product((top, top + 1), (left, left + 1)):
+                if 0 <= row < height and 0 <= column < width:
+                    down = y - top if row > top else top + 1 - y
+                    right = z - left if column > left else left + 1 - z
+                    read = read + down * right * x[sample, :, row, column]
+            total = total + mask[sample, tap, i, j] * (weight[:, :, tap // 3, tap % 3] @ read)
+        found.append(total)
+    return torch.stack(found).view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+def assert_near(got: Tensor, wanted: Tensor, dtype: torch.dtype) -> None:
+    got, wanted = got.detach(), wanted.detach()
+    assert got.shape == wanted.shape and got.isfinite().all()
+    if wanted.numel():
+        assert (got.double() - wanted).abs().max() <= BOUNDS[dtype] * max(1e-3, float(wanted.abs().max()))
+
+
+def assert_as_specified(inputs: list[Tensor], **how: Any) -> None:
+    """Values and the four gradients of what is compiled, against the specification in float64."""
+    exact = [tensor.double() for tensor in inputs]
+    dtype = inputs[0].dtype
+    grad = draw(inputs[0].shape[0], len(inputs[3]), *inputs[0].shape[2:]).to(dtype)
+    assert_near(cpu.deform_conv2d(*inputs, **how), reference.deform_conv2d(*exact), dtype)
+    got = cpu.deform_conv2d_backward(grad, *inputs, **how)
+    wanted = reference.deform_conv2d_backward(grad.double(), *exact)
+    for name, ours, theirs, given in zip(("x", "offset", "mask", "weight"), got, wanted, inputs, strict=True):
+        assert ours.dtype == given.dtype, name
+        assert_near(ours, theirs, dtype)
+
+
+# ---- The specification -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.3, 2.0, 40.0])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4, 5), (1, 2, 1, 1, 1), (1, 1, 2, 1, 6)])
+def test_the_specification_is_the_four_corners_of_every_tap(shape: tuple[int, ...], reach: float) -> None:
+    n, channels, out, height, width = shape
+    inputs = draw_inputs(n, channels, out, height, width, torch.float64)
+    inputs[1] = draw_offset(n, height, width, reach)
+    for tensor in inputs:
+        tensor.requires_grad_()
+    wanted, got = loop_over_corners(*inputs), ops.deform_conv2d(*inputs)
+    assert_near(got, wanted, torch.float64)
+    grad = draw(*wanted.shape)
+    for ours, theirs in zip(
+        torch.autograd.grad(got, inputs, grad),
+        torch.autograd.grad(wanted, inputs, grad, materialize_grads=True),
+        strict=True,
+    ):
+        assert_near(ours, theirs, torch.float64)
+
+
+def test_gradients_are_what_finite_differences_give() -> None:
+    x, _, mask, weight = (tensor.requires_grad_() for tensor in draw_inputs(2, 2, 3, 3, 4, torch.float64))
+    cells = torch.randint(-2, 3, (2, 18, 3, 4), generator=torch.Generator().manual_seed(0))
+    parts = 0.2 + 0.6 * torch.rand(2, 18, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert torch.autograd.gradcheck(ops.deform_conv2d, (x, (cells + parts).requires_grad_(), mask, weight))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_without_offsets_and_with_whole_masks_it_is_a_convolution(dtype: torch.dtype, way: None) -> None:
+    x, offset, mask, weight = draw_inputs(2, 16, 8, 9, 11, dtype)
+    got = ops.deform_conv2d(x, torch.zeros_like(offset), torch.ones_like(mask), weight)
+    assert_near(got, F.conv2d(x.double(), weight.double(), padding=1), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_whole_offsets_shift_the_picture_and_its_slopes_are_those_to_the_next_pixel(
+    dtype: torch.dtype, way: None
+) -> None:
+    ramp = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0], dtype=dtype)
+    x = ramp.expand(1, 1, 3, 5).contiguous()
+    weight = torch.zeros(1, 1, 3, 3, dtype=dtype)
+    weight[0, 0, 1, 1] = 1
+    offset = torch.zeros(1, 18, 3, 5, dtype=dtype)
+    offset[:, 9] = 1.0
+    offset.requires_grad_()
+    found = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 5, dtype=dtype), weight)
+    assert found[0, 0, 1].tolist() == [2, 4, 8, 16, 0]
+    found.sum().backward()
+    assert offset.grad is not None
+    assert offset.grad[0, 9, 1].tolist() == [2, 4, 8, -16, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, way: None) -> None:
+    """One pixel of 1, read along y and along x at places from far outside to far outside."""
+    places = [-INF, -1e30, -2, -1, -0.75, -0.5, 0, 0.25, 1, 1.5, 1e9, INF, NAN]
+    wanted = [0, 0, 0, 0, 0.25, 0.5, 1, 0.75, 0, 0, 0, 0, 0]
+    slopes = [0, 0, 0, 1, 1, 1, -1, -1, 0, 0, 0, 0, 0]
+    n = len(places)
+    offset = torch.zeros(n, 18, 1, 1, dtype=dtype)
+    offset[:, 8, 0, 0] = torch.tensor(places, dtype=torch.float64).to(dtype)
+    weight = torch.zeros(1, 1, 3, 3, dtype=dtype)
+    weight[0, 0, 1, 1] = 1
+    for first in (8, 9):
+        turned = torch.zeros_like(offset)
+        turned[:, first] = offset[:, 8]
+        inputs = [torch.ones(n, 1, 1, 1, dtype=dtype), turned, torch.ones(n, 9, 1, 1, dtype=dtype), weight]
+        for tensor in inputs:
+            tensor.requires_grad_()
+        found = ops.deform_conv2d(*inputs)
+        assert found.flatten().tolist() == wanted
+        by_x, by_offset, by_mask, _ = torch.autograd.grad(found.sum(), inputs)
+        assert by_x.flatten().tolist() == wanted
+        assert by_offset[:, first].flatten().tolist() == slopes
+        assert by_mask[:, 4].flatten().tolist() == wanted
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_pixel_that_is_not_a_number_spoils_no_reading_from_outside(dtype: torch.dtype, way: None) -> None:
+    x = torch.full((1, 20, 3, 4), NAN, dtype=dtype)
+    offset = torch.full((1, 18, 3, 4), 50.0, dtype=dtype)
+    found = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 4, dtype=dtype), torch.ones(2, 20, 3, 3, dtype=dtype))
+    assert not found.any()
+
+
+# ---- What is compiled ------------------------------------------------------------------------------------------------
+
+
+@built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("path", cpu.paths())
+def test_values_and_gradients_are_those_of_the_specification(
+    path: str, shape: tuple[int, int, int, int, int], dtype: torch.dtype
+) -> None:
+    assert_as_specified(draw_inputs(*shape, dtype), path=path)
+
+
+@built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("column_bytes", [1, 1 << 13, 1 << 16])
+def test_bands_of_any_height_give_the_whole(
+    column_bytes: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "COLUMN_BYTES", column_bytes)
+    assert_as_specified(draw_inputs(2, 17, 6, 13, 21, dtype))
+
+
+@built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_offsets_that_are_not_finite_or_huge_read_zero_everywhere(dtype: torch.dtype) -> None:
+    inputs = draw_inputs(1, 32, 8, 20, 40, dtype)
+    odd = [NAN, INF, -INF, 1e38, -1e38, 2.0**31, -(2.0**31), 2.0**24]
+    inputs[1].view(-1)[::3] = torch.tensor(odd).repeat(10**4)[: len(inputs[1].view(-1)[::3])]
+    assert_as_specified(inputs)
+
+
+@built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_any_number_of_threads_gives_nearly_the_same_and_each_run_exactly(
+    dtype: torch.dtype, threads: Callable[[int], None]
+) -> None:
+    inputs = draw_inputs(2, 48, 16, 20, 30, dtype)
+    grad = draw(2, 16, 20, 30).to(dtype)
+    for count in (1, 3, 7):
+        threads(count)
+        assert_as_specified(inputs)
+        first, again = (cpu.deform_conv2d_backward(grad, *inputs) for _ in range(2))
+        assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+@built
+def test_no_update_is_lost_where_all_taps_meet_in_one_pixel(threads: Callable[[int], None]) -> None:
+    threads(4)
+    height, width = 60, 70
+    row, column = torch.arange(height)[:, None], torch.arange(width)
+    offset = torch.empty(1, 18, height, width)
+    for tap in range(9):
+        offset[0, 2 * tap], offset[0, 2 * tap + 1] = 30 - (row + tap // 3 - 1), 31 - (column + tap % 3 - 1)
+    x = torch.zeros(1, 64, height, width)
+    by_x, *_ = cpu.deform_conv2d_backward(
+        torch.ones(1, 1, height, width), x, offset, torch.ones(1, 9, height, width), torch.ones(1, 64, 3, 3)
+    )
+    assert by_x[0, :, 30, 31].tolist() == [9.0 * height * width] * 64
+    assert float(by_x.sum()) == 64 * 9.0 * height * width
+
+
+# ---- What holds for both ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_batch_equals_its_pictures_one_by_one(dtype: torch.dtype, way: None) -> None:
+    x, offset, mask, weight = draw_inputs(3, 8, 4, 9, 13, dtype)
+    whole = ops.deform_conv2d(x, offset, mask, weight)
+    single = [ops.deform_conv2d(x[k : k + 1], offset[k : k + 1], mask[k : k + 1], weight) for k in range(3)]
+    assert_near(whole, torch.cat(single).double(), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_memory_comes_back_in_the_order_in_which_it_was_given(dtype: torch.dtype, way: None) -> None:
+    planes, offset, mask, weight = draw_inputs(2, 8, 4, 9, 13, dtype)
+    last = planes.to(memory_format=torch.channels_last)
+    found = [ops.deform_conv2d(x, offset, mask, weight) for x in (planes, last)]
+    assert torch.equal(*found)
+    assert found[0].is_contiguous() and found[1].is_contiguous(memory_format=torch.channels_last)
+    by_x = [
+        LUTRA.deform_conv2d_backward(y, x, offset, mask, weight)[0] for x, y in zip((planes, last), found, strict=True)
+    ]
+    assert torch.equal(*by_x)
+    assert by_x[0].is_contiguous() and by_x[1].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_strides_change_nothing(dtype: torch.dtype, way: None) -> None:
+    odd = [tensor.transpose(2, 3) for tensor in draw_inputs(2, 6, 6, 8, 8, dtype)]
+    plain = [tensor.contiguous() for tensor in odd]
+    assert_near(ops.deform_conv2d(*odd), ops.deform_conv2d(*plain).double(), dtype)
+    grad = torch.ones(1, 1, 1, 1, dtype=dtype).expand(2, 6, 8, 8)
+    ours = LUTRA.deform_conv2d_backward(grad, *odd)
+    for got, wanted in zip(ours, LUTRA.deform_conv2d_backward(grad.contiguous(), *plain), strict=True):
+        assert_near(got, wanted.double(), dtype)
+
+
+@pytest.mark.parametrize("wanted", [*product((True, False), repeat=4)])
+def test_a_gradient_that_is_not_wanted_is_an_empty_one(wanted: tuple[bool, ...], way: None) -> None:
+    inputs = draw_inputs(1, 5, 3, 4, 6, torch.float32)
+    grad = draw(1, 3, 4, 6).float()
+    whole = LUTRA.deform_conv2d_backward(grad, *inputs)
+    for got, full, asked in zip(LUTRA.deform_conv2d_backward(grad, *inputs, *wanted), whole, wanted, strict=True):
+        assert torch.equal(got, full) if asked else got.shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2, 4, 5), (2, 3, 2, 0, 5), (2, 3, 2, 4, 0), (2, 3, 0, 4, 5), (2, 0, 3, 4, 5)])
+def test_what_is_empty_gives_zeros(shape: tuple[int, int, int, int, int], way: None) -> None:
+    inputs = draw_inputs(*shape, torch.float32)
+    for tensor in inputs:
+        tensor.requires_grad_()
+    found = ops.deform_conv2d(*inputs)
+    assert found.shape == (shape[0], shape[2], *shape[3:]) and not found.any()
+    for tensor, by in zip(inputs, torch.autograd.grad(found.sum(), inputs), strict=True):
+        assert by.shape == tensor.shape and not by.any()
+
+
+@pytest.mark.parametrize("half_offsets", [True, False])
+def test_half_precision_takes_offsets_and_masks_of_either_type(half_offsets: bool, way: None) -> None:
+    x, offset, mask, weight = draw_inputs(1, 16, 8, 9, 11, torch.bfloat16)
+    if half_offsets:
+        offset, mask = offset.bfloat16(), mask.bfloat16()
+    inputs = [x, offset, mask, weight]
+    for tensor in inputs:
+        tensor.requires_grad_()
+    found = ops.deform_conv2d(*inputs)
+    exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
+    wanted = ops.deform_conv2d(*exact)
+    assert_near(found, wanted, torch.bfloat16)
+    ours = torch.autograd.grad(found.sum(), inputs)
+    for tensor, got, by in zip(inputs, ours, torch.autograd.grad(wanted.sum(), exact), strict=True):
+        assert got.dtype == tensor.dtype
+        assert_near(got, by, torch.bfloat16)
+
+
+@pytest.mark.parametrize(("dtype", "last"), [(torch.float32, True), (torch.bfloat16, False)])
+def test_it_is_an_op_that_torch_can_trace(last: bool, dtype: torch.dtype, way: None) -> None:
+    inputs = draw_inputs(2, 3, 2, 4, 5, dtype)
+    if last:
+        inputs[0] = inputs[0].to(memory_format=torch.channels_last)
+    torch.library.opcheck(LUTRA.deform_conv2d, tuple(tensor.requires_grad_() for tensor in inputs))
+    plain = [tensor.detach() for tensor in inputs]
+    grad = draw(2, 2, 4, 5).to(dtype)
+    for wanted in ((), (False, True, False, True)):
+        torch.library.opcheck(LUTRA.deform_conv2d_backward, (grad, *plain, *wanted))
+
+
+@built
+def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
+    extension = cpu._cpu
+    x, offset, mask = torch.zeros(2, 4, 5, 8), torch.zeros(2, 18, 4, 5), torch.zeros(2, 9, 4, 5)
+    columns = torch.zeros(40, 9, 8)
+    good: tuple[Any, ...] = (x, offset, mask, columns, 0, 1, "auto")
+    extension.deform_columns(*good)
+    for place, instead, said in (
+        (1, mask, "offset or mask"),
+        (2, torch.zeros(2, 9, 5, 4), "offset or mask"),
+        (3, torch.zeros(40, 9, 7), "not those of the picture"),
+        (3, torch.zeros(41, 9, 8), "no such pixels"),
+        (4, 1, "no such pixels"),
+        (6, "sse9", "wanted auto, avx512, avx2 or portable"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            extension.deform_columns(*good[:place], instead, *good[place + 1 :])
+    with pytest.raises(ValueError, match="empty or too large"):
+        extension.deform_columns(x[:0], offset[:0], mask[:0], columns[:0], 0, 1, "auto")
+    with pytest.raises(TypeError):
+        extension.deform_columns(x, offset, mask, columns.bfloat16().view(torch.int16), 0, 1, "auto")
+    with pytest.raises(ValueError, match="not as x"):
+        extension.deform_scatter(x, offset, mask, columns, torch.zeros(2, 4, 5, 9), 0, 1, "auto")
+    with pytest.raises(ValueError, match="not those of the picture"):
+        extension.deform_gradients(x, offset, mask, columns, columns[1:], None, None, 0, 1, "auto")
+    with pytest.raises(ValueError, match="offset or mask"):
+        extension.deform_gradients(x, offset, mask, columns, None, mask.clone(), None, 0, 1, "auto")
