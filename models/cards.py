@@ -159,9 +159,9 @@ SRRESNET = Card(
     sha256="47ce995abffc752005b594ab2b751fcb40323efe2d276adc7be1a212f760de31",
     weights_licence=LIIF.weights_licence,
     trained_on=PHOTOS,
-    good_at=("clean pictures at x4, for which it was made: the pixels nearest to the original",),
+    good_at=("clean pictures up to x4: the pixels nearest to the original",),
     bad_at=(
-        "scales below x4: it makes x4 first and shrinks that, at the cost of x4",
+        "scales below x4 where time is short: it makes x4 first and shrinks that, at the cost of x4",
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
     cpu_s_per_mp=0.72,  # 0.18 of `liif` at x4 in bfloat16, in one run
@@ -189,7 +189,7 @@ SRGAN = Card(
     bad_at=(
         "evidence: its detail is likely, not true; `strength` 0 to 1 goes from the pixels of `srresnet` to it",
         "faces and letters of a few pixels; JPEG blocks, grain and noise, which it takes for texture",
-        "what the paper's content loss teaches: trained without VGG19, by wavelet statistics instead",
+        "what the paper's content loss teaches: it was trained without VGG19, by wavelet statistics instead",
     ),
     cpu_s_per_mp=SRRESNET.cpu_s_per_mp,
     scores=SCORES.get("srgan", {}),
