@@ -224,17 +224,20 @@ ECLUT = Card(
 AIRNET = Card(
     name="airnet",
     task="restore",
-    title="AirNet: noise, rain and haze by one network",
+    title="AirNet: noise, rain, haze and JPEG blocks by one network",
     paper="Li et al., All-In-One Image Restoration for Unknown Corruption, CVPR 2022",
-    parameters=6_329_609,  # as published, what serving needs: 8,930,313 with what training alone does
+    parameters=1_009_296,  # of ours, what serving needs; as published 6,329,609, and 8,930,313 with what training needs
     licence="Apache-2.0",
     halo=128,  # it sees further: tiles are blended
     file="airnet.safetensors",
-    sha256="4216dd4b79a06918e66a6d00eb8df36fd659b5e41e5ab26635273a333d6aac9f",
+    sha256=None,  # the hash of the file; until it stands here the model is not served
     weights_licence=LIIF.weights_licence,
-    trained_on=PHOTOS,
-    good_at=("photos with noise, rain streaks or haze, without being told which",),
-    bad_at=("damage that it was not taught: blur, scratches, blocks of JPEG; rain that hides what is behind it",),
+    trained_on=(*PHOTOS, "RESIDE, 24 indoor pairs of haze (licence not stated)", "Deep Detail Network, 3 of rain"),
+    good_at=("photos with noise, rain streaks, even haze or the blocks of a strong JPEG, without being told which",),
+    bad_at=(
+        "two of these at once; blur and scratches, which it was not taught; rain that hides what is behind it",
+        "dense fog: it learnt haze from drawn distances and two dozen rooms",
+    ),
     cpu_s_per_mp=20.0,
     scores=SCORES.get("airnet", {}),
     source=MEASURED.get("airnet", ""),
