@@ -6,11 +6,12 @@ It computes nothing itself: `kernels._cpu` does, built from `kernels/csrc` where
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from kernels import columns as banded
 from kernels.reference import area as reference
 from kernels.reference import deform as deform_reference
 
@@ -124,19 +125,13 @@ def lut3d_backward(
 def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, path: str = "auto") -> Tensor:
     """As `kernels.reference.deform.deform_conv2d`, to rounding; bfloat16 rounds the columns too.
 
-    The columns of a few pixels at a time are gathered and multiplied, so that they stay in the cache. `path` is one of
-    `paths()` or "auto", the fastest.
+    `path` is one of `paths()` or "auto", the fastest.
     """
     if x.dtype == torch.float64 or x.numel() == 0 or weight.numel() == 0:
         return deform_reference.deform_conv2d(x, offset, mask, weight)
-    pixels, threads = _channels_last(x), torch.get_num_threads()
-    asked = _bits(pixels), _plain_floats(offset), _plain_floats(mask)
-    taps = _taps_last(weight).t()
-    columns, found = _columns(pixels), pixels.new_empty(*pixels.shape[:3], weight.shape[0])
-    for first, own, to in _bands(columns, found.flatten(0, 2)):
-        _cpu.deform_columns(*asked, _bits(own), first, threads, path)
-        torch.mm(own.flatten(1), taps, out=to)
-    return _as_in_memory(found, x)
+    pixels = banded.channels_last(x)
+    loops = _DeformLoops.of(pixels, *banded.plain_planes(offset, mask, x), path)
+    return banded.as_in_memory(banded.convolve(loops, pixels, weight, loops.threads * COLUMN_BYTES), x)
 
 
 def deform_conv2d_backward(
@@ -150,79 +145,47 @@ def deform_conv2d_backward(
     for_mask: bool = True,
     for_weight: bool = True,
     path: str = "auto",
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> banded.Gradients:
     """As `kernels.reference.deform.deform_conv2d_backward`, to rounding; the same on every run."""
+    wanted = for_x, for_offset, for_mask, for_weight
     if x.dtype == torch.float64 or x.numel() == 0 or weight.numel() == 0:
-        asked_for = for_x, for_offset, for_mask, for_weight
-        return deform_reference.deform_conv2d_backward(grad, x, offset, mask, weight, *asked_for)
-    pixels, above, threads = _channels_last(x), _channels_last(grad).flatten(0, 2), torch.get_num_threads()
-    asked = _bits(pixels), _plain_floats(offset), _plain_floats(mask)
-    taps = _taps_last(weight)
-    by_x = torch.zeros(pixels.shape, dtype=torch.float32) if for_x else None
-    by_offset = torch.empty(offset.shape, dtype=torch.float32) if for_offset else None
-    by_mask = torch.empty(mask.shape, dtype=torch.float32) if for_mask else None
-    by_taps = torch.zeros(taps.shape, dtype=torch.float32) if for_weight else None
-    columns = _columns(pixels) if for_weight else None
-    by_columns = _columns(pixels)
-    for first, own, to in _bands(by_columns, above):
-        torch.mm(to, taps, out=own.flatten(1))
-        again = None if columns is None else columns[: len(own)]
-        gradients = None if again is None else _bits(again), by_offset, by_mask
-        _cpu.deform_gradients(*asked, _bits(own), *gradients, first, threads, path)
-        if by_x is not None:
-            _cpu.deform_scatter(*asked, _bits(own), by_x, first, threads, path)
-        if by_taps is not None and again is not None:
-            by_taps += torch.mm(to.t(), again.flatten(1))
-    return (
-        x.new_empty(0) if by_x is None else _as_in_memory(by_x, x),
-        offset.new_empty(0) if by_offset is None else by_offset.to(offset.dtype),
-        mask.new_empty(0) if by_mask is None else by_mask.to(mask.dtype),
-        weight.new_empty(0) if by_taps is None else _taps_first(by_taps, weight),
-    )
+        return deform_reference.deform_conv2d_backward(grad, x, offset, mask, weight, *wanted)
+    pixels, planes = banded.channels_last(x), banded.plain_planes(offset, mask, x)
+    above, loops = banded.channels_last(grad), _DeformLoops.of(pixels, *planes, path)
+    found = banded.differentiate(loops, above, pixels, planes, weight, wanted, loops.threads * COLUMN_BYTES)
+    return banded.as_given(found, x, offset, mask, weight)
 
 
-def _as_in_memory(pixels: Tensor, x: Tensor) -> Tensor:
-    """(N, H, W, C) -> (N, C, H, W), in the type and the order of x."""
-    return deform_reference.empty_pixels(x, pixels.shape[3]).copy_(pixels.permute(0, 3, 1, 2))
+@dataclass(frozen=True)
+class _DeformLoops:
+    """`kernels.columns.Loops` of this processor."""
 
+    inputs: tuple[Tensor, Tensor, Tensor]  # x (N, H, W, C) as the extension takes it, offset, mask
+    threads: int
+    path: str
 
-def _channels_last(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W, C) in plain memory; a view where it is that already."""
-    return x.detach().permute(0, 2, 3, 1).contiguous()
+    @classmethod
+    def of(cls, x: Tensor, offset: Tensor, mask: Tensor, path: str) -> _DeformLoops:
+        return cls((_bits(x), offset, mask), torch.get_num_threads(), path)
 
+    def read(self, first: int, columns: Tensor) -> None:
+        _cpu.deform_columns(*self.inputs, _bits(columns), first, self.threads, self.path)
 
-def _plain_floats(planes: Tensor) -> Tensor:
-    return planes.detach().float().contiguous()
+    def slopes(
+        self, first: int, by_columns: Tensor, columns: Tensor | None, by_offset: Tensor | None, by_mask: Tensor | None
+    ) -> None:
+        again = None if columns is None else _bits(columns)
+        _cpu.deform_gradients(
+            *self.inputs, _bits(by_columns), again, by_offset, by_mask, first, self.threads, self.path
+        )
+
+    def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
+        _cpu.deform_scatter(*self.inputs, _bits(by_columns), by_x, first, self.threads, self.path)
 
 
 def _bits(values: Tensor) -> Tensor:
     """As the extension takes them: bfloat16 as int16."""
     return values.view(torch.int16) if values.dtype == torch.bfloat16 else values
-
-
-def _taps_last(weight: Tensor) -> Tensor:
-    """(O, C, 3, 3) -> (O, 9 C), as columns lie."""
-    return weight.detach().permute(0, 2, 3, 1).flatten(1)
-
-
-def _taps_first(taps: Tensor, weight: Tensor) -> Tensor:
-    """The way back, in the type of the weight."""
-    out, channels, height, width = weight.shape
-    return taps.view(out, height, width, channels).permute(0, 3, 1, 2).to(weight.dtype).contiguous()
-
-
-def _columns(pixels: Tensor) -> Tensor:
-    """Room for the columns of a band of pixels (N, H, W, C): (P, 9, C)."""
-    n, height, width, channels = pixels.shape
-    most = COLUMN_BYTES * torch.get_num_threads() // (9 * channels * pixels.element_size())
-    return pixels.new_empty(min(n * height * width, max(most, 16)), 9, channels)
-
-
-def _bands(columns: Tensor, pixels: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """(the first pixel, room for their columns, the pixels) of all bands of pixels (P, channels)."""
-    for first in range(0, len(pixels), len(columns)):
-        own = pixels[first : first + len(columns)]
-        yield first, columns[: len(own)], own
 
 
 def _pixels(picture: Tensor) -> Tensor:

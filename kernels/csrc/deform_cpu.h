@@ -8,11 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace lutra {
+#include "bfloat16.h"
 
-struct Bfloat16 {
-  std::uint16_t bits;
-};
+namespace lutra {
 
 enum class DeformPath { portable, avx2, avx512 };
 

@@ -81,20 +81,10 @@ LUTRA_LOOP void store(Bfloat16* to, const Vector& v) {
 }
 
 LUTRA_LOOP float load_one(const float* from) { return *from; }
-LUTRA_LOOP float load_one(const Bfloat16* from) {
-  const std::uint32_t word = std::uint32_t(from->bits) << 16;
-  float value;
-  std::memcpy(&value, &word, sizeof value);
-  return value;
-}
+LUTRA_LOOP float load_one(const Bfloat16* from) { return widen(*from); }
 
 LUTRA_LOOP void store_one(float* to, float value) { *to = value; }
-LUTRA_LOOP void store_one(Bfloat16* to, float value) {
-  std::uint32_t word;
-  std::memcpy(&word, &value, sizeof word);
-  const std::uint32_t rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
-  to->bits = std::uint16_t(value == value ? rounded : (word >> 16) | 0x40u);
-}
+LUTRA_LOOP void store_one(Bfloat16* to, float value) { *to = narrow(value); }
 
 LUTRA_LOOP Quad quarter(const Vector& v, int which) {
   Quad quad;

@@ -5,9 +5,21 @@ Arguments are checked by `kernels.ops`; importing this needs neither a device no
 
 from __future__ import annotations
 
+from kernels.cuda.deform import deform_conv2d, deform_conv2d_backward
 from kernels.cuda.enlarge import eclut
 from kernels.cuda.floating import lut3d, lut3d_backward
 from kernels.cuda.loader import why_missing
 from kernels.cuda.stored import Table, look_up, lut3d_apply, prepare
 
-__all__ = ["Table", "eclut", "look_up", "lut3d", "lut3d_apply", "lut3d_backward", "prepare", "why_missing"]
+__all__ = [
+    "Table",
+    "deform_conv2d",
+    "deform_conv2d_backward",
+    "eclut",
+    "look_up",
+    "lut3d",
+    "lut3d_apply",
+    "lut3d_backward",
+    "prepare",
+    "why_missing",
+]

@@ -38,7 +38,7 @@ def lut3d_backward(
     if for_picture:
         _run_float("backward_picture", 1, picture, lut, grad, picture, lut, by_picture)
     if for_lut:
-        _check_order_may_vary()
+        check_order_may_vary("lut3d_backward adds up the gradient of the table")
         _run_float("backward_lut", RUN, picture, lut, grad, picture, by_lut)
     return by_picture, by_lut
 
@@ -54,6 +54,7 @@ def _run_float(name: str, pixels_each: int, picture: Tensor, lut: Tensor, *tenso
     loader.launch(SOURCE, kernel, grid, THREADS, *tensors, batch, pixels, nodes, lut_stride, device=picture.device)
 
 
-def _check_order_may_vary() -> None:
+def check_order_may_vary(what: str) -> None:
+    """Raises RuntimeError where torch must be deterministic."""
     if torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled():
-        raise RuntimeError("lut3d_backward adds up the gradient of the table in an order that varies from run to run")
+        raise RuntimeError(f"{what} in an order that varies from run to run")

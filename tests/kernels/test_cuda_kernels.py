@@ -6,6 +6,7 @@ Tolerances of stored pictures, as largest difference from float64 in code values
     nodes     1e-3      float32 on values of some hundred codes (8 bits); 0.05 on some ten thousand (16 bits)
 Float pictures: float64 1e-12; float32 2e-6 * D, since the place v (D - 1) carries float32 steps that grow with D.
 Table super-resolution is integer arithmetic: every bit.
+The deformable convolution: as on the processor (`test_deform`), from which its pictures come too.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import torch
 from torch import Tensor
 
 from kernels import cuda
-from kernels.cuda import enlarge, floating, loader, stored
+from kernels.cuda import deform, enlarge, floating, loader, stored
+from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
-from tests.kernels import cuda_on_host
+from tests.kernels import cuda_on_host, test_deform
 
 SIDES = (1, 2, 17, 33, 129)
 NODES = (2, 3, 17, 33, 65, 129)
@@ -347,7 +349,98 @@ def test_views_and_empty_pictures_are_enlarged(device: torch.device) -> None:
     assert cuda.eclut(picture[:0], table, 2).shape == (0, 26, 3)
 
 
+# ---- The deformable convolution --------------------------------------------------------------------------------------
+
+
+def assert_convolves_as_specified(inputs: list[Tensor], device: torch.device) -> None:
+    """Values and the four gradients, against the specification in float64."""
+    exact, given = [tensor.double() for tensor in inputs], [tensor.to(device) for tensor in inputs]
+    dtype = inputs[0].dtype
+    grad = test_deform.draw(inputs[0].shape[0], len(inputs[3]), *inputs[0].shape[2:]).to(dtype)
+    found = (cuda.deform_conv2d(*given), *cuda.deform_conv2d_backward(grad.to(device), *given))
+    wanted = (
+        deform_reference.deform_conv2d(*exact),
+        *deform_reference.deform_conv2d_backward(grad.double(), *exact),
+    )
+    for got, by, like in zip(found, wanted, (inputs[0], *inputs), strict=True):
+        assert got.dtype == like.dtype
+        test_deform.assert_near(got.cpu(), by, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("shape", test_deform.SHAPES)
+def test_the_deformable_convolution_and_its_gradients_are_those_specified(
+    device: torch.device, shape: tuple[int, int, int, int, int], dtype: torch.dtype
+) -> None:
+    assert_convolves_as_specified(test_deform.draw_inputs(*shape, dtype), device)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_offsets_that_are_not_finite_or_huge_read_zero(device: torch.device, dtype: torch.dtype) -> None:
+    inputs = test_deform.draw_inputs(1, 5, 4, 9, 10, dtype)
+    odd = torch.tensor([NAN, INF, -INF, 1e38, -1e38, 2.0**31, -(2.0**31), 2.0**24])
+    spoilt = inputs[1].view(-1)[::3]
+    spoilt.copy_(odd.repeat(1 + len(spoilt) // len(odd))[: len(spoilt)])
+    assert_convolves_as_specified(inputs, device)
+
+
+@pytest.mark.parametrize("column_bytes", [1, 1 << 13])
+def test_bands_of_any_height_give_the_whole(
+    device: torch.device, column_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deform, "COLUMN_BYTES", column_bytes)
+    assert_convolves_as_specified(test_deform.draw_inputs(2, 17, 6, 13, 11, torch.float32), device)
+
+
+def test_no_addition_to_the_picture_is_lost_where_all_taps_meet(device: torch.device) -> None:
+    inputs = [tensor.to(device) for tensor in test_deform.all_meet(30, 40, 33)]
+    by_x, *_ = cuda.deform_conv2d_backward(torch.ones(1, 1, 30, 40, device=device), *inputs)
+    assert by_x[0, :, 15, 21].tolist() == [9.0 * 30 * 40] * 33
+    assert float(by_x.sum()) == 33 * 9.0 * 30 * 40
+
+
+@pytest.mark.parametrize("wanted", [*product((True, False), repeat=4)])
+def test_only_the_wanted_gradients_of_a_convolution_are_made(device: torch.device, wanted: tuple[bool, ...]) -> None:
+    inputs = [tensor.to(device) for tensor in test_deform.draw_inputs(1, 5, 3, 4, 6, torch.float64)]
+    grad = torch.ones(1, 3, 4, 6, dtype=torch.float64, device=device)
+    whole, found = cuda.deform_conv2d_backward(grad, *inputs), cuda.deform_conv2d_backward(grad, *inputs, *wanted)
+    for got, full, asked in zip(found, whole, wanted, strict=True):
+        if asked:
+            test_deform.assert_near(got, full, torch.float64)
+        else:
+            assert got.shape == (0,)
+
+
+def test_a_convolution_comes_back_in_the_order_in_memory_of_its_picture(device: torch.device) -> None:
+    x, offset, mask, weight = (tensor.to(device) for tensor in test_deform.draw_inputs(2, 8, 4, 9, 13, torch.float32))
+    for kept in (torch.contiguous_format, torch.channels_last):
+        ordered = x.to(memory_format=kept)
+        found = cuda.deform_conv2d(ordered, offset, mask, weight)
+        by_x, *_ = cuda.deform_conv2d_backward(found, ordered, offset, mask, weight)
+        assert found.is_contiguous(memory_format=kept) and by_x.is_contiguous(memory_format=kept)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2, 4, 5), (2, 3, 2, 0, 5), (2, 3, 0, 4, 5)])
+def test_empty_convolutions_give_zeros(device: torch.device, shape: tuple[int, int, int, int, int]) -> None:
+    inputs = [tensor.to(device) for tensor in test_deform.draw_inputs(*shape, torch.float32)]
+    found = cuda.deform_conv2d(*inputs)
+    assert found.shape == (shape[0], shape[2], *shape[3:])
+    for tensor, by in zip(inputs, cuda.deform_conv2d_backward(found, *inputs), strict=True):
+        assert by.shape == tensor.shape and not by.any()
+
+
+def test_where_torch_must_be_deterministic_the_gradient_by_the_picture_is_refused(device: torch.device) -> None:
+    inputs = [tensor.to(device) for tensor in test_deform.draw_inputs(1, 5, 3, 4, 6, torch.float32)]
+    grad = torch.ones(1, 3, 4, 6, device=device)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(RuntimeError, match="gradient of the picture in an order that varies from run to run"):
+            cuda.deform_conv2d_backward(grad, *inputs)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_every_source_is_known_to_the_loader_and_to_the_stand_in() -> None:
     sources = {path.name for path in loader.SOURCE_FOLDER.glob("*.cu")}
     assert sources == set(loader.SOURCES) == set(cuda_on_host.KERNELS)
-    assert {stored.SOURCE, floating.SOURCE, enlarge.SOURCE} == sources
+    assert {stored.SOURCE, floating.SOURCE, enlarge.SOURCE, deform.SOURCE} == sources

@@ -74,6 +74,16 @@ def draw_inputs(n: int, channels: int, out: int, height: int, width: int, dtype:
     ]
 
 
+def all_meet(height: int, width: int, channels: int) -> list[Tensor]:
+    """Inputs all of whose taps read the one pixel (height // 2, width // 2 + 1)."""
+    row, column, tap = torch.arange(height)[:, None], torch.arange(width), torch.arange(9)[:, None, None]
+    down = height // 2 - (row + tap // 3 - 1)
+    right = width // 2 + 1 - (column + tap % 3 - 1)
+    offset = torch.stack(torch.broadcast_tensors(down, right), 1).flatten(0, 1)[None].float()
+    mask, weight = torch.ones(1, 9, height, width), torch.ones(1, channels, 3, 3)
+    return [torch.zeros(1, channels, height, width), offset, mask, weight]
+
+
 def loop_over_corners(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     """Nothing but the definition, a pixel, a tap and a corner at a time."""
     n, channels, height, width = x.shape
@@ -251,17 +261,9 @@ def test_any_number_of_threads_gives_nearly_the_same_and_each_run_exactly(
 @built
 def test_no_update_is_lost_where_all_taps_meet_in_one_pixel(threads: Callable[[int], None]) -> None:
     threads(4)
-    height, width = 60, 70
-    row, column = torch.arange(height)[:, None], torch.arange(width)
-    offset = torch.empty(1, 18, height, width)
-    for tap in range(9):
-        offset[0, 2 * tap], offset[0, 2 * tap + 1] = 30 - (row + tap // 3 - 1), 31 - (column + tap % 3 - 1)
-    x = torch.zeros(1, 64, height, width)
-    by_x, *_ = cpu.deform_conv2d_backward(
-        torch.ones(1, 1, height, width), x, offset, torch.ones(1, 9, height, width), torch.ones(1, 64, 3, 3)
-    )
-    assert by_x[0, :, 30, 31].tolist() == [9.0 * height * width] * 64
-    assert float(by_x.sum()) == 64 * 9.0 * height * width
+    by_x, *_ = cpu.deform_conv2d_backward(torch.ones(1, 1, 60, 70), *all_meet(60, 70, 64))
+    assert by_x[0, :, 30, 36].tolist() == [9.0 * 60 * 70] * 64
+    assert float(by_x.sum()) == 64 * 9.0 * 60 * 70
 
 
 # ---- What holds for both ---------------------------------------------------------------------------------------------

@@ -38,12 +38,24 @@ def touch_enlarging(device: torch.device) -> None:
         cuda.eclut(picture, torch.zeros(65536, (scale + 2) ** 2, dtype=torch.int16, device=device), scale, "hr")
 
 
+def touch_deforming(device: torch.device) -> None:
+    for channels, dtype in product((1, 33, 64), (torch.float32, torch.float64, torch.bfloat16)):
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        x, weight = (
+            torch.randn(shape, device=device).to(dtype) for shape in ((2, channels, 7, 9), (5, channels, 3, 3))
+        )
+        offset = 4 * torch.randn(2, 18, 7, 9, dtype=wide, device=device)
+        offset[:, 3], offset[:, 4] = float("nan"), 1e30
+        mask = torch.rand(2, 9, 7, 9, dtype=wide, device=device)
+        cuda.deform_conv2d_backward(cuda.deform_conv2d(x, offset, mask, weight), x, offset, mask, weight)
+
+
 def main() -> int:
     if missing := cuda.why_missing():
         print(missing)
         return 1
     device = torch.device("cuda", torch.cuda.current_device())
-    for touch in (touch_stored, touch_float, touch_enlarging):
+    for touch in (touch_stored, touch_float, touch_enlarging, touch_deforming):
         touch(device)
     torch.cuda.synchronize()
     print("every kernel ran")
