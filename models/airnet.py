@@ -20,7 +20,7 @@ from kernels import ops
 from models.moco import SLOPE, DegradationEncoder, ResidualBlock
 
 TAPS = 9
-MAPS = 10  # of features that are held at once while a picture is restored
+MAPS = 16  # of features that are held at once, measured by the peak of memory: blocks freed are not all used again
 PICTURE_BYTES = 64  # of a pixel in three channels, float32, a few copies
 OFFSETS = 2 * TAPS  # dy, dx of each tap, taps row by row; the masks of the taps follow
 

@@ -56,7 +56,7 @@ CLASSICAL_BYTES = 64
 ALPHA = "alpha"  # in place of a model's name: a pass that no card stands for
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
-RESTORE_BUDGET_BYTES = 512 * MIB  # on a processor; a window of less than its halo is all halo
+RESTORE_BUDGET_BYTES = 1024 * MIB  # on a processor: a window smaller than 500 pixels would be mostly halo
 RESTORE_TILE, RESTORE_TILE_CUDA = 512, 1024
 
 
