@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kernels.reference.deform import TAPS, empty_pixels
+from kernels.reference.deform import TAPS, empty_pixels, is_channels_last
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -33,14 +33,17 @@ class Loops(Protocol):
     def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
         """Adds to by_x (N, H, W, C) what the gradient by the columns sends to the pixels they were read from."""
 
+    def multiply(self, first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
+        """Writes a product of matrices, or adds it."""
+
 
 def convolve(loops: Loops, x: Tensor, weight: Tensor, at_once: int) -> Tensor:
     """x (N, H, W, C), weight (O, C, 3, 3) -> (N, H, W, O); `at_once` bytes of columns are held."""
-    taps = _taps_last(weight).t()
+    taps = _taps_last(weight).t().contiguous()
     columns, out = _room(x, at_once), x.new_empty(*x.shape[:3], weight.shape[0])
     for first, own, to in _bands(columns, out.flatten(0, 2)):
         loops.read(first, own)
-        torch.mm(own.flatten(1), taps, out=to)
+        loops.multiply(own.flatten(1), taps, to)
     return out
 
 
@@ -63,14 +66,22 @@ def differentiate(
     by_taps = offset.new_zeros(taps.shape) if wanted[3] else None
     by_columns, columns = _room(x, at_once), _room(x, at_once) if wanted[3] else None
     for first, own, above in _bands(by_columns, grad.flatten(0, 2)):
-        torch.mm(above, taps, out=own.flatten(1))
+        loops.multiply(above, taps, own.flatten(1))
         again = None if columns is None else columns[: len(own)]
         loops.slopes(first, own, again, by_offset, by_mask)
         if by_x is not None:
             loops.send_back(first, own, by_x)
         if by_taps is not None and again is not None:
-            by_taps += torch.mm(above.t(), again.flatten(1))
+            loops.multiply(above.t(), again.flatten(1), by_taps, add=True)
     return by_x, by_offset, by_mask, by_taps
+
+
+def multiply(first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
+    """As torch does: `Loops.multiply` of a device that has nothing faster."""
+    if add:
+        out += torch.mm(first, second)
+    else:
+        torch.mm(first, second, out=out)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -79,8 +90,11 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def as_in_memory(pixels: Tensor, x: Tensor) -> Tensor:
-    """(N, H, W, C) -> (N, C, H, W), in the type and the order of x."""
-    return empty_pixels(x, pixels.shape[3]).copy_(pixels.permute(0, 3, 1, 2))
+    """(N, H, W, C) -> (N, C, H, W), in the type and the order of x; the same memory where it is in both already."""
+    found = pixels.permute(0, 3, 1, 2)
+    if found.dtype == x.dtype and is_channels_last(x):
+        return found
+    return empty_pixels(x, pixels.shape[3]).copy_(found)
 
 
 def plain_planes(offset: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,8 +121,8 @@ def as_given(
 
 
 def _taps_last(weight: Tensor) -> Tensor:
-    """(O, C, 3, 3) -> (O, 9 C), as columns lie."""
-    return weight.detach().permute(0, 2, 3, 1).flatten(1)
+    """(O, C, 3, 3) -> (O, 9 C), as columns lie, in plain memory."""
+    return weight.detach().permute(0, 2, 3, 1).reshape(len(weight), -1).contiguous()
 
 
 def _taps_first(taps: Tensor, weight: Tensor) -> Tensor:

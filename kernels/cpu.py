@@ -15,7 +15,7 @@ from kernels import columns as banded
 from kernels.reference import area as reference
 from kernels.reference import deform as deform_reference
 
-COLUMN_BYTES = 1 << 19  # of the columns in flight, a thread
+COLUMN_BYTES = 1 << 20  # of the columns in flight, a thread
 TALLEST_AREA = (1 << 16) - 2  # rows whose 16-bit codes a 32-bit sum holds
 
 
@@ -181,6 +181,13 @@ class _DeformLoops:
 
     def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
         _cpu.deform_scatter(*self.inputs, _bits(by_columns), by_x, first, self.threads, self.path)
+
+    def multiply(self, first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
+        """With AVX-512 ours, in float32: torch's library may use half of each vector (docs/kernels.md)."""
+        if first.dtype == torch.float32 and self.path in ("auto", "avx512") and _cpu.has_product():
+            _cpu.multiply(first, second, out, add, self.threads)
+        else:
+            banded.multiply(first, second, out, add)
 
 
 def _bits(values: Tensor) -> Tensor:

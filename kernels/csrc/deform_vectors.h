@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -38,7 +38,6 @@ typedef std::int32_t Integers __attribute__((vector_size(kBytes)));
 typedef std::uint32_t Words __attribute__((vector_size(kBytes)));
 typedef std::uint16_t Halves __attribute__((vector_size(kBytes / 2)));
 typedef float Quad __attribute__((vector_size(16)));
-typedef std::int32_t Choice __attribute__((vector_size(16)));
 
 // ---- Loads and stores, always of float32 vectors -------------------------------------------------------------------
 
@@ -92,17 +91,19 @@ LUTRA_LOOP Quad quarter(const Vector& v, int which) {
   return quad;
 }
 
-// The sums of four vectors.
-LUTRA_LOOP Quad sums_of(const Vector (&v)[4]) {
+LUTRA_LOOP void sum_each(const Vector (&v)[4], float (&sums)[4]) {
   Quad each[4];
   for (int k = 0; k < 4; ++k) {
     each[k] = quarter(v[k], 0);
     for (int which = 1; which < kBytes / 16; ++which) each[k] += quarter(v[k], which);
   }
-  constexpr Choice kLow = {0, 4, 1, 5}, kHigh = {2, 6, 3, 7}, kFirst = {0, 1, 4, 5}, kLast = {2, 3, 6, 7};
-  const Quad near = __builtin_shuffle(each[0], each[1], kLow) + __builtin_shuffle(each[0], each[1], kHigh);
-  const Quad far = __builtin_shuffle(each[2], each[3], kLow) + __builtin_shuffle(each[2], each[3], kHigh);
-  return __builtin_shuffle(near, far, kFirst) + __builtin_shuffle(near, far, kLast);
+#if defined(__SSE2__)
+  _MM_TRANSPOSE4_PS(each[0], each[1], each[2], each[3]);
+  const Quad whole = (each[0] + each[1]) + (each[2] + each[3]);
+  std::memcpy(sums, &whole, sizeof whole);
+#else
+  for (int k = 0; k < 4; ++k) sums[k] = (each[k][0] + each[k][1]) + (each[k][2] + each[k][3]);
+#endif
 }
 
 // ---- Places --------------------------------------------------------------------------------------------------------
@@ -249,8 +250,7 @@ LUTRA_LOOP void corner_products(const Corners<T>& from, const T* by_column, int 
     const Vector g = load(by_column + c);
     for (int k = 0; k < 4; ++k) sums[k] += g * load(from.at[k] + c);
   }
-  const Quad whole = sums_of(sums);
-  std::memcpy(products, &whole, sizeof whole);
+  sum_each(sums, products);
   for (; c < channels; ++c) {
     const float g = load_one(by_column + c);
     for (int k = 0; k < 4; ++k) products[k] += g * load_one(from.at[k] + c);

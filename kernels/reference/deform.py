@@ -85,9 +85,12 @@ def deform_conv2d_backward(
 def empty_pixels(x: Tensor, channels: int) -> Tensor:
     """(N, channels, H, W), uninitialised, in memory as x is: channels last, else planes."""
     size = (x.shape[0], channels, *x.shape[2:])
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    kept = torch.channels_last if last else torch.contiguous_format
+    kept = torch.channels_last if is_channels_last(x) else torch.contiguous_format
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=kept)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 @dataclass(frozen=True)

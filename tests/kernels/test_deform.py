@@ -352,6 +352,40 @@ def test_it_is_an_op_that_torch_can_trace(last: bool, dtype: torch.dtype, way: N
         torch.library.opcheck(LUTRA.deform_conv2d_backward, (grad, *plain, *wanted))
 
 
+@pytest.mark.skipif(bool(cpu.why_missing()) or not cpu._cpu.has_product(), reason="no AVX-512, or not built")
+@pytest.mark.parametrize("size", [(1, 1, 1), (5, 17, 3), (6, 64, 128), (7, 65, 129), (31, 130, 257), (100, 48, 432)])
+def test_our_matrix_product_is_a_matrix_product(size: tuple[int, int, int]) -> None:
+    rows, columns, inner = size
+    wide, second = draw(rows, inner + 3).float(), draw(inner, columns + 5).float()[:, 2 : columns + 2]
+    for first, threads in product((wide[:, 1 : inner + 1], wide[:, 3:].t().contiguous().t()), (1, 3)):
+        margin = torch.full((rows + 2, columns + 2), 7.0)
+        out = margin[1:-1, 1:-1]
+        cpu._cpu.multiply(first, second, out, False, threads)
+        wanted = first.double() @ second.double()
+        assert_near(out, wanted, torch.float32)
+        cpu._cpu.multiply(first, second, out, True, threads)
+        assert_near(out, 2 * wanted, torch.float32)
+        out.fill_(7.0)
+        assert (margin == 7.0).all()
+
+
+@pytest.mark.skipif(bool(cpu.why_missing()) or not cpu._cpu.has_product(), reason="no AVX-512, or not built")
+def test_our_matrix_product_refuses_what_does_not_fit() -> None:
+    first, second, out = torch.zeros(4, 5), torch.zeros(5, 6), torch.zeros(4, 6)
+    for arguments, said in (
+        ((first, second[1:], out), "do not fit"),
+        ((first, second, out[1:]), "do not fit"),
+        ((first, second[:, 1:], out), "do not fit"),
+        ((first[:0], second, out[:0]), "empty"),
+        ((first, second.t().contiguous().t(), out), "side by side"),
+        ((first, second, out.t().contiguous().t()), "side by side"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            cpu._cpu.multiply(*arguments, False, 1)
+    with pytest.raises(TypeError):
+        cpu._cpu.multiply(first.double(), second, out, False, 1)
+
+
 @built
 def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
     extension = cpu._cpu
