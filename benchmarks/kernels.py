@@ -1,4 +1,5 @@
-"""The kernels beside what one would pick instead: look-up at 3840x2160 and table super-resolution, in one run.
+"""The kernels beside what one would pick instead, in one run: look-up at 3840x2160, table super-resolution, and the
+deformable convolution of networks.
 
     python -m benchmarks.kernels [--rounds 9] [--photo FILE] [--only steep] [--json FILE] [--write-docs]
     python -m benchmarks.kernels --device cuda
@@ -18,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from benchmarks import machine, peers, pictures, plot, report  # noqa: E402
+from benchmarks import deformable, machine, peers, pictures, plot, report  # noqa: E402
 from benchmarks.report import Goal, Row  # noqa: E402
 from benchmarks.rounds import Contender, Timing, measure, set_threads  # noqa: E402
 from kernels import cpu, ops  # noqa: E402
@@ -79,6 +81,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         RANDOM: lambda: look_up(RANDOM, pictures.random_pixels(*FRAME), pictures.tame_lut(NODES), folder),
         STEEP: lambda: steep(scene(asked.photo, FRAME)),
         **{upscaling(scale): partial(upscale, scene(asked.photo, SMALL), scale) for scale in SCALES},
+        **{deformable.title(*how): partial(deforming, *how) for how in product(deformable.DTYPES, (False, True))},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -159,6 +162,11 @@ def our_upscales(picture: Tensor, table: Tensor, scale: int, step: str) -> list[
 
 def upscaler(step: str, path: str = "as served") -> str:
     return f"lutra EC-LUT {step}, {path}"
+
+
+def deforming(dtype: str, with_gradients: bool) -> Case:
+    contenders = deformable.contenders(dtype, with_gradients, THREADS)
+    return Case(deformable.title(dtype, with_gradients), contenders, deformable.YARDSTICKS, {})
 
 
 # ---- Rows and goals ----------------------------------------------------------------------------------------------
@@ -245,6 +253,8 @@ def panels(rows: Sequence[Row]) -> list[plot.Panel]:
         (PHOTO, 2, "The same, two threads"),
         (RANDOM, 1, "Look-up of random pixels, one thread"),
         (upscaling(4), 1, "Table super-resolution x4, 320x180 in RGB, one thread"),
+        (deformable.title("float32", False), 1, "Deformable convolution, 480x320, 64 channels, one thread"),
+        (deformable.title("bfloat16", False), 1, "The same in bfloat16"),
     )
     made = []
     for case, threads, title in shown:
