@@ -173,6 +173,11 @@ class Airnet(nn.Module):
         size = self.R.tail[0].weight.element_size()
         return MAPS * self.config.width * size // self.config.unshuffle**2 + PICTURE_BYTES
 
+    @property
+    def reach(self) -> int:
+        """See `models.contract.Restorer`: 4 a block, 1 a group, 4 before and after them."""
+        return self.config.unshuffle * (self.config.groups * (4 * self.config.blocks + 1) + 4)
+
     def contrast(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Training: two patches (N, 3, h, w) of one picture each, in [0, 1], spoilt alike, sides multiples of
         `unshuffle` -> logits (N, 1 + K), the right answer first, and the query's map (N, encoder[0], h', w').

@@ -68,6 +68,11 @@ class Restorer(Protocol):
         """Memory that a pixel of a window takes while it is computed."""
         ...
 
+    @property
+    def reach(self) -> int:
+        """Pixels to every side that a pixel depends on, but for what moved taps see beyond."""
+        ...
+
     def __call__(self, windows: Tensor) -> Tensor:
         """windows (N, 3, h, w) in [0, 1], of any size -> restored ones of the same size, float32, not clamped."""
         ...

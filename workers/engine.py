@@ -57,7 +57,8 @@ ALPHA = "alpha"  # in place of a model's name: a pass that no card stands for
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
 RESTORE_BUDGET_BYTES = 1024 * MIB  # on a processor: a window smaller than 500 pixels would be mostly halo
-RESTORE_TILE, RESTORE_TILE_CUDA = 512, 1024
+RESTORE_TILE, RESTORE_TILE_CUDA = 640, 1024
+MOVED_TAPS = 32  # pixels of halo beyond a restorer's reach, for most of what its moved taps see
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,9 @@ class Engine:
             return picture
         served = self._served(model, self._dtype(model, picture.pixels.dtype))
         pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
-        halo, size = served.card.halo or 0, pixels.shape[:2]
+        halo = _restore_halo(served)
         tile = self._restore_tile(served)
-        progress = Progress(tick, feathered.count(size, tile, halo))
+        progress = Progress(tick, feathered.count(pixels.shape[:2], tile, halo))
         progress.tell()
         result = np.empty_like(pixels, order="C")
         left = feathered.restore(
@@ -285,7 +286,7 @@ class Engine:
         budget = RESTORE_BUDGET_BYTES if on_cpu else self._budget()
         restorer: Restorer = served.model
         window = math.isqrt(budget // restorer.bytes_per_pixel)
-        fitting = min(window - 2 * (served.card.halo or 0), RESTORE_TILE if on_cpu else RESTORE_TILE_CUDA)
+        fitting = min(window - 2 * _restore_halo(served), RESTORE_TILE if on_cpu else RESTORE_TILE_CUDA)
         side = min(self._tile or fitting, self._allowed_side.get(served.card.name, MIB))
         return max(feathered.SMALLEST_TILE, side // feathered.ALIGN * feathered.ALIGN)
 
@@ -387,6 +388,13 @@ def _alpha_pass(alpha: Array, size: Size) -> Pass:
     plan = tiles.plan(alpha.shape, size, tile=(tile[0], tile[1]), halo=transparency.KERNEL.halo(ratio))
     result = np.empty((*size, 1), alpha.dtype)
     return Pass(Runs(ALPHA, upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)
+
+
+def _restore_halo(served: Served) -> int:
+    """Pixels around a tile: at most what the card says, less for a network that sees less."""
+    restorer: Restorer = served.model
+    wanted = min(restorer.reach + MOVED_TAPS, served.card.halo or 0)
+    return math.ceil(wanted / feathered.ALIGN) * feathered.ALIGN
 
 
 def _window_bytes(card: Card) -> int:

@@ -21,7 +21,7 @@ from workers.log import Log
 from workers.sweep import Array, Observer, Progress, Runs, is_out_of_memory
 
 FEATHER = 32  # pixels to both sides of a border over which two tiles are blended
-FRAME = 16  # mirrored pixels around the picture: what a network makes of the end of a window stays outside
+FRAME = 8  # mirrored pixels around the picture: what a network makes of the end of a window stays outside
 ALIGN = 4  # windows begin at multiples of it, so that a network that folds pixels together folds the same ones
 NARROWEST = 2 * FEATHER + ALIGN  # of a tile: at most two tiles meet along an axis
 SMALLEST_TILE = 96
@@ -101,7 +101,7 @@ def restore(
     return tile
 
 
-def count(size: tiles.Size, tile: int, halo: int) -> int:
+def count(size: tuple[int, ...], tile: int, halo: int) -> int:
     """Tiles of a picture (height, width)."""
     rows, cols = cut_picture(size, tile, halo)
     return len(rows) * len(cols)

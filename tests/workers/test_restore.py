@@ -13,23 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from models import catalog
+from models.airnet import Airnet
 from models.cards import CARDS, Card
 from tests.living import photo
-from tests.models.brought import SMALL_AIRNET, bring_airnet
+from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet
 from workers import feathered
-from workers.engine import Engine
+from workers.engine import Engine, _restore_halo
 from workers.errors import InternalError, JobCancelled, OutOfMemory, UnknownModel
 from workers.feathered import ALIGN, FEATHER, FRAME, cut_axis
 from workers.picture import Picture
 from workers.sweep import Silent
 
-HALO = 40  # of the models made here: more than a feather and what they see
+HALO = 40  # on the cards of the models made here: more than a feather and what they see
 
 
 class Near(nn.Module):
     """Random and small: sees three pixels to every side, not the same along both axes."""
 
     bytes_per_pixel = 100
+    reach = 3
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,6 +183,17 @@ def test_our_network_tiled_stays_near_the_whole(tmp_path: Path) -> None:
     )
     assert apart(whole, tiled) <= 1
     assert apart(whole, source) > 10
+
+
+def test_the_halo_is_what_the_network_sees_and_some_more_but_never_beyond_the_card_s(serve: Callable[..., str]) -> None:
+    class Deep(Near):
+        reach = 200
+
+    engine = Engine(device="cpu")
+    for build, halo in ((Near, 36), (Deep, HALO)):
+        assert _restore_halo(engine._served(serve(build, name=build.__name__), torch.float32)) == halo
+    assert Airnet().served().reach == 109  # 5 groups of 5 blocks of 4, a convolution each, 4 more
+    assert drawn_airnet().reach == 2 * (5 + 4)
 
 
 def test_a_flat_picture_stays_flat(near: str) -> None:
@@ -365,5 +378,5 @@ def test_memory_is_planned_by_what_the_network_says_it_takes(tmp_path: Path) -> 
         bring_airnet(tmp_path / str(width), dataclasses.replace(SMALL_AIRNET, width=width, unshuffle=1))
         engine = Engine(device="cpu", weights_dir=tmp_path / str(width))
         tile[width] = engine._restore_tile(engine._served("airnet", torch.float32))
-    assert tile[8] == 512
-    assert feathered.SMALLEST_TILE <= tile[256] < 512
+    assert tile[8] == 640
+    assert feathered.SMALLEST_TILE <= tile[256] < 640
