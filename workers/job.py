@@ -112,7 +112,7 @@ def choose_model(operation: str, asked: str | None, served: Mapping[str, Card]) 
         return max(fitting.values(), key=lambda card: card.parameters)
     if name not in fitting:
         if not fitting:
-            raise UnknownModel(f"/{operation} is not served here: no weights for {name[:40]!r} are at hand", allowed=[])
+            raise UnknownModel(f"/{operation} is not served here: no model for it is at hand", allowed=[])
         known = ["auto", *fitting] if operation == "upscale" else list(fitting)
         raise UnknownModel(
             f"model {name[:40]!r} is not served for /{operation}; known are {', '.join(known) or 'none'}", allowed=known

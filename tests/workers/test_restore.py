@@ -367,7 +367,8 @@ def test_values_that_are_no_numbers_in_full_precision_are_an_error(near: str, mo
         engine.restore(picture(noise()), model=near, tick=quiet)
 
 
-def test_without_weights_the_model_is_unknown_here() -> None:
+def test_without_weights_the_model_is_unknown_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CARDS, "airnet", raising=False)
     with pytest.raises(UnknownModel, match="airnet"):
         Engine(device="cpu").restore(picture(noise()), model="airnet", tick=quiet)
 
@@ -380,3 +381,17 @@ def test_memory_is_planned_by_what_the_network_says_it_takes(tmp_path: Path) -> 
         tile[width] = engine._restore_tile(engine._served("airnet", torch.float32))
     assert tile[8] == 640
     assert feathered.SMALLEST_TILE <= tile[256] < 640
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_gpu_gives_what_the_processor_gives(precision: str, tmp_path: Path) -> None:
+    bring_airnet(tmp_path)
+    on_cpu, on_gpu = (
+        Engine(device=device, precision=kind, tile="96", weights_dir=tmp_path)
+        .restore(picture(photo(300, 400)), model="airnet", tick=quiet)
+        .pixels
+        for device, kind in (("cpu", "fp32"), ("cuda", precision))
+    )
+    assert apart(on_cpu, on_gpu) <= (1 if precision == "fp32" else 4)
