@@ -7,6 +7,9 @@ def area_mean(picture: Tensor, out: Tensor, threads: int) -> None: ...
 def deform_columns(
     x: Tensor, offset: Tensor, mask: Tensor, columns: Tensor, first: int, threads: int, path: str
 ) -> None: ...
+def deform_convolve(
+    x: Tensor, offset: Tensor, mask: Tensor, taps: Tensor, out: Tensor, threads: int, path: str
+) -> None: ...
 def deform_gradients(
     x: Tensor,
     offset: Tensor,

@@ -39,7 +39,7 @@ class Loops(Protocol):
 
 def convolve(loops: Loops, x: Tensor, weight: Tensor, at_once: int) -> Tensor:
     """x (N, H, W, C), weight (O, C, 3, 3) -> (N, H, W, O); `at_once` bytes of columns are held."""
-    taps = _taps_last(weight).t().contiguous()
+    taps = taps_last(weight).t().contiguous()
     columns, out = _room(x, at_once), x.new_empty(*x.shape[:3], weight.shape[0])
     for first, own, to in _bands(columns, out.flatten(0, 2)):
         loops.read(first, own)
@@ -62,7 +62,7 @@ def differentiate(
     by_x = offset.new_zeros(x.shape) if wanted[0] else None
     by_offset = torch.empty_like(offset) if wanted[1] else None
     by_mask = torch.empty_like(mask) if wanted[2] else None
-    taps = _taps_last(weight)
+    taps = taps_last(weight)
     by_taps = offset.new_zeros(taps.shape) if wanted[3] else None
     by_columns, columns = _room(x, at_once), _room(x, at_once) if wanted[3] else None
     for first, own, above in _bands(by_columns, grad.flatten(0, 2)):
@@ -120,7 +120,7 @@ def as_given(
     )
 
 
-def _taps_last(weight: Tensor) -> Tensor:
+def taps_last(weight: Tensor) -> Tensor:
     """(O, C, 3, 3) -> (O, 9 C), as columns lie, in plain memory."""
     return weight.detach().permute(0, 2, 3, 1).reshape(len(weight), -1).contiguous()
 

@@ -131,7 +131,12 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, path:
         return deform_reference.deform_conv2d(x, offset, mask, weight)
     pixels = banded.channels_last(x)
     loops = _DeformLoops.of(pixels, *banded.plain_planes(offset, mask, x), path)
-    return banded.as_in_memory(banded.convolve(loops, pixels, weight, loops.threads * COLUMN_BYTES), x)
+    if loops.has_product():
+        out, taps = pixels.new_empty(*pixels.shape[:3], len(weight)), banded.taps_last(weight).t().contiguous()
+        _cpu.deform_convolve(*loops.inputs, taps.view(9, x.shape[1], -1), out, loops.threads, path)
+    else:
+        out = banded.convolve(loops, pixels, weight, loops.threads * COLUMN_BYTES)
+    return banded.as_in_memory(out, x)
 
 
 def deform_conv2d_backward(
@@ -182,9 +187,12 @@ class _DeformLoops:
     def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
         _cpu.deform_scatter(*self.inputs, _bits(by_columns), by_x, first, self.threads, self.path)
 
+    def has_product(self) -> bool:
+        """With AVX-512 and in float32 ours: torch's library may use half of each vector (docs/kernels.md)."""
+        return self.inputs[0].dtype == torch.float32 and self.path in ("auto", "avx512") and _cpu.has_product()
+
     def multiply(self, first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
-        """With AVX-512 ours, in float32: torch's library may use half of each vector (docs/kernels.md)."""
-        if first.dtype == torch.float32 and self.path in ("auto", "avx512") and _cpu.has_product():
+        if self.has_product():
             _cpu.multiply(first, second, out, add, self.threads)
         else:
             banded.multiply(first, second, out, add)

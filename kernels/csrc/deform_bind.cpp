@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "deform_cpu.h"
+#include "product_cpu.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -27,6 +28,7 @@ using Pictures = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Columns = nb::ndarray<T, nb::shape<-1, 9, -1>, nb::c_contig, nb::device::cpu>;
 using Planes = Pictures<const float>;
+using Taps = nb::ndarray<const float, nb::shape<9, -1, -1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::size_t kMostPixels = (std::size_t(1) << 31) - 1;  // of a picture: corners are counted in 32 bits
 
@@ -88,6 +90,21 @@ void columns(const Pictures<const Stored>& x, const Planes& offset, const Planes
   deform_columns(asked.job, reinterpret_cast<Computed<Stored>*>(out.data()), threads, chosen);
 }
 
+void convolve(const Pictures<const float>& x, const Planes& offset, const Planes& mask, const Taps& taps,
+              const Pictures<float>& out, int threads, const std::string& path) {
+  const Asked<float> asked(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
+  if (taps.shape(1) != x.shape(3) || taps.shape(2) == 0 || taps.shape(2) > kMostPixels) {
+    throw std::invalid_argument("taps are not those of the picture");
+  }
+  for (std::size_t axis = 0; axis < 4; ++axis) {
+    if (out.shape(axis) != (axis < 3 ? x.shape(axis) : taps.shape(2))) throw std::invalid_argument("out does not fit");
+  }
+  if (!has_product()) throw std::invalid_argument("this processor has no AVX-512");
+  const DeformPath chosen = path_of(path);
+  const nb::gil_scoped_release unlocked;
+  deform_convolve(asked.job, taps.data(), out.data(), int(taps.shape(2)), threads, chosen);
+}
+
 template <typename Stored>
 void gradients(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask,
                const Columns<const Stored>& by_columns, const std::optional<Columns<Stored>>& out,
@@ -140,4 +157,6 @@ void bind(nb::module_& module) {
 void bind_deform(nb::module_& module) {
   lutra::bind<float>(module);
   lutra::bind<std::int16_t>(module);
+  module.def("deform_convolve", &lutra::convolve, "x"_a.noconvert(), "offset"_a.noconvert(), "mask"_a.noconvert(),
+             "taps"_a.noconvert(), "out"_a.noconvert(), "threads"_a, "path"_a);
 }

@@ -2,15 +2,18 @@
 #include "deform_cpu.h"
 
 #include <algorithm>
+#include <memory>
 #include <type_traits>
 
 #include "cpu_features.h"
 #include "parallel.h"
+#include "product_cpu.h"
 
 namespace lutra {
 namespace {
 
 constexpr std::size_t kValuesWorthAThread = 1 << 17;
+constexpr std::size_t kColumnBytes = 512 << 10;  // half of a common second-level cache: the picture's rows need the rest
 constexpr int kFewestChannels = 16;  // of a thread that scatters: 64 bytes
 
 template <typename T>
@@ -42,6 +45,27 @@ void deform_columns(const DeformJob<T>& job, T* columns, int threads, DeformPath
   const DeformLoops<T>& loops = loops_of<T>(path);
   in_bands(job.last - job.first, worthwhile(job, threads), [&](std::size_t first, std::size_t last) {
     loops.columns(job, job.first + first, job.first + last, columns);
+  });
+}
+
+void deform_convolve(const DeformJob<float>& job, const float* taps, float* out, int outputs, int threads,
+                     DeformPath path) {
+  const DeformLoops<float>& loops = loops_of<float>(path);
+  const std::size_t column = 9 * std::size_t(job.channels), width = std::size_t(outputs);
+  const std::size_t most = std::max<std::size_t>(16, kColumnBytes / (column * sizeof(float)));
+  in_bands(job.last - job.first, worthwhile(job, threads), [&](std::size_t first, std::size_t last) {
+    const std::size_t size = std::min(most, last - first);
+    const auto columns = std::make_unique_for_overwrite<float[]>(size * column);
+    for (std::size_t at = first; at < last; at += size) {
+      DeformJob<float> own = job;
+      own.first = job.first + at;
+      own.last = job.first + std::min(at + size, last);
+      loops.columns(own, own.first, own.last, columns.get());
+      const auto down = std::ptrdiff_t(column), across = std::ptrdiff_t(width);
+      multiply({columns.get(), down, 1, taps, across, out + own.first * width, across, own.last - own.first, width,
+                column, false},
+               1);
+    }
   });
 }
 

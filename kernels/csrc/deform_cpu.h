@@ -39,6 +39,11 @@ struct DeformGradients {
 template <typename T>
 void deform_columns(const DeformJob<T>& job, T* columns, int threads, DeformPath path);
 
+// The whole convolution, out (samples, height, width, outputs) for taps (9, channels, outputs), where `has_product`:
+// every thread reads and multiplies its own pixels, a few at a time.
+void deform_convolve(const DeformJob<float>& job, const float* taps, float* out, int outputs, int threads,
+                     DeformPath path);
+
 template <typename T>
 void deform_gradients(const DeformJob<T>& job, const DeformGradients<T>& wanted, int threads, DeformPath path);
 

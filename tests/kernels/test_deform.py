@@ -407,6 +407,14 @@ def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
         extension.deform_columns(x[:0], offset[:0], mask[:0], columns[:0], 0, 1, "auto")
     with pytest.raises(TypeError):
         extension.deform_columns(x, offset, mask, columns.bfloat16().view(torch.int16), 0, 1, "auto")
+    if extension.has_product():
+        for taps, out, said in (
+            (torch.zeros(9, 7, 3), torch.zeros(2, 4, 5, 3), "not those of the picture"),
+            (torch.zeros(9, 8, 3), torch.zeros(2, 4, 5, 4), "out does not fit"),
+            (torch.zeros(9, 8, 3), torch.zeros(2, 5, 4, 3), "out does not fit"),
+        ):
+            with pytest.raises(ValueError, match=said):
+                extension.deform_convolve(x, offset, mask, taps, out, 1, "auto")
     with pytest.raises(ValueError, match="not as x"):
         extension.deform_scatter(x, offset, mask, columns, torch.zeros(2, 4, 5, 9), 0, 1, "auto")
     with pytest.raises(ValueError, match="not those of the picture"):
