@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,13 +136,22 @@ class House:
         return state
 
     async def seconds_per_megapixel(self, card: Card) -> float:
-        """As measured here, at most RATE_AGE_S ago; before any measurement what the card says."""
+        """As measured here; before any measurement what the card says."""
+        return await self._measured_speed(card) or card.cpu_s_per_mp
+
+    async def measured_speeds(self, cards: Iterable[Card]) -> dict[str, float]:
+        """Seconds per megapixel by name, of those that have run here."""
+        found = {card.name: await self._measured_speed(card) for card in cards}
+        return {name: speed for name, speed in found.items() if speed}
+
+    async def _measured_speed(self, card: Card) -> float | None:
+        """As it was at most RATE_AGE_S ago."""
         asked_at, measured = self.rates.get(card.name, (-math.inf, None))
         if time.monotonic() - asked_at > RATE_AGE_S:
             with suppress(Unavailable):
                 measured = await self.store_threads.run(self.store.seconds_per_megapixel, card.name)
             self.rates[card.name] = (time.monotonic(), measured)
-        return measured or card.cpu_s_per_mp
+        return measured
 
     async def queue(self, until: str = "") -> QueueFacts:
         return await self.store_threads.run(self.store.queue, until)

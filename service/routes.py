@@ -139,7 +139,7 @@ async def upscale(
         small = policy.Small(header.height, header.width, header.lossy)
         speeds = {}
         if policy.is_auto(model):
-            speeds = {c.name: await house.seconds_per_megapixel(c) for c in policy.candidates(house.models.values())}
+            speeds = await house.measured_speeds(policy.candidates(house.models.values()))
         card, size = policy.plan_upscale(small, asked, model, effort, house.models, speeds, limits)
         parameters = {
             **{"scale": scale, "height": size[0], "width": size[1]},

@@ -59,7 +59,11 @@ class JobJson(BaseModel):
 
 
 class ModelJson(BaseModel):
-    """One model's card, and where it is loaded now; `scores` are PSNR in dB (or as named) on the sets named."""
+    """One model's card, and where it is loaded now; `scores` are PSNR in dB (or as named) on the sets named.
+
+    `fixed_scales`: the only ones that it computes (empty: any); others are resized from the next. `blends_with`: what
+    `strength` 0 is. `by_name_only`: `auto` never takes it.
+    """
 
     name: str
     task: str
@@ -74,6 +78,9 @@ class ModelJson(BaseModel):
     bad_at: list[str]
     min_scale: float
     max_scale: float
+    fixed_scales: list[int]
+    blends_with: str | None
+    by_name_only: bool
     scores: dict[str, float]
     source: str
     sha256: str | None
@@ -148,6 +155,9 @@ def model_json(card: Card, devices: list[str], sha256: str | None, max_scale: fl
         bad_at=list(card.bad_at) if ours else [],
         min_scale=card.min_scale,
         max_scale=min(card.max_scale, max_scale) if card.task == "upscale" else card.max_scale,
+        fixed_scales=list(card.fixed_scales),
+        blends_with=card.blends_with,
+        by_name_only=card.by_name_only,
         scores=card.scores if ours else {},
         source=card.source if ours else "",
         sha256=card.sha256 if ours else sha256,

@@ -124,9 +124,8 @@ def check_strength(card: Card, strength: float, served: Mapping[str, Card]) -> d
     """What a job's parameters hold of `strength`. Raises ParameterError where the model has none below 1."""
     if card.blends_with is None and strength != 1:
         able = [name for name, one in served.items() if one.blends_with in served]
-        raise ParameterError(
-            f"{card.name} has no strength; {', '.join(able) or 'no model served here'} has", parameter="strength"
-        )
+        advice = f"; ask for model={able[0]}, which has" if able else ""
+        raise ParameterError(f"{card.name} has no strength{advice}", parameter="strength")
     if card.blends_with is not None and strength != 1 and card.blends_with not in served:
         raise ParameterError(
             f"{card.name} has no strength below 1 where {card.blends_with} is not served", parameter="strength"

@@ -2,8 +2,9 @@
 
 Of the learnt models that are served and not `by_name_only`, step by step:
 1. those whose range holds the scale that is asked for;
-2. of these, those that finish in time at the speed measured here: within FAST_S for `effort=fast`, within the time
-   that a job has for `effort=best`; where none does, the fastest alone;
+2. of these, those that finish in time at the speed measured here (of a model that has not run yet: its card's, at the
+   pace of those that have): within FAST_S for `effort=fast`, within the time that a job has for `effort=best`; where
+   none does, the fastest alone;
 3. of these, the one that scored highest on the benchmark nearest to what is asked: x2, x3 or x4, and small pictures
    that went through a JPEG for a picture that came in lossy;
 4. within TIE_DB of it, the fastest.
@@ -16,6 +17,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import median
 
 from models.cards import Card
 from workers import geometry
@@ -67,8 +69,8 @@ def plan_upscale(
 ) -> tuple[Card, tuple[int, int]]:
     """The card and the (height, width) of the result.
 
-    `s_per_mp`: seconds per megapixel as measured here, by name; where a model is not in it, its card's. Raises
-    ParameterError, TooManyPixels, UnknownModel.
+    `s_per_mp`: seconds per megapixel as measured here, by name, of the models that were. Raises ParameterError,
+    TooManyPixels, UnknownModel.
     """
     if not is_auto(model):
         card = choose_model("upscale", model, served)
@@ -117,8 +119,9 @@ def choose_upscaler(
 ) -> Card:
     """One of `cards`, by the steps at the head of this file."""
     pixels = small.height * small.width, size[0] * size[1]
+    pace = relative_pace(cards, s_per_mp)
     seconds = {
-        card.name: s_per_mp.get(card.name, card.cpu_s_per_mp) * card.work_pixels(*pixels) / 1e6 for card in cards
+        card.name: s_per_mp.get(card.name, pace * card.cpu_s_per_mp) * card.work_pixels(*pixels) / 1e6 for card in cards
     }
     scale = math.sqrt(pixels[1] / pixels[0])
     within = [card for card in cards if card.min_scale <= scale <= card.max_scale] or cards
@@ -130,6 +133,11 @@ def choose_upscaler(
     best = max(scores.values())
     equal = [card for card in in_time if scores[card.name] >= best - TIE_DB]
     return min(equal, key=lambda card: (seconds[card.name], card.name))
+
+
+def relative_pace(cards: list[Card], s_per_mp: Mapping[str, float]) -> float:
+    """How many times as long as on their cards the measured models take here, by their median; 1 before any was."""
+    return median([s_per_mp[card.name] / card.cpu_s_per_mp for card in cards if card.name in s_per_mp] or [1.0])
 
 
 def score_each(cards: list[Card], scale: float, lossy: bool) -> dict[str, float]:

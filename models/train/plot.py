@@ -15,7 +15,7 @@ from models.train.report import Report
 
 WIDTH, HEIGHT = 380, 300  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 34, 44
-LINE, NEAR = 13, 60  # height of a name, and how far apart points are whose names may stand side by side
+DOT, LETTER, LINE = 5, 6.7, 13  # radius of a point; width of a letter of a name, a little more than most; its height
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 13px }
@@ -69,14 +69,13 @@ def draw(panel: Panel, left: int, x_label: str, y_label: str) -> list[str]:
         y = down(level)
         lines.append(f'<line class="grid" x1="{left + LEFT}" x2="{left + WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         lines.append(words(left + LEFT - 6, y + 4, f"{level:g}", "tick", "end"))
-    before, below = -math.inf, 0.0
-    for point in sorted(panel.points, key=lambda point: -point.y):
-        x, y = across(point.x), down(point.y)
-        late = x > left + WIDTH * 0.7
-        below = max(y + 4, below + LINE if abs(x - before) < NEAR else 0)  # names do not cover each other
-        before = x
-        lines.append(f'<circle class="{point.role}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        lines.append(words(x - 9 if late else x + 9, below, point.name, "", "end" if late else "start"))
+    dots = [(across(point.x), down(point.y)) for point in panel.points]
+    names = [point.name for point in panel.points]
+    for point, (x, y), (at, base, anchor) in zip(
+        panel.points, dots, place_names(names, dots, (left, left + WIDTH)), strict=True
+    ):
+        lines.append(f'<circle class="{point.role}" cx="{x:.1f}" cy="{y:.1f}" r="{DOT}"/>')
+        lines.append(words(at, base, point.name, "", anchor))
     lines.append(words(left + WIDTH - RIGHT, HEIGHT - 8, x_label, "tick", "end"))
     lines.append(words(left + WIDTH - RIGHT, 20, y_label, "tick", "end"))
     return lines
@@ -84,6 +83,43 @@ def draw(panel: Panel, left: int, x_label: str, y_label: str) -> list[str]:
 
 def words(x: float, y: float, text: str, role: str, anchor: str) -> str:
     return f'<text class="{role}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def place_names(
+    names: Sequence[str], dots: Sequence[tuple[float, float]], frame: tuple[float, float]
+) -> list[tuple[float, float, str]]:
+    """(x, baseline, anchor) of each name: beside its point, or a little above or below, free of points and names."""
+    taken = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in dots]
+    placed = []
+    for name, (x, y) in zip(names, dots, strict=True):
+        choices = [
+            (x + sign * (DOT + 4), y + 4 + shift * LINE, "start" if sign > 0 else "end")
+            for shift in (0, -0.8, 0.8, -1.6, 1.6, -2.4, 2.4)
+            for sign in (1, -1)
+        ]
+        best = min(choices, key=lambda choice: covered(box_of(name, *choice), taken, frame))  # the first of the best
+        taken.append(box_of(name, *best))
+        placed.append(best)
+    return placed
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def box_of(name: str, x: float, base: float, anchor: str) -> Box:
+    width = LETTER * len(name)
+    start = x if anchor == "start" else x - width
+    return start, base - LINE + 3, start + width, base + 3
+
+
+def covered(box: Box, taken: Sequence[Box], frame: tuple[float, float]) -> float:
+    """Pixels of others that a box covers, and far more for what stands out of the frame."""
+    outside = max(frame[0] - box[0], 0) + max(box[2] - frame[1], 0)
+    over = sum(
+        max(0, min(box[2], other[2]) - max(box[0], other[0])) * max(0, min(box[3], other[3]) - max(box[1], other[1]))
+        for other in taken
+    )
+    return over + 1000 * outside
 
 
 def share(value: float, low: float, high: float) -> float:

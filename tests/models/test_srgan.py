@@ -419,7 +419,7 @@ def test_the_engine_serves_every_strength_and_keeps_the_last(served: Path) -> No
 def test_strength_is_refused_where_there_is_none(served: Path) -> None:
     assert check_strength(CARDS["srgan"], 0.3, CARDS) == {"strength": 0.3}
     assert check_strength(CARDS["liif"], 1.0, CARDS) == {}
-    with pytest.raises(ParameterError, match="liif has no strength; srgan has"):
+    with pytest.raises(ParameterError, match="liif has no strength; ask for model=srgan, which has"):
         check_strength(CARDS["liif"], 0.3, CARDS)
     with pytest.raises(ParameterError, match="no strength below 1 where srresnet is not served"):
         check_strength(CARDS["srgan"], 0.3, {"srgan": CARDS["srgan"]})
