@@ -20,7 +20,7 @@ import torch
 from benchmarks import machine, pictures
 from models.airnet import Airnet, AirnetConfig
 from workers import feathered
-from workers.engine import Engine
+from workers.engine import Engine, _restore_halo
 from workers.picture import Picture
 
 TOLD = 320 * 480
@@ -97,30 +97,24 @@ def print_engine(weights_dir: Path, picture: Picture, tile: str, precision: str,
     forget_peak()
     before = memory("VmRSS")
     start, start_cpu = time.perf_counter(), time.process_time()
-    found = engine.restore(picture, model="airnet", tick=quiet).pixels.astype(int)
+    found = engine.restore(picture, model="airnet", tick=quiet).pixels
     wall_s, spent_s = time.perf_counter() - start, time.process_time() - start_cpu
     print(f"{height}x{width}, {precision}, tile {tile}: {wall_s:.1f} s, {spent_s:.1f} CPU s")
     print(f"  memory above what was held before: {(memory('VmHWM') - before) / MIB:.0f} MiB")
     if compare:
-        print_seams(weights_dir, picture, found, tile, precision)
+        in_one = Engine(device="cpu", precision=precision, tile=str(max(height, width)), weights_dir=weights_dir)
+        whole = in_one.restore(picture, model="airnet", tick=quiet).pixels
+        print_seams(engine, whole.astype(int), found.astype(int))
 
 
-def print_seams(weights_dir: Path, picture: Picture, found: np.ndarray, tile: str, precision: str) -> None:
-    whole_engine = Engine(device="cpu", precision=precision, tile=str(max(found.shape)), weights_dir=weights_dir)
-    whole = whole_engine.restore(picture, model="airnet", tick=quiet).pixels.astype(int)
-    tile_side = int(tile) if tile != "auto" else engine_tile(weights_dir, precision)
-    halo = whole_engine.card("airnet").halo or 0
-    rows, cols = feathered.cut_picture(picture.pixels.shape, tile_side, halo)
+def print_seams(engine: Engine, whole: np.ndarray, found: np.ndarray) -> None:
+    served = engine._served("airnet", engine._dtype("airnet"))
+    rows, cols = feathered.cut_picture(found.shape, engine._restore_tile(served), _restore_halo(served))
     print(f"  tiles {len(rows) * len(cols)}, largest difference to the whole {np.abs(found - whole).max()} of 255")
     for name, axis, spans in (("rows", 0, rows), ("columns", 1, cols)):
         steps = np.abs(np.diff(found, axis=axis)).max(axis=tuple({0, 1, 2} - {axis}))
         across = [int(steps[span.border - 1]) for span in spans[1:]]
         print(f"  largest step between {name}: across borders {max(across, default=0)}, anywhere {steps.max()}")
-
-
-def engine_tile(weights_dir: Path, precision: str) -> int:
-    engine = Engine(device="cpu", precision=precision, weights_dir=weights_dir)
-    return engine._restore_tile(engine._served("airnet", engine._dtype("airnet")))
 
 
 def memory(what: str) -> int:
