@@ -45,7 +45,7 @@ def told(lutra: Lutra, job: str) -> dict[str, object]:
 def ends_well(lutra: Lutra, job: str, seconds: float = 240) -> dict[str, object]:
     wait_until(lambda: told(lutra, job)["state"] not in ("queued", "running"), seconds, "the job ends")
     after = told(lutra, job)
-    assert after["state"] == "succeeded", after
+    assert after["state"] == "succeeded", after["error"]
     picture = opened(lutra.client.get(f"/jobs/{job}/result").content)
     assert picture.width == after["output"]["width"]  # type: ignore[index]
     return after

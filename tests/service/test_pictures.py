@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from models.cards import CARDS
 from tests.living import Lutra, as_file, opened, photo
 
 PHOTO = as_file(photo(), quality=95)
@@ -20,12 +21,14 @@ def test_upscale_gives_the_size_of_a_fractional_scale(lutra: Lutra) -> None:
 
 
 def test_auto_takes_the_network_for_what_came_in_lossy_or_clean(lutra: Lutra) -> None:
-    for format, model in (("png", "liif"), ("jpeg", "liif-real"), ("webp", "liif-real")):  # noqa: A001
+    sharp, real = {"liif", "srresnet"}, {"liif-real"}  # of two equally good ones the faster, by what was measured
+    for format, models in (("png", sharp), ("jpeg", real), ("webp", real)):  # noqa: A001
         answer = lutra.post("/upscale?scale=1.5", as_file(photo(), format))
-        assert (answer.status_code, answer.headers["x-lutra-model"]) == (200, model)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-lutra-model"] in models
 
 
-@pytest.mark.parametrize("model", ["nearest", "bilinear", "bicubic", "lanczos", "fourier", "liif", "liif-real", "auto"])
+@pytest.mark.parametrize("model", [*sorted(name for name, card in CARDS.items() if card.task == "upscale"), "auto"])
 def test_every_model_upscales_and_stays_near_the_picture(lutra: Lutra, model: str) -> None:
     answer = lutra.post(f"/upscale?scale=2&model={model}&format=png", PHOTO)
     assert answer.status_code == 200, answer.text
