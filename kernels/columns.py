@@ -16,7 +16,8 @@ from torch import Tensor
 
 from kernels.reference.deform import TAPS, empty_pixels, is_channels_last
 
-Gradients = tuple[Tensor, Tensor, Tensor, Tensor]
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor]  # by x, offset, mask and weight
+Found = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # the same as computed; None: not wanted
 
 
 class Loops(Protocol):
@@ -28,22 +29,20 @@ class Loops(Protocol):
     def slopes(
         self, first: int, by_columns: Tensor, columns: Tensor | None, by_offset: Tensor | None, by_mask: Tensor | None
     ) -> None:
-        """From the gradient by the columns (P, 9, C): writes those by offset and mask, and the columns once more."""
+        """From the gradient by the columns (P, 9, C), of the planes' type: writes those by offset and mask, and the
+        columns once more."""
 
     def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
         """Adds to by_x (N, H, W, C) what the gradient by the columns sends to the pixels they were read from."""
 
-    def multiply(self, first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
-        """Writes a product of matrices, or adds it."""
-
 
 def convolve(loops: Loops, x: Tensor, weight: Tensor, at_once: int) -> Tensor:
     """x (N, H, W, C), weight (O, C, 3, 3) -> (N, H, W, O); `at_once` bytes of columns are held."""
-    taps = taps_last(weight).t().contiguous()
+    taps = taps_last(weight).t()
     columns, out = _room(x, at_once), x.new_empty(*x.shape[:3], weight.shape[0])
     for first, own, to in _bands(columns, out.flatten(0, 2)):
         loops.read(first, own)
-        loops.multiply(own.flatten(1), taps, to)
+        torch.mm(own.flatten(1), taps, out=to)
     return out
 
 
@@ -55,33 +54,35 @@ def differentiate(
     weight: Tensor,
     wanted: tuple[bool, bool, bool, bool],
     at_once: int,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+) -> Found:
     """grad (N, H, W, O), x (N, H, W, C), planes offset and mask as computed with -> the gradients by x (N, H, W, C),
     offset, mask and weight (O, 9 C), in the type of the planes; None where not wanted."""
-    offset, mask = planes
-    by_x = offset.new_zeros(x.shape) if wanted[0] else None
-    by_offset = torch.empty_like(offset) if wanted[1] else None
-    by_mask = torch.empty_like(mask) if wanted[2] else None
     taps = taps_last(weight)
-    by_taps = offset.new_zeros(taps.shape) if wanted[3] else None
-    by_columns, columns = _room(x, at_once), _room(x, at_once) if wanted[3] else None
+    by_x, by_offset, by_mask, by_taps = found = room_for_gradients(x, planes, taps, wanted)
+    columns = _room(x, at_once)
+    by_columns = planes[0].new_empty(columns.shape)
     for first, own, above in _bands(by_columns, grad.flatten(0, 2)):
-        loops.multiply(above, taps, own.flatten(1))
-        again = None if columns is None else columns[: len(own)]
-        loops.slopes(first, own, again, by_offset, by_mask)
+        own.copy_(torch.mm(above, taps).view(own.shape))
+        again = columns[: len(own)]
+        loops.slopes(first, own, again if wanted[3] else None, by_offset, by_mask)
         if by_x is not None:
             loops.send_back(first, own, by_x)
-        if by_taps is not None and again is not None:
-            loops.multiply(above.t(), again.flatten(1), by_taps, add=True)
-    return by_x, by_offset, by_mask, by_taps
+        if by_taps is not None:
+            by_taps += torch.mm(above.t(), again.flatten(1))
+    return found
 
 
-def multiply(first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
-    """As torch does: `Loops.multiply` of a device that has nothing faster."""
-    if add:
-        out += torch.mm(first, second)
-    else:
-        torch.mm(first, second, out=out)
+def room_for_gradients(
+    x: Tensor, planes: tuple[Tensor, Tensor], taps: Tensor, wanted: tuple[bool, bool, bool, bool]
+) -> Found:
+    """Zeros by x (N, H, W, C) and taps (O, 9 C), which are summed up; memory as it is by offset and mask."""
+    offset, mask = planes
+    return (
+        offset.new_zeros(x.shape) if wanted[0] else None,
+        torch.empty_like(offset) if wanted[1] else None,
+        torch.empty_like(mask) if wanted[2] else None,
+        offset.new_zeros(taps.shape) if wanted[3] else None,
+    )
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ def plain_planes(offset: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tenso
 
 
 def as_given(
-    found: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    found: Found,
     x: Tensor,
     offset: Tensor,
     mask: Tensor,

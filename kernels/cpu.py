@@ -131,11 +131,10 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, path:
         return deform_reference.deform_conv2d(x, offset, mask, weight)
     pixels = banded.channels_last(x)
     loops = _DeformLoops.of(pixels, *banded.plain_planes(offset, mask, x), path)
-    if loops.has_product():
-        out, taps = pixels.new_empty(*pixels.shape[:3], len(weight)), banded.taps_last(weight).t().contiguous()
-        _cpu.deform_convolve(*loops.inputs, taps.view(9, x.shape[1], -1), out, loops.threads, path)
-    else:
-        out = banded.convolve(loops, pixels, weight, loops.threads * COLUMN_BYTES)
+    if not loops.multiply_too(weight):
+        return banded.as_in_memory(banded.convolve(loops, pixels, weight, loops.threads * COLUMN_BYTES), x)
+    out, taps = pixels.new_empty(*pixels.shape[:3], len(weight)), banded.taps_last(weight).t().contiguous()
+    _cpu.deform_convolve(*loops.inputs, _bits(taps), _bits(out), loops.threads, path)
     return banded.as_in_memory(out, x)
 
 
@@ -151,13 +150,18 @@ def deform_conv2d_backward(
     for_weight: bool = True,
     path: str = "auto",
 ) -> banded.Gradients:
-    """As `kernels.reference.deform.deform_conv2d_backward`, to rounding; the same on every run."""
+    """As `kernels.reference.deform.deform_conv2d_backward`, to rounding; the same on every run with as many threads."""
     wanted = for_x, for_offset, for_mask, for_weight
     if x.dtype == torch.float64 or x.numel() == 0 or weight.numel() == 0:
         return deform_reference.deform_conv2d_backward(grad, x, offset, mask, weight, *wanted)
     pixels, planes = banded.channels_last(x), banded.plain_planes(offset, mask, x)
     above, loops = banded.channels_last(grad), _DeformLoops.of(pixels, *planes, path)
-    found = banded.differentiate(loops, above, pixels, planes, weight, wanted, loops.threads * COLUMN_BYTES)
+    if loops.multiply_too(weight):
+        taps = banded.taps_last(weight)
+        found = banded.room_for_gradients(pixels, planes, taps, wanted)
+        _cpu.deform_differentiate(_bits(above), *loops.inputs, _bits(taps), *found, loops.threads, path)
+    else:
+        found = banded.differentiate(loops, above, pixels, planes, weight, wanted, loops.threads * COLUMN_BYTES)
     return banded.as_given(found, x, offset, mask, weight)
 
 
@@ -173,6 +177,12 @@ class _DeformLoops:
     def of(cls, x: Tensor, offset: Tensor, mask: Tensor, path: str) -> _DeformLoops:
         return cls((_bits(x), offset, mask), torch.get_num_threads(), path)
 
+    def multiply_too(self, weight: Tensor) -> bool:
+        """Whether the extension does all: its products are faster than torch's, and threads need not meet."""
+        outputs, channels = weight.shape[:2]
+        fits = self.path in ("auto", "avx512")
+        return fits and _cpu.has_deform_products(weight.dtype == torch.bfloat16, channels, outputs)
+
     def read(self, first: int, columns: Tensor) -> None:
         _cpu.deform_columns(*self.inputs, _bits(columns), first, self.threads, self.path)
 
@@ -180,22 +190,10 @@ class _DeformLoops:
         self, first: int, by_columns: Tensor, columns: Tensor | None, by_offset: Tensor | None, by_mask: Tensor | None
     ) -> None:
         again = None if columns is None else _bits(columns)
-        _cpu.deform_gradients(
-            *self.inputs, _bits(by_columns), again, by_offset, by_mask, first, self.threads, self.path
-        )
+        _cpu.deform_gradients(*self.inputs, by_columns, again, by_offset, by_mask, first, self.threads, self.path)
 
     def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
-        _cpu.deform_scatter(*self.inputs, _bits(by_columns), by_x, first, self.threads, self.path)
-
-    def has_product(self) -> bool:
-        """With AVX-512 and in float32 ours: torch's library may use half of each vector (docs/kernels.md)."""
-        return self.inputs[0].dtype == torch.float32 and self.path in ("auto", "avx512") and _cpu.has_product()
-
-    def multiply(self, first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
-        if self.has_product():
-            _cpu.multiply(first, second, out, add, self.threads)
-        else:
-            banded.multiply(first, second, out, add)
+        _cpu.deform_scatter(*self.inputs, by_columns, by_x, first, self.threads, self.path)
 
 
 def _bits(values: Tensor) -> Tensor:

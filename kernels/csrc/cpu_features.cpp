@@ -22,4 +22,13 @@ bool has_avx512() {
 #endif
 }
 
+bool has_avx512bf16() {
+#ifdef LUTRA_HAS_AVX512BF16
+  static const bool has = has_avx512() && __builtin_cpu_supports("avx512bf16");
+  return has;
+#else
+  return false;
+#endif
+}
+
 }  // namespace lutra

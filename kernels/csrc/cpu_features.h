@@ -5,5 +5,6 @@ namespace lutra {
 
 bool has_avx2();
 bool has_avx512();  // all that CMakeLists.txt lets the compiler use in *_avx512.cpp
+bool has_avx512bf16();  // that, and dot products of bfloat16
 
 }  // namespace lutra

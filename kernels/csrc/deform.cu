@@ -79,7 +79,7 @@ __device__ void columns_of(const T* x, const S* offset, const S* mask, T* column
 
 // Each of by_offset and by_mask may be null: not wanted.
 template <typename T, typename S>
-__device__ void gradients_of(const T* x, const S* offset, const S* mask, const T* by_columns, S* by_offset, S* by_mask,
+__device__ void gradients_of(const T* x, const S* offset, const S* mask, const S* by_columns, S* by_offset, S* by_mask,
                              int height, int width, int channels, long long first, long long places) {
   __shared__ S sums[kPlaces][kCellCorners][kLanes + 1];
   const int lane = int(threadIdx.x) % kLanes, own = int(threadIdx.x) / kLanes;
@@ -88,7 +88,7 @@ __device__ void gradients_of(const T* x, const S* offset, const S* mask, const T
   const Tap<S> tap = find_tap(offset, mask, first * kTaps + (taken ? at : 0), height, width);
   S mine[kCellCorners] = {S(0), S(0), S(0), S(0)};
   for (int c = lane; c < channels && taken; c += kLanes) {
-    const S g = value_of(by_columns[at * channels + c]);
+    const S g = by_columns[at * channels + c];
 #pragma unroll
     for (int k = 0; k < kCellCorners; ++k) mine[k] += g * corner_value(x, tap, k, width, channels, c);
   }
@@ -119,14 +119,14 @@ __device__ void gradients_of(const T* x, const S* offset, const S* mask, const T
 }
 
 // `by_x` begins as zeros.
-template <typename T, typename S>
-__device__ void scatter_of(const S* offset, const S* mask, const T* by_columns, S* by_x, int height, int width,
+template <typename S>
+__device__ void scatter_of(const S* offset, const S* mask, const S* by_columns, S* by_x, int height, int width,
                            int channels, long long first, long long places) {
   const long long at = place_index();
   if (at >= places) return;
   const Tap<S> tap = find_tap(offset, mask, first * kTaps + at, height, width);
   for (int c = int(threadIdx.x) % kLanes; c < channels; c += kLanes) {
-    const S g = tap.strength * value_of(by_columns[at * channels + c]);
+    const S g = tap.strength * by_columns[at * channels + c];
 #pragma unroll
     for (int k = 0; k < kCellCorners; ++k) {
       if (!tap.cell.inside[k]) continue;
@@ -144,12 +144,14 @@ __device__ void scatter_of(const S* offset, const S* mask, const T* by_columns, 
     columns_of(x, offset, mask, columns, height, width, channels, first, places);                                     \
   }                                                                                                                   \
   extern "C" __global__ void __launch_bounds__(kThreads)                                                              \
-      deform_gradients_##name(const T* x, const S* offset, const S* mask, const T* by_columns, S* by_offset,          \
+      deform_gradients_##name(const T* x, const S* offset, const S* mask, const S* by_columns, S* by_offset,          \
                               S* by_mask, int height, int width, int channels, long long first, long long places) {   \
     gradients_of(x, offset, mask, by_columns, by_offset, by_mask, height, width, channels, first, places);            \
-  }                                                                                                                   \
+  }
+
+#define LUTRA_SCATTER(S, name)                                                                                        \
   extern "C" __global__ void __launch_bounds__(kThreads)                                                              \
-      deform_scatter_##name(const S* offset, const S* mask, const T* by_columns, S* by_x, int height, int width,      \
+      deform_scatter_##name(const S* offset, const S* mask, const S* by_columns, S* by_x, int height, int width,      \
                             int channels, long long first, long long places) {                                        \
     scatter_of(offset, mask, by_columns, by_x, height, width, channels, first, places);                               \
   }
@@ -157,3 +159,5 @@ __device__ void scatter_of(const S* offset, const S* mask, const T* by_columns, 
 LUTRA_KERNELS(float, float, f32)
 LUTRA_KERNELS(double, double, f64)
 LUTRA_KERNELS(Bfloat16, float, bf16)
+LUTRA_SCATTER(float, f32)
+LUTRA_SCATTER(double, f64)

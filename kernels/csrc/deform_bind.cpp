@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "deform_cpu.h"
-#include "product_cpu.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -27,8 +26,9 @@ template <typename T>
 using Pictures = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Columns = nb::ndarray<T, nb::shape<-1, 9, -1>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Matrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Planes = Pictures<const float>;
-using Taps = nb::ndarray<const float, nb::shape<9, -1, -1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::size_t kMostPixels = (std::size_t(1) << 31) - 1;  // of a picture: corners are counted in 32 bits
 
@@ -90,24 +90,67 @@ void columns(const Pictures<const Stored>& x, const Planes& offset, const Planes
   deform_columns(asked.job, reinterpret_cast<Computed<Stored>*>(out.data()), threads, chosen);
 }
 
-void convolve(const Pictures<const float>& x, const Planes& offset, const Planes& mask, const Taps& taps,
-              const Pictures<float>& out, int threads, const std::string& path) {
-  const Asked<float> asked(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
-  if (taps.shape(1) != x.shape(3) || taps.shape(2) == 0 || taps.shape(2) > kMostPixels) {
-    throw std::invalid_argument("taps are not those of the picture");
-  }
+template <class A>
+void want_pixels(const Pictures<A>& array, const std::size_t (&shape)[4]) {
   for (std::size_t axis = 0; axis < 4; ++axis) {
-    if (out.shape(axis) != (axis < 3 ? x.shape(axis) : taps.shape(2))) throw std::invalid_argument("out does not fit");
+    if (array.shape(axis) != shape[axis]) throw std::invalid_argument("an array does not fit the picture");
   }
-  if (!has_product()) throw std::invalid_argument("this processor has no AVX-512");
+}
+
+template <class M>
+void want_matrix(const M& taps, std::size_t rows, std::size_t columns) {
+  if (taps.shape(0) != rows || taps.shape(1) != columns) throw std::invalid_argument("taps do not fit the picture");
+}
+
+template <typename Stored, class X>
+void want_products(const X& x, std::size_t outputs) {
+  if (outputs == 0 || outputs > kMostPixels) throw std::invalid_argument("an array does not fit the picture");
+  if (!has_deform_products<Computed<Stored>>(int(x.shape(3)), int(outputs))) {
+    throw std::invalid_argument("this processor has no such products, or they take no odd number of channels");
+  }
+}
+
+template <typename Stored>
+void convolve(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask,
+              const Matrix<const Stored>& taps, const Pictures<Stored>& out, int threads, const std::string& path) {
+  using T = Computed<Stored>;
+  const Asked<Stored> asked(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
+  const std::size_t outputs = out.shape(3);
+  want_pixels(out, {x.shape(0), x.shape(1), x.shape(2), outputs});
+  want_products<Stored>(x, outputs);
+  want_matrix(taps, 9 * x.shape(3), outputs);
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_convolve(asked.job, taps.data(), out.data(), int(taps.shape(2)), threads, chosen);
+  deform_convolve(asked.job, reinterpret_cast<const T*>(taps.data()), reinterpret_cast<T*>(out.data()), int(outputs),
+                  threads, chosen);
+}
+
+template <typename Stored>
+void differentiate(const Pictures<const Stored>& grad, const Pictures<const Stored>& x, const Planes& offset,
+                   const Planes& mask, const Matrix<const Stored>& taps, const std::optional<Pictures<float>>& by_x,
+                   const std::optional<Pictures<float>>& by_offset, const std::optional<Pictures<float>>& by_mask,
+                   const std::optional<Matrix<float>>& by_taps, int threads, const std::string& path) {
+  using T = Computed<Stored>;
+  const Asked<Stored> asked(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
+  const std::size_t outputs = grad.shape(3), channels = x.shape(3);
+  want_pixels(grad, {x.shape(0), x.shape(1), x.shape(2), outputs});
+  want_products<Stored>(x, outputs);
+  want_matrix(taps, outputs, 9 * channels);
+  if (by_x) want_pixels(*by_x, {x.shape(0), x.shape(1), x.shape(2), channels});
+  if (by_offset) want_planes(x, *by_offset, 18);
+  if (by_mask) want_planes(x, *by_mask, 9);
+  if (by_taps) want_matrix(*by_taps, outputs, 9 * channels);
+  const DeformWanted wanted{by_x ? by_x->data() : nullptr, by_offset ? by_offset->data() : nullptr,
+                            by_mask ? by_mask->data() : nullptr, by_taps ? by_taps->data() : nullptr};
+  const DeformPath chosen = path_of(path);
+  const nb::gil_scoped_release unlocked;
+  deform_differentiate(asked.job, reinterpret_cast<const T*>(grad.data()), reinterpret_cast<const T*>(taps.data()),
+                       int(outputs), wanted, threads, chosen);
 }
 
 template <typename Stored>
 void gradients(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask,
-               const Columns<const Stored>& by_columns, const std::optional<Columns<Stored>>& out,
+               const Columns<const float>& by_columns, const std::optional<Columns<Stored>>& out,
                const std::optional<Pictures<float>>& by_offset, const std::optional<Pictures<float>>& by_mask,
                std::size_t first, int threads, const std::string& path) {
   using T = Computed<Stored>;
@@ -116,8 +159,7 @@ void gradients(const Pictures<const Stored>& x, const Planes& offset, const Plan
   if (out) asked.want_columns(*out);
   if (by_offset) want_planes(x, *by_offset, 18);
   if (by_mask) want_planes(x, *by_mask, 9);
-  const DeformGradients<T> wanted{reinterpret_cast<const T*>(by_columns.data()),
-                                  out ? reinterpret_cast<T*>(out->data()) : nullptr,
+  const DeformGradients<T> wanted{by_columns.data(), out ? reinterpret_cast<T*>(out->data()) : nullptr,
                                   by_offset ? by_offset->data() : nullptr, by_mask ? by_mask->data() : nullptr};
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
@@ -126,17 +168,14 @@ void gradients(const Pictures<const Stored>& x, const Planes& offset, const Plan
 
 template <typename Stored>
 void scatter(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask,
-             const Columns<const Stored>& by_columns, const Pictures<float>& by_x, std::size_t first, int threads,
+             const Columns<const float>& by_columns, const Pictures<float>& by_x, std::size_t first, int threads,
              const std::string& path) {
   const Asked<Stored> asked(x, offset, mask, first, by_columns.shape(0));
   asked.want_columns(by_columns);
-  for (std::size_t axis = 0; axis < 4; ++axis) {
-    if (by_x.shape(axis) != x.shape(axis)) throw std::invalid_argument("by_x is not as x");
-  }
+  want_pixels(by_x, {x.shape(0), x.shape(1), x.shape(2), x.shape(3)});
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_scatter(asked.job, reinterpret_cast<const Computed<Stored>*>(by_columns.data()), by_x.data(), threads,
-                 chosen);
+  deform_scatter(asked.job, by_columns.data(), by_x.data(), threads, chosen);
 }
 
 template <typename Stored>
@@ -147,6 +186,11 @@ void bind(nb::module_& module) {
              "path"_a);
   module.def("deform_gradients", &gradients<Stored>, x, offset, mask, by_columns, "columns"_a.noconvert().none(),
              "by_offset"_a.noconvert().none(), "by_mask"_a.noconvert().none(), "first"_a, "threads"_a, "path"_a);
+  module.def("deform_convolve", &convolve<Stored>, x, offset, mask, "taps"_a.noconvert(), "out"_a.noconvert(),
+             "threads"_a, "path"_a);
+  module.def("deform_differentiate", &differentiate<Stored>, "grad"_a.noconvert(), x, offset, mask,
+             "taps"_a.noconvert(), "by_x"_a.noconvert().none(), "by_offset"_a.noconvert().none(),
+             "by_mask"_a.noconvert().none(), "by_taps"_a.noconvert().none(), "threads"_a, "path"_a);
   module.def("deform_scatter", &scatter<Stored>, x, offset, mask, by_columns, "by_x"_a.noconvert(), "first"_a,
              "threads"_a, "path"_a);
 }
@@ -157,6 +201,11 @@ void bind(nb::module_& module) {
 void bind_deform(nb::module_& module) {
   lutra::bind<float>(module);
   lutra::bind<std::int16_t>(module);
-  module.def("deform_convolve", &lutra::convolve, "x"_a.noconvert(), "offset"_a.noconvert(), "mask"_a.noconvert(),
-             "taps"_a.noconvert(), "out"_a.noconvert(), "threads"_a, "path"_a);
+  module.def(
+      "has_deform_products",
+      [](bool of_bfloat16, int channels, int outputs) {
+        return of_bfloat16 ? lutra::has_deform_products<lutra::Bfloat16>(channels, outputs)
+                           : lutra::has_deform_products<float>(channels, outputs);
+      },
+      "of_bfloat16"_a, "channels"_a, "outputs"_a);
 }

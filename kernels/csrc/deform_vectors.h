@@ -243,7 +243,7 @@ void columns_loop(const DeformJob<T>& job, std::size_t first, std::size_t last, 
 
 // The gradient by a column, in product with each of its four corners.
 template <typename T>
-LUTRA_LOOP void corner_products(const Corners<T>& from, const T* by_column, int channels, float (&products)[4]) {
+LUTRA_LOOP void corner_products(const Corners<T>& from, const float* by_column, int channels, float (&products)[4]) {
   Vector sums[4] = {};
   int c = 0;
   for (; c + kLanes <= channels; c += kLanes) {
@@ -252,7 +252,7 @@ LUTRA_LOOP void corner_products(const Corners<T>& from, const T* by_column, int 
   }
   sum_each(sums, products);
   for (; c < channels; ++c) {
-    const float g = load_one(by_column + c);
+    const float g = by_column[c];
     for (int k = 0; k < 4; ++k) products[k] += g * load_one(from.at[k] + c);
   }
 }
@@ -284,20 +284,20 @@ void gradients_loop(const DeformJob<T>& job, std::size_t first, std::size_t last
   });
 }
 
-template <typename T>
-LUTRA_LOOP void add_scaled(const T* from, float weight, float* LUTRA_RESTRICT to, int count) {
+LUTRA_LOOP void add_scaled(const float* from, float weight, float* LUTRA_RESTRICT to, int count) {
   int c = 0;
   for (; c + kLanes <= count; c += kLanes) store(to + c, load(to + c) + weight * load(from + c));
-  for (; c < count; ++c) to[c] += weight * load_one(from + c);
+  for (; c < count; ++c) to[c] += weight * from[c];
 }
 
 template <typename T>
-void scatter_loop(const DeformJob<T>& job, int first_channel, int last_channel, const T* by_columns, float* by_x) {
+void scatter_loop(const DeformJob<T>& job, int first_channel, int last_channel, const float* by_columns,
+                  float* by_x) {
   const std::size_t channels = std::size_t(job.channels);
   for_each_run(job, job.first, job.last, [&](const Places& places, int tap, std::size_t at, int count,
                                              std::size_t sample, std::size_t in_mask) {
     float* to = by_x + sample * job.plane() * channels + first_channel;
-    const T* from = by_columns + ((at - job.first) * kTaps + tap) * channels + first_channel;
+    const float* from = by_columns + ((at - job.first) * kTaps + tap) * channels + first_channel;
     for (int i = 0; i < count; ++i, from += kTaps * channels) {
       const Weights w = weights(places, i, job.mask[in_mask + i]);
       for (int k = 0; k < 4; ++k) {

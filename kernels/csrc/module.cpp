@@ -10,7 +10,6 @@ void bind_deform(nb::module_& module);
 void bind_eclut(nb::module_& module);
 void bind_lut3d(nb::module_& module);
 void bind_lut3d_float(nb::module_& module);
-void bind_product(nb::module_& module);
 
 namespace {
 
@@ -32,5 +31,4 @@ NB_MODULE(_cpu, module) {
   bind_eclut(module);
   bind_lut3d(module);
   bind_lut3d_float(module);
-  bind_product(module);
 }

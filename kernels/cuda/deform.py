@@ -46,13 +46,11 @@ class _Loops:
     def send_back(self, first: int, by_columns: Tensor, by_x: Tensor) -> None:
         self._run("scatter", first, by_columns, self.offset, self.mask, by_columns, by_x)
 
-    def multiply(self, first: Tensor, second: Tensor, out: Tensor, add: bool = False) -> None:
-        banded.multiply(first, second, out, add)
-
     def _run(self, name: str, first: int, band: Tensor, *arguments: loader.Argument) -> None:
         _, height, width, channels = self.x.shape
         places = len(band) * TAPS
-        kernel, grid = f"deform_{name}_{NAMES[self.x.dtype]}", (blocks(places, PLACES),)
+        of = NAMES[self.offset.dtype if name == "scatter" else self.x.dtype]
+        kernel, grid = f"deform_{name}_{of}", (blocks(places, PLACES),)
         sizes = height, width, channels, first, places
         loader.launch(SOURCE, kernel, grid, THREADS, *arguments, *sizes, device=self.x.device)
 

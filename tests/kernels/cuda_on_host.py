@@ -30,13 +30,14 @@ KERNELS = {
         f"lut3d_{name}_{of}" for name in ("forward", "backward_picture", "backward_lut") for of in FLOATS
     ),
     "eclut.cu": tuple(f"eclut_{step}_{scale}" for step in ("lr", "hr") for scale in (2, 3, 4)),
-    "deform.cu": tuple(
-        f"deform_{name}_{of}" for name in ("columns", "gradients", "scatter") for of in ("f32", "f64", "bf16")
+    "deform.cu": (
+        *(f"deform_{name}_{of}" for name in ("columns", "gradients") for of in (*FLOATS, "bf16")),
+        *(f"deform_scatter_{of}" for of in FLOATS),
     ),
 }
 WITH_BARRIERS = (
     *("lut3d_range", "lut3d_u8", "lut3d_u8_texture", "lut3d_u16"),
-    *(f"deform_gradients_{of}" for of in ("f32", "f64", "bf16")),
+    *(f"deform_gradients_{of}" for of in (*FLOATS, "bf16")),
 )
 FLAGS = ("-std=c++20", "-O2", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-pthread")
 

@@ -251,7 +251,7 @@ def test_any_number_of_threads_gives_nearly_the_same_and_each_run_exactly(
 ) -> None:
     inputs = draw_inputs(2, 48, 16, 20, 30, dtype)
     grad = draw(2, 16, 20, 30).to(dtype)
-    for count in (1, 3, 7):
+    for count in (1, 2, 3, 7):
         threads(count)
         assert_as_specified(inputs)
         first, again = (cpu.deform_conv2d_backward(grad, *inputs) for _ in range(2))
@@ -352,40 +352,6 @@ def test_it_is_an_op_that_torch_can_trace(last: bool, dtype: torch.dtype, way: N
         torch.library.opcheck(LUTRA.deform_conv2d_backward, (grad, *plain, *wanted))
 
 
-@pytest.mark.skipif(bool(cpu.why_missing()) or not cpu._cpu.has_product(), reason="no AVX-512, or not built")
-@pytest.mark.parametrize("size", [(1, 1, 1), (5, 17, 3), (6, 64, 128), (7, 65, 129), (31, 130, 257), (100, 48, 432)])
-def test_our_matrix_product_is_a_matrix_product(size: tuple[int, int, int]) -> None:
-    rows, columns, inner = size
-    wide, second = draw(rows, inner + 3).float(), draw(inner, columns + 5).float()[:, 2 : columns + 2]
-    for first, threads in product((wide[:, 1 : inner + 1], wide[:, 3:].t().contiguous().t()), (1, 3)):
-        margin = torch.full((rows + 2, columns + 2), 7.0)
-        out = margin[1:-1, 1:-1]
-        cpu._cpu.multiply(first, second, out, False, threads)
-        wanted = first.double() @ second.double()
-        assert_near(out, wanted, torch.float32)
-        cpu._cpu.multiply(first, second, out, True, threads)
-        assert_near(out, 2 * wanted, torch.float32)
-        out.fill_(7.0)
-        assert (margin == 7.0).all()
-
-
-@pytest.mark.skipif(bool(cpu.why_missing()) or not cpu._cpu.has_product(), reason="no AVX-512, or not built")
-def test_our_matrix_product_refuses_what_does_not_fit() -> None:
-    first, second, out = torch.zeros(4, 5), torch.zeros(5, 6), torch.zeros(4, 6)
-    for arguments, said in (
-        ((first, second[1:], out), "do not fit"),
-        ((first, second, out[1:]), "do not fit"),
-        ((first, second[:, 1:], out), "do not fit"),
-        ((first[:0], second, out[:0]), "empty"),
-        ((first, second.t().contiguous().t(), out), "side by side"),
-        ((first, second, out.t().contiguous().t()), "side by side"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            cpu._cpu.multiply(*arguments, False, 1)
-    with pytest.raises(TypeError):
-        cpu._cpu.multiply(first.double(), second, out, False, 1)
-
-
 @built
 def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
     extension = cpu._cpu
@@ -407,17 +373,32 @@ def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
         extension.deform_columns(x[:0], offset[:0], mask[:0], columns[:0], 0, 1, "auto")
     with pytest.raises(TypeError):
         extension.deform_columns(x, offset, mask, columns.bfloat16().view(torch.int16), 0, 1, "auto")
-    if extension.has_product():
-        for taps, out, said in (
-            (torch.zeros(9, 7, 3), torch.zeros(2, 4, 5, 3), "not those of the picture"),
-            (torch.zeros(9, 8, 3), torch.zeros(2, 4, 5, 4), "out does not fit"),
-            (torch.zeros(9, 8, 3), torch.zeros(2, 5, 4, 3), "out does not fit"),
-        ):
-            with pytest.raises(ValueError, match=said):
-                extension.deform_convolve(x, offset, mask, taps, out, 1, "auto")
-    with pytest.raises(ValueError, match="not as x"):
+    with pytest.raises(TypeError):
+        extension.deform_scatter(x, offset, mask, columns.double(), x.clone(), 0, 1, "auto")
+    with pytest.raises(ValueError, match="does not fit the picture"):
         extension.deform_scatter(x, offset, mask, columns, torch.zeros(2, 4, 5, 9), 0, 1, "auto")
     with pytest.raises(ValueError, match="not those of the picture"):
         extension.deform_gradients(x, offset, mask, columns, columns[1:], None, None, 0, 1, "auto")
     with pytest.raises(ValueError, match="offset or mask"):
         extension.deform_gradients(x, offset, mask, columns, None, mask.clone(), None, 0, 1, "auto")
+
+
+@pytest.mark.skipif("avx512" not in cpu.paths(), reason="this processor has no AVX-512, or nothing is built")
+def test_the_whole_convolution_refuses_arrays_that_do_not_fit_each_other() -> None:
+    extension = cpu._cpu
+    x, offset, mask = torch.zeros(2, 4, 5, 8), torch.zeros(2, 18, 4, 5), torch.zeros(2, 9, 4, 5)
+    grad, taps = torch.zeros(2, 4, 5, 6), torch.zeros(6, 72)
+    forward: tuple[Any, ...] = (x, offset, mask, taps.t().contiguous(), grad, 1, "auto")
+    backward: tuple[Any, ...] = (grad, x, offset, mask, taps, x.clone(), offset.clone(), mask.clone(), taps.clone())
+    extension.deform_convolve(*forward)
+    extension.deform_differentiate(*backward, 1, "auto")
+    for place, instead in ((1, mask), (2, offset), (3, taps), (4, grad[:1]), (4, grad[..., :0]), (6, "sse9")):
+        with pytest.raises(ValueError, match=r"not belong|not fit|wanted auto"):
+            extension.deform_convolve(*forward[:place], instead, *forward[place + 1 :])
+    wrong = (grad[:1], x[:1], mask, offset, forward[3], x[:1], mask, offset, forward[3])
+    for place, instead in enumerate(wrong):
+        with pytest.raises(ValueError, match=r"not belong|not fit"):
+            extension.deform_differentiate(*backward[:place], instead, *backward[place + 1 :], 1, "auto")
+    bits, odd = x.bfloat16().view(torch.int16)[..., :7].contiguous(), torch.zeros(63, 6, dtype=torch.int16)
+    with pytest.raises(ValueError, match="no odd number of channels"):
+        extension.deform_convolve(bits, offset, mask, odd, grad.bfloat16().view(torch.int16), 1, "auto")
