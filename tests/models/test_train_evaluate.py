@@ -224,3 +224,11 @@ def test_a_contact_sheet_has_a_row_for_each_photo_and_a_column_for_each_model(da
     assert not np.array_equal(column[1], column[2])
     photo = np.asarray(Image.open(photos[0]))
     assert np.array_equal(column[3], photo[2:62, 10:70])
+
+
+def test_names_in_a_plot_cover_neither_each_other_nor_a_point() -> None:
+    dots = [(100.0, 50.0), (104.0, 52.0), (330.0, 50.0), (90.0, 60.0), (106.0, 44.0)]
+    names = ["srresnet", "liif-real", "a name as long as this", "x", "lanczos"]
+    boxes = [plot.box_of(name, *at) for name, at in zip(names, plot.place_names(names, dots, (0, 380)), strict=True)]
+    around = [(x - plot.DOT, y - plot.DOT, x + plot.DOT, y + plot.DOT) for x, y in dots]
+    assert all(plot.covered(box, boxes[:k] + around, (0, 380)) == 0 for k, box in enumerate(boxes))
