@@ -21,14 +21,20 @@ SIZE = (320, 480)
 CHANNELS = 64
 BAND = 16  # rows
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+OURS = "lutra, as served"
 GRID_SAMPLE, CONVOLUTION = "torch grid_sample", "torch conv2d, which deforms nothing"
 YARDSTICKS = {"grid_sample": GRID_SAMPLE, "conv2d": CONVOLUTION}
 
 Layer = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def title(dtype: str, with_gradients: bool) -> str:
-    return f"deformable convolution, {dtype}{', with its gradients' if with_gradients else ''}"
+def titles() -> dict[str, tuple[str, bool]]:
+    """The type of each case, and whether it goes backward too."""
+    return {
+        f"deformable convolution, {dtype}{', with its gradients' if with_gradients else ''}": (dtype, with_gradients)
+        for dtype in DTYPES
+        for with_gradients in (False, True)
+    }
 
 
 def contenders(dtype: str, with_gradients: bool, threads: Sequence[int]) -> list[Contender]:
@@ -40,7 +46,7 @@ def contenders(dtype: str, with_gradients: bool, threads: Sequence[int]) -> list
 
     paths = [] if with_gradients else cpu.paths()  # autograd knows the door alone
     ours = [Contender(f"lutra, {path}", work_of(partial(cpu.deform_conv2d, path=path)), role="ours") for path in paths]
-    layers = (("lutra, as served", ops.deform_conv2d, "ours"), (GRID_SAMPLE, by_grid_sample, "peer"))
+    layers = ((OURS, ops.deform_conv2d, "ours"), (GRID_SAMPLE, by_grid_sample, "peer"))
     rest = (*layers, (CONVOLUTION, convolved, "limit"))
     return [*ours, *(Contender(name, work_of(layer), n, role) for name, layer, role in rest for n in threads)]
 
@@ -86,9 +92,9 @@ def by_grid_sample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> T
 def columns(x: Tensor, offset: Tensor, mask: Tensor, rows: slice) -> Tensor:
     """(rows, W, 9 C)"""
     _, channels, height, width = x.shape
-    tap = torch.arange(9)[:, None, None]
-    y = torch.arange(rows.start, rows.stop)[:, None] + (tap // 3 - 1) + offset[0, 0::2, rows]
-    z = torch.arange(width) + (tap % 3 - 1) + offset[0, 1::2, rows]
+    tap = torch.arange(9, device=x.device)[:, None, None]
+    y = torch.arange(rows.start, rows.stop, device=x.device)[:, None] + (tap // 3 - 1) + offset[0, 0::2, rows]
+    z = torch.arange(width, device=x.device) + (tap % 3 - 1) + offset[0, 1::2, rows]
     places = torch.stack([(2 * z + 1) / width - 1, (2 * y + 1) / height - 1], -1).view(1, -1, width, 2)
     read = F.grid_sample(x, places, mode="bilinear", padding_mode="zeros", align_corners=False)
     masked = read.view(channels, 9, -1, width) * mask[0, :, rows]

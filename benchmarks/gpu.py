@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import pictures
+from benchmarks import deformable, pictures
 from kernels import cuda, ops
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as reference
@@ -113,6 +113,8 @@ def cases(device: torch.device) -> Iterator[tuple[str, list[Tensor], list[Conten
     yield "float look-up, photo", *float_case(device)
     for size in SMALL:
         yield f"table super-resolution x4, {size[1]}x{size[0]}", *enlarging_case(size, device)
+    for name, dtype in deformable.DTYPES.items():
+        yield f"deformable convolution, {name}", *deforming_case(dtype, device)
 
 
 def stored_case(draw: Callable[..., Any], device: torch.device) -> tuple[list[Tensor], list[Contender]]:
@@ -173,6 +175,23 @@ def enlarging_case(size: tuple[int, int], device: torch.device) -> tuple[list[Te
         Contender("step hr", lambda picture: cuda.eclut(picture, squares, 4, "hr"), moved),
         Contender("torch bicubic, float", bicubic, moved),
     ]
+
+
+def deforming_case(dtype: torch.dtype, device: torch.device) -> tuple[list[Tensor], list[Contender]]:
+    drawn, grad = deformable.draw_inputs(dtype)
+    x, *rest = (tensor.to(device) for tensor in drawn)
+    planes = sum(tensor.numel() * tensor.element_size() for tensor in rest[:2])
+    picture, grad = x.numel() * x.element_size(), grad.to(device)
+    works: dict[str, Work] = {
+        "ours, values": lambda x: cuda.deform_conv2d(x, *rest),
+        "grid_sample, values": lambda x: deformable.by_grid_sample(x, *rest),
+        "conv2d, which deforms nothing": lambda x: deformable.convolved(x, *rest),
+    }
+    values = [Contender(name, work, 2 * picture + planes) for name, work in works.items()]
+    backward = Contender(
+        "ours, all gradients", lambda x: cuda.deform_conv2d_backward(grad, x, *rest), 3 * picture + 2 * planes
+    )
+    return copies(x, device), [Contender("copy", torch.clone, 2 * picture), *values, backward]
 
 
 def look_up(table: cuda.Table, picture: Tensor) -> Tensor:

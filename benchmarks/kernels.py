@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         RANDOM: lambda: look_up(RANDOM, pictures.random_pixels(*FRAME), pictures.tame_lut(NODES), folder),
         STEEP: lambda: steep(scene(asked.photo, FRAME)),
         **{upscaling(scale): partial(upscale, scene(asked.photo, SMALL), scale) for scale in SCALES},
-        **{deformable.title(*how): partial(deforming, *how) for how in product(deformable.DTYPES, (False, True))},
+        **{title: partial(deforming, title, *how) for title, how in deformable.titles().items()},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -164,9 +163,8 @@ def upscaler(step: str, path: str = "as served") -> str:
     return f"lutra EC-LUT {step}, {path}"
 
 
-def deforming(dtype: str, with_gradients: bool) -> Case:
-    contenders = deformable.contenders(dtype, with_gradients, THREADS)
-    return Case(deformable.title(dtype, with_gradients), contenders, deformable.YARDSTICKS, {})
+def deforming(title: str, dtype: str, with_gradients: bool) -> Case:
+    return Case(title, deformable.contenders(dtype, with_gradients, THREADS), deformable.YARDSTICKS, {})
 
 
 # ---- Rows and goals ----------------------------------------------------------------------------------------------
@@ -237,6 +235,10 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         Goal("look-up, random pixels, one thread, as served: times Pillow", times(RANDOM, SERVED, 1, "Pillow"), 6),
         Goal("table super-resolution x4, one thread, step lr: times Pillow bicubic", eclut, 1.5),
         Goal("the same, aim", eclut, 2),
+        *(
+            Goal(f"{title}, one thread: times grid_sample", times(title, deformable.OURS, 1, "grid_sample"), 5)
+            for title in deformable.titles()
+        ),
         Goal("largest error, tame table", worst(PHOTO), 0.51, is_ceiling=True),
         Goal("largest error, tame table, random pixels", worst(RANDOM), 0.51, is_ceiling=True),
         Goal("largest error, steep table", worst(STEEP), 1, is_ceiling=True),
@@ -253,8 +255,8 @@ def panels(rows: Sequence[Row]) -> list[plot.Panel]:
         (PHOTO, 2, "The same, two threads"),
         (RANDOM, 1, "Look-up of random pixels, one thread"),
         (upscaling(4), 1, "Table super-resolution x4, 320x180 in RGB, one thread"),
-        (deformable.title("float32", False), 1, "Deformable convolution, 480x320, 64 channels, one thread"),
-        (deformable.title("bfloat16", False), 1, "The same in bfloat16"),
+        ("deformable convolution, float32", 1, "Deformable convolution, 480x320, 64 channels, one thread"),
+        ("deformable convolution, bfloat16", 1, "The same in bfloat16"),
     )
     made = []
     for case, threads, title in shown:

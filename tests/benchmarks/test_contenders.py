@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import peers, pictures
+from benchmarks import deformable, peers, pictures
 from benchmarks.rounds import Contender, Timing, measure, one_turn
+from kernels.reference import deform
 from kernels.reference import lut3d as reference
 
 # Truncation makes 1; OpenColorIO's tetrahedra differ from trilinear by a share of a tame table's curvature.
@@ -45,6 +46,27 @@ def test_every_peer_reads_the_table_in_its_own_order(tmp_path: Path) -> None:
     assert "Pillow Color3DLUT" in [peer.name for peer in found]
     for peer in found:
         assert np.abs(np.asarray(peer.work()) - exact).max() < MOST, peer.name
+
+
+@pytest.mark.parametrize("dtype", [*deformable.DTYPES])
+def test_every_layer_that_deforms_gives_what_is_specified(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    monkeypatch.setattr(deformable, "SIZE", (37, 21))
+    inputs, _ = deformable.draw_inputs(deformable.DTYPES[dtype])
+    wanted = deform.deform_conv2d(*inputs).float()
+    found = [c for c in deformable.contenders(dtype, False, (1,)) if c.role != "limit"]
+    assert {deformable.OURS, deformable.GRID_SAMPLE} <= {contender.name for contender in found}
+    for contender in found:
+        got = contender.work()
+        assert isinstance(got, torch.Tensor)
+        assert (got.float() - wanted).abs().max() < 0.02 * wanted.abs().max(), contender.name
+
+
+def test_gradients_are_taken_by_all_that_a_layer_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deformable, "SIZE", (9, 8))
+    for contender in deformable.contenders("float32", True, (1,)):
+        got = contender.work()
+        assert isinstance(got, tuple)
+        assert [by is not None for by in got] == [True, contender.role != "limit", contender.role != "limit", True]
 
 
 def test_copies_are_whole_with_any_number_of_threads() -> None:
