@@ -188,6 +188,26 @@ def test_the_ops_pass_opcheck(device: torch.device, dtype: torch.dtype) -> None:
     torch.library.opcheck(torch.ops.lutra.lut3d_apply.default, (draw_picture(device, 7, 8, 3), draw_lut(device, 5)))
 
 
+def draw_deformed(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+    """x, offset, mask, weight; offsets away from grid lines."""
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.randint(-2, 3, (2, 18, 3, 4), generator=generator)
+    offset = cells + 0.2 + 0.6 * torch.rand(2, 18, 3, 4, generator=generator, dtype=torch.float64)
+    shapes = (2, 2, 3, 4), (2, 9, 3, 4), (3, 2, 3, 3)
+    x, mask, weight = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    return [tensor.to(device, dtype).requires_grad_() for tensor in (x, offset, mask, weight)]
+
+
+def test_gradients_of_the_deformable_convolution_pass_gradcheck(device: torch.device) -> None:
+    inputs = draw_deformed(device, torch.float64)
+    assert torch.autograd.gradcheck(ops.deform_conv2d, inputs, nondet_tol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_deformable_convolution_passes_opcheck(device: torch.device, dtype: torch.dtype) -> None:
+    torch.library.opcheck(torch.ops.lutra.deform_conv2d.default, tuple(draw_deformed(device, dtype)))
+
+
 def test_a_large_picture_is_enlarged_as_the_reference_does(device: torch.device) -> None:
     picture = draw_picture(device, 540, 961, 3)
     table = torch.randint(-128, 128, (65536, 144), generator=torch.Generator().manual_seed(0)).to(torch.int8).to(device)
