@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -32,11 +33,14 @@ class Report:
 
 
 def needs_nvrtc() -> None:
-    """Skips where it cannot be had: a machine may refuse NVIDIA's packages, and serves without them."""
+    """Its absence skips at home and fails in CI."""
     try:
         loader.compiler_version()
     except (ImportError, RuntimeError) as error:
-        pytest.skip(f"NVRTC with cuda-core cannot be loaded ({str(error).strip()})")
+        reason = f"NVRTC with cuda-core cannot be loaded ({str(error).strip()})"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 @cache
