@@ -81,9 +81,9 @@ class Haze:
 class HazeRange:
     """What haze is drawn from. `white`: how often the airlight is 1, as indoors; `tint`: how far its colours differ."""
 
-    beta: Range = (0.3, 2.0)
+    beta: Range = (0.2, 2.0)
     airlight: Range = (0.7, 1.0)
-    white: float = 0.5
+    white: float = 0.3
     tint: float = 0.02
     near: Range = (0.1, 0.6)
 
