@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.scores import MEASURED, SCORES
+from models.scores import Measured, read
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,7 @@ class Card:
     weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is the measured cost on two CPU cores,
     seconds per megapixel of output (of input for `enhance`; of `work_pixels`), the estimate before a worker has
     measured its own. `fixed_scales`: the only ones that it computes; others are resized from the next of them.
-    `by_name_only`: never taken unless asked for. `good_at` and `bad_at` are sentences for users. `scores` are
-    {benchmark: value} as measured, `source` says by which command, where and when.
+    `by_name_only`: never taken unless asked for. `good_at` and `bad_at` are sentences for users.
     """
 
     name: str
@@ -42,8 +41,7 @@ class Card:
     good_at: tuple[str, ...] = ()
     bad_at: tuple[str, ...] = ()
     cpu_s_per_mp: float = 0.05
-    scores: dict[str, float] = field(default_factory=dict)
-    source: str = ""
+    measured: Measured = field(default_factory=Measured)
 
     def work_pixels(self, input_pixels: float, output_pixels: float) -> float:
         """The pixels that are computed for an output; `cpu_s_per_mp` counts these."""
@@ -78,8 +76,7 @@ LUT3D = Card(
         "anything local: one table for the whole picture cannot light a face and leave the sky",
     ),
     cpu_s_per_mp=0.034,
-    scores=SCORES["lut3d"],
-    source=MEASURED["lut3d"],
+    measured=read("lut3d"),
 )
 
 LIIF = Card(
@@ -87,7 +84,7 @@ LIIF = Card(
     task="upscale",
     title="LIIF with the EDSR-baseline encoder",
     paper="Chen, Liu, Wang, Learning Continuous Image Representation, CVPR 2021, arXiv 2012.09161",
-    parameters=1_567_323,  # as published; 24 of them are a mean shift that is never applied, and not in our file
+    parameters=1_567_299,  # of ours; 1,567,323 as published, of which 24 are a mean shift that is never applied
     licence="Apache-2.0",
     max_scale=8.0,
     halo=36,
@@ -103,8 +100,7 @@ LIIF = Card(
         "inventing detail: beyond x4 it is a sharper interpolation",
     ),
     cpu_s_per_mp=4.0,  # 3.2 at x4, 4.6 at x2, in bfloat16 by `workers.engine`
-    scores=SCORES["liif"],
-    source=MEASURED["liif"],
+    measured=read("liif"),
 )
 
 LIIF_REAL = Card(
@@ -126,8 +122,7 @@ LIIF_REAL = Card(
         "JPEGs below quality 30, strong noise, and blur of more than a pixel",
     ),
     cpu_s_per_mp=LIIF.cpu_s_per_mp,
-    scores=SCORES.get("liif-real", {}),
-    source=MEASURED.get("liif-real", ""),
+    measured=read("liif-real"),
 )
 
 LIIF_RDN = Card(
@@ -143,6 +138,7 @@ LIIF_RDN = Card(
     good_at=("clean pictures, where a quarter of a decibel (paper, x4) is worth more than twice the time of `liif`",),
     bad_at=("JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",),
     cpu_s_per_mp=8.4,  # 2.1 times `liif` at x4 in bfloat16, 3.6 times in float32, in one run
+    measured=read("liif-rdn"),
 )
 
 SRRESNET = Card(
@@ -150,7 +146,7 @@ SRRESNET = Card(
     task="upscale",
     title="SRResNet, x4",
     paper="Ledig et al., Photo-Realistic Single Image Super-Resolution Using a GAN, CVPR 2017, arXiv 1609.04802",
-    parameters=1_547_350,  # as published; ours are without batch norms, which leaves 1,545,238
+    parameters=1_545_238,  # of ours, without batch norms; 1,547,350 as published
     licence="Apache-2.0",
     max_scale=4.0,
     fixed_scales=(4,),
@@ -165,8 +161,7 @@ SRRESNET = Card(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
     cpu_s_per_mp=0.72,  # 0.18 of `liif` at x4 in bfloat16, in one run
-    scores=SCORES.get("srresnet", {}),
-    source=MEASURED.get("srresnet", ""),
+    measured=read("srresnet"),
 )
 
 SRGAN = Card(
@@ -192,8 +187,7 @@ SRGAN = Card(
         "what the paper's content loss teaches: it was trained without VGG19, by wavelet statistics instead",
     ),
     cpu_s_per_mp=SRRESNET.cpu_s_per_mp,
-    scores=SCORES.get("srgan", {}),
-    source=MEASURED.get("srgan", ""),
+    measured=read("srgan"),
 )
 
 ECLUT = Card(
@@ -217,8 +211,7 @@ ECLUT = Card(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
     cpu_s_per_mp=0.05,  # 0.007 at x4, 0.014 at x2, 0.05 at x1.5, which is resized
-    scores=SCORES.get("eclut", {}),
-    source=MEASURED.get("eclut", ""),
+    measured=read("eclut"),
 )
 
 AIRNET = Card(
@@ -239,8 +232,7 @@ AIRNET = Card(
         "dense fog: it learnt haze from drawn distances and two dozen rooms",
     ),
     cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine`
-    scores=SCORES.get("airnet", {}),
-    source=MEASURED.get("airnet", ""),
+    measured=read("airnet"),
 )
 
 NEAREST = Card(
@@ -252,8 +244,7 @@ NEAREST = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
-    scores=SCORES.get("nearest", {}),
-    source=MEASURED.get("nearest", ""),
+    measured=read("nearest"),
 )
 
 BILINEAR = Card(
@@ -265,8 +256,7 @@ BILINEAR = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
-    scores=SCORES.get("bilinear", {}),
-    source=MEASURED.get("bilinear", ""),
+    measured=read("bilinear"),
 )
 
 BICUBIC = Card(
@@ -278,8 +268,7 @@ BICUBIC = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=1,
-    scores=SCORES.get("bicubic", {}),
-    source=MEASURED.get("bicubic", ""),
+    measured=read("bicubic"),
 )
 
 LANCZOS = Card(
@@ -291,8 +280,7 @@ LANCZOS = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=2,
-    scores=SCORES.get("lanczos", {}),
-    source=MEASURED.get("lanczos", ""),
+    measured=read("lanczos"),
 )
 
 FOURIER = Card(
@@ -304,8 +292,7 @@ FOURIER = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=None,
-    scores=SCORES.get("fourier", {}),
-    source=MEASURED.get("fourier", ""),
+    measured=read("fourier"),
 )
 
 # Stands for the table that a request to /enhance brings along: a name for records and metrics, and no model.

@@ -144,4 +144,4 @@ def score_each(cards: list[Card], scale: float, lossy: bool) -> dict[str, float]
     """dB by name; a model that was never measured stands behind those that were."""
     nearest = min(BENCHMARK_SCALES, key=lambda known: abs(math.log(scale / known)))
     key = f"{BENCHMARK} x{nearest} {LOSSY if lossy else ''}Y"
-    return {card.name: card.scores.get(key, -math.inf) for card in cards}
+    return {card.name: card.measured.scores.get(key, -math.inf) for card in cards}

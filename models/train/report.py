@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,12 +16,11 @@ from typing import Any
 
 import torch
 
-from models import scores as known
+from models import scores
 from models.train.evaluate import BICUBIC, Restored, Retouched, Row, Upscaled, scores_of
 from models.train.published import AIRNET, LUT3D_FIVEK_DELTA_E, LUT3D_FIVEK_PSNR, PSNR_Y
 
 TRAIN = Path(__file__).parent
-LINE_WIDTH = 120
 OTHER_PICTURES = dict.fromkeys(("sots_indoor20", "sots_outdoor2"), " (pairs, not the published protocol)")
 
 
@@ -32,7 +30,7 @@ class Places:
 
     results: Path = TRAIN / "results"
     tables: Path = TRAIN / "RESULTS.md"
-    scores: Path = Path(known.__file__)
+    scores: Path = scores.FOLDER
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,8 @@ def write(report: Report, places: Places | None = None) -> Report:
     places.results.mkdir(parents=True, exist_ok=True)
     (places.results / f"{report.model}.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
     put_between(places.tables, f"scores {report.model}", table(report))
-    write_scores(places.scores, report)
+    found = scores.Measured(report.source, scores_of(list(report.rows), report.model))
+    scores.write(report.model, found, places.scores)
     return report
 
 
@@ -193,21 +192,3 @@ def put_between(path: Path, name: str, text: str) -> None:
         before = f"{before.rstrip()}\n\n{first}\n{last}\n".lstrip()
     head, _, rest = before.partition(first)
     path.write_text(f"{head}{first}\n{text}\n{last}{rest.partition(last)[2]}")
-
-
-def write_scores(path: Path, report: Report) -> None:
-    """The module that the cards read, with the scores of this model anew."""
-    before = runpy.run_path(str(path)) if path.is_file() else vars(known)  # as it is now, not as it was at the start
-    scores = before["SCORES"] | {report.model: scores_of(list(report.rows), report.model)}
-    measured = before["MEASURED"] | {report.model: report.source}
-    lines = [(known.__doc__ or "").join(['"""', '"""\n']), "SCORES: dict[str, dict[str, float]] = {"]
-    for model, values in scores.items():
-        lines += [f'    "{model}": {{', *(f'        "{key}": {value},' for key, value in values.items()), "    },"]
-    lines += ["}", "", "MEASURED: dict[str, str] = {"]
-    lines += [in_width(f'    "{model}": "{source}",') for model, source in measured.items()]
-    path.write_text("\n".join([*lines, "}"]) + "\n")
-
-
-def in_width(line: str) -> str:
-    """A line of code that the linter lets pass, whatever the processor is called."""
-    return line if len(line) <= LINE_WIDTH else f"{line}  # noqa: E501"

@@ -260,6 +260,7 @@ def test_the_worker_is_given_every_package_of_the_project_and_the_gateway_what_i
     assert {source for source in gateway if "/" in source} == {
         "docker/requirements.py",
         "models/*.py",
+        "models/scores/",
         "workers/",
         "service/",
     }

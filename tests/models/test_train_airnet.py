@@ -180,7 +180,7 @@ def test_at_first_only_the_contrast_is_learnt_then_both(data: Path) -> None:
         return names[0], names[1], set(parts)
 
     assert moved(0.0) == (False, True, {"contrast"})
-    assert moved(0.5) == (True, True, {"l1", "contrast", *(f"{kind} dB" for kind in KINDS)})
+    assert moved(0.5) == (True, True, {"l1", "weighed", "contrast", *(f"{kind} dB" for kind in KINDS)})
 
 
 def test_patches_grow_at_the_end_and_batch_norms_rest(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_a_few_steps_lower_the_loss(data: Path) -> None:
     run = loop.start(recipe, options)
     recipe.begin_step(0.5)
     batch = recipe.batch(np.random.default_rng(0))
-    told = [loop.step(recipe, run, batch, options, 1.0)[1]["weighed"].item() for _ in range(30)]
+    told = [loop.step(recipe, run, batch, options, 1.0)[1]["weighed"].item() for _ in range(60)]
     assert told[-1] < 0.9 * told[0], told
 
 
@@ -284,7 +284,7 @@ def test_each_device_has_a_network_and_a_budget_of_its_own(data: Path, device: s
     recipe = command.make_recipe(given)
     full = recipe.config.width == 64 and recipe.config.groups == recipe.config.blocks == 5
     assert full == (device == "cuda")
-    assert recipe.budget.minutes <= (22 if device == "cuda" else 120)
+    assert recipe.budget.minutes <= (22 if device == "cuda" else 160)
     assert recipe.budget.batch % len(KINDS) == 0
 
 
@@ -379,7 +379,7 @@ def test_a_model_that_does_nothing_scores_what_its_input_does(wet: Path) -> None
 def test_rows_of_restoration_are_kept_and_joined(tmp_path: Path) -> None:
     row = Restored("airnet", "CBSD68", "sigma 25", 68, 29.5, 0.85, 20.4, 0.4, 4000.0)
     clean = dataclasses.replace(row, set="kodak24", damage="clean", psnr_input=None)
-    places = report.Places(tmp_path / "results", tmp_path / "RESULTS.md", tmp_path / "scores.py")
+    places = report.Places(tmp_path / "results", tmp_path / "RESULTS.md", tmp_path / "scores")
     before = report.Report("airnet", "a", "cpu", "fp32", "2026-01-01", (row, clean))
     report.write(before, places)
     assert report.read(places.results / "airnet.json") == before

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from models.cards import BY_NAME, CARDS, Card
+from models.scores import Measured
 from workers import policy
 from workers.errors import ParameterError, TooManyPixels, UnknownModel
 from workers.policy import Limits, SizeAsked, Small
@@ -18,7 +19,7 @@ LIMITS = Limits(8)
 def card(name: str, dB: float, cost: float, lossy_dB: float = 0, **more: object) -> Card:  # noqa: N803
     scores = {f"Set14 x{scale} Y": dB for scale in (2, 3, 4)}
     scores |= {f"Set14 x{scale} JPEG 75 Y": lossy_dB for scale in (2, 3, 4)}
-    return replace(BY_NAME[name], scores=scores, cpu_s_per_mp=cost, sha256="0" * 64, **more)  # type: ignore[arg-type]
+    return replace(BY_NAME[name], measured=Measured(scores=scores), cpu_s_per_mp=cost, sha256="0" * 64, **more)  # type: ignore[arg-type]
 
 
 FINE = card("liif", 28.1, 4, 26)
@@ -61,7 +62,7 @@ def test_within_a_twentieth_of_a_decibel_the_fastest_wins() -> None:
 
 
 def test_the_score_is_that_of_the_nearest_scale() -> None:
-    cards = SERVED | {"liif": replace(FINE, scores=FINE.scores | {"Set14 x2 Y": 40.0})}
+    cards = SERVED | {"liif": replace(FINE, measured=Measured(scores=FINE.measured.scores | {"Set14 x2 Y": 40.0}))}
     found = [taken(scale, served=cards) for scale in ("1.5", "2.4", "2.5", "4")]
     assert found == ["liif", "liif", "srresnet", "srresnet"]
 
@@ -129,7 +130,7 @@ def test_a_scale_beyond_all_and_a_result_too_large_are_refused() -> None:
 
 
 def test_what_was_never_measured_stands_behind_what_was() -> None:
-    cards = {"liif-rdn": replace(BY_NAME["liif-rdn"], scores={}), "eclut": TABLE}
+    cards = {"liif-rdn": replace(BY_NAME["liif-rdn"], measured=Measured()), "eclut": TABLE}
     assert policy.plan_upscale(SMALL, SizeAsked("4"), None, "best", cards, {}, LIMITS)[0] == TABLE
     del cards["eclut"]
     assert policy.plan_upscale(SMALL, SizeAsked("4"), None, "best", cards, {}, LIMITS)[0].name == "liif-rdn"
