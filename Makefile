@@ -81,10 +81,12 @@ $(VENV)/.compiler: always | $(BIN)/python
 	@echo '$(CXX)' | cmp -s - $@ || echo '$(CXX)' > $@
 
 $(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler | $(BIN)/python
+	@echo "installing into $(VENV) and compiling the kernels: a minute or more, the first time alone"
 	$(PIP) --editable '.[local]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.run $(VENV)/.kernels
 

@@ -174,19 +174,21 @@ def sheet(words: list[str]) -> None:
     parser.add_argument("--quality", type=int, default=75, help="of the JPEG the small picture goes through; 0: none")
     parser.add_argument("--restore", metavar="MODEL", help="spoil the photos and restore them by this model instead")
     parser.add_argument("--weights", type=Path, help="weight file of --restore, the served one unless told")
+    parser.add_argument("--weather", action="store_true", help="show rain and haze as training draws them instead")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args(words)
     torch.set_num_threads(arguments.threads)
     from models.train import sheet
 
-    if arguments.restore:
+    if arguments.weather:
+        drawn = sheet.draw_weather(arguments.photos, arguments.side)
+    elif arguments.restore:
         drawn = sheet.draw_restored(arguments.photos, arguments.restore, arguments.weights, arguments.side)
-        drawn.save(arguments.out, quality=92)
-        print(arguments.out)
-        return
-    quality = arguments.quality or None
-    look = sheet.Look(arguments.models, arguments.scale, arguments.side, not arguments.as_is, quality)
-    sheet.draw(arguments.photos, look).save(arguments.out, quality=92)
+    else:
+        quality = arguments.quality or None
+        look = sheet.Look(arguments.models, arguments.scale, arguments.side, not arguments.as_is, quality)
+        drawn = sheet.draw(arguments.photos, look)
+    drawn.save(arguments.out, quality=92)
     print(arguments.out)
 
 

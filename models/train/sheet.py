@@ -1,7 +1,8 @@
 """A contact sheet: a row for each photo, a column for each model, so that eyes can judge what decibels do not tell.
 
 The photo is cropped, made small (unless told not to) and perhaps a JPEG, then enlarged by each model; or, where models
-restore, spoilt in one way after the other. Which pictures may be shown is for the caller to know.
+restore, spoilt in one way after the other; or shown in rain and haze as training draws them. Which pictures may be shown
+is for the caller to know.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.train.data import Pixels, read_rgb, resize
 from models.train.degradations import add_noise, through_jpeg, to_8_bit
 from models.train.evaluate import halo_of, read_model, restore, upscale
-from models.train.weather import Haze, Rain, Streaks, add_haze, add_rain, distances, draw_scene
+from models.train.weather import Haze, Rain, Streaks, add_haze, add_rain, distances, draw_haze, draw_rain, draw_scene
 
 GAP, HEAD = 6, 22  # pixels between the pictures, and above each column
 WHITE, BLACK = (255, 255, 255), (31, 35, 40)
@@ -83,6 +84,17 @@ def draw_restored(photos: Sequence[Path], name: str, weights: Path | None = None
         spoilt = DAMAGES[damage](photo, rng)
         rows.append({"spoilt": spoilt, name: to_8_bit(255 * restore(network, spoilt)), "original": photo})
     return paste(rows, list(DAMAGES))
+
+
+def draw_weather(photos: Sequence[Path], side: int = 288) -> Image.Image:
+    """A row for each photo; columns: the photo, two rains and two hazes as training draws them."""
+    rows, rng = [], np.random.default_rng(0)
+    for path in photos:
+        photo = crop(read_rgb(path), side)
+        rain = {f"rain {n}": add_rain(photo, draw_rain(rng), rng) for n in (1, 2)}
+        haze = {f"haze {n}": add_haze(photo, draw_haze(rng), distances(photo, draw_scene(rng))) for n in (1, 2)}
+        rows.append({"photo": photo} | rain | haze)
+    return paste(rows)
 
 
 def paste(rows: Sequence[dict[str, Pixels]], labels: Sequence[str] = ()) -> Image.Image:

@@ -415,3 +415,15 @@ def test_a_run_is_measured_at_its_end_and_a_look_is_not_kept(
     middle = read_rgb(Path(photos[1]))[2:38, 12:48]
     top = sheet.HEAD + 36 + sheet.GAP
     assert np.array_equal(found[top : top + 36, last : last + 36], middle)
+
+
+def test_a_sheet_shows_the_weather_that_training_draws(wet: Path, tmp_path: Path) -> None:
+    photo = str(list_pictures(wet / "bench" / "kodak24")[0])
+    command.main(["sheet", photo, photo, "-o", str(tmp_path / "sheet.png"), "--weather", "--side", "36"])
+    found = np.asarray(Image.open(tmp_path / "sheet.png"))
+    cell = 36 + sheet.GAP
+    assert found.shape == (sheet.HEAD + 2 * cell, sheet.GAP + 5 * cell, 3)
+    shown = [found[sheet.HEAD : sheet.HEAD + 36, left : left + 36] for left in range(sheet.GAP, 5 * cell, cell)]
+    assert np.array_equal(shown[0], sheet.crop(read_rgb(Path(photo)), 36))
+    assert len({one.tobytes() for one in shown}) == 5
+    assert all((rain >= shown[0]).all() for rain in shown[1:3]), "rain adds light"
