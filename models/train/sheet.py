@@ -1,8 +1,8 @@
 """A contact sheet: a row for each photo, a column for each model, so that eyes can judge what decibels do not tell.
 
 The photo is cropped, made small (unless told not to) and perhaps a JPEG, then enlarged by each model; or, where models
-restore, spoilt in one way after the other; or shown in rain and haze as training draws them. Which pictures may be shown
-is for the caller to know.
+restore, spoilt in one way after the other; or shown in rain and haze as training draws them. Which pictures may be
+shown is for the caller to know.
 """
 
 from __future__ import annotations
