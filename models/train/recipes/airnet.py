@@ -41,14 +41,15 @@ CONFIGS = {
     "cuda": AirnetConfig(image_residual=True),
 }
 KINDS = ("noise", "levels", "rain", "haze", "jpeg", "clean")
-WEIGHTS = (1.0, 1.5, 1.5, 0.3, 1.0, 2.0)  # where a bright wall may be haze or none, let it be
+WEIGHTS = (0.8, 1.2, 1.2, 0.3, 2.0, 2.0)  # where a bright wall may be haze or none, let it be
 Pairs = list[tuple[Pixels, Pixels]]
 
 
 @dataclass(frozen=True)
 class Damage:
     """How strong each kind is. `noise` and `levels`: sigma in levels of 255, of the kind that knows any and of the one
-    that knows the published; `halved_chroma`: how often, of the JPEGs. `real_rain` and `real_haze`: how often these two
+    that knows the published; `halved_chroma`: how often, of the JPEGs. `lossy_haze`: how often haze comes as a camera's
+    JPEG, of `camera_quality`. `real_rain` and `real_haze`: how often these two
     come from a pair."""
 
     noise: Range = (0.0, 75.0)
@@ -57,6 +58,8 @@ class Damage:
     halved_chroma: float = 0.75
     rain: weather.RainRange = weather.RainRange()  # noqa: RUF009
     haze: weather.HazeRange = weather.HazeRange()  # noqa: RUF009
+    lossy_haze: float = 0.4
+    camera_quality: tuple[int, int] = (70, 95)
     real_rain: float = 0.05
     real_haze: float = 0.25
 
@@ -124,7 +127,9 @@ class Recipe:
         which, corners = int(rng.integers(8)), [self.draw_corner(photo, rng) for _ in range(2)]
         clean = [self.cut(photo, corner) for corner in corners]
         if kind == "haze":  # before the turn: the far is at the top of a photo
-            query, key = self.add_haze(clean, corners, (photo.shape[0], photo.shape[1]), rng)
+            hazy = self.add_haze(clean, corners, (photo.shape[0], photo.shape[1]), rng)
+            lossy = rng.random() < self.damage.lossy_haze
+            query, key = self.compress(hazy, rng, self.damage.camera_quality) if lossy else hazy
             return turn(query, which), turn(key, which), turn(clean[0], which)
         query, key = self.spoil(kind, [turn(crop, which) for crop in clean], rng)
         return query, key, turn(clean[0], which)
@@ -159,12 +164,12 @@ class Recipe:
             rain = weather.draw_rain(rng, self.damage.rain)
             return [weather.add_rain(crop, rain, rng) for crop in crops]
         if kind == "jpeg":
-            return self.compress(crops, rng)
+            return self.compress(crops, rng, self.damage.jpeg_quality)
         return crops
 
-    def compress(self, crops: list[Pixels], rng: np.random.Generator) -> list[Pixels]:
+    def compress(self, crops: list[Pixels], rng: np.random.Generator, qualities: tuple[int, int]) -> list[Pixels]:
         """Crops do not begin where blocks do."""
-        quality = int(rng.integers(self.damage.jpeg_quality[0], self.damage.jpeg_quality[1] + 1))
+        quality = int(rng.integers(qualities[0], qualities[1] + 1))
         chroma = HALVED if rng.random() < self.damage.halved_chroma else FULL
         shifts = [(int(rng.integers(GRID)), int(rng.integers(GRID))) for _ in crops]
         return [through_jpeg(crop, quality, chroma, shift) for crop, shift in zip(crops, shifts, strict=True)]
