@@ -1,7 +1,8 @@
 """One computation from `queued` to a terminal state: claim, read, decode, infer, encode, write.
 
 The lease is renewed from a thread; progress, cancel and deadline meet in one place, `Watch.tick`, which the engine
-calls between tiles. A store that stops answering does not stop the work: only the final write must get through.
+calls between tiles. A store that stops answering does not stop the work: only the picture's reading and the final write
+must get through.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ class Runner:
     def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
         """The result's bytes and what is told of them."""
         wanted = claim.parameters
-        data, own = self._store.read_input(claim), self._own_table(claim)
+        data, own = self._read(claim, self._store.read_input), self._own_table(claim)
         with stages.measure("decode"):
             enhance = claim.operation == "enhance"
             picture = imageio.decode(data, colour="srgb" if enhance else "keep", max_pixels=self._max_pixels)
@@ -202,7 +203,14 @@ class Runner:
     def _own_table(self, claim: Claim) -> Cube | None:
         """The table that the user sent along."""
         facts = claim.parameters.get("lut")
-        return Cube.of(facts, self._store.read_table(claim)) if facts else None
+        return Cube.of(facts, self._read(claim, self._store.read_table)) if facts else None
+
+    def _read(self, claim: Claim, read: Callable[[Claim], bytes]) -> bytes:
+        """What came in with the job. A store that never answers leaves it to whoever holds the lease after that."""
+        data = self._insist(lambda: read(claim))
+        if data is None:
+            raise LeaseLost
+        return data
 
     def _infer(
         self, claim: Claim, picture: imageio.Picture, own: Cube | None, tick: Callable[[int, int], None]
@@ -291,15 +299,15 @@ class Runner:
             **({"code": error_code} if error_code else {}),
         )
 
-    def _insist(self, write: Callable[[], T]) -> T | None:
-        """What `write` answers, tried again while the store does not; None where it did not for PATIENCE_S."""
+    def _insist(self, ask: Callable[[], T]) -> T | None:
+        """What `ask` answers, tried again while the store does not; None where it did not for PATIENCE_S."""
         give_up = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return write()
+                return ask()
             except StoreUnavailable:
                 if time.monotonic() >= give_up:
-                    log.error("the end of a job could not be written")
+                    log.error("the store has not answered for this job", seconds=PATIENCE_S)
                     return None
                 time.sleep(0.5)
 

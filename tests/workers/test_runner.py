@@ -13,8 +13,9 @@ from models.cube import read_cube
 from tests.living import as_file, opened, photo
 from workers import runner as runner_module
 from workers.engine import Engine
-from workers.errors import JobCancelled, JobTimeout
+from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
 from workers.job import Computation, Job, PictureFacts, new_id
+from workers.records import Claim
 from workers.runner import LeaseLost, Runner, Watch
 from workers.store import Store
 
@@ -118,6 +119,36 @@ def test_a_store_that_hangs_at_the_end_is_waited_for(store: Store, runner: Runne
     store.client.client_pause(1500, all=True)
     thread.start()
     thread.join(20)
+    assert store.status(job.id).state == "succeeded"
+
+
+def test_a_store_that_hangs_before_the_picture_is_read_is_waited_for(
+    store: Store, redis_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For longer than a reading waits: that fails, and the job does not."""
+    impatient = Store.at(redis_url, timeout_s=0.3)
+    runner = Runner(impatient, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000)
+    job, claim = put(store, as_file(photo())), impatient.claim
+    failed: list[Exception] = []
+    read = impatient.read_input
+
+    def claim_and_hang(*given: Any, **named: Any) -> Claim | None:
+        taken = claim(*given, **named)
+        store.client.client_pause(1500, all=True)
+        return taken
+
+    def read_input(taken: Claim) -> bytes:
+        try:
+            return read(taken)
+        except StoreUnavailable as error:
+            failed.append(error)
+            raise
+
+    monkeypatch.setattr(impatient, "claim", claim_and_hang)
+    monkeypatch.setattr(impatient, "read_input", read_input)
+    runner.run(job.computation.id)
+    impatient.close()
+    assert failed
     assert store.status(job.id).state == "succeeded"
 
 
