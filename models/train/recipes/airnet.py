@@ -41,7 +41,7 @@ CONFIGS = {
     "cuda": AirnetConfig(image_residual=True),
 }
 KINDS = ("noise", "levels", "rain", "haze", "jpeg", "clean")
-WEIGHTS = (0.8, 1.2, 1.2, 0.3, 2.0, 2.0)  # where a bright wall may be haze or none, let it be
+WEIGHTS = (0.8, 1.2, 1.2, 0.6, 2.0, 1.5)  # where a bright wall may be haze or none, rather let it be
 Pairs = list[tuple[Pixels, Pixels]]
 
 
