@@ -150,6 +150,17 @@ def test_haze_comes_as_the_jpeg_of_a_camera_as_often_as_told(data: Path) -> None
         assert abs(plain.astype(float).mean() - lossy.mean()) < 1
 
 
+def test_clean_patches_are_smooth_as_often_as_told_and_stay_as_they_are(data: Path) -> None:
+    recipe, rough = opened(data), []
+    for often in (0.0, 1.0):
+        recipe.damage = dataclasses.replace(recipe.damage, smooth=often, enlarged=(4.0, 4.0))
+        query, key, clean = recipe.sample("clean", np.random.default_rng(5))
+        assert query.shape == key.shape == clean.shape
+        assert np.array_equal(query, clean)
+        rough.append(np.abs(np.diff(query.astype(int), axis=0)).mean())
+    assert rough[1] < 0.5 * rough[0]
+
+
 def test_rain_falls_anew_on_the_second_patch(data: Path) -> None:
     recipe = flat(opened(data))
     query, key, clean = recipe.sample("rain", np.random.default_rng(3))

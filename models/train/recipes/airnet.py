@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from models.airnet import Airnet, AirnetConfig
 from models.train import loop, weather
 from models.train.benchmarks import read_retouched
-from models.train.data import Photos, Pixels, find_photos, holds_pictures, turn
+from models.train.data import Photos, Pixels, find_photos, holds_pictures, resize, turn
 from models.train.degradations import FULL, GRID, HALVED, Range, Size, add_noise, through_jpeg
 from models.train.recipes.srresnet import as_pictures, refuse_small
 
@@ -49,7 +49,8 @@ Pairs = list[tuple[Pixels, Pixels]]
 class Damage:
     """How strong each kind is. `noise` and `levels`: sigma in levels of 255, of the kind that knows any and of the one
     that knows the published; `halved_chroma`: how often, of the JPEGs. `lossy_haze`: how often haze comes as a camera's
-    JPEG, of `camera_quality`. `real_rain` and `real_haze`: how often these two
+    JPEG, of `camera_quality`. `smooth`: how often a clean patch is a smaller one enlarged, `enlarged` times: walls and
+    skies have to stay too. `real_rain` and `real_haze`: how often these two
     come from a pair."""
 
     noise: Range = (0.0, 75.0)
@@ -60,6 +61,8 @@ class Damage:
     haze: weather.HazeRange = weather.HazeRange()  # noqa: RUF009
     lossy_haze: float = 0.4
     camera_quality: tuple[int, int] = (70, 95)
+    smooth: float = 0.35
+    enlarged: Range = (1.5, 12.0)
     real_rain: float = 0.05
     real_haze: float = 0.25
 
@@ -126,6 +129,8 @@ class Recipe:
         photo = self.photos.pixels[rng.choice(len(self.odds), p=self.odds)]
         which, corners = int(rng.integers(8)), [self.draw_corner(photo, rng) for _ in range(2)]
         clean = [self.cut(photo, corner) for corner in corners]
+        if kind == "clean" and rng.random() < self.damage.smooth:
+            clean = self.enlarge(clean, rng)
         if kind == "haze":  # before the turn: the far is at the top of a photo
             hazy = self.add_haze(clean, corners, (photo.shape[0], photo.shape[1]), rng)
             lossy = rng.random() < self.damage.lossy_haze
@@ -166,6 +171,14 @@ class Recipe:
         if kind == "jpeg":
             return self.compress(crops, rng, self.damage.jpeg_quality)
         return crops
+
+    def enlarge(self, crops: list[Pixels], rng: np.random.Generator) -> list[Pixels]:
+        """The middle of each crop, as large as the whole; small and large enlargements equally often."""
+        low, high = np.log(self.damage.enlarged)
+        side = self.budget.patch
+        middle = max(2, round(side / np.exp(rng.uniform(low, high))))
+        begin = (side - middle) // 2
+        return [resize(crop[begin : begin + middle, begin : begin + middle], (side, side)) for crop in crops]
 
     def compress(self, crops: list[Pixels], rng: np.random.Generator, qualities: tuple[int, int]) -> list[Pixels]:
         """Crops do not begin where blocks do."""
