@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from models.header import WeightsError, open_header
 from models.scores import Measured, read
 
 
@@ -17,7 +18,8 @@ class Card:
     weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is the measured cost on two CPU cores,
     seconds per megapixel of output (of input for `enhance`; of `work_pixels`), the estimate before a worker has
     measured its own. `fixed_scales`: the only ones that it computes; others are resized from the next of them.
-    `by_name_only`: never taken unless asked for. `good_at` and `bad_at` are sentences for users.
+    `by_name_only`: never taken unless asked for. `unshuffle`: how often the network folds the picture's sides.
+    `good_at` and `bad_at` are sentences for users.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Card:
     good_at: tuple[str, ...] = ()
     bad_at: tuple[str, ...] = ()
     cpu_s_per_mp: float = 0.05
+    unshuffle: int = 1
     measured: Measured = field(default_factory=Measured)
 
     def work_pixels(self, input_pixels: float, output_pixels: float) -> float:
@@ -231,6 +234,7 @@ AIRNET = Card(
         "two of these at once; blur and scratches, which it was not taught; rain that hides what is behind it",
         "dense fog: it learnt haze from drawn distances and two dozen rooms",
     ),
+    unshuffle=2,
     cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine`
     measured=read("airnet"),
 )
@@ -313,7 +317,23 @@ CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None o
 
 def available(weights_dir: Path | None = None) -> dict[str, Card]:
     """Cards of all that can serve: CARDS, and those whose file lies in the folder of the user's own weights."""
-    return CARDS | {card.name: card for card in ALL if card.name not in CARDS and is_brought(card, weights_dir)}
+    brought = [as_brought(card, weights_dir) for card in ALL if weights_dir and is_brought(card, weights_dir)]
+    return CARDS | {card.name: card for card in brought}
+
+
+def as_brought(card: Card, weights_dir: Path) -> Card:
+    """The card with the size of the network in a user's file, and the cost that follows: so much a parameter and pixel.
+
+    A file that cannot be read leaves the card as it is; who loads it says why.
+    """
+    try:
+        header = open_header(users_file(card, weights_dir))
+    except (OSError, WeightsError):
+        return card
+    folds = header.config.get("unshuffle")
+    folds = folds if isinstance(folds, int) and folds > 0 else card.unshuffle
+    work = header.parameters / max(1, card.parameters) * (card.unshuffle / folds) ** 2
+    return replace(card, parameters=header.parameters, cpu_s_per_mp=card.cpu_s_per_mp * work)
 
 
 def is_brought(card: Card, weights_dir: Path | None) -> bool:

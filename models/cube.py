@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 256  # the specification's largest, which may be written
 MIN_NODES, MAX_NODES, MAX_CURVE_NODES = 2, 129, 65_536  # that are read; `kernels.ops` applies tables up to 129
-MAX_BYTES = 96 * 1024**2  # 129 nodes are 2,146,689 lines: three numbers of nine digits and more fit into 46 bytes each
+MAX_BYTES = 100 * 1024**2  # 129 nodes are 2,146,689 lines, of at most ROW_BYTES as they are written here
+ROW_BYTES = 48  # three numbers of nine digits, as -1.23456789e-05
 MAX_LINE_BYTES = 250  # the specification's, of a line with numbers or keywords
 MAX_HEADER_BYTES = 1024**2  # comments, licences and keywords before the first number
 SPARE_LINES = 10_000  # comments and empty lines after it, besides one for each row
@@ -107,10 +108,13 @@ def write_cube(lut: Tensor, title: str) -> str:
         raise ValueError(f"lut has shape {tuple(lut.shape)}, wanted (3, D, D, D) with D from 2 to {MAX_SIZE}")
     if '"' in title or not title.isprintable():
         raise ValueError(f"title {title!r} holds quotes or control characters")
-    nodes = lut.detach().double().permute(1, 2, 3, 0).reshape(-1, 3).tolist()
     head = [f'TITLE "{title}"', f"LUT_3D_SIZE {lut.shape[1]}", "DOMAIN_MIN 0 0 0", "DOMAIN_MAX 1 1 1"]
-    body = [f"{red:.9g} {green:.9g} {blue:.9g}" for red, green, blue in nodes]
-    return "\n".join([*head, *body]) + "\n"
+    planes = lut.detach().double().permute(1, 2, 3, 0).flatten(1, 2)  # a plane of Python's numbers at a time
+    return "\n".join([*head, *map(_write_rows, planes)]) + "\n"
+
+
+def _write_rows(nodes: Tensor) -> str:
+    return "\n".join(f"{red:.9g} {green:.9g} {blue:.9g}" for red, green, blue in nodes.tolist())
 
 
 # ---- Reading ---------------------------------------------------------------------------------------------------------
@@ -175,10 +179,11 @@ def _read_header(text: bytes) -> Header:
         stop = len(text) if stop < 0 else stop
         if stop > MAX_HEADER_BYTES:
             raise CubeError(f"no number within {MAX_HEADER_BYTES} bytes of comments and keywords", line)
-        words = text[start:stop].split()
+        words = text[start : min(stop, start + 2 * MAX_LINE_BYTES)].split()
         if words and words[0][0] in FIRST_OF_NUMBER:
             break
         if words and words[0][0] != ord("#"):
+            _refuse_long(stop - start, line)
             name = _keyword(words, said, line)
             if name == "TITLE":
                 title = text[start:stop].strip()[len(name) :].strip().strip(b'"').decode("utf-8", "replace")
@@ -188,6 +193,11 @@ def _read_header(text: bytes) -> Header:
     if not header.rows:
         raise CubeError("neither LUT_1D_SIZE nor LUT_3D_SIZE stands before the numbers", line)
     return header
+
+
+def _refuse_long(length: int, line: int) -> None:
+    if length > MAX_LINE_BYTES:
+        raise CubeError(f"{length} bytes, wanted at most {MAX_LINE_BYTES} in a line", line)
 
 
 def _keyword(words: Sequence[bytes], said: Mapping[str, Said], line: int) -> str:
@@ -257,6 +267,8 @@ def _read_numbers(text: bytes, header: Header) -> array[float]:
     numbers = array("f")
     while start < len(text):
         stop = text.find(b"\n", start + BLOCK_BYTES) + 1 or len(text)
+        if stop - start > BLOCK_BYTES + MAX_LINE_BYTES:
+            _refuse_long_last(text, start, stop, line)
         block, before = text[start:stop], len(numbers) // 3
         numbers.extend(_numbers_of(block, line))
         if len(numbers) > 3 * rows:
@@ -266,6 +278,14 @@ def _read_numbers(text: bytes, header: Header) -> array[float]:
         seen, wanted = len(numbers) // 3, f"{rows} for {header.sizes}"
         raise CubeError(f"the file ends after {seen} rows of numbers, wanted {wanted}", text.count(b"\n", 0, -1) + 1)
     return numbers
+
+
+def _refuse_long_last(text: bytes, start: int, stop: int, first_line: int) -> None:
+    """Raises CubeError where the last line from `start` to `stop` is long and no comment, before it is split."""
+    begin = text.rfind(b"\n", start, start + BLOCK_BYTES) + 1 or start
+    if text[begin : begin + MAX_LINE_BYTES].lstrip()[:1] != b"#":
+        _numbers_of(text[start:begin], first_line)  # or what is wrong before it
+        _refuse_long(len(text[begin:stop].rstrip(b"\n")), first_line + text.count(b"\n", start, begin))
 
 
 def _numbers_of(block: bytes, first_line: int) -> list[float]:
@@ -291,8 +311,7 @@ def _refuse_first(block: bytes, first_line: int) -> NoReturn:
     for at, line in enumerate(block.split(b"\n"), first_line):
         if line.lstrip()[:1] == b"#":
             continue
-        if len(line) > MAX_LINE_BYTES:
-            raise CubeError(f"{len(line)} bytes, wanted at most {MAX_LINE_BYTES} in a line", at)
+        _refuse_long(len(line), at)
         words = line.split()
         if not words:
             continue

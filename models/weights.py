@@ -20,12 +20,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-HEADER_KEY = "lutra"  # one key alone: the format does not fix the order of several
-FORMAT = 1
+from models.header import FORMAT, HEADER_KEY, WeightsError, read_header
 
-
-class WeightsError(ValueError):
-    """A weight file that cannot be used, and why; the message names keys and shapes, never a path."""
+__all__ = ["Weights", "WeightsError", "check_keys", "dump", "fill", "load", "parse", "save"]
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,13 @@ def dump(weights: Weights, dtype: torch.dtype = torch.float16) -> bytes:
 
 def parse(data: bytes) -> Weights:
     """The bytes of a weight file -> Weights. Raises WeightsError for anything else, a pickle for instance."""
-    header = _read_header(data)
+    header = read_header(data)
     try:
         tensors = load_tensors(data)
     except SafetensorError as error:
         raise WeightsError(f"not a sound safetensors file: {error}") from error
     state_dict = {key: value.float() for key, value in tensors.items()}
-    return Weights(header["network"], header["config"], state_dict, header["facts"])
+    return Weights(header.network, header.config, state_dict, header.facts)
 
 
 def save(path: Path, weights: Weights, dtype: torch.dtype = torch.float16) -> str:
@@ -104,17 +101,3 @@ def _stored(key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
     if not bool(torch.isfinite(stored).all()):
         raise WeightsError(f"{key} holds values that {dtype} cannot (too large, or not a number)")
     return stored
-
-
-def _read_header(data: bytes) -> dict[str, Any]:
-    """The JSON under our key in the safetensors header: 8 bytes of length, then JSON."""
-    length = int.from_bytes(data[:8], "little")
-    try:
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"] if length <= len(data) - 8 else None
-        header = json.loads(metadata[HEADER_KEY])
-        known = header["format"] == FORMAT and isinstance(header["network"], str)
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError("not a Lutra weight file (published checkpoints: run `lutra convert` first)") from error
-    if not known or not isinstance(header["config"], dict) or not isinstance(header["facts"], dict):
-        raise WeightsError(f"weight file of format {header['format']!r}, this program reads format {FORMAT}")
-    return header

@@ -17,7 +17,7 @@ from celery import Celery
 from starlette.requests import Request
 
 from models.cards import Card
-from models.cube import MAX_BYTES, Cube, CubeError, read_cube
+from models.cube import MAX_BYTES, ROW_BYTES, Cube, CubeError, read_cube
 from service.offload import Threads
 from service.upload import ENVELOPE_BYTES, Budget
 from service.waiting import Bell, Ring
@@ -45,7 +45,6 @@ CLOSING_S = 20.0
 LONGEST_ID = 64
 RATE_AGE_S = 2.0
 ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
-CUBE_ROW_BYTES = 42
 OUR_NODES = 33  # of the tables that /enhance makes
 TABLE_S = 60.0
 
@@ -206,7 +205,7 @@ def result_estimate(job: Job, output_pixels: int) -> int:
     """Bytes that the result will probably hold, for admission."""
     parameters = job.computation.parameters
     if parameters["format"] == "cube":
-        return int(parameters.get("lut", {}).get("nodes_3d", OUR_NODES) ** 3 * CUBE_ROW_BYTES)
+        return int(parameters.get("lut", {}).get("nodes_3d", OUR_NODES) ** 3 * ROW_BYTES)
     return int(output_pixels * ESTIMATED_BYTES_PER_PIXEL[parameters["format"]])
 
 

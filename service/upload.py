@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 ENVELOPE_BYTES = 256 * 1024
+MAX_PARTS = 16
 READ_TIMEOUT_S = 120.0
 DRAIN_S = 5.0
 
@@ -84,10 +85,11 @@ async def read_upload(request: Request, max_bytes: int, hold: Hold, *, takes_lut
     """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
-        upload = Upload(await _read_body(request, max_bytes, max_bytes, hold))
+        upload = Upload(await _read_body(request, max_bytes, hold, _too_large(max_bytes)))
     else:
         cap = max_bytes + ENVELOPE_BYTES + (MAX_BYTES if takes_lut else 0)
-        body = await _read_body(request, cap, max_bytes, hold)
+        refusal = _form_too_large(max_bytes) if takes_lut else _too_large(max_bytes)
+        body = await _read_body(request, cap, hold, refusal)
         form = await asyncio.to_thread(parse_form, body, options.get(b"boundary", b""))
         _check_parts(form, takes_lut)
         upload = Upload(form.parts["file"], form.parts.get("lut"))
@@ -120,11 +122,17 @@ def _too_large(max_bytes: int, what: str = "upload") -> UploadTooLarge:
     return UploadTooLarge(f"the {what} is larger than the {max_bytes} bytes allowed", limit=max_bytes)
 
 
-async def _read_body(request: Request, cap: int, max_bytes: int, hold: Hold) -> bytes:
+def _form_too_large(max_bytes: int) -> UploadTooLarge:
+    message = f"the form is larger than the {max_bytes} bytes allowed for the picture and {MAX_BYTES} for the part lut"
+    return UploadTooLarge(message, limit=max_bytes, limit_lut=MAX_BYTES)
+
+
+async def _read_body(request: Request, cap: int, hold: Hold, refusal: UploadTooLarge) -> bytes:
+    """All of a body of at most `cap` bytes. Raises BadRequest, TooManyUploads or, where it is larger, `refusal`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > cap:
         await _drain(request, 2 * cap)
-        raise _too_large(max_bytes)
+        raise refusal
     chunks: list[bytes] = []
     size = 0
     try:
@@ -134,7 +142,7 @@ async def _read_body(request: Request, cap: int, max_bytes: int, hold: Hold) -> 
                 if size > cap:
                     chunks.clear()
                     await _drain(request, 2 * cap)
-                    raise _too_large(max_bytes)
+                    raise refusal
                 hold.add(len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
@@ -181,20 +189,26 @@ class _PartReader:
         self.ended = False
         self._header = bytearray()
         self._value = bytearray()
-        self._name = ""
+        self._name, self._filename = "", b"-"
         self._pieces: list[bytes] = []
+        self._parts = 0
 
     def callbacks(self) -> MultipartCallbacks:
         names = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end", "end")
         return cast("MultipartCallbacks", {f"on_{name}": getattr(self, name) for name in names})
 
     def part_begin(self) -> None:
-        self._name, self._pieces = "", []
+        self._name, self._filename, self._pieces = "", b"-", []
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise BadRequest(f"the form has more than {MAX_PARTS} parts")
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         self._pieces.append(data[start:end])
 
     def part_end(self) -> None:
+        if self._name != "file" and not self._filename and not any(self._pieces):
+            return  # a field of a form in which no file was chosen
         if self._name in self.form.parts:
             self.form.twice.append(self._name)
         else:
@@ -210,6 +224,7 @@ class _PartReader:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(bytes(self._value))
             self._name = options.get(b"name", b"").decode("utf-8", "replace")
+            self._filename = options.get(b"filename", b"-")
         self._header.clear()
         self._value.clear()
 

@@ -156,11 +156,11 @@ def _tell_row(work: _Work, row: Span, cols: list[Span], progress: Progress) -> F
     down = row.weights()[:, None, None]
     for col in cols:
         tile = _attempt(work, row, col)
+        if tile is not None and not np.isfinite(tile).all():
+            tile = _in_full(work, row, col)
         if tile is None:
             work.observe.oom_retry(work.runs.name)
             return None
-        if not np.isfinite(tile).all():
-            tile = _in_full(work, row, col)
         told[:, col.start : col.stop] += tile * down * col.weights()[:, None]
         work.observe.tiles(work.runs.name, 1)
         work.observe.batch(work.runs.name, 1)
@@ -206,14 +206,17 @@ def _window(picture: Array, row: Span, col: Span) -> Array:
     return window
 
 
-def _in_full(work: _Work, row: Span, col: Span) -> Float:
-    """A tile whose values are not numbers, once more in float32. Raises InternalError where that is no better."""
+def _in_full(work: _Work, row: Span, col: Span) -> Float | None:
+    """A tile whose values are not numbers, once more in float32; None when memory ran out.
+
+    Raises InternalError where that is no better.
+    """
     runs = work.runs
     if runs.in_full is not None:
         work.observe.nonfinite_retry(runs.name)
         log.warning("values are not numbers, tile repeated in float32", model=runs.name)
-        tile = _tile(replace(work, runs=replace(runs, model=runs.in_full(), in_full=None)), row, col)
-        if np.isfinite(tile).all():
+        tile = _attempt(replace(work, runs=replace(runs, model=runs.in_full(), in_full=None)), row, col)
+        if tile is None or np.isfinite(tile).all():
             return tile
     raise InternalError(f"{runs.name} made values that are not numbers from this picture")
 
@@ -235,10 +238,10 @@ def _write(told: Float, picture: Array, result: Array, strength: float) -> None:
     """Values in [0, 1] -> levels of the result's type, `strength` of the way from the picture; rounded half up."""
     top = np.iinfo(result.dtype).max
     told *= np.float32(top)
+    np.clip(told, 0, top, out=told)
     if strength < 1:
         told -= picture
         told *= np.float32(strength)
         told += picture
     told += 0.5
-    np.clip(told, 0, top, out=told)
     result[...] = told.astype(result.dtype)

@@ -333,7 +333,8 @@ class Runner:
 
     def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
         """What a megapixel of this model costs here, also from a job that was stopped on its way."""
-        if not share_done:
+        skipped = claim.operation == "restore" and claim.parameters["strength"] == 0
+        if not share_done or skipped:
             return
         given = {"height": claim.input["height"], "width": claim.input["width"]}
         wanted = {**given, **claim.parameters}

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from models import catalog, convert, weights
 from models.airnet import Airnet, AirnetConfig, padded
+from models.cards import AIRNET, available
 from models.moco import KEYS_PER_PICTURE, MOMENTUM, Moco
 from models.weights import WeightsError
 from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet
@@ -183,6 +184,19 @@ def test_half_precision_stays_near_full(tmp_path: Path) -> None:
         for dtype in (torch.bfloat16, torch.float16):
             half = catalog.load("airnet", weights_dir=tmp_path, dtype=dtype)(picture)
             assert (half - full).abs().max() < 0.02 * (full - picture).abs().max()
+
+
+def test_the_card_of_brought_weights_tells_their_size_and_what_they_cost(tmp_path: Path) -> None:
+    """Seven times the parameters at four times the places: the published network beside ours."""
+    bring_airnet(tmp_path / "small", SMALL_AIRNET)
+    bring_airnet(tmp_path / "full", AirnetConfig())
+    small, full = (available(tmp_path / name)["airnet"] for name in ("small", "full"))
+    network = drawn_airnet(SMALL_AIRNET).served()
+    assert small.parameters == sum(one.numel() for one in network.parameters())
+    assert small.cpu_s_per_mp == pytest.approx(AIRNET.cpu_s_per_mp * small.parameters / AIRNET.parameters)
+    assert full.cpu_s_per_mp / AIRNET.cpu_s_per_mp == pytest.approx(25, abs=1)
+    (tmp_path / "full" / "airnet.safetensors").write_bytes(b"no weights")
+    assert available(tmp_path / "full")["airnet"] == AIRNET, "whoever loads them says what is wrong"
 
 
 def test_weights_survive_their_file(tmp_path: Path) -> None:

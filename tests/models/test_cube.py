@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import product
 from pathlib import Path
 
@@ -168,7 +169,11 @@ def test_the_limits_are_those_of_the_look_up() -> None:
         ("LUT_3D_SIZE\n", "LUT_3D_SIZE is '', wanted"),
         ("LUT_3D_SIZE 2 2\n", "'2 2'"),
         ("LUT_3D_SIZE -2\n", "'-2'"),
-        ("LUT_3D_SIZE " + "9" * 5000 + "\n", "'999"),
+        ("LUT_3D_SIZE " + "9" * 200 + "\n", "'999"),
+        ("LUT_3D_SIZE " + "9" * 5000 + "\n", "line 1: 5012 bytes, wanted at most 250 in a line"),
+        ('TITLE "' + "x" * 250 + '"\n' + IDENTITY, "line 1: 258 bytes, wanted at most 250 in a line"),
+        (IDENTITY.replace("1 1 0", "0 " * 100_000), "line 5: 200000 bytes, wanted at most 250 in a line"),
+        (IDENTITY.replace("0 1 0", "0 1").replace("1 1 0", "0 " * 100_000), "line 4: saw '0 1', wanted three"),
         ("LUT_1D_SIZE 65537\n", "wanted an integer from 2 to 65536"),
         ("LUT_3D_SIZE 2\n" + IDENTITY, "line 2: LUT_3D_SIZE is given again, first in line 1"),
         (IDENTITY.replace("1 1 0\n", ""), "line 8: the file ends after 7 rows of numbers, wanted 8 for LUT_3D_SIZE 2"),
@@ -216,8 +221,31 @@ def test_the_bad_line_is_found_far_down_in_a_large_file() -> None:
         read_cube("\n".join(lines).encode())
 
 
+def test_comments_may_be_long_anywhere() -> None:
+    long = "# " + 200_000 * "why "
+    assert read_cube((long + "\n" + IDENTITY.replace("1 1 0", f"1 1 0\n  {long}")).encode()).nodes_3d == 2
+
+
+def test_a_line_without_end_is_refused_before_it_is_split() -> None:
+    data = ("LUT_3D_SIZE 129\n0 0 0\n" + "10 " * 5_000_000).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(CubeError, match="line 3: 15000000 bytes"):
+            read_cube(data)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_widest_table_of_the_most_nodes_is_within_the_limit() -> None:
+    """What is written of any table can be read again."""
+    widest = write_cube(torch.full((3, 2, 2, 2), -1.23456789e-30), "widest").splitlines()[-1]
+    assert len(widest) + 1 == cube_module.ROW_BYTES
+    assert cube_module.MAX_NODES**3 * cube_module.ROW_BYTES + cube_module.MAX_HEADER_BYTES < cube_module.MAX_BYTES
+
+
 def test_a_file_beyond_the_limit_is_not_looked_at() -> None:
-    with pytest.raises(CubeError, match="100663297 bytes, wanted at most 100663296"):
+    with pytest.raises(CubeError, match="104857601 bytes, wanted at most 104857600"):
         read_cube(bytes(cube_module.MAX_BYTES + 1))
 
 

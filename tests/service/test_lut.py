@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from starlette.requests import Request
 
 from models.cards import OWN_LUT
 from models.cube import MAX_BYTES, read_cube
 from service.cli import main
+from service.upload import Budget, read_upload
 from tests.living import Lutra, as_file, opened, photo
+from workers.errors import UploadTooLarge
 from workers.job import PictureFacts, new_job
 
 PHOTO = as_file(photo(), "PNG")
@@ -110,6 +114,38 @@ def test_the_part_belongs_to_enhance_alone_and_comes_once(lutra: Lutra) -> None:
     for path, files, status, words in cases:
         answer = lutra.client.post(path, files=files)
         assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+
+
+def test_a_form_in_which_no_table_was_chosen_is_one_without(lutra: Lutra) -> None:
+    def form(table: bytes) -> httpx.Response:
+        body = b"--x\r\nContent-Disposition: form-data; name=file; filename=a.png\r\n\r\n" + PHOTO + b"\r\n" + table
+        return lutra.post("/enhance", body + b"--x--\r\n", headers={"Content-Type": "multipart/form-data; boundary=x"})
+
+    unchosen = form(b'--x\r\nContent-Disposition: form-data; name="lut"; filename=""\r\n\r\n\r\n')
+    assert unchosen.headers["x-lutra-model"] == "lut3d"
+    assert np.array_equal(pixels(unchosen), pixels(lutra.post("/enhance", PHOTO)))
+    empty = form(b'--x\r\nContent-Disposition: form-data; name="lut"; filename="a.cube"\r\n\r\n\r\n')
+    assert (empty.status_code, empty.json()["parameter"]) == (422, "lut")
+    many = form(20 * b"--x\r\nContent-Disposition: form-data; name=lut\r\n\r\n\r\n")
+    assert (many.status_code, "more than 16 parts" in many.json()["detail"]) == (400, True)
+
+
+def test_a_form_beyond_both_limits_is_told_both() -> None:
+    """By what it declares; nothing of it is read."""
+    head = [(b"content-type", b"multipart/form-data; boundary=x"), (b"content-length", b"200000000")]
+    sent = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, object]:
+        return sent.pop()
+
+    async def read() -> None:
+        request = Request({"type": "http", "method": "POST", "headers": head}, receive)
+        with Budget(1000).hold() as hold:
+            await read_upload(request, 1000, hold, takes_lut=True)
+
+    with pytest.raises(UploadTooLarge, match=f"1000 bytes allowed for the picture and {MAX_BYTES} for") as refused:
+        asyncio.run(read())
+    assert refused.value.members == {"limit": 1000, "limit_lut": MAX_BYTES}
 
 
 def test_a_table_beyond_its_limit_is_refused_and_says_the_limit(lutra: Lutra) -> None:

@@ -208,8 +208,8 @@ def test_a_flat_picture_stays_flat(near: str) -> None:
 def test_strength_is_a_lerp_to_the_picture(near: str, kind: type) -> None:
     source = noise(kind=kind)
     full, half = mend(source, near).astype(int), mend(source, near, strength=0.5).astype(int)
-    inside = (full > 0) & (full < np.iinfo(kind).max)
-    assert np.abs(half - (full + source) / 2)[inside].max() <= 1
+    assert ((full == 0) | (full == np.iinfo(kind).max)).any(), "of what is shown, not of what lies beyond"
+    assert np.abs(half - (full + source) / 2).max() <= 1
     assert np.abs(full - source).max() > 5
     assert (mend(source, near, strength=1e-9) == source).all()
 
@@ -358,6 +358,15 @@ def test_a_tile_that_overflows_in_half_precision_is_repeated_in_full(
     found = engine.restore(picture(noise(200, 300)), model=near, tick=quiet).pixels
     assert apart(found, mend(noise(200, 300), near, tile="96")) == 0
     assert observe.seen["nonfinite"] == observe.seen["tiles"] == 8
+
+
+def test_memory_that_ends_in_the_repetition_makes_tiles_smaller_too(near: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    observe = Counting()
+    engine = Engine(device="cpu", tile="400", observe=observe)
+    in_half(engine, monkeypatch, full=starved(190 * 190)(), half=Overflowing())
+    found = engine.restore(picture(noise(530, 700)), model=near, tick=quiet).pixels
+    assert apart(found, mend(noise(530, 700), near, tile="4000")) <= 1
+    assert observe.seen["oom"] >= 1
 
 
 def test_values_that_are_no_numbers_in_full_precision_are_an_error(near: str, monkeypatch: pytest.MonkeyPatch) -> None:
