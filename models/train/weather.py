@@ -81,7 +81,7 @@ class Haze:
 class HazeRange:
     """What haze is drawn from. `white`: how often the airlight is 1, as indoors; `tint`: how far its colours differ."""
 
-    beta: Range = (0.2, 2.0)
+    beta: Range = (0.2, 1.5)
     airlight: Range = (0.7, 1.0)
     white: float = 0.3
     tint: float = 0.02

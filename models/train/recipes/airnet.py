@@ -31,7 +31,7 @@ from models.train.degradations import FULL, GRID, HALVED, Range, Size, add_noise
 from models.train.recipes.srresnet import as_pictures, refuse_small
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=160, batch=6, lr=5e-4, patch=128),
+    "cpu": loop.Budget(minutes=160, batch=6, lr=5e-4, patch=192),
     "cuda": loop.Budget(minutes=22, batch=24, lr=4e-4, patch=128, slice_minutes=9, workers=14),
 }
 CONFIGS = {
@@ -41,7 +41,7 @@ CONFIGS = {
     "cuda": AirnetConfig(image_residual=True),
 }
 KINDS = ("noise", "levels", "rain", "haze", "jpeg", "clean")
-WEIGHTS = (0.8, 1.2, 1.2, 0.6, 2.0, 1.5)  # where a bright wall may be haze or none, rather let it be
+WEIGHTS = (0.8, 1.2, 1.2, 0.4, 2.0, 2.0)  # where a bright wall may be haze or none, rather let it be
 Pairs = list[tuple[Pixels, Pixels]]
 
 
@@ -49,8 +49,8 @@ Pairs = list[tuple[Pixels, Pixels]]
 class Damage:
     """How strong each kind is. `noise` and `levels`: sigma in levels of 255, of the kind that knows any and of the one
     that knows the published; `halved_chroma`: how often, of the JPEGs. `lossy_haze`: how often haze comes as a camera's
-    JPEG, of `camera_quality`. `smooth`: how often a clean patch is a smaller one enlarged, `enlarged` times: walls and
-    skies have to stay too. `real_rain` and `real_haze`: how often these two
+    JPEG, of `camera_quality`. `smooth`: how often a clean patch, or one that becomes a JPEG, is a smaller one enlarged,
+    `enlarged` times: walls and skies have to stay too. `real_rain` and `real_haze`: how often these two
     come from a pair."""
 
     noise: Range = (0.0, 75.0)
@@ -81,7 +81,7 @@ class Recipe:
     contrast: float = 0.1
     contrast_share: float = 0.02
     large_share: float = 0.25
-    first_patch: int = 96
+    first_patch: int = 128
     weights: tuple[float, ...] = WEIGHTS
     damage: Damage = field(default_factory=Damage)
     config: AirnetConfig = CONFIGS["cpu"]
@@ -129,7 +129,7 @@ class Recipe:
         photo = self.photos.pixels[rng.choice(len(self.odds), p=self.odds)]
         which, corners = int(rng.integers(8)), [self.draw_corner(photo, rng) for _ in range(2)]
         clean = [self.cut(photo, corner) for corner in corners]
-        if kind == "clean" and rng.random() < self.damage.smooth:
+        if kind in ("clean", "jpeg") and rng.random() < self.damage.smooth:
             clean = self.enlarge(clean, rng)
         if kind == "haze":  # before the turn: the far is at the top of a photo
             hazy = self.add_haze(clean, corners, (photo.shape[0], photo.shape[1]), rng)
