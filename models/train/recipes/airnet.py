@@ -50,8 +50,8 @@ class Damage:
     """How strong each kind is. `noise` and `levels`: sigma in levels of 255, of the kind that knows any and of the one
     that knows the published; `halved_chroma`: how often, of the JPEGs. `lossy_haze`: how often haze comes as a camera's
     JPEG, of `camera_quality`. `smooth`: how often a clean patch, or one that becomes a JPEG, is a smaller one enlarged,
-    `enlarged` times: walls and skies have to stay too. `real_rain` and `real_haze`: how often these two
-    come from a pair."""
+    `enlarged` times: walls and skies have to stay too. `real_rain` and `real_haze`: how often these two come from a
+    pair."""
 
     noise: Range = (0.0, 75.0)
     levels: tuple[float, ...] = (15.0, 25.0, 50.0)
