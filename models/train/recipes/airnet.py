@@ -41,7 +41,7 @@ CONFIGS = {
     "cuda": AirnetConfig(image_residual=True),
 }
 KINDS = ("noise", "levels", "rain", "haze", "jpeg", "clean")
-WEIGHTS = (0.8, 1.2, 1.2, 0.4, 2.0, 2.0)  # where a bright wall may be haze or none, rather let it be
+WEIGHTS = (0.8, 1.0, 1.2, 0.3, 2.5, 2.0)  # where a bright wall may be haze or none, rather let it be
 Pairs = list[tuple[Pixels, Pixels]]
 
 
@@ -55,11 +55,11 @@ class Damage:
 
     noise: Range = (0.0, 75.0)
     levels: tuple[float, ...] = (15.0, 25.0, 50.0)
-    jpeg_quality: tuple[int, int] = (10, 60)
+    jpeg_quality: tuple[int, int] = (10, 90)
     halved_chroma: float = 0.75
     rain: weather.RainRange = weather.RainRange()  # noqa: RUF009
     haze: weather.HazeRange = weather.HazeRange()  # noqa: RUF009
-    lossy_haze: float = 0.4
+    lossy_haze: float = 0.2
     camera_quality: tuple[int, int] = (70, 95)
     smooth: float = 0.35
     enlarged: Range = (1.5, 12.0)
