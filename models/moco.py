@@ -48,6 +48,12 @@ class ResidualBlock(nn.Module):
                 fold(folded[at], trained[at], trained[at + 1])  # type: ignore[arg-type]
         return block
 
+    def unfold(self, block: ResidualBlock) -> None:
+        """Becomes the function of a folded block, as long as the batch norms rest."""
+        for trained, folded in ((self.backbone, block.backbone), (self.shortcut, block.shortcut)):
+            for at in range(0, len(folded), 3):
+                unfold(trained[at], trained[at + 1], folded[at])  # type: ignore[arg-type]
+
 
 class Encoder(nn.Module):
     """(N, C, h, w) -> code (N, dim) and inter (N, widths[0], h, w)."""
@@ -135,3 +141,14 @@ def fold(target: nn.Conv2d, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     target.weight.copy_(conv.weight.double() * gain[:, None, None, None])
     target.bias.copy_(norm.bias.double() - norm.running_mean.double() * gain)
+
+
+@torch.no_grad()
+def unfold(conv: nn.Conv2d, norm: nn.BatchNorm2d, folded: nn.Conv2d) -> None:
+    """The other way: a norm that adds the bias of a folded convolution and does nothing else while it rests."""
+    assert norm.running_mean is not None and norm.running_var is not None and folded.bias is not None
+    conv.weight.copy_(folded.weight)
+    norm.weight.fill_(1)
+    norm.bias.copy_(folded.bias)
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)

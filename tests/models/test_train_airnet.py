@@ -22,6 +22,7 @@ from models.train.degradations import through_jpeg
 from models.train.evaluate import Restored
 from models.train.recipes import airnet
 from models.train.recipes.airnet import KINDS
+from tests.models.brought import drawn_airnet
 from tests.models.drawn import draw_photo
 
 TINY = AirnetConfig(
@@ -231,6 +232,27 @@ def test_a_few_steps_lower_the_loss(data: Path) -> None:
     batch = recipe.batch(np.random.default_rng(0))
     told = [loop.step(recipe, run, batch, options, 1.0)[1]["weighed"].item() for _ in range(100)]
     assert np.mean(told[-5:]) < 0.9 * told[0], told
+
+
+def test_a_run_can_begin_with_the_served_form_of_another(data: Path, tmp_path: Path) -> None:
+    """And computes what that did, before the first step; the norms rest, and the contrast never has a phase alone."""
+    taught = drawn_airnet(TINY).served()
+    begun = weights.Weights("airnet", dataclasses.asdict(taught.config), taught.state_dict(), {})
+    weights.save(tmp_path / "begun.safetensors", begun, torch.float32)
+    recipe, options = opened(data), loop.Options(data, data, init=tmp_path / "begun.safetensors")
+    run = loop.start(recipe, options)
+    assert isinstance(run.network, Airnet)
+    picture = torch.rand(1, 3, 20, 24)
+    with torch.no_grad():
+        again = run.network.served()(picture)
+        assert torch.allclose(again, taught(picture), atol=1e-5)
+    mean = next(module for module in run.network.modules() if isinstance(module, nn.BatchNorm2d)).running_mean
+    _, parts = loop.step(recipe, run, recipe.batch(np.random.default_rng(0)), options, 1.0)
+    assert "l1" in parts
+    assert mean is not None and not mean.any()
+    other = opened(data, config=dataclasses.replace(TINY, blocks=TINY.blocks + 1))
+    with pytest.raises(weights.WeightsError, match="was made with"):
+        loop.start(other, options)
 
 
 @pytest.mark.usefixtures("log_each_step")

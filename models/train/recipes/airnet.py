@@ -14,6 +14,7 @@ Source: Li et al., CVPR 2022, and its training code (kinds, patches, loss).
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import weights as weight_files
 from models.airnet import Airnet, AirnetConfig
 from models.train import loop, weather
 from models.train.benchmarks import read_retouched
 from models.train.data import Photos, Pixels, find_photos, holds_pictures, resize, turn
 from models.train.degradations import FULL, GRID, HALVED, Range, Size, add_noise, through_jpeg
 from models.train.recipes.srresnet import as_pictures, refuse_small
+from models.weights import Weights
 
 BUDGETS = {
     "cpu": loop.Budget(minutes=160, batch=6, lr=5e-4, patch=192),
@@ -95,9 +98,25 @@ class Recipe:
             if side % self.config.unshuffle:
                 raise ValueError(f"patches of {side} pixels are no multiple of unshuffle {self.config.unshuffle}")
         self.share = 0.0
+        self.inherited = False
 
     def network(self) -> nn.Module:
         return Airnet(self.config, self.budget.batch).to(memory_format=torch.channels_last)
+
+    def inherit(self, begun: Weights, network: nn.Module) -> Weights:
+        """See `loop.Heir`. Weight files have the served form, without what the contrast needs: that begins anew, never
+        alone, and the batch norms, which are folded there, rest."""
+        assert isinstance(network, Airnet)
+        config = begun.config | {"contrast": True}
+        if config != loop.as_told(dataclasses.asdict(self.config)):
+            return begun  # which is refused
+        served = Airnet(dataclasses.replace(self.config, contrast=False))
+        weight_files.fill(served, begun.state_dict, self.name)
+        network.R.load_state_dict(served.R.state_dict())
+        for encoder in (network.E.E.encoder_q, network.E.E.encoder_k):
+            encoder.E_pre.unfold(served.E)
+        self.inherited, self.contrast_share = True, 0.0
+        return Weights(self.name, config, network.state_dict(), begun.facts)
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -198,7 +217,7 @@ class Recipe:
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         assert isinstance(network, Airnet)
         late = self.share >= 1 - self.large_share
-        if late:
+        if late or self.inherited:
             rest_norms(network)
         side = self.budget.patch if late else self.first_patch
         query, key, clean = (patch[..., :side, :side] for patch in batch)
