@@ -34,7 +34,7 @@ from models.train.recipes.srresnet import as_pictures, refuse_small
 from models.weights import Weights
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=160, batch=6, lr=5e-4, patch=192),
+    "cpu": loop.Budget(minutes=160, batch=6, lr=5e-4, patch=160),
     "cuda": loop.Budget(minutes=22, batch=24, lr=4e-4, patch=128, slice_minutes=9, workers=14),
 }
 CONFIGS = {
@@ -44,7 +44,7 @@ CONFIGS = {
     "cuda": AirnetConfig(image_residual=True),
 }
 KINDS = ("noise", "levels", "rain", "haze", "jpeg", "clean")
-WEIGHTS = (0.8, 1.0, 1.2, 0.3, 2.5, 2.0)  # where a bright wall may be haze or none, rather let it be
+WEIGHTS = (0.8, 1.0, 1.2, 0.12, 3.0, 2.5)  # where a bright wall may be haze or none, rather let it be
 Pairs = list[tuple[Pixels, Pixels]]
 
 
@@ -64,8 +64,8 @@ class Damage:
     haze: weather.HazeRange = weather.HazeRange()  # noqa: RUF009
     lossy_haze: float = 0.2
     camera_quality: tuple[int, int] = (70, 95)
-    smooth: float = 0.35
-    enlarged: Range = (1.5, 12.0)
+    smooth: float = 0.5
+    enlarged: Range = (1.5, 30.0)
     real_rain: float = 0.05
     real_haze: float = 0.25
 
