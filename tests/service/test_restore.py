@@ -146,13 +146,21 @@ def test_the_card_the_counts_and_the_document_know_it(restoring: Lutra) -> None:
     assert {one["name"] for one in document["parameters"]} == {"model", "strength", "format", "quality", "metadata"}
 
 
-def test_without_a_model_it_says_so(lutra: Lutra) -> None:
-    if any(model["task"] == "restore" for model in lutra.client.get("/models").json()["models"]):
-        pytest.skip("the house has weights of its own for it")
-    for query in ("", "?model=airnet", "?model=auto"):
-        answer = lutra.post(f"/restore{query}", PNG)
-        assert answer.status_code == 422
-        assert "/restore is not served here" in answer.json()["detail"]
+def test_without_a_model_it_says_so(tmp_path: Path) -> None:
+    with running_lutra(tmp_path, LUTRA_MODELS="lut3d") as lutra:
+        for query in ("", "?model=airnet", "?model=auto"):
+            answer = lutra.post(f"/restore{query}", PNG)
+            assert answer.status_code == 422
+            assert "/restore is not served here" in answer.json()["detail"]
+
+
+def test_our_own_weights_take_noise_off_and_leave_a_clean_picture_nearly_be(lutra: Lutra) -> None:
+    clean = photo(160, 200)
+    noisy = (clean + np.random.default_rng(0).normal(0, 25, clean.shape)).clip(0, 255).round().astype(np.uint8)
+    restored = pixels(lutra.post("/restore", as_file(noisy, "PNG")).content)
+    assert np.square(restored - clean).mean() < 0.35 * np.square(noisy - clean.astype(int)).mean()
+    kept = pixels(lutra.post("/restore", as_file(clean, "PNG")).content)
+    assert np.square(kept - clean).mean() < 255**2 / 10**3.4, "34 dB and more"
 
 
 # Files
