@@ -232,7 +232,7 @@ AIRNET = Card(
     good_at=("photos with noise or rain streaks, without being told which; clean pictures stay all but unchanged",),
     bad_at=(
         "haze: it takes a little, for it sees too little of a picture to tell a pale wall or sky from haze",
-        "JPEG blocks: hardly better than the input; a picture of one mid grey darkens",
+        "JPEG blocks: hardly better than the input; a picture of one mid grey darkens by 11 of 255",
         "two of these at once; blur and scratches, which it was not taught; rain that hides what is behind it",
     ),
     unshuffle=2,
