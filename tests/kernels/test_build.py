@@ -27,6 +27,8 @@ PACKED = (
     "workers/*.py",
     "workers/codecs/*.py",
     "models/*.py",
+    "models/scores/*.py",
+    "models/scores/*.json",
     "models/weights/*.safetensors",
     "models/train/*.py",
     "models/train/recipes/*.py",
