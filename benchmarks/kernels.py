@@ -316,7 +316,9 @@ def run_on_cuda(asked: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--photo", type=Path, help="a photo of your own in place of the drawn one")
     parser.add_argument("--only", default="", help="cases whose title contains this")

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 some file failed or the service could not start (each nam
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from models.cards import available
+from service.folders import shown
 from workers import devices, log
 from workers.errors import LutraError, ParameterError
 from workers.settings import Settings, read_settings
@@ -22,6 +24,7 @@ from workers.settings import Settings, read_settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors that a user can cause into one sentence."""
+    _escape_what_cannot_be_shown()
     arguments = build_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -39,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
+def _escape_what_cannot_be_shown() -> None:
+    """A word that standard output has no letters for must not end a run; standard error escapes by itself."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def entrance() -> None:
     """For `python -m service.cli`."""
     sys.exit(main())
@@ -47,13 +56,13 @@ def entrance() -> None:
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their options."""
     parser = argparse.ArgumentParser(
-        "lutra", description="One HTTP POST takes a photo in and gives a better photo back."
+        "lutra", description="One HTTP POST takes a photo in and gives a better photo back.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"lutra {version('lutra')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(run=run)
         return sub
 
@@ -216,7 +225,7 @@ def run_convert(arguments: argparse.Namespace) -> int:
         sha256 = convert.convert(kind, arguments.inputs, arguments.output)
     except (WeightsError, OSError) as error:
         raise LutraError(str(error)) from None
-    print(f"{arguments.output}: {kind}, sha256 {sha256}")
+    print(f"{shown(arguments.output)}: {kind}, sha256 {sha256}")
     return 0
 
 

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from models.cards import OWN_LUT, Card
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
+from service.folders import FORMAT_OF, Found, find_pictures, shown
 from workers import geometry, imageio, policy
 from workers.engine import Engine
 from workers.errors import LutraError, ParameterError
@@ -27,10 +28,6 @@ from workers.job import check_strength, choose_model, served_models
 from workers.settings import Settings
 
 SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "avif": ".avif", "tiff": ".tif"}
-FORMAT_OF = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".avif": "avif", ".tif": "tiff"} | {
-    ".tiff": "tiff"
-}
-READABLE = frozenset({*FORMAT_OF, ".bmp", ".gif", ".heic", ".heif"})
 
 Tick = Callable[[int, int], None]
 Better = Callable[[bytes, Tick], Picture]
@@ -71,9 +68,9 @@ def _own_table(arguments: argparse.Namespace) -> Cube | None:
         with arguments.lut.open("rb") as file:
             return read_cube(file.read(MAX_BYTES + 1))
     except OSError as error:
-        raise LutraError(f"{arguments.lut}: {error.strerror or error}") from None
+        raise LutraError(f"{shown(arguments.lut)}: {error.strerror or error}") from None
     except CubeError as error:
-        raise LutraError(f"{arguments.lut}: {error}") from None
+        raise LutraError(f"{shown(arguments.lut)}: {error}") from None
 
 
 def restore_files(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -146,34 +143,35 @@ def _load(engine: Engine, model: str) -> None:
         raise LutraError(str(error)) from None
 
 
-def plan_errands(inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
+def plan_errands(pictures: list[Found], inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
     """What goes where. Raises LutraError where the output cannot be what was asked."""
-    sources = list(_pictures(inputs))
-    if not sources:
+    if not pictures:
         raise LutraError("no picture files were named")
     if output.suffix and output.suffix.lower() not in FORMAT_OF and not output.is_dir():
-        raise ParameterError(f"no format is named {output.suffix}; known are {', '.join(sorted(FORMAT_OF))}")
+        raise ParameterError(f"no format is named {shown(output.suffix)}; known are {', '.join(sorted(FORMAT_OF))}")
     if output.name == "-":
         raise ParameterError("the output is a file or a folder; standard output is not served")
     if len(inputs) > 1 and output.suffix and not output.is_dir():
-        raise ParameterError(f"{output} names one file; for several pictures name a folder")
-    one_file = len(sources) == 1 and not inputs[0].is_dir() and output.suffix.lower() in FORMAT_OF
+        raise ParameterError(f"{shown(output)} names one file; for several pictures name a folder")
+    one_file = len(pictures) == 1 and not inputs[0].is_dir() and output.suffix.lower() in FORMAT_OF
     if one_file and not output.is_dir():
         named = FORMAT_OF[output.suffix.lower()]
         if wanted not in ("auto", named):
-            raise LutraError(f"the output is named {output.suffix} but --format says {wanted}")
-        return [Errand(sources[0], output, named)]
+            raise LutraError(f"the output is named {shown(output.suffix)} but --format says {wanted}")
+        return [Errand(pictures[0].path, output, named)]
     if output.exists() and not output.is_dir():
-        raise LutraError(f"{output} is a file, and a folder is needed for more than one picture")
-    errands = [Errand(source, output / _named(source, wanted), wanted) for source in sources]
+        raise LutraError(f"{shown(output)} is a file, and a folder is needed for more than one picture")
+    errands = [Errand(found.path, output / _named(found, wanted), wanted) for found in pictures]
     _refuse_twins(errands)
     return errands
 
 
-def _named(source: Path, wanted: str) -> str:
-    """The result's name: the picture's own where its suffix names the format, else what `auto` makes of it."""
+def _named(found: Found, wanted: str) -> str:
+    """The result's name: the picture's own where that names the format that will leave."""
+    source = found.path
     named = FORMAT_OF.get(source.suffix.lower())
-    chosen = (named or "png") if wanted == "auto" else wanted
+    came_in = found.format or named or "png"  # what cannot be read has a name all the same, for what is said of it
+    chosen = imageio.output_format(came_in) if wanted == "auto" else wanted
     return source.name if chosen == named else source.stem + SUFFIX[chosen]
 
 
@@ -183,37 +181,35 @@ def _refuse_twins(errands: list[Errand]) -> None:
     for errand in errands:
         twin = seen.setdefault(errand.target.name.lower(), errand.source)
         if twin is not errand.source:
-            raise LutraError(f"{twin} and {errand.source} would both become {errand.target.name}")
-
-
-def _pictures(inputs: list[Path]) -> Iterator[Path]:
-    for path in inputs:
-        if path.is_dir():
-            yield from sorted(child for child in path.iterdir() if child.suffix.lower() in READABLE)
-        else:
-            yield path
+            both = f"{shown(twin)} and {shown(errand.source)}"
+            raise LutraError(f"{both} would both become {shown(errand.target.name)}")
 
 
 def _run_errands(arguments: argparse.Namespace, better: Better) -> int:
-    errands = plan_errands(arguments.inputs, arguments.output, arguments.format)
-    failed = 0
+    found = list(find_pictures(arguments.inputs))
+    left_out = [one for one in found if one.left_out]
+    for one in left_out:
+        print(f"lutra: {shown(one.path)}: left out: {one.left_out}", file=sys.stderr)
+    pictures = [one for one in found if not one.left_out]
+    errands = plan_errands(pictures, arguments.inputs, arguments.output, arguments.format)
+    failed = sum(one.is_fault for one in left_out)
     for errand in errands:
         try:
             target = _run_errand(errand, better, arguments)
-            print(target)
+            print(shown(target))
         except LutraError as error:
             failed += 1
-            print(f"lutra: {errand.source}: {error.message}", file=sys.stderr)
+            print(f"lutra: {shown(errand.source)}: {error.message}", file=sys.stderr)
         except OSError as error:
             failed += 1
-            print(f"lutra: {error.filename or errand.source}: {error.strerror or error}", file=sys.stderr)
+            print(f"lutra: {shown(error.filename or errand.source)}: {error.strerror or error}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _run_errand(errand: Errand, better: Better, arguments: argparse.Namespace) -> Path:
     """One picture; the path that was written."""
     data = errand.source.read_bytes()
-    with tqdm(desc=errand.source.name, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+    with tqdm(desc=shown(errand.source.name), unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def tick(done: int, total: int) -> None:
             bar.total = total
@@ -234,7 +230,9 @@ def _run_errand(errand: Errand, better: Better, arguments: argparse.Namespace) -
 def _write_whole(target: Path, data: bytes) -> None:
     """Beside its place, then renamed: a reader sees the old file or the new one, never half."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=".lutra-"
+    )  # a name of its own: the target's may be as long as names can be
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

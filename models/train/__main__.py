@@ -97,7 +97,7 @@ def measure(
 
 
 def evaluate(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.train evaluate")
+    parser = argparse.ArgumentParser(prog="python -m models.train evaluate", allow_abbrev=False)
     parser.add_argument("name", nargs="?", help="a model; all that have weights unless told")
     parser.add_argument("--data", type=Path, required=True, help="a folder of sets, or with bench/ and weights/")
     parser.add_argument("--weights", type=Path, help="weight file, the served one unless told")
@@ -151,7 +151,7 @@ def evaluate_one(name: str, arguments: argparse.Namespace) -> None:
 
 
 def plot(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.train plot")
+    parser = argparse.ArgumentParser(prog="python -m models.train plot", allow_abbrev=False)
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/quality-over-cost.svg"))
     parser.add_argument("--set", default="Set14")
     parser.add_argument("--scale", type=float, default=4)
@@ -164,7 +164,7 @@ def plot(words: list[str]) -> None:
 
 
 def sheet(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.train sheet")
+    parser = argparse.ArgumentParser(prog="python -m models.train sheet", allow_abbrev=False)
     parser.add_argument("photos", nargs="+", type=Path, help="pictures that may be shown")
     parser.add_argument("-o", "--out", type=Path, required=True, help="a .png, .webp or .jpg")
     parser.add_argument("--models", nargs="+", default=["bicubic", "liif", "liif-real"])
@@ -193,7 +193,7 @@ def sheet(words: list[str]) -> None:
 
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__, allow_abbrev=False)
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--data", type=Path, required=True, help="folder of pictures, as models/train/data.py says")
     parser.add_argument("--out", type=Path, help="folder of the run, runs/NAME unless told")

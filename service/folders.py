@@ -1,0 +1,91 @@
+"""What a folder holds, told by the files' first bytes, and how a file's name is shown.
+
+A name says nothing here: `.jfif` is a JPEG, and a page of text named `.jpg` is no picture. It decodes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers import imageio
+from workers.errors import LutraError, NotAPicture
+
+FORMAT_OF = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi"), "jpeg"),
+    **{".png": "png", ".webp": "webp", ".avif": "avif", ".tif": "tiff", ".tiff": "tiff"},
+}
+CLAIMING = frozenset({*FORMAT_OF, ".bmp", ".gif", ".heic", ".heif"})  # names that say: this is a picture
+FIRST_BYTES = 512  # all that `imageio.sniff` looks at
+INVISIBLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, halves of pairs, separators of lines
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that was named or lies in a folder; `format` None: no picture that we know, or not to be read.
+
+    `left_out` says why a thing in a folder is passed over; `is_fault`: it should have been a picture.
+    """
+
+    path: Path
+    format: str | None = None
+    left_out: str = ""
+    is_fault: bool = False
+
+
+def find_pictures(inputs: list[Path]) -> Iterator[Found]:
+    """What is named and what lies in the folders that are named, by name. Raises LutraError for a closed folder."""
+    for path in inputs:
+        if path.is_dir():
+            yield from (look_at(child) for child in _sorted(path))
+        else:
+            yield Found(path, format_of(path))
+
+
+def _sorted(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise LutraError(f"{shown(folder)}: {error.strerror or error}") from None
+
+
+def look_at(path: Path) -> Found:
+    """One thing in a folder. A pipe or device is never opened: it might not answer."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return Found(path, left_out="a folder in a folder")
+        if not stat.S_ISREG(mode):
+            return Found(path, left_out="not a file")
+        return Found(path, imageio.sniff(_first_bytes(path)))
+    except OSError as error:
+        return Found(path, left_out=error.strerror or str(error), is_fault=True)
+    except NotAPicture as error:
+        return Found(path, left_out=error.message, is_fault=path.suffix.lower() in CLAIMING)
+
+
+def format_of(path: Path) -> str | None:
+    """By its first bytes; None for what is none, cannot be read, or is no file: who opens it says why."""
+    try:
+        return imageio.sniff(_first_bytes(path)) if path.is_file() else None
+    except (OSError, NotAPicture):
+        return None
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(FIRST_BYTES)
+
+
+def shown(path: Path | str) -> str:
+    r"""A name for people: bytes that are no UTF-8 as `\xe9`, control characters as `\n` or `\x1b`."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(_escaped(one) if unicodedata.category(one) in INVISIBLE else one for one in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
