@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from celery import Celery
@@ -31,11 +31,11 @@ from workers.errors import (
     TooManyUploads,
     Unavailable,
 )
-from workers.job import Job, JobStatus, PictureFacts, new_job, served_models
+from workers.job import SUCCEEDED, Job, JobStatus, PictureFacts, new_job, served_models
 from workers.log import Log
 from workers.records import Limits, QueueFacts
 from workers.settings import Settings
-from workers.store import Store
+from workers.store import REMOVED, Store
 
 STORE_TIMEOUT_S = 2.0
 STORE_THREADS = 32
@@ -126,10 +126,17 @@ class House:
             raise JobUnknown("no job has this id")
         return await self.store_threads.run(self.store.status, job_id, detach=detach)
 
-    async def cancel(self, job_id: str, *, only_if_attached: bool = False) -> str:
-        """Cancel, and count a job that ends here because no worker had it yet."""
+    async def cancel(self, job_id: str) -> JobStatus:
+        """Cancel, or remove what has ended: the job after it, or as it was. Raises JobUnknown, JobGone, Unavailable."""
         before = await self.status(job_id)
-        state = await self.store_threads.run(self.store.cancel, job_id, only_if_attached=only_if_attached)
+        state = await self._cancel(before)
+        if state != REMOVED:
+            return await self.status(job_id)
+        return before if before.ended else replace(before, state=SUCCEEDED)  # it ended between the two
+
+    async def _cancel(self, before: JobStatus, *, only_if_attached: bool = False) -> str:
+        """The state after it; counts a job that ends here because no worker had it yet."""
+        state = await self.store_threads.run(self.store.cancel, before.id, only_if_attached=only_if_attached)
         if before.state == "queued" and state == "cancelled":
             metrics.count_end(before.operation, before.model, state)
         return state
@@ -175,7 +182,7 @@ class House:
             if ended.done():
                 return ended.result()
             log.info("client left, its job is cancelled", job_id=job_id)
-            await self.cancel(job_id, only_if_attached=True)
+            await self._cancel(await self.status(job_id), only_if_attached=True)
             return None
         finally:
             for task in (left, ended):
@@ -212,7 +219,9 @@ def result_estimate(job: Job, output_pixels: int) -> int:
 @asynccontextmanager
 async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]:
     """Open everything the gateway needs; nothing is contacted before the first request but the bell's Redis."""
-    limits = Limits(settings.queue_size, settings.store_bytes, settings.result_ttl_seconds)
+    limits = Limits(
+        settings.queue_size, settings.store_bytes, settings.result_ttl_seconds, evict_delivered=settings.evict_delivered
+    )
     store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
     celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
     store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)

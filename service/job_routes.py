@@ -80,9 +80,11 @@ async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     responses={202: {"model": JobJson, "description": "It stops at the next tile."}, **problems_of(404, 410, 503)},
 )
 async def cancel_job(request: Request, id: JobId) -> Response:  # noqa: A002
-    """Cancel; 202 while the worker still has to notice, 200 once the job has ended."""
+    """Cancel: 202 while the worker still has to notice, 200 once the job has ended.
+
+    A job that has succeeded or failed is removed with its pictures at once: 200 and the job as it was, then 410.
+    """
     house = house_of(request)
-    await house.cancel(id)
-    status = await house.status(id)
+    status = await house.cancel(id)
     body = job_json(status, None).model_dump()
     return JSONResponse(body, 200 if status.ended else 202, {"Cache-Control": "no-store"})

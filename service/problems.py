@@ -26,7 +26,7 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.UnknownModel: (422, "Unknown model"),
     errors.ParameterError: (422, "A parameter cannot be used"),
     errors.JobUnknown: (404, "No such job"),
-    errors.JobGone: (410, "The job has expired"),
+    errors.JobGone: (410, "The job is gone"),
     errors.JobNotFinished: (409, "The job has not finished"),
     errors.JobCancelled: (409, "The job was cancelled"),
     errors.JobTimeout: (500, "The job took too long"),

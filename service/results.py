@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from service import problems
+from service.delivery import Delivery
 from service.offload import Threads
 from service.schemas import job_path
+from workers.errors import Unavailable
 from workers.job import JobStatus
 from workers.store import CHUNK_BYTES, Store
 
@@ -82,15 +84,12 @@ async def result_response(
     if request.method == "HEAD":
         return Response(status_code=code, headers=headers, media_type=media_type)
     pieces = store.read_result(status, start, stop)
-    if stop - start <= CHUNK_BYTES:
-        body = await threads.run(b"".join, pieces)
-        return Response(body, code, headers, media_type=media_type)
-    first = await threads.run(next, pieces)
-    return StreamingResponse(_stream(first, pieces, threads), code, headers, media_type=media_type)
+    small = stop - start <= CHUNK_BYTES
+    first = await threads.run(b"".join, pieces) if small else await threads.run(next, pieces)
 
+    async def arrived() -> None:
+        if stop - start == size:
+            with suppress(Unavailable):  # it then stays until it expires
+                await threads.run(store.note_delivery, status.id)
 
-async def _stream(first: bytes, rest: Iterator[bytes], threads: Threads) -> AsyncIterator[bytes]:
-    piece: bytes | None = first
-    while piece is not None:
-        yield piece
-        piece = await threads.run(next, rest, None)
+    return Delivery(first, pieces, threads, arrived, code, headers, media_type)

@@ -30,7 +30,7 @@ class QueueCollector(Collector):
             "lutra_queue_oldest_job_age_seconds", "Age of the oldest job that waits.", value=facts.oldest_age_s
         )
         yield GaugeMetricFamily("lutra_workers_alive", "Worker children with a heartbeat.", value=facts.workers_alive)
-        yield GaugeMetricFamily("lutra_store_bytes", "Bytes of pictures held.", value=facts.stored_bytes)
+        yield GaugeMetricFamily("lutra_store_bytes", "Bytes of pictures and records held.", value=facts.stored_bytes)
 
 
 class _Joined(Collector):

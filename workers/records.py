@@ -16,11 +16,15 @@ from workers.job import CANCELLED, QUEUED, RUNNING, SUCCEEDED, Computation, JobS
 
 @dataclass(frozen=True)
 class Limits:
-    """What the store may hold: jobs queued and running, bytes of pictures; and how long a result stays."""
+    """What the store may hold: jobs queued and running, bytes of pictures and records; and how long a result stays.
+
+    `evict_delivered`: where there is no room for a new job, results that have reached their clients go first.
+    """
 
     queue_size: int = 100
     store_bytes: int = 1024**3
     result_ttl_s: int = 3600
+    evict_delivered: bool = True
 
 
 @dataclass(frozen=True)

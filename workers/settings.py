@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     job_timeout_seconds: float = Field(900, gt=0)
     sync_wait_seconds: float = Field(30, ge=0)
     result_ttl_seconds: PositiveInt = 3600
+    evict_delivered: bool = True
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

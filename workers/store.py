@@ -52,6 +52,12 @@ HEARTBEAT_TTL_S = 10
 MAX_LOSSES = 2
 RATE_SMOOTHING = 0.2
 LATER = 1e12  # a time that means: no end is known yet
+RECORD_BYTES = 8 * 1024  # of Redis' memory, for the record and events of a job until its end measures them
+REMOVED = "removed"  # what `cancel` answers for a job that had ended
+WHY_GONE = {
+    b"deleted": "this job was deleted, and its result with it",
+    b"delivered": "the result of this job was delivered and has made room for new jobs since",
+}
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:
@@ -151,7 +157,7 @@ class Store:
         pieces of their own, and share its life. Raises NoWorker, QueueFull or StoreFull, and then stores nothing.
         """
         computation = job.computation
-        size_bytes = len(data) + len(table) + result_bytes
+        size_bytes = len(data) + len(table) + result_bytes + RECORD_BYTES
         self._refuse_what_never_fits(size_bytes)
         self._admit(computation.id, size_bytes)
         prefix = f"lutra:in:{computation.id}"
@@ -181,6 +187,7 @@ class Store:
                 limits.store_bytes,
                 ADMISSION_HOLD_S,
                 HEARTBEAT_TTL_S,
+                int(limits.evict_delivered),
             )
         )
         if answer == "no_worker":
@@ -211,22 +218,31 @@ class Store:
         """
         job, computation, gone = self._run("STATUS", job_id, int(detach))
         if not job or not computation:
-            raise self._missing(bool(gone))
+            raise self._missing(gone)
         return status_of(job_id, _mapping(job), _mapping(computation))
 
     @staticmethod
-    def _missing(gone: bool) -> LutraError:
-        if gone:
-            return JobGone("this job and its result have expired")
-        return JobUnknown("no job has this id")
+    def _missing(gone: bytes | None) -> LutraError:
+        """What is told of a job without a record; `gone` is its tombstone."""
+        if gone is None:
+            return JobUnknown("no job has this id")
+        return JobGone(WHY_GONE.get(gone, "this job and its result have expired"))
 
     def cancel(self, job_id: str, *, only_if_attached: bool = False) -> str:
-        """Cancel a job; its state after it (`running`: it stops at the next tile). Raises JobUnknown, JobGone."""
+        """Cancel a job; its state after it (`running`: it stops at the next tile). Raises JobUnknown, JobGone.
+
+        One that succeeded or failed is removed at once with its bytes (REMOVED), unless `only_if_attached`. A result
+        that other jobs share stays for them. To cancel what was cancelled changes nothing.
+        """
         answer = self._run("CANCEL", job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
         if answer:
             return text(answer[0])
         with self._reaching():
-            raise self._missing(bool(self.client.exists(f"lutra:gone:{job_id}")))
+            raise self._missing(cast("bytes | None", self.client.get(f"lutra:gone:{job_id}")))
+
+    def note_delivery(self, job_id: str) -> None:
+        """The whole result has reached this job's client; where there is no room for a new job it may go."""
+        self._run("NOTE_DELIVERY", job_id)
 
     def events(self, job_id: str, after: str = "0") -> list[Event]:
         """The job's events later than the id `after`, oldest first."""

@@ -7,10 +7,11 @@ Keys (prefix `lutra:`)
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
-    gone:<j>           string    tombstone: was here, is no more
+    gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
-    blobs, blob_sizes, blob_bytes      who holds how many bytes until when, and their sum
+    blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
+    delivered          zset      computation whose result reached all its clients -> when; may go where room is needed
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
     rates              hash      smoothed seconds a megapixel of each model
 
@@ -47,6 +48,7 @@ local function hold(comp, size, until_time)
   else
     redis.call('HDEL', P .. 'blob_sizes', comp)
     redis.call('ZREM', P .. 'blobs', comp)
+    redis.call('ZREM', P .. 'delivered', comp)
   end
 end
 
@@ -66,6 +68,68 @@ local function leave(comp)
   redis.call('ZREM', P .. 'active', comp)
 end
 
+local function drop_result(comp)
+  local at = redis.call('HMGET', P .. 'comp:' .. comp, 'result_attempt', 'result_chunks')
+  for i = 0, tonumber(at[2] or '0') - 1 do redis.call('UNLINK', P .. 'out:' .. comp .. ':' .. at[1] .. ':' .. i) end
+end
+
+-- bytes of Redis' memory that these keys take
+local function weigh(...)
+  local bytes = 0
+  for _, k in ipairs({...}) do bytes = bytes + (redis.call('MEMORY', 'USAGE', k) or 0) end
+  return bytes
+end
+
+local function weigh_job(job) return weigh(P .. 'job:' .. job, P .. 'events:' .. job, P .. 'gone:' .. job) end
+
+-- records and events of a computation and its jobs: what it takes beside its pictures
+local function weigh_records(comp)
+  local key = P .. 'comp:' .. comp
+  local bytes = weigh(key, key .. ':jobs')
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do bytes = bytes + weigh_job(job) end
+  return bytes
+end
+
+-- nothing of the computation stays but the tombstones of its jobs
+local function remove(comp, why)
+  local key = P .. 'comp:' .. comp
+  drop_result(comp)
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+    redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
+    redis.call('SET', P .. 'gone:' .. job, why, 'KEEPTTL')
+  end
+  redis.call('UNLINK', key, key .. ':jobs')
+  hold(comp, 0, 0)
+end
+
+-- where every job that still wants the result has it: may go where room is needed
+local function note_if_all_have_it(comp)
+  local key = P .. 'comp:' .. comp
+  if redis.call('HGET', key, 'state') ~= 'succeeded' then return end
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+    local told = redis.call('HMGET', P .. 'job:' .. job, 'left', 'delivered')
+    if told[1] ~= '1' and told[2] ~= '1' then return end
+  end
+  if redis.call('ZSCORE', P .. 'blobs', comp) then redis.call('ZADD', P .. 'delivered', 'NX', NOW, comp) end
+end
+
+-- remove delivered results, the oldest delivery first, until so many bytes are free; none where they are not enough
+local function make_room(bytes)
+  local found, going, at = 0, {}, 0
+  while found < bytes do
+    local some = redis.call('ZRANGE', P .. 'delivered', at, at + 99)
+    if #some == 0 then return false end
+    for _, comp in ipairs(some) do
+      if found >= bytes then break end
+      found = found + tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0')
+      going[#going + 1] = comp
+    end
+    at = at + 100
+  end
+  for _, comp in ipairs(going) do remove(comp, 'delivered') end
+  return true
+end
+
 -- the one way into a terminal state; result_bytes 0 where there is none
 local function finish(comp, state, ttl, tombstone, result_bytes, error)
   local key = P .. 'comp:' .. comp
@@ -73,7 +137,6 @@ local function finish(comp, state, ttl, tombstone, result_bytes, error)
   if error ~= '' then redis.call('HSET', key, 'error', error) end
   leave(comp)
   drop_input(comp)
-  hold(comp, result_bytes, NOW + ttl)
   redis.call('EXPIRE', key, ttl)
   redis.call('EXPIRE', key .. ':jobs', ttl)
   emit(comp, 'state', '{"state":"' .. state .. '"}')
@@ -83,6 +146,7 @@ local function finish(comp, state, ttl, tombstone, result_bytes, error)
     redis.call('EXPIRE', P .. 'events:' .. job, ttl)
     redis.call('SET', P .. 'gone:' .. job, '1', 'EX', ttl + tombstone)
   end
+  hold(comp, result_bytes + weigh_records(comp), NOW + ttl)
 end
 
 -- Redis at maxmemory refuses a script's writes only until its first one, and never one that frees
@@ -94,14 +158,15 @@ local function holds(comp, attempt)
 end
 """
 
-# comp, bytes, queue_size, store_bytes, hold_s, heartbeat_ttl -> reason, or 'ok'
+# comp, bytes, queue_size, store_bytes, hold_s, heartbeat_ttl, evict_delivered -> reason, or 'ok'
 ADMIT = """
 sweep()
 local comp, size = ARGV[1], tonumber(ARGV[2])
 if redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[6]), '+inf') == 0 then return 'no_worker' end
 if redis.call('ZCARD', P .. 'active') >= tonumber(ARGV[3]) then return 'queue_full' end
 local stored = tonumber(redis.call('GET', P .. 'blob_bytes') or '0')
-if stored + size > tonumber(ARGV[4]) then return 'store_full' end
+local lacking = stored + size - tonumber(ARGV[4])
+if lacking > 0 and not (ARGV[7] == '1' and make_room(lacking)) then return 'store_full' end
 redis.call('ZADD', P .. 'active', NOW + tonumber(ARGV[5]), comp)
 hold(comp, size, NOW + tonumber(ARGV[5]))
 return 'ok'
@@ -160,14 +225,14 @@ local queued_s = string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'c
 return {attempt, queued_s, redis.call('HGETALL', key), redis.call('SMEMBERS', key .. ':jobs')}
 """
 
-# job, detach -> {the job's fields and values, its computation's, 1 where there is a tombstone}
+# job, detach -> {the job's fields and values, its computation's, what its tombstone says}
 STATUS = """
 local key = P .. 'job:' .. ARGV[1]
 local comp = redis.call('HGET', key, 'computation')
 if comp and ARGV[2] == '1' then redis.call('HSET', key, 'detached', '1') end
 return {
   redis.call('HGETALL', key), comp and redis.call('HGETALL', P .. 'comp:' .. comp) or {},
-  redis.call('EXISTS', P .. 'gone:' .. ARGV[1])
+  redis.call('GET', P .. 'gone:' .. ARGV[1])
 }
 """
 
@@ -236,7 +301,7 @@ emit(comp, 'state', '{"state":"queued"}')
 return {'queued', facts[5], facts[6], ''}
 """
 
-# job, only_if_attached, ttl, tombstone -> {state of the job after it} or {}
+# job, only_if_attached, ttl, tombstone -> {state of the job after it}, {removed} or {}
 CANCEL = """
 local job = ARGV[1]
 local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'detached', 'left')
@@ -247,8 +312,31 @@ write_in_spite_of_oom()
 local key = P .. 'comp:' .. comp
 local state = redis.call('HGET', key, 'state')
 if not state then return {} end
-if state ~= 'queued' and state ~= 'running' then return {state} end
-if record[3] == '1' then return {'cancelled'} end
+if record[3] == '1' or state == 'cancelled' then return {'cancelled'} end
+if state ~= 'queued' and state ~= 'running' then
+  if ARGV[2] == '1' then return {state} end
+  redis.call('EXPIRE', P .. 'gone:' .. job, tonumber(ARGV[4]))
+  local weight, shared, wanted = weigh_job(job), false, false
+  for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+    shared = shared or other ~= job
+    wanted = wanted or (other ~= job and redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1')
+  end
+  if not shared then
+    remove(comp, 'deleted')
+    return {'removed'}
+  end
+  redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
+  redis.call('SET', P .. 'gone:' .. job, 'deleted', 'KEEPTTL')
+  redis.call('SREM', key .. ':jobs', job)
+  local held = tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0') - weight
+  if not wanted then
+    drop_result(comp)
+    held = weigh_records(comp)
+  end
+  hold(comp, math.max(0, held), tonumber(redis.call('ZSCORE', P .. 'blobs', comp) or NOW))
+  note_if_all_have_it(comp)
+  return {'removed'}
+end
 local others = 0
 for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
   if other ~= job and redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1' then others = others + 1 end
@@ -265,6 +353,16 @@ if state == 'queued' then
 end
 redis.call('HSET', key, 'cancel', '1')
 return {'running'}
+"""
+
+# job -> 1; it had its result whole
+NOTE_DELIVERY = """
+local comp = redis.call('HGET', P .. 'job:' .. ARGV[1], 'computation')
+if not comp then return 0 end
+write_in_spite_of_oom()
+redis.call('HSET', P .. 'job:' .. ARGV[1], 'delivered', '1')
+note_if_all_have_it(comp)
+return 1
 """
 
 # grace_s -> computations that are queued and were sent longer ago than that

@@ -1,0 +1,61 @@
+"""A result on its way to a client, piece by piece, and the note that it arrived.
+
+Arrived means: all of it was handed to the connection, and the client was still there when only the last bytes were
+left. What the network lost after that, HTTP does not tell. It chooses no range and sets no header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.offload import Threads
+
+LAST_BYTES = 64 * 1024
+
+
+class Delivery(Response):
+    """The pieces as one body; `arrived` is called once all of it was sent to a client that had not left.
+
+    `first` is at hand already, so that what is missing is found before the answer begins.
+    """
+
+    def __init__(
+        self,
+        first: bytes,
+        rest: Iterator[bytes],
+        threads: Threads,
+        arrived: Callable[[], Awaitable[None]],
+        status_code: int,
+        headers: Mapping[str, str],
+        media_type: str,
+    ) -> None:
+        self.status_code = status_code
+        self.media_type = media_type
+        self.background = None
+        self.body = b""
+        self.init_headers(headers)
+        self._first, self._rest, self._threads, self._arrived = first, rest, threads, arrived
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def write(body: bytes, *, more: bool = True) -> None:
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        piece = self._first
+        while (following := await self._next()) is not None:
+            await write(piece)
+            piece = following
+        if len(piece) > LAST_BYTES:
+            await write(piece[:-LAST_BYTES])
+        await write(b"")  # returns when little is left of what was written before
+        left = await Request(scope, receive).is_disconnected()
+        await write(piece[-LAST_BYTES:], more=False)
+        if not left:
+            await self._arrived()
+
+    async def _next(self) -> bytes | None:
+        return await self._threads.run(next, self._rest, None)

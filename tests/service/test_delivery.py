@@ -1,0 +1,139 @@
+"""Results that reached their client make room for new jobs, and a job that is deleted frees its bytes at once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.living import Lutra, as_file, photo, running_lutra, wait_until
+
+NOISE = as_file(np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), np.uint8), "PNG")
+LARGE = "/upscale?scale=2&model=bicubic&format=png"  # 15 MB, counted as 20 before it is there; 25 with the upload
+ASYNC = {"Prefer": "respond-async"}
+RECORDS = 200_000
+
+
+@pytest.fixture(scope="module")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
+    """A service with room for two large results and the making of none beside them."""
+    settings = {"LUTRA_STORE_BYTES": "46000000", "LUTRA_MODELS": "bicubic,nearest", "LUTRA_METRICS_PORT": "0"}
+    with running_lutra(tmp_path_factory.mktemp("small"), **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def service(small_store: Lutra) -> Iterator[Lutra]:
+    """It holds no picture before the test; records of cancelled jobs stay."""
+    wait_until(lambda: stored(small_store) < RECORDS, 30, "cancelled jobs have stopped")
+    made: list[str] = []
+    post = small_store.client.post
+
+    def remembering(*given: object, **named: object) -> object:
+        answer = post(*given, **named)  # type: ignore[arg-type]
+        if answer.is_success:
+            made.append(answer.headers.get("location") or answer.headers["content-location"].removesuffix("/result"))
+        return answer
+
+    small_store.client.post = remembering  # type: ignore[method-assign, assignment]
+    yield small_store
+    small_store.client.post = post  # type: ignore[method-assign]
+    for path in made:
+        small_store.client.delete(path)
+
+
+def stored(lutra: Lutra) -> float:
+    return lutra.samples("lutra_store_bytes")[""]
+
+
+def finished(lutra: Lutra) -> str:
+    """The path of a job with a large result that nobody has fetched."""
+    posted = lutra.post(LARGE, NOISE, headers=ASYNC)
+    assert posted.status_code == 202, posted.text
+    path = posted.headers["location"]
+    wait_until(lambda: lutra.client.get(path).json()["state"] == "succeeded", 60, "the job succeeds")
+    return str(path)
+
+
+def read_a_little_and_leave(lutra: Lutra, path: str) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", lutra.port))
+        client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def is_full(lutra: Lutra) -> bool:
+    """Whether a job that needs as much again is refused; it is cancelled where it is not."""
+    answer = lutra.post(LARGE, NOISE, headers=ASYNC)
+    if answer.status_code == 202:
+        lutra.client.delete(answer.headers["location"])
+        return False
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:lutra:problem:store-full")
+    return True
+
+
+def test_only_what_was_sent_whole_makes_room_and_its_job_says_so(service: Lutra) -> None:
+    first, second = finished(service), finished(service)
+    assert is_full(service)
+    client = service.client
+    assert client.head(f"{first}/result").status_code == 200
+    assert client.get(f"{first}/result", headers={"Range": "bytes=0-99"}).status_code == 206
+    assert client.get(f"{first}/result", headers={"Range": "bytes=1-"}).status_code == 206
+    etag = client.head(f"{first}/result").headers["etag"]
+    assert client.get(f"{first}/result", headers={"If-None-Match": etag}).status_code == 304
+    read_a_little_and_leave(service, first)
+    assert is_full(service)
+    whole = client.get(f"{first}/result").content
+    assert len(whole) == int(client.head(f"{first}/result").headers["content-length"])
+    assert not is_full(service)
+    for path in (first, f"{first}/result", f"{first}/events"):
+        gone = client.get(path)
+        assert gone.status_code == 410
+        assert "was delivered and has made room" in gone.json()["detail"]
+    assert len(client.get(f"{second}/result").content) == len(whole)
+
+
+def test_a_store_full_of_answered_posts_takes_the_next_one(service: Lutra) -> None:
+    answers = [service.post(LARGE, NOISE) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    jobs = [answer.headers["content-location"] for answer in answers]
+    assert [service.client.head(job).status_code for job in jobs] == [410, 410, 200, 200]
+
+
+def test_a_range_that_is_the_whole_counts_as_the_whole(service: Lutra) -> None:
+    first, _ = finished(service), finished(service)
+    part = service.client.get(f"{first}/result", headers={"Range": "bytes=0-"})
+    assert part.status_code == 206
+    assert not is_full(service)
+
+
+def test_deleting_an_ended_job_answers_with_it_once_and_frees_its_bytes(service: Lutra) -> None:
+    path = finished(service)
+    assert stored(service) > 10_000_000
+    answer = service.client.delete(path)
+    assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+    assert stored(service) < RECORDS
+    for ask in (service.client.get, service.client.delete):
+        gone = ask(path)
+        assert gone.status_code == 410
+        assert "was deleted" in gone.json()["detail"]
+    assert service.client.get(f"{path}/result").status_code == 410
+    assert service.client.get(f"{path}/events").status_code == 410
+
+
+def test_deleting_a_failed_job_removes_it_and_a_cancelled_one_stays_as_it_is(service: Lutra) -> None:
+    answer = service.post("/upscale?scale=2&model=nearest", as_file(photo(), quality=95)[:-800], headers=ASYNC)
+    assert answer.status_code == 202, answer.text
+    failed = answer.headers["location"]
+    wait_until(lambda: service.client.get(failed).json()["state"] == "failed", 60, "the job fails")
+    assert service.client.delete(failed).json()["state"] == "failed"
+    assert service.client.get(failed).status_code == 410
+    cancelled = service.post(LARGE, NOISE, headers=ASYNC).headers["location"]
+    service.client.delete(cancelled)
+    wait_until(lambda: service.client.get(cancelled).json()["state"] in ("cancelled", "succeeded"), 60, "the job ends")
+    if service.client.get(cancelled).json()["state"] == "cancelled":  # else it was done before it was told
+        assert [service.client.delete(cancelled).status_code for _ in range(2)] == [200, 200]
+        assert service.client.get(cancelled).json()["state"] == "cancelled"
