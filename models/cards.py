@@ -8,6 +8,8 @@ from pathlib import Path
 from models.header import WeightsError, open_header
 from models.scores import Measured, read
 
+Size = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Card:
@@ -46,11 +48,18 @@ class Card:
     unshuffle: int = 1
     measured: Measured = field(default_factory=Measured)
 
-    def work_pixels(self, input_pixels: float, output_pixels: float) -> float:
-        """The pixels that are computed for an output; `cpu_s_per_mp` counts these."""
-        enough = [scale for scale in self.fixed_scales if scale**2 * input_pixels >= output_pixels]
+    def work_pixels(self, size: Size, wanted: Size) -> int:
+        """The pixels that are computed for a result of (height, width) `wanted`; `cpu_s_per_mp` counts these.
+
+        Of a fixed scale those of the next that both sides can be resized down from. A picture that has the size already
+        is not enlarged.
+        """
+        if self.task == "upscale" and wanted == size:
+            return 0
+        sides = list(zip(size, wanted, strict=True))
+        enough = [scale for scale in self.fixed_scales if all(out <= scale * side for side, out in sides)]
         scale = min(enough, default=max(self.fixed_scales, default=0))
-        return max(output_pixels, scale**2 * input_pixels)
+        return max(wanted[0] * wanted[1], scale**2 * size[0] * size[1])
 
 
 PHOTOS = (

@@ -20,13 +20,13 @@ LAST_BYTES = 64 * 1024
 class Delivery(Response):
     """The pieces as one body; `arrived` is called once all of it was sent to a client that had not left.
 
-    `first` is at hand already, so that what is missing is found before the answer begins.
+    `first` is at hand already, so that what is missing is found before the answer begins; `rest` None: it is all.
     """
 
     def __init__(
         self,
         first: bytes,
-        rest: Iterator[bytes],
+        rest: Iterator[bytes] | None,
         threads: Threads,
         arrived: Callable[[], Awaitable[None]],
         status_code: int,
@@ -51,11 +51,11 @@ class Delivery(Response):
             piece = following
         if len(piece) > LAST_BYTES:
             await write(piece[:-LAST_BYTES])
-        await write(b"")  # returns when little is left of what was written before
+            await write(b"")  # returns when little is left of what was written before
         left = await Request(scope, receive).is_disconnected()
         await write(piece[-LAST_BYTES:], more=False)
         if not left:
             await self._arrived()
 
     async def _next(self) -> bytes | None:
-        return await self._threads.run(next, self._rest, None)
+        return None if self._rest is None else await self._threads.run(next, self._rest, None)

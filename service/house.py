@@ -8,20 +8,21 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from celery import Celery
 from starlette.requests import Request
 
-from models.cards import Card
+from models.cards import OWN_LUT, Card
 from models.cube import MAX_BYTES, ROW_BYTES, Cube, CubeError, read_cube
 from service.offload import Threads
 from service.upload import ENVELOPE_BYTES, Budget
 from service.waiting import Bell, Ring
-from workers import celery_app, imageio, metrics
+from workers import celery_app, imageio, metrics, speeds
 from workers.errors import (
     JobGone,
     JobUnknown,
@@ -65,7 +66,7 @@ class House:
     models: Mapping[str, Card]
     uploads: Budget
     closes_at: float = math.inf
-    rates: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    rates: tuple[float, Mapping[str, str]] = (-math.inf, MappingProxyType({}))
 
     def start_closing(self) -> None:
         """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
@@ -141,23 +142,14 @@ class House:
             metrics.count_end(before.operation, before.model, state)
         return state
 
-    async def seconds_per_megapixel(self, card: Card) -> float:
-        """As measured here; before any measurement what the card says."""
-        return await self._measured_speed(card) or card.cpu_s_per_mp
-
-    async def measured_speeds(self, cards: Iterable[Card]) -> dict[str, float]:
-        """Seconds per megapixel by name, of those that have run here."""
-        found = {card.name: await self._measured_speed(card) for card in cards}
-        return {name: speed for name, speed in found.items() if speed}
-
-    async def _measured_speed(self, card: Card) -> float | None:
-        """As it was at most RATE_AGE_S ago."""
-        asked_at, measured = self.rates.get(card.name, (-math.inf, None))
+    async def speeds(self) -> dict[str, float]:
+        """Seconds per megapixel by name of all that is served, and of a user's own table; RATE_AGE_S old at most."""
+        asked_at, stored = self.rates
         if time.monotonic() - asked_at > RATE_AGE_S:
             with suppress(Unavailable):
-                measured = await self.store_threads.run(self.store.seconds_per_megapixel, card.name)
-            self.rates[card.name] = (time.monotonic(), measured)
-        return measured
+                stored = await self.store_threads.run(self.store.rates)
+            self.rates = time.monotonic(), stored
+        return speeds.every([*self.models.values(), OWN_LUT], stored)
 
     async def queue(self, until: str = "") -> QueueFacts:
         return await self.store_threads.run(self.store.queue, until)

@@ -92,4 +92,4 @@ async def result_response(
             with suppress(Unavailable):  # it then stays until it expires
                 await threads.run(store.note_delivery, status.id)
 
-    return Delivery(first, pieces, threads, arrived, code, headers, media_type)
+    return Delivery(first, None if small else pieces, threads, arrived, code, headers, media_type)

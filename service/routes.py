@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BeforeValidator
 
-from models.cards import OWN_LUT, Card
+from models.cards import OWN_LUT, Card, Size
 from models.cube import Cube
 from service.answers import accepted, ended_badly, picture_of
-from service.estimate import estimate_s
+from service.estimate import Upscaling, estimate_s
 from service.house import House, house_of
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, read_prefer
@@ -137,16 +137,20 @@ async def upscale(
 
     async def wish(header: imageio.Header, _: Cube | None) -> Wish:
         small = policy.Small(header.height, header.width, header.lossy)
-        speeds = {}
-        if policy.is_auto(model):
-            speeds = await house.measured_speeds(policy.candidates(house.models.values()))
-        card, size = policy.plan_upscale(small, asked, model, effort, house.models, speeds, limits)
+        speeds = await house.speeds()
+
+        def plan(model: str | None, asked: policy.SizeAsked) -> tuple[Card, Size]:
+            card, size = policy.plan_upscale(small, asked, model, effort, house.models, speeds, limits)
+            check_strength(card, strength, house.models)
+            return card, size
+
+        card, size = plan(model, asked)
         parameters = {
             **{"scale": scale, "height": size[0], "width": size[1]},
             **check_strength(card, strength, house.models),
             **{"effort": effort, "quality": quality, "metadata": metadata},
         }
-        return Wish(card, parameters, format, *size)
+        return Wish(card, parameters, format, *size, Upscaling(model, asked, plan))
 
     return await _serve(request, "upscale", model, wish)
 
@@ -160,6 +164,7 @@ class Wish:
     format: str
     height: int
     width: int
+    upscaling: Upscaling | None = None
 
 
 Wished = Callable[[imageio.Header, Cube | None], Awaitable[Wish]]
@@ -221,19 +226,20 @@ async def _take_in(
         accept = request.headers.get("accept")
         format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)
         _refuse_sides(format_out, wanted.height, wanted.width)
-        output_pixels = wanted.height * wanted.width
+        parameters = {**wanted.parameters, "format": format_out}
+        sizes = (header.height, header.width), (wanted.height, wanted.width)
         job = await house.make_job(
             data,
             header,
             operation,
             wanted.card,
-            {**wanted.parameters, "format": format_out},
-            estimate_s=await estimate_s(house, wanted.card, header, output_pixels),
+            parameters,
+            estimate_s=await estimate_s(house, wanted.card, *sizes, parameters, wanted.upscaling),
             detached=wait.detached,
             request_id=request.state.request_id,
             job_id=job_id,
         )
-        await house.submit(job, data, output_pixels, own.numbers if own else b"")
+        await house.submit(job, data, wanted.height * wanted.width, own.numbers if own else b"")
 
 
 def _refuse_unknown_names(request: Request) -> None:

@@ -139,8 +139,11 @@ class Engine:
     ) -> Picture:
         """Colour and tone by the table that `model` makes for this picture, or by the user's `own`; alpha stays.
 
-        Grey goes through the table as r = g = b and comes back as its luma.
+        Grey goes through the table as r = g = b and comes back as its luma. Of `strength` 0 the picture itself returns.
         """
+        if strength == 0:
+            tick(1, 1)
+            return picture
         tick(0, 1)
         if own is not None and not own.is_plain:
             return _through(picture, own_lut.look_up(own, strength, self.device), tick, OWN_BAND_PIXELS)

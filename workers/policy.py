@@ -26,6 +26,7 @@ from workers.job import choose_model
 BENCHMARK, BENCHMARK_SCALES, LOSSY = "Set14", (2, 3, 4), "JPEG 75 "
 TIE_DB = 0.05
 FAST_S = 1.0
+HEAVY_S_PER_MP = 0.3
 CLASSICAL = ("lanczos", "bicubic", "bilinear", "fourier", "nearest")  # the first that is served, where nothing else is
 
 
@@ -118,12 +119,10 @@ def choose_upscaler(
     patience_s: float,
 ) -> Card:
     """One of `cards`, by the steps at the head of this file."""
-    pixels = small.height * small.width, size[0] * size[1]
     pace = relative_pace(cards, s_per_mp)
-    seconds = {
-        card.name: s_per_mp.get(card.name, pace * card.cpu_s_per_mp) * card.work_pixels(*pixels) / 1e6 for card in cards
-    }
-    scale = math.sqrt(pixels[1] / pixels[0])
+    work = {card.name: card.work_pixels((small.height, small.width), size) / 1e6 for card in cards}
+    seconds = {card.name: s_per_mp.get(card.name, pace * card.cpu_s_per_mp) * work[card.name] for card in cards}
+    scale = math.sqrt(size[0] * size[1] / (small.height * small.width))
     within = [card for card in cards if card.min_scale <= scale <= card.max_scale] or cards
     allowed_s = min(FAST_S, patience_s) if effort == "fast" else patience_s
     in_time = [card for card in within if seconds[card.name] <= allowed_s]
@@ -136,8 +135,12 @@ def choose_upscaler(
 
 
 def relative_pace(cards: list[Card], s_per_mp: Mapping[str, float]) -> float:
-    """How many times as long as on their cards the measured models take here, by their median; 1 before any was."""
-    return median([s_per_mp[card.name] / card.cpu_s_per_mp for card in cards if card.name in s_per_mp] or [1.0])
+    """How many times as long as on their cards the measured networks take here, by their median; 1 before any was.
+
+    What costs less than HEAVY_S_PER_MP is left out: it says more of memory than of the machine's arithmetic.
+    """
+    networks = [card for card in cards if card.name in s_per_mp and card.cpu_s_per_mp >= HEAVY_S_PER_MP]
+    return median([s_per_mp[card.name] / card.cpu_s_per_mp for card in networks] or [1.0])
 
 
 def score_each(cards: list[Card], scale: float, lossy: bool) -> dict[str, float]:

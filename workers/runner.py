@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from models import own_lut
-from models.cards import BY_NAME
+from models.cards import OWN_LUT, Card
 from models.cube import Cube, write_cube
-from workers import imageio, metrics
+from workers import imageio, metrics, speeds
 from workers.engine import Engine
 from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreFull, StoreUnavailable, Unavailable
 from workers.log import Log, about
@@ -28,7 +28,8 @@ RENEW_S = 3.0
 TELL_EVERY_S = 0.1
 FRESH_S = 1.0  # far below LEASE_S: what was held so long ago is held still
 PATIENCE_S = 120.0
-LEARN_FROM_PIXELS = 100_000  # smaller jobs say more of their overhead than of the model
+PULSE_S = 0.25  # how often the lease's thread looks at the clock
+STILL_S = 1.0  # a pulse that comes so late says that the process was stopped
 
 T = TypeVar("T")
 
@@ -50,25 +51,45 @@ class Watch:
         self._answer = 1
         self._asked_at = time.monotonic()
         self.done, self.total = 0, 0
+        self.stood_still = False
+        self._pulse_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
 
     def __enter__(self) -> Watch:
+        self._pulse_at = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._pulse()
         self._stop.set()  # it ends by itself; a renewal that is still under way is refused by the store
 
     def _hold(self) -> None:
-        while not self._stop.wait(RENEW_S) and time.monotonic() < self._deadline:
+        while self._pause(RENEW_S) and time.monotonic() < self._deadline:
             try:
                 self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
                 self._asked_at = time.monotonic()
             except Unavailable:
                 log.warning("the lease could not be renewed")
+            self._pulse_at = time.monotonic()
             if self._answer == 0:
                 return
+
+    def _pause(self, seconds: float) -> bool:
+        """False where the work ended meanwhile."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._stop.wait(min(PULSE_S, left)):
+                return False
+            self._pulse()
+        return True
+
+    def _pulse(self) -> None:
+        """SIGSTOP, or a machine put to sleep, holds all threads: the clock has gone on and this one has not."""
+        now = time.monotonic()
+        self.stood_still |= now - self._pulse_at > PULSE_S + STILL_S
+        self._pulse_at = now
 
     def tick(self, done: int, total: int) -> None:
         """Tell progress (at most every TELL_EVERY_S; the last tile is told with the end).
@@ -110,6 +131,7 @@ class Stages:
 
     def __init__(self, queue_s: float) -> None:
         self.seconds: dict[str, float] = {"queue": round(queue_s, 6)}
+        self.deep = False  # more than 8 bits, which some models compute another way
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -145,6 +167,7 @@ class Runner:
         self._owner = owner
         self._job_timeout_s = job_timeout_s
         self._max_pixels = max_pixels
+        self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
 
     def run(self, computation_id: str) -> None:
         """Bring one computation to its end; a message for one that is leased, ended or unknown is dropped."""
@@ -160,6 +183,7 @@ class Runner:
         start = time.perf_counter()
         stages = Stages(claim.queue_s)
         watch = Watch(self._store, claim)
+        teaches = False
         try:
             with watch:
                 output = self._compute(claim, watch, stages)
@@ -169,13 +193,16 @@ class Runner:
         except JobCancelled:
             self._end(claim, "cancelled", stages, start, lambda: self._store.end_cancelled(claim))
         except LutraError as error:
+            teaches = isinstance(error, JobTimeout)  # that what always takes too long is not tried for ever
             self._fail(claim, error, stages, start)
         except Exception:
             log.exception("job failed by our fault", operation=claim.operation, model=claim.model)
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)
         else:
+            teaches = True
             self._succeed(claim, *output, stages, start, watch)
-        self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
+        if teaches and not stages.deep and not watch.stood_still:
+            self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
 
     def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
         """The result's bytes and what is told of them."""
@@ -185,6 +212,7 @@ class Runner:
             enhance = claim.operation == "enhance"
             picture = imageio.decode(data, colour="srgb" if enhance else "keep", max_pixels=self._max_pixels)
         del data
+        stages.deep = picture.pixels.itemsize > 1
         watch.check()
         if wanted["format"] == "cube":
             return self._table(claim, picture, own, stages)
@@ -332,17 +360,21 @@ class Runner:
         metrics.OUTPUT_PIXELS.labels(operation, model).inc(pixels)
 
     def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
-        """What a megapixel of this model costs here, also from a job that was stopped on its way."""
-        skipped = claim.operation == "restore" and claim.parameters["strength"] == 0
-        if not share_done or skipped:
-            return
-        given = {"height": claim.input["height"], "width": claim.input["width"]}
-        wanted = {**given, **claim.parameters}
-        both = given["height"] * given["width"], wanted["height"] * wanted["width"]
-        pixels = BY_NAME[claim.model].work_pixels(*both) * share_done
-        if pixels < LEARN_FROM_PIXELS or wanted["format"] == "cube":
+        """What a megapixel of this model costs here, from a job that succeeded or ran out of time."""
+        size = claim.input["height"], claim.input["width"]
+        wanted = claim.parameters.get("height", size[0]), claim.parameters.get("width", size[1])
+        card = self._card(claim.model)
+        pixels = speeds.computed_pixels(card, size, wanted, claim.parameters) * share_done
+        if not speeds.tells(card, size, pixels):
             return
         try:
-            self._store.learn_rates({f"model:{claim.model}": infer_s * 1e6 / pixels})
+            served = [self._card(name) for name in self._engine.loaded()]
+            speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)
+            self._store.keep_rate(speeds.key_of(card), speed.to_json())
         except Unavailable:
             log.warning("rates could not be told")
+
+    def _card(self, name: str) -> Card:
+        if name not in self._cards:
+            self._cards[name] = self._engine.card(name)
+        return self._cards[name]

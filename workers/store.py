@@ -50,7 +50,6 @@ PENDING_TTL_S = 7 * 24 * 3600
 ADMISSION_HOLD_S = 60
 HEARTBEAT_TTL_S = 10
 MAX_LOSSES = 2
-RATE_SMOOTHING = 0.2
 LATER = 1e12  # a time that means: no end is known yet
 RECORD_BYTES = 8 * 1024  # of Redis' memory, for the record and events of a job until its end measures them
 REMOVED = "removed"  # what `cancel` answers for a job that had ended
@@ -264,10 +263,11 @@ class Store:
         room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
         return QueueFacts(queued, running, active, age, alive, int(stored), float(work), room_s)
 
-    def seconds_per_megapixel(self, model: str) -> float | None:
-        """What a job of this model was measured to cost here; None before the first."""
+    def rates(self) -> dict[str, str]:
+        """What `keep_rate` was given last under each key, and whatever older versions kept there."""
         with self._reaching():
-            return number(self.client.hget("lutra:rates", f"model:{model}"))
+            found = cast("dict[bytes, bytes]", self.client.hgetall("lutra:rates"))
+        return {text(key): text(rate) for key, rate in found.items()}
 
     def children(self) -> dict[str, dict[str, Any]]:
         """Facts of each worker child with a live heartbeat, by its name."""
@@ -368,9 +368,10 @@ class Store:
         args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, size, error]
         return bool(self._run("FINISH", *args, *_pairs(fields)))
 
-    def learn_rates(self, seconds: Mapping[str, float]) -> None:
-        """Fold measured seconds (`model:<name>` per megapixel) into the smoothed rates."""
-        self._run("LEARN_RATES", RATE_SMOOTHING, *_pairs(seconds))
+    def keep_rate(self, key: str, rate: str) -> None:
+        """Remember how fast a model is here, in the words of `workers.speeds`. Of two writers the later one counts."""
+        with self._reaching():
+            self.client.hset("lutra:rates", key, rate)
 
     def beat(self, children: Mapping[str, Mapping[str, Any] | None]) -> None:
         """These children live; facts None keeps what they told before (a child that never told any is not counted)."""

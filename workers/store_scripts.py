@@ -13,7 +13,7 @@ Keys (prefix `lutra:`)
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
     delivered          zset      computation whose result reached all its clients -> when; may go where room is needed
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
-    rates              hash      smoothed seconds a megapixel of each model
+    rates              hash      how fast each model is here, as `workers.speeds` words it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
 """
@@ -425,16 +425,6 @@ end
 for _, child in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', NOW - 6 * tonumber(ARGV[1]))) do
   redis.call('ZREM', P .. 'alive', child)
   redis.call('HDEL', P .. 'child_facts', child)
-end
-return 1
-"""
-
-# smoothing, then name/seconds pairs
-LEARN_RATES = """
-local a = tonumber(ARGV[1])
-for i = 2, #ARGV, 2 do
-  local old = tonumber(redis.call('HGET', P .. 'rates', ARGV[i]) or ARGV[i + 1])
-  redis.call('HSET', P .. 'rates', ARGV[i], string.format('%.6g', old + a * (tonumber(ARGV[i + 1]) - old)))
 end
 return 1
 """

@@ -95,10 +95,12 @@ def test_a_model_of_fixed_scale_pays_for_what_it_computes() -> None:
     """x4 of 0.12 MP takes 1.3 s, whatever is kept of it."""
     assert taken("2.5", patience_s=1.3) == "eclut"
     assert taken("2.5", patience_s=1.4) == "srresnet"
-    assert BY_NAME["srresnet"].work_pixels(100, 400) == 1600
-    assert BY_NAME["eclut"].work_pixels(100, 625) == 900
-    assert BY_NAME["eclut"].work_pixels(100, 6400) == 6400
-    assert BY_NAME["liif"].work_pixels(100, 625) == 625
+    assert BY_NAME["srresnet"].work_pixels((10, 10), (20, 20)) == 1600
+    assert BY_NAME["eclut"].work_pixels((10, 10), (25, 25)) == 900
+    assert BY_NAME["eclut"].work_pixels((10, 10), (80, 80)) == 6400
+    assert BY_NAME["liif"].work_pixels((10, 10), (25, 25)) == 625
+    assert BY_NAME["eclut"].work_pixels((10, 10), (10, 40)) == 1600  # it makes x4 of both sides
+    assert BY_NAME["srresnet"].work_pixels((10, 10), (10, 10)) == 0
 
 
 def test_invented_detail_is_never_taken_unasked() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from models.cards import BY_NAME
 from models.cube import read_cube
 from tests.living import as_file, opened, photo
 from workers import runner as runner_module
@@ -17,6 +22,7 @@ from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
 from workers.job import Computation, Job, PictureFacts, new_id
 from workers.records import Claim
 from workers.runner import LeaseLost, Runner, Watch
+from workers.speeds import key_of
 from workers.store import Store
 
 
@@ -32,10 +38,12 @@ def runner(store: Store, engine: Engine) -> Runner:
     return Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000)
 
 
-def put(store: Store, data: bytes, width: int = 64, height: int = 48, model: str = "bicubic", **changed: Any) -> Job:
+def put(
+    store: Store, data: bytes, width: int = 64, height: int = 48, model: str = "bicubic", scale: int = 2, **changed: Any
+) -> Job:
     parameters = {
-        "height": 2 * height,
-        "width": 2 * width,
+        "height": scale * height,
+        "width": scale * width,
         "effort": "best",
         "format": "png",
         "quality": None,
@@ -169,6 +177,94 @@ def test_an_enhanced_picture_and_its_table_come_out_of_the_same_job_kind(store: 
     assert "LUT_3D_SIZE 33" in result.decode()
 
 
+def test_a_photo_teaches_what_its_model_costs(store: Store, runner: Runner) -> None:
+    runner.run(put(store, as_file(photo(300, 400)), 400, 300).computation.id)
+    assert set(store.rates()) == {key_of(BY_NAME["bicubic"])}
+
+
+def test_jobs_that_say_nothing_of_their_model_teach_nothing(store: Store, runner: Runner) -> None:
+    thin = as_file(photo(8, 9000), "PNG")
+    deep = cv2.imencode(".png", photo(300, 400).astype(np.uint16) * 257)[1].tobytes()
+    plain = as_file(photo(300, 400), "PNG")
+    jobs = [
+        put(store, thin, 9000, 8),
+        put(store, deep, 400, 300),
+        put(store, plain, 400, 300, scale=1),  # has its size already
+        put(store, as_file(photo()), 64, 48),
+    ]
+    for job in jobs:
+        runner.run(job.computation.id)
+        assert store.status(job.id).state == "succeeded", store.status(job.id).error
+    assert store.rates() == {}
+
+
+def test_a_cancelled_job_teaches_nothing_and_one_that_ran_out_of_time_does(
+    store: Store, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stop after a half of their tiles, which is more than enough pixels."""
+    plain = as_file(photo(600, 800), "PNG")
+    engine = Engine(device="cpu", tile="100")
+    engine.load("bicubic")
+
+    def stop_half_way(error: Exception) -> Any:
+        check = Watch.check
+
+        def stopping(watch: Watch) -> None:
+            check(watch)
+            if watch.share_done >= 0.5:
+                raise error
+
+        return stopping
+
+    for error, learnt in ((JobCancelled("enough"), False), (JobTimeout("late"), True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Watch, "check", stop_half_way(error))
+            job = put(store, plain, 800, 600)
+            Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000).run(job.computation.id)
+        assert store.status(job.id).state == ("failed" if learnt else "cancelled")
+        assert bool(store.rates()) is learnt
+
+
+def test_a_watch_notices_that_its_process_was_stopped(store: Store) -> None:
+    """In a process of its own, which is stopped and goes on; beside one that only works."""
+    program = """
+import sys, time
+from tests.workers.test_runner import watched
+print(watched(sys.argv[1], float(sys.argv[2])), flush=True)
+"""
+    for stopped_s in (0.0, 2.5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, redis_of(store), "1.0"], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout and process.stdout.readline() == "begun\n"
+        if stopped_s:
+            time.sleep(0.3)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(stopped_s)
+            process.send_signal(signal.SIGCONT)
+        assert process.communicate(timeout=60)[0].strip() == str(stopped_s > 0)
+
+
+def redis_of(store: Store) -> str:
+    options = store.client.connection_pool.connection_kwargs
+    return f"unix://{options['path']}" if "path" in options else f"redis://{options['host']}:{options['port']}"
+
+
+def watched(url: str, seconds: float) -> bool:
+    """Whether a watch over `seconds` of work says that the process stood still."""
+    store = Store.at(url)
+    store.beat({"test:1": {}})
+    job = put(store, b"x")
+    taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
+    assert taken
+    print("begun", flush=True)
+    with Watch(store, taken) as watch:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            sum(range(1000))
+    return watch.stood_still
+
+
 def test_a_table_of_the_user_is_applied_and_its_cost_is_learnt(store: Store, runner: Runner) -> None:
     cube = read_cube(b"LUT_1D_SIZE 2\n1 1 1\n0 0 0\n")
     pixels = photo(400, 300)
@@ -181,5 +277,5 @@ def test_a_table_of_the_user_is_applied_and_its_cost_is_learnt(store: Store, run
     status = store.status(job.id)
     assert status.state == "succeeded", status.error
     assert np.array_equal(np.asarray(opened(b"".join(store.read_result(status)))), 255 - pixels)
-    assert store.seconds_per_megapixel("lut")
+    assert set(store.rates()) == {key_of(BY_NAME["lut"])}
     assert not store.client.keys("lutra:in:*")

@@ -363,11 +363,11 @@ def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: St
     assert store.queue(jobs[1].computation.id).work_s == pytest.approx(6 + 4)
 
 
-def test_rates_are_smoothed(store: Store) -> None:
-    store.learn_rates({"model:liif": 10.0})
-    store.learn_rates({"model:liif": 20.0})
-    assert store.seconds_per_megapixel("liif") == pytest.approx(12.0)
-    assert store.seconds_per_megapixel("never") is None
+def test_rates_are_kept_as_they_were_told_last(store: Store) -> None:
+    assert store.rates() == {}
+    for rate in ("10", "20"):
+        store.keep_rate("liif:1", rate)
+    assert store.rates() == {"liif:1": "20"}
 
 
 def test_a_lock_is_held_by_one(store: Store) -> None:

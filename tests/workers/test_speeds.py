@@ -1,0 +1,166 @@
+"""What a megapixel costs: learnt slowly from jobs that tell it, never from nonsense, forgotten where it puts off."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from models.cards import BY_NAME, CARDS, OWN_LUT, Card
+from workers import policy, speeds
+from workers.policy import Limits, SizeAsked, Small
+from workers.speeds import HALF_LIFE_S, SEEN, STEP, Speed, computed_pixels, key_of, tells
+
+LIIF = BY_NAME["liif"]
+NOW = 1e9
+
+
+class Memory:
+    """A store of rates, and a clock."""
+
+    def __init__(self, *cards: Card) -> None:
+        self.cards = list(cards) or [card for card in CARDS.values() if card.task == "upscale"]
+        self.stored: dict[str, str] = {}
+        self.now = NOW
+
+    def job(self, name: str, s_per_mp: float) -> float:
+        card = self.card(name)
+        learnt = speeds.learn(card, self.cards, self.stored, s_per_mp, self.now)
+        self.stored[key_of(card)] = learnt.to_json()
+        self.now += 1
+        return learnt.s_per_mp
+
+    def of(self, name: str) -> float:
+        return speeds.every(self.cards, self.stored, self.now)[name]
+
+    def card(self, name: str) -> Card:
+        return next(card for card in self.cards if card.name == name)
+
+    def auto(self) -> str:
+        """What `auto` takes of a small clean picture at x8, which `liif` alone does well: 1 MP of output."""
+        known = speeds.every(self.cards, self.stored, self.now)
+        served = {card.name: card for card in self.cards}
+        small = Small(128, 128, lossy=False)
+        limits = Limits(8, patience_s=60)
+        return policy.plan_upscale(small, SizeAsked("8"), "auto", "best", served, known, limits)[0].name
+
+
+def test_nothing_measured_is_what_the_cards_say() -> None:
+    assert Memory().of("liif") == LIIF.cpu_s_per_mp
+
+
+def test_a_speed_that_jobs_agree_on_is_learnt_within_a_few_of_them() -> None:
+    for true in (0.02, 1.0, 4.0, 50.0):
+        memory = Memory()
+        for _ in range(12):
+            memory.job("liif", true)
+        assert memory.of("liif") == pytest.approx(true, rel=0.01)
+
+
+def test_one_job_moves_a_speed_by_a_factor_of_two_at_most_also_the_first() -> None:
+    rng = random.Random(0)
+    memory = Memory()
+    before = memory.of("liif")
+    for _ in range(200):
+        after = memory.job("liif", 10 ** rng.uniform(-6, 6))
+        assert 1 / STEP <= after / before <= STEP * (1 + 1e-12)
+        before = memory.of("liif")
+
+
+def test_fewer_outliers_than_half_of_the_last_jobs_change_nothing() -> None:
+    memory = Memory()
+    for _ in range(SEEN):
+        memory.job("liif", 4.8)
+    for nonsense in (156.0, 0.001, 1e9):
+        memory.job("liif", nonsense)
+    assert memory.of("liif") == pytest.approx(4.8, rel=0.01)
+
+
+def test_a_model_that_was_avoided_for_its_speed_is_tried_again_and_recovers() -> None:
+    memory = Memory()
+    for _ in range(SEEN):
+        memory.job("liif", 4.0)
+    assert memory.auto() == "liif"
+    for _ in range(20):
+        memory.job("liif", 200.0)
+    assert memory.of("liif") == pytest.approx(200, rel=0.01) and memory.auto() != "liif"
+    memory.now += HALF_LIFE_S
+    assert memory.of("liif") == pytest.approx(4 * 50**0.5, rel=0.02)
+    memory.now += 2 * HALF_LIFE_S
+    assert memory.auto() == "liif"
+    for _ in range(3):
+        memory.job("liif", 4.0)
+        assert memory.auto() == "liif"
+    assert memory.of("liif") == pytest.approx(4.0, rel=0.05)
+
+
+def test_a_model_that_is_slow_indeed_is_avoided_again_after_its_trial() -> None:
+    memory = Memory()
+    for _ in range(10):
+        memory.job("liif", 200.0)
+    memory.now += 6 * HALF_LIFE_S
+    assert memory.auto() == "liif"
+    trials = 0
+    while memory.auto() == "liif" and trials < 10:
+        memory.job("liif", 200.0)
+        trials += 1
+    assert trials <= 5
+
+
+def test_what_is_faster_than_its_card_says_stays_so_overnight() -> None:
+    memory = Memory()
+    for _ in range(10):
+        memory.job("liif", 0.02)
+    memory.now += 24 * HALF_LIFE_S
+    assert memory.of("liif") == pytest.approx(0.02)
+
+
+def test_what_was_not_measured_goes_at_the_pace_of_the_networks_that_were() -> None:
+    memory = Memory()
+    for _ in range(10):
+        memory.job("liif", LIIF.cpu_s_per_mp * 3)
+        memory.job("nearest", 0.001)  # says nothing of a network
+    assert memory.of("srresnet") == pytest.approx(BY_NAME["srresnet"].cpu_s_per_mp * 3)
+    assert memory.of("nearest") == pytest.approx(0.001)
+
+
+def test_weights_of_the_user_s_own_begin_anew() -> None:
+    memory = Memory()
+    for _ in range(10):
+        memory.job("liif", 40.0)
+    brought = dataclasses.replace(LIIF, parameters=2 * LIIF.parameters, cpu_s_per_mp=2 * LIIF.cpu_s_per_mp)
+    assert speeds.every([brought], memory.stored, memory.now)["liif"] == 2 * LIIF.cpu_s_per_mp
+
+
+def test_what_an_older_version_or_nobody_wrote_counts_for_nothing() -> None:
+    memory = Memory()
+    halves = ['{"s_per_mp": "x", "at": 1, "seen": []}', '{"s_per_mp": 1, "at": 1, "seen": [1]}', '{"s_per_mp": 1}']
+    for rubbish in ("4.8", "", "null", "{}", *halves):
+        memory.stored = {"model:liif": "156", key_of(LIIF): rubbish}
+        assert memory.of("liif") == LIIF.cpu_s_per_mp
+        assert 1 / STEP <= memory.job("liif", 100.0) / LIIF.cpu_s_per_mp <= STEP
+    speed = Speed(1.5, NOW, ((NOW, 1.5), (NOW, 2.0)))
+    assert Speed.of(speed.to_json()) == speed
+
+
+@pytest.mark.parametrize("name", [card.name for card in (*CARDS.values(), OWN_LUT)])
+def test_thin_and_small_pictures_tell_nothing_and_photos_do(name: str) -> None:
+    card = BY_NAME[name]
+    scale = 2 if card.task == "upscale" else 1
+    for height, width in ((1, 25_000), (25_000, 1), (50_000, 8), (100, 100_000), (40, 40)):
+        assert not tells(card, (height, width), scale**2 * height * width)
+    for height, width in ((400, 400), (480, 640), (3000, 4000), (256, 20_000)):
+        assert tells(card, (height, width), scale**2 * height * width)
+    assert not tells(card, (3000, 4000), 99_000)  # stopped after its first tiles
+
+
+def test_nothing_is_computed_where_nothing_is_asked_for() -> None:
+    size = (400, 600)
+    for name in ("lut3d", "airnet", "lut"):
+        card = BY_NAME[name]
+        assert computed_pixels(card, size, size, {"strength": 0.0, "format": "png"}) == 0
+        assert computed_pixels(card, size, size, {"strength": 0.01, "format": "png"}) == 240_000
+        assert computed_pixels(card, size, size, {"strength": 1.0, "format": "cube"}) == 0
+    assert computed_pixels(BY_NAME["srgan"], size, (800, 1200), {"strength": 0.0, "format": "png"}) == 16 * 240_000
+    assert computed_pixels(LIIF, size, size, {"format": "png"}) == 0
