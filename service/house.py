@@ -151,6 +151,11 @@ class House:
             self.rates = time.monotonic(), stored
         return speeds.every([*self.models.values(), OWN_LUT], stored)
 
+    async def note_delivery(self, job_id: str) -> None:
+        """Its client has the whole result, or the problem: it may make room. Else it stays until it expires."""
+        with suppress(Unavailable):
+            await self.store_threads.run(self.store.note_delivery, job_id)
+
     async def queue(self, until: str = "") -> QueueFacts:
         return await self.store_threads.run(self.store.queue, until)
 

@@ -56,6 +56,7 @@ REMOVED = "removed"  # what `cancel` answers for a job that had ended
 WHY_GONE = {
     b"deleted": "this job was deleted, and its result with it",
     b"delivered": "the result of this job was delivered and has made room for new jobs since",
+    b"told": "this job ended without a result, which was told, and has made room for new jobs since",
 }
 
 
@@ -240,7 +241,7 @@ class Store:
             raise self._missing(cast("bytes | None", self.client.get(f"lutra:gone:{job_id}")))
 
     def note_delivery(self, job_id: str) -> None:
-        """The whole result has reached this job's client; where there is no room for a new job it may go."""
+        """The whole result, or the problem, has reached this job's client: where there is no room it may go."""
         self._run("NOTE_DELIVERY", job_id)
 
     def events(self, job_id: str, after: str = "0") -> list[Event]:

@@ -7,11 +7,11 @@ Keys (prefix `lutra:`)
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
-    gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered
+    gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered, told
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
-    delivered          zset      computation whose result reached all its clients -> when; may go where room is needed
+    delivered          zset      computation whose end reached all its clients -> when; may go where room is needed
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
     rates              hash      how fast each model is here, as `workers.speeds` words it
 
@@ -102,10 +102,11 @@ local function remove(comp, why)
   hold(comp, 0, 0)
 end
 
--- where every job that still wants the result has it: may go where room is needed
+-- where every job that still wants the result (or the problem) has it: may go where room is needed
 local function note_if_all_have_it(comp)
   local key = P .. 'comp:' .. comp
-  if redis.call('HGET', key, 'state') ~= 'succeeded' then return end
+  local state = redis.call('HGET', key, 'state')
+  if state ~= 'succeeded' and state ~= 'failed' then return end
   for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
     local told = redis.call('HMGET', P .. 'job:' .. job, 'left', 'delivered')
     if told[1] ~= '1' and told[2] ~= '1' then return end
@@ -113,7 +114,7 @@ local function note_if_all_have_it(comp)
   if redis.call('ZSCORE', P .. 'blobs', comp) then redis.call('ZADD', P .. 'delivered', 'NX', NOW, comp) end
 end
 
--- remove delivered results, the oldest delivery first, until so many bytes are free; none where they are not enough
+-- remove what was delivered, the oldest delivery first, until so many bytes are free; none where they are not enough
 local function make_room(bytes)
   local found, going, at = 0, {}, 0
   while found < bytes do
@@ -126,7 +127,9 @@ local function make_room(bytes)
     end
     at = at + 100
   end
-  for _, comp in ipairs(going) do remove(comp, 'delivered') end
+  for _, comp in ipairs(going) do
+    remove(comp, redis.call('HGET', P .. 'comp:' .. comp, 'state') == 'succeeded' and 'delivered' or 'told')
+  end
   return true
 end
 
@@ -147,6 +150,7 @@ local function finish(comp, state, ttl, tombstone, result_bytes, error)
     redis.call('SET', P .. 'gone:' .. job, '1', 'EX', ttl + tombstone)
   end
   hold(comp, result_bytes + weigh_records(comp), NOW + ttl)
+  if state == 'cancelled' then redis.call('ZADD', P .. 'delivered', NOW, comp) end  -- as was wished
 end
 
 -- Redis at maxmemory refuses a script's writes only until its first one, and never one that frees
@@ -355,7 +359,7 @@ redis.call('HSET', key, 'cancel', '1')
 return {'running'}
 """
 
-# job -> 1; it had its result whole
+# job -> 1; its client had its result whole, or its problem
 NOTE_DELIVERY = """
 local comp = redis.call('HGET', P .. 'job:' .. ARGV[1], 'computation')
 if not comp then return 0 end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +123,15 @@ def test_deleting_an_ended_job_answers_with_it_once_and_frees_its_bytes(service:
         assert "was deleted" in gone.json()["detail"]
     assert service.client.get(f"{path}/result").status_code == 410
     assert service.client.get(f"{path}/events").status_code == 410
+
+
+def test_posts_that_fail_never_fill_the_store(tmp_path: Path) -> None:
+    """Forty records of 8 KB would not fit beside each other."""
+    settings = {"LUTRA_STORE_BYTES": "200000", "LUTRA_MODELS": "nearest", "LUTRA_METRICS_PORT": "0"}
+    broken = as_file(photo(), quality=95)[:-800]
+    with running_lutra(tmp_path, **settings) as lutra:
+        answers = {lutra.post("/upscale?scale=2&model=nearest", broken).status_code for _ in range(40)}
+    assert answers == {422}
 
 
 def test_deleting_a_failed_job_removes_it_and_a_cancelled_one_stays_as_it_is(service: Lutra) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.workers.test_store import LATE, LOST, OUTPUT, claim, make_job, put, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.job import Job
-from workers.store import REMOVED, Store
+from workers.store import RECORD_BYTES, REMOVED, Store
 
 RESULT = b"r" * 100_000
 
@@ -204,6 +204,33 @@ def test_a_full_store_of_many_delivered_results_takes_one_new_job_after_the_othe
     put(store, b"x" * 2_500_000)
     survivors = [job for job in jobs if not is_gone(store, job.id)]
     assert survivors == jobs[-len(survivors) :] and 0 < len(survivors) < 40
+
+
+def test_records_of_jobs_that_were_cancelled_or_whose_failure_was_told_make_room_and_others_do_not(
+    make_store: Callable[..., Store],
+) -> None:
+    store = make_store(store_bytes=100_000)
+    store.beat({"test:1": {}})
+    cancelled, told, untold = put(store), put(store), put(store)
+    store.cancel(cancelled.id)
+    for job in (told, untold):
+        store.fail(claim(store, job), LOST, {})
+    store.note_delivery(told.id)
+    put(store, b"x" * (100_000 - 3 * RECORD_BYTES))
+    put(store)
+    assert is_gone(store, cancelled.id, "was told") and is_gone(store, told.id, "was told")
+    assert store.status(untold.id).state == "failed"
+    with pytest.raises(StoreFull):
+        for _ in range(10):
+            put(store)
+    assert store.status(untold.id).state == "failed"
+
+
+def test_jobs_that_are_cancelled_one_after_the_other_never_fill_the_store(make_store: Callable[..., Store]) -> None:
+    store = make_store(store_bytes=100_000)
+    store.beat({"test:1": {}})
+    for _ in range(50):
+        assert store.cancel(put(store).id) == "cancelled"
 
 
 def test_what_expired_or_was_deleted_is_no_longer_on_the_list_of_what_may_go(make_store: Callable[..., Store]) -> None:
