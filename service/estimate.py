@@ -73,9 +73,10 @@ async def estimate_s(
         return seconds
     largest, advice = _largest_upscaling(door, upscaling) if upscaling else _largest_picture(door, card)
     others = [other for other in house.models.values() if other.task == card.task and not _cost_the_same(other, card)]
-    faster = [one.name for one in others if upscaling and door.takes(upscaling, one.name, upscaling.asked)]
-    if not upscaling:
-        faster = [one.name for one in others if door.compute_s(one, wanted, parameters) <= door.limit_s]
+    if upscaling:
+        faster = [other.name for other in others if door.takes(upscaling, other.name, upscaling.asked)]
+    else:
+        faster = [other.name for other in others if door.compute_s(other, wanted, parameters) <= door.limit_s]
     if faster:
         largest["faster_models"] = faster
         advice += f", or a faster model: {', '.join(faster)}"
@@ -97,7 +98,9 @@ def _cost_the_same(one: Card, other: Card) -> bool:
 
 
 def _largest_picture(door: Doorkeeper, card: Card) -> tuple[dict[str, object], str]:
-    pixels = int(door.limit_s / door.s_per_mp[card.name] * 1e6)
+    pixels = int(door.limit_s * 1e6 / door.s_per_mp[card.name])
+    if pixels * door.s_per_mp[card.name] / 1e6 > door.limit_s:  # by a rounding
+        pixels -= 1
     return {"largest_pixels": pixels}, f"at most {pixels} pixels fit"
 
 

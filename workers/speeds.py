@@ -24,7 +24,7 @@ LEAST_PIXELS = 100_000  # smaller jobs say more of their overhead than of the mo
 LEAST_SIDE, MOST_SIDE, HALOS = 128, 256, 4  # of the input: HALOS times the halo, within these two
 SEEN = 7
 STEP = 2.0
-HALF_LIFE_S = 3600.0
+HALF_LIFE_S = 6 * 3600.0  # shorter would make a slow machine forget each night what its only network costs
 
 
 @dataclass(frozen=True)
