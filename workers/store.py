@@ -178,18 +178,10 @@ class Store:
 
     def _admit(self, computation_id: str, size_bytes: int) -> None:
         limits = self.limits
-        answer = text(
-            self._run(
-                "ADMIT",
-                computation_id,
-                size_bytes,
-                limits.queue_size,
-                limits.store_bytes,
-                ADMISSION_HOLD_S,
-                HEARTBEAT_TTL_S,
-                int(limits.evict_delivered),
-            )
-        )
+        args = [computation_id, size_bytes, limits.queue_size, limits.store_bytes, ADMISSION_HOLD_S, HEARTBEAT_TTL_S]
+        answer = "again"
+        while answer == "again":  # so many small results make room that they go some at a time
+            answer = text(self._run("ADMIT", *args, int(limits.evict_delivered)))
         if answer == "no_worker":
             raise NoWorker("no worker is alive to take the job")
         if answer == "queue_full":

@@ -23,6 +23,7 @@ from __future__ import annotations
 PRELUDE = """
 local P = 'lutra:'
 local FOREVER = 1e13
+local AT_ONCE = 1000
 local time = redis.call('TIME')
 local NOW = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
@@ -53,7 +54,8 @@ local function hold(comp, size, until_time)
 end
 
 local function sweep()
-  for _, comp in ipairs(redis.call('ZRANGEBYSCORE', P .. 'blobs', '-inf', NOW)) do hold(comp, 0, 0) end
+  local expired = redis.call('ZRANGEBYSCORE', P .. 'blobs', '-inf', NOW, 'LIMIT', 0, AT_ONCE)
+  for _, comp in ipairs(expired) do hold(comp, 0, 0) end
   redis.call('ZREMRANGEBYSCORE', P .. 'active', '-inf', NOW)
 end
 
@@ -114,23 +116,24 @@ local function note_if_all_have_it(comp)
   if redis.call('ZSCORE', P .. 'blobs', comp) then redis.call('ZADD', P .. 'delivered', 'NX', NOW, comp) end
 end
 
--- remove what was delivered, the oldest delivery first, until so many bytes are free; none where they are not enough
+-- remove what was delivered, the oldest delivery first, until so many bytes are free; none where all is not enough.
+-- Of very many small ones some at a time: nobody else is served while a script runs
 local function make_room(bytes)
   local found, going, at = 0, {}, 0
   while found < bytes do
     local some = redis.call('ZRANGE', P .. 'delivered', at, at + 99)
-    if #some == 0 then return false end
-    for _, comp in ipairs(some) do
+    if #some == 0 then return 'store_full' end
+    for i, size in ipairs(redis.call('HMGET', P .. 'blob_sizes', unpack(some))) do
       if found >= bytes then break end
-      found = found + tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0')
-      going[#going + 1] = comp
+      found = found + tonumber(size or '0')
+      going[#going + 1] = some[i]
     end
     at = at + 100
   end
-  for _, comp in ipairs(going) do
-    remove(comp, redis.call('HGET', P .. 'comp:' .. comp, 'state') == 'succeeded' and 'delivered' or 'told')
+  for i = 1, math.min(#going, AT_ONCE) do
+    remove(going[i], redis.call('HGET', P .. 'comp:' .. going[i], 'state') == 'succeeded' and 'delivered' or 'told')
   end
-  return true
+  return #going <= AT_ONCE and 'ok' or 'again'
 end
 
 -- the one way into a terminal state; result_bytes 0 where there is none
@@ -162,7 +165,7 @@ local function holds(comp, attempt)
 end
 """
 
-# comp, bytes, queue_size, store_bytes, hold_s, heartbeat_ttl, evict_delivered -> reason, or 'ok'
+# comp, bytes, queue_size, store_bytes, hold_s, heartbeat_ttl, evict_delivered -> reason, 'ok', or 'again'
 ADMIT = """
 sweep()
 local comp, size = ARGV[1], tonumber(ARGV[2])
@@ -170,7 +173,10 @@ if redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[6]), '+inf') == 0 then
 if redis.call('ZCARD', P .. 'active') >= tonumber(ARGV[3]) then return 'queue_full' end
 local stored = tonumber(redis.call('GET', P .. 'blob_bytes') or '0')
 local lacking = stored + size - tonumber(ARGV[4])
-if lacking > 0 and not (ARGV[7] == '1' and make_room(lacking)) then return 'store_full' end
+if lacking > 0 then
+  local made = ARGV[7] == '1' and make_room(lacking) or 'store_full'
+  if made ~= 'ok' then return made end
+end
 redis.call('ZADD', P .. 'active', NOW + tonumber(ARGV[5]), comp)
 hold(comp, size, NOW + tonumber(ARGV[5]))
 return 'ok'
