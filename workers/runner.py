@@ -363,15 +363,15 @@ class Runner:
         """What a megapixel of this model costs here, from a job that succeeded or ran out of time."""
         size = claim.input["height"], claim.input["width"]
         wanted = claim.parameters.get("height", size[0]), claim.parameters.get("width", size[1])
-        card = self._card(claim.model)
-        pixels = speeds.computed_pixels(card, size, wanted, claim.parameters) * share_done
-        if not speeds.tells(card, size, pixels):
-            return
         try:
+            card = self._card(claim.model)
+            pixels = speeds.computed_pixels(card, size, wanted, claim.parameters) * share_done
+            if not speeds.tells(card, size, pixels):
+                return
             served = [self._card(name) for name in self._engine.loaded()]
             speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)
             self._store.keep_rate(speeds.key_of(card), speed.to_json())
-        except Unavailable:
+        except LutraError:  # the job has ended well all the same
             log.warning("rates could not be told")
 
     def _card(self, name: str) -> Card:
