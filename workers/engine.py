@@ -24,6 +24,7 @@ from torch import Tensor
 from kernels import cpu, cuda, ops
 from models import catalog, own_lut
 from models.cards import Card, available
+from models.classical import Nearest
 from models.contract import Restorer, Upscaler
 from models.cube import Cube
 from workers import feathered, tiles, transparency
@@ -174,12 +175,13 @@ class Engine:
             tick(1, 1)
             return picture
         served = self._served(model, self._dtype(model, picture.pixels.dtype))
-        pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
+        shown = _shown(picture, transparency.REACH)
+        pixels = shown
         halo = _restore_halo(served)
         tile = self._restore_tile(served)
         progress = Progress(tick, feathered.count(pixels.shape[:2], tile, halo))
         progress.tell()
-        result = np.empty_like(pixels, order="C")
+        result = np.empty_like(shown, order="C")
         left = feathered.restore(
             self._runs(served, pixels),
             pixels,
@@ -194,6 +196,8 @@ class Engine:
             self._allowed_side[model] = left
         elif model in self._allowed_side:
             self._allowed_side[model] *= 2
+        if picture.alpha is not None:
+            transparency.put_back(result, picture.pixels, shown, picture.alpha)
         return replace(picture, pixels=result)
 
     @torch.inference_mode()
@@ -227,7 +231,7 @@ class Engine:
         if alpha is not None and alpha.min() == alpha.max():
             alpha = np.full(size, alpha.flat[0], alpha.dtype)
         elif alpha is not None:
-            passes.append(_alpha_pass(alpha, size))
+            passes.append(_alpha_pass(alpha, size, served.model))
             alpha = passes[1].result[..., 0]
         self._run(passes, tick)
         return replace(picture, pixels=passes[0].result, alpha=alpha)
@@ -250,8 +254,9 @@ class Engine:
             self._allowed_side[name] *= 2
 
     def _colour_pass(self, picture: Picture, served: Served, size: Size) -> Pass:
-        pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
-        result = np.empty((*size, pixels.shape[2]), pixels.dtype)
+        near = transparency.REACH if served.card.halo is None else transparency.NEAR
+        pixels = picture.pixels if isinstance(served.model, Nearest) else _shown(picture, near)
+        result = np.empty((*size, picture.pixels.shape[2]), pixels.dtype)
         plan, batch = self._plan(served.card, pixels.shape[:2], size)
         return Pass(self._runs(served, pixels), pixels, result, plan, batch)
 
@@ -302,13 +307,13 @@ class Engine:
 
     def _reduced(self, picture: Picture) -> NDArray[np.float32]:
         """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced to a short side of 480."""
-        pixels = picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha)
-        height, width, channels = pixels.shape
+        height, width, channels = picture.pixels.shape
         ratio = min(1.0, LOOKED_AT_SIDE / min(height, width))
-        owned = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
-        result: NDArray[np.float32] = ops.area_mean(
-            owned, max(1, round(height * ratio)), max(1, round(width * ratio))
-        ).numpy()
+        size = max(1, round(height * ratio)), max(1, round(width * ratio))
+        if picture.alpha is not None and not transparency.is_constant(picture.alpha):
+            result = transparency.seen_means(picture.pixels, picture.alpha, *size)
+        else:
+            result = ops.area_mean(torch.from_numpy(np.require(picture.pixels, requirements=["C", "W"])), *size).numpy()
         return np.repeat(result, 3, axis=2) if channels == 1 else result
 
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
@@ -383,10 +388,15 @@ def _sha256_of_weights(card: Card, weights_dir: Path | None) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _alpha_pass(alpha: Array, size: Size) -> Pass:
-    """Alpha by a resampler of its own, on the CPU."""
+def _shown(picture: Picture, near: int) -> Array:
+    """The colours that a model should see which mixes those within `near` pixels."""
+    return picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha, near)
+
+
+def _alpha_pass(alpha: Array, size: Size, colours: Upscaler) -> Pass:
+    """Alpha by a resampler of its own, on the CPU; where `colours` keep their values, so does alpha."""
     ratio = min(size[0] / alpha.shape[0], size[1] / alpha.shape[1])
-    upscaler = transparency.alpha_upscaler(alpha, ratio)
+    upscaler = colours if isinstance(colours, Nearest) else transparency.alpha_upscaler(alpha, ratio)
     tile = tuple(max(1, CLASSICAL_TILE * out // source) for source, out in zip(alpha.shape, size, strict=True))
     plan = tiles.plan(alpha.shape, size, tile=(tile[0], tile[1]), halo=transparency.KERNEL.halo(ratio))
     result = np.empty((*size, 1), alpha.dtype)

@@ -278,7 +278,7 @@ def test_a_mask_keeps_its_holes_its_solids_and_its_sharpness() -> None:
 
 def test_soft_alpha_follows_the_cubic_without_leaving_its_range() -> None:
     ramp = np.linspace(0, 255, 40).astype(np.uint8)[None].repeat(8, 0)
-    found = enlarge(Engine(device="cpu"), picture(noise(8, 40), ramp), "nearest", "3.7").alpha
+    found = enlarge(Engine(device="cpu"), picture(noise(8, 40), ramp), "bilinear", "3.7").alpha
     assert found is not None
     assert (np.diff(found[10].astype(int)) >= 0).all()
     expected = cv2.resize(ramp.astype(np.float32), (148, 30), interpolation=cv2.INTER_LINEAR)
