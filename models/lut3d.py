@@ -18,6 +18,7 @@ from kernels.reference.lut3d import identity_lut
 
 SEEN_SIDE = 256  # the predictor sees the picture at this size
 REDUCE = 480  # short side it is area-reduced to first: the size the published tables were trained on
+SHOULDER = 0.97  # table values above are bent, where any is above 1
 HEAD = 16  # index of the last convolution, fixed by the published key names
 
 
@@ -94,11 +95,29 @@ class Lut3D(nn.Module):
         return torch.einsum("nt,tcbgr->ncbgr", weights, self.luts)
 
     def lut(self, picture: Tensor, strength: float = 1.0, reduce: int | None = REDUCE) -> Tensor:
-        """The table for one picture (1, 3, H, W) -> (3, D, D, D); strength 0 is the identity, 1 what was learnt."""
-        fused = self.fuse(self.predict_weights(picture, reduce))[0]
+        """The table for one picture (1, 3, H, W) -> (3, D, D, D); strength 0 is the identity, 1 what was learnt.
+
+        What was learnt reaches beyond 1. As published (`predict_weights`, `fuse`) it is cut off there; here it is bent.
+        """
+        fused = bend_below_one(self.fuse(self.predict_weights(picture, reduce))[0])
         if strength == 1.0:
             return fused
         return torch.lerp(identity_lut(self.config.size).to(fused), fused, strength)
+
+
+def bend_below_one(lut: Tensor) -> Tensor:
+    """A table (3, D, D, D) whose channels end at 1: above SHOULDER a curve whose slope begins at 1, and that takes a
+    channel's largest value to 1, so that highlights keep their steps instead of being cut off. A channel that never
+    exceeds 1 stays as it is.
+
+    Source of the curve: Reinhard, Stark, Shirley, Ferwerda, "Photographic tone reproduction for digital images",
+    SIGGRAPH 2002, equation 4.
+    """
+    largest = lut.amax((1, 2, 3), keepdim=True)
+    white = (largest - SHOULDER) / (1 - SHOULDER)
+    x = ((lut - SHOULDER) / (1 - SHOULDER)).clamp(min=0)
+    bent = SHOULDER + (1 - SHOULDER) * x * (1 + x / white**2) / (1 + x)
+    return torch.where((largest > 1) & (lut > SHOULDER), bent, lut)
 
 
 def shrink(picture: Tensor, side: int | None) -> Tensor:

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from kernels.ops import lut3d, lut3d_apply
 from kernels.reference.lut3d import identity_lut
+from models import catalog
 from models.cube import write_cube
-from models.lut3d import Lut3D, Lut3DConfig, shrink
+from models.lut3d import SHOULDER, Lut3D, Lut3DConfig, bend_below_one, shrink
 from models.train.losses import monotonicity, smoothness
 
 
@@ -68,6 +69,36 @@ def test_strength_goes_from_the_identity_to_what_was_learnt(network: Lut3D) -> N
     assert torch.allclose(half, (full + none) / 2, atol=1e-6)
     pixels = (picture[0].permute(1, 2, 0) * 255).to(torch.uint8)
     assert torch.equal(lut3d_apply(pixels, none), pixels)
+
+
+@pytest.mark.parametrize("largest", [1.001, 1.04, 1.2, 3.0])
+def test_values_beyond_one_are_bent_and_every_step_stays_a_step(largest: float) -> None:
+    table = identity_lut(33) * torch.tensor([largest, 1.0, 0.9]).view(3, 1, 1, 1)
+    bent = bend_below_one(table)
+    assert torch.equal(bent[1:], table[1:])  # these never exceed 1
+    assert torch.equal(bent[table <= SHOULDER], table[table <= SHOULDER])
+    ramp = bent[0, 0, 0].double()
+    assert ramp[-1] == pytest.approx(1, abs=1e-6)
+    assert (ramp.diff() > 1e-5).all()
+    assert (ramp.diff() <= table[0, 0, 0].diff() + 1e-6).all()  # it nowhere adds contrast
+
+
+@torch.no_grad()
+def test_a_sky_that_stays_inside_the_range_keeps_its_gradient() -> None:
+    left, right = torch.tensor([[0.42, 0.6, 0.84], [0.78, 0.87, 0.96]])
+    sky = torch.lerp(left, right, torch.linspace(0, 1, 512)[:, None]).expand(48, 512, 3)
+    pixels = (sky * 65535).round().to(torch.uint16)
+    network = catalog.load("lut3d", device="cpu")
+
+    picture = sky.permute(2, 0, 1)[None]
+
+    def steps(lut: Tensor) -> Tensor:
+        return lut3d_apply(pixels, lut)[24].int().diff(dim=0)
+
+    published, served = steps(network.fuse(network.predict_weights(picture))[0]), steps(network.lut(picture))
+    assert (published[:, 2] == 0).sum() > 50  # what bending is for
+    assert (served > 0).all()
+    assert (served.amax(0) <= 5 * served.median(0).values).all()
 
 
 def test_large_pictures_are_reduced_to_480_and_small_ones_stay() -> None:
