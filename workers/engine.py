@@ -29,6 +29,7 @@ from models.contract import Restorer, Upscaler
 from models.cube import Cube
 from workers import feathered, tiles, transparency
 from workers.errors import ParameterError, UnknownModel
+from workers.neutral import is_neutral, told_once
 from workers.picture import Picture
 from workers.sweep import Array, Observer, Progress, Runs, Silent, Tick, sweep
 from workers.tiles import Plan, Size
@@ -156,12 +157,17 @@ class Engine:
 
     @torch.inference_mode()
     def fused_table(self, picture: Picture, *, model: str, strength: float) -> Tensor:
-        """The one table (3, D, D, D) for this picture, float32 on the CPU; strength 0 is the identity."""
+        """The one table (3, D, D, D) for this picture, float32 on the CPU; strength 0 is the identity.
+
+        Of a picture without colour it has none either: three times the luma, so that black and white is not tinted.
+        """
         served = self._served(model, torch.float32)
         looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
         with _one_thread():
-            lut: Tensor = served.model.lut(looked_at, strength, reduce=None)
-        return lut.float().cpu()
+            lut: Tensor = served.model.lut(looked_at, strength, reduce=None).float().cpu()
+        if strength > 0 and is_neutral(picture.pixels, picture.alpha):
+            lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(LUMA).to(lut), lut).repeat(3, 1, 1, 1)
+        return lut
 
     @torch.inference_mode()
     def apply_table(self, picture: Picture, lut: Tensor, *, tick: Tick) -> Picture:
@@ -176,7 +182,7 @@ class Engine:
             return picture
         served = self._served(model, self._dtype(model, picture.pixels.dtype))
         shown = _shown(picture, transparency.REACH)
-        pixels = shown
+        pixels = told_once(shown)
         halo = _restore_halo(served)
         tile = self._restore_tile(served)
         progress = Progress(tick, feathered.count(pixels.shape[:2], tile, halo))
@@ -255,7 +261,7 @@ class Engine:
 
     def _colour_pass(self, picture: Picture, served: Served, size: Size) -> Pass:
         near = transparency.REACH if served.card.halo is None else transparency.NEAR
-        pixels = picture.pixels if isinstance(served.model, Nearest) else _shown(picture, near)
+        pixels = picture.pixels if isinstance(served.model, Nearest) else told_once(_shown(picture, near))
         result = np.empty((*size, picture.pixels.shape[2]), pixels.dtype)
         plan, batch = self._plan(served.card, pixels.shape[:2], size)
         return Pass(self._runs(served, pixels), pixels, result, plan, batch)
@@ -352,8 +358,11 @@ class Pass:
     batch: int
 
     def parts(self) -> list[tuple[Array, Array]]:
-        """What is swept at once: all channels, or one at a time where the model must see the whole picture."""
-        if self.plan.halo is not None:
+        """What is swept at once: all channels, or one at a time where the model must see the whole picture.
+
+        A picture of one channel may have a result of three, which take the same values.
+        """
+        if self.plan.halo is not None or self.picture.shape[2] == 1:
             return [(self.picture, self.result)]
         channels = range(self.picture.shape[2])
         return [(self.picture[..., c : c + 1], self.result[..., c : c + 1]) for c in channels]

@@ -74,7 +74,9 @@ def restore(
     progress: Progress,
     observe: Observer,
 ) -> int:
-    """Fills `result` (H, W, C) from `picture` of the same shape and type; returns the tile that memory allowed at last.
+    """Fills `result` (H, W, C) from `picture` of the same size and type; returns the tile that memory allowed at last.
+
+    A picture of one channel fills all the channels of the result.
 
     `tile` is the side of what a window is for, `halo` what it shows around. `strength` below 1 goes towards the picture
     itself. Raises OutOfMemory or InternalError, and whatever `progress` raises, between tiles.

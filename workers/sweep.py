@@ -107,7 +107,8 @@ def sweep(
 ) -> Plan:
     """Fills `result` (H, W, C) from `picture` (h, w, C), tile by tile; returns the plan that memory allowed at last.
 
-    Raises OutOfMemory or InternalError, and whatever `progress` raises, between batches.
+    A picture of one channel fills all the channels of the result. Raises OutOfMemory or InternalError, and whatever
+    `progress` raises, between batches.
     """
     source = _Source(picture, plan, runs.device)
     at = 0

@@ -68,7 +68,7 @@ def cut(picture: Array, view: View, window: Array) -> None:
 def paste(result: Array, view: View, tile: NDArray[np.float32]) -> None:
     """Writes a tile (C, h, w) of values in [0, 1] into `result` (H, W, C): rounded half up, clamped.
 
-    `result` is uint8 or uint16; a float result takes the values as they are.
+    `result` is uint8 or uint16; a float result takes the values as they are. A tile of one channel fills all of them.
     """
     rows, cols = view.rows, view.cols
     spot = result[rows.start : rows.start + rows.count, cols.start : cols.start + cols.count]
