@@ -95,6 +95,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="auto", choices=("auto", "jpeg", "png", "webp", "avif", "tiff"))
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100")
     parser.add_argument("--metadata", default="keep", choices=("keep", "strip"))
+    parser.add_argument(
+        "--lossless",
+        action=argparse.BooleanOptionalAction,
+        help="WebP, AVIF: each pixel as it is (default: where the picture came in so and no format is asked for)",
+    )
 
 
 def _add_whole(parser: argparse.ArgumentParser) -> None:

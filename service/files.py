@@ -217,7 +217,13 @@ def _run_errand(errand: Errand, better: Better, arguments: argparse.Namespace) -
 
         picture = better(data, tick)
     chosen = imageio.output_format(picture.format) if errand.format == "auto" else errand.format
-    result = imageio.encode(picture, chosen, quality=arguments.quality, metadata=arguments.metadata)
+    lossless = imageio.is_kept_lossless(
+        arguments.lossless,
+        chosen,
+        is_auto=errand.format == "auto" or (arguments.format == "auto" and chosen == picture.format),
+        came_in_lossy=picture.lossy,
+    )
+    result = imageio.encode(picture, chosen, quality=arguments.quality, metadata=arguments.metadata, lossless=lossless)
     target = errand.target
     if FORMAT_OF.get(target.suffix.lower()) != chosen:
         target = target.with_suffix(SUFFIX[chosen])

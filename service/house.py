@@ -46,6 +46,7 @@ CLOSING_S = 20.0
 LONGEST_ID = 64
 RATE_AGE_S = 2.0
 ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
+LOSSLESS_BYTES_PER_PIXEL = {"webp": 2.5, "avif": 3.0}
 OUR_NODES = 33  # of the tables that /enhance makes
 TABLE_S = 60.0
 
@@ -210,7 +211,10 @@ def result_estimate(job: Job, output_pixels: int) -> int:
     parameters = job.computation.parameters
     if parameters["format"] == "cube":
         return int(parameters.get("lut", {}).get("nodes_3d", OUR_NODES) ** 3 * ROW_BYTES)
-    return int(output_pixels * ESTIMATED_BYTES_PER_PIXEL[parameters["format"]])
+    wanted = parameters["format"]
+    if parameters.get("lossless") and wanted in LOSSLESS_BYTES_PER_PIXEL:
+        return int(output_pixels * LOSSLESS_BYTES_PER_PIXEL[wanted])
+    return int(output_pixels * ESTIMATED_BYTES_PER_PIXEL[wanted])
 
 
 @asynccontextmanager

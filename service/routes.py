@@ -37,6 +37,10 @@ Format = Annotated[Literal["auto", "jpeg", "png", "webp", "avif", "tiff"], Befor
 FormatOrCube = Annotated[Literal["auto", "jpeg", "png", "webp", "avif", "tiff", "cube"], BeforeValidator(_plain_format)]
 Quality = Annotated[int | None, Query(ge=1, le=100, description="The encoder's; lossless formats ignore it.")]
 Metadata = Annotated[Literal["keep", "strip"], Query(description="EXIF and ICC of the input.")]
+Lossless = Annotated[
+    bool | None,
+    Query(description="webp, avif: each pixel as it is. Unset: where format=auto and the picture came in lossless."),
+]
 Model = Annotated[str | None, Query(description="A name from GET /models.")]
 
 
@@ -56,6 +60,7 @@ async def enhance(
     format: FormatOrCube = "auto",  # noqa: A002
     quality: Quality = None,
     metadata: Metadata = "keep",
+    lossless: Lossless = None,
 ) -> Response:
     """Colour and tone by the image-adaptive 3D LUT; `format=cube` answers with its table as a `.cube` file.
 
@@ -70,7 +75,7 @@ async def enhance(
         else:
             _check_own_table(own, model, format)
             card, parameters["lut"] = OWN_LUT, own.facts()
-        return Wish(card, parameters, format, header.height, header.width)
+        return Wish(card, parameters, format, lossless, header.height, header.width)
 
     return await _serve(request, "enhance", model, wish)
 
@@ -91,13 +96,14 @@ async def restore(
     format: Format = "auto",  # noqa: A002
     quality: Quality = None,
     metadata: Metadata = "keep",
+    lossless: Lossless = None,
 ) -> Response:
     """Take noise, rain streaks or haze off without being told which, by AirNet."""
 
     async def wish(header: imageio.Header, _: Cube | None) -> Wish:
         card = choose_model("restore", model, house_of(request).models)
         parameters = {"strength": strength, "quality": quality, "metadata": metadata}
-        return Wish(card, parameters, format, header.height, header.width)
+        return Wish(card, parameters, format, lossless, header.height, header.width)
 
     return await _serve(request, "restore", model, wish)
 
@@ -124,6 +130,7 @@ async def upscale(
     format: Format = "auto",  # noqa: A002
     quality: Quality = None,
     metadata: Metadata = "keep",
+    lossless: Lossless = None,
 ) -> Response:
     """Enlarge by `scale`, or to `width` and/or `height`, or to `max_pixels`; by a network or a classical filter.
 
@@ -150,7 +157,7 @@ async def upscale(
             **check_strength(card, strength, house.models),
             **{"effort": effort, "quality": quality, "metadata": metadata},
         }
-        return Wish(card, parameters, format, *size, Upscaling(model, asked, plan))
+        return Wish(card, parameters, format, lossless, *size, Upscaling(model, asked, plan))
 
     return await _serve(request, "upscale", model, wish)
 
@@ -162,6 +169,7 @@ class Wish:
     card: Card
     parameters: dict[str, Any]
     format: str
+    lossless: bool | None
     height: int
     width: int
     upscaling: Upscaling | None = None
@@ -227,7 +235,10 @@ async def _take_in(
         accept = request.headers.get("accept")
         format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)
         _refuse_sides(format_out, wanted.height, wanted.width)
-        parameters = {**wanted.parameters, "format": format_out}
+        lossless = imageio.is_kept_lossless(
+            wanted.lossless, format_out, is_auto=wanted.format == "auto", came_in_lossy=header.lossy
+        )
+        parameters = {**wanted.parameters, "format": format_out, "lossless": lossless}
         sizes = (header.height, header.width), (wanted.height, wanted.width)
         job = await house.make_job(
             data,

@@ -41,6 +41,19 @@ MAX_SIDE = {
 }
 
 
+def is_kept_lossless(asked: bool | None, format_out: str, *, is_auto: bool, came_in_lossy: bool) -> bool:
+    """Whether a result leaves lossless: as `asked`; else PNG and TIFF always, and what came in lossless where the
+    format was not asked for by name.
+
+    Raises ParameterError for a JPEG that should be lossless.
+    """
+    if format_out in ("webp", "avif"):
+        return is_auto and not came_in_lossy if asked is None else asked
+    if asked and format_out == "jpeg":
+        raise ParameterError("jpeg is never lossless; ask for format=png, webp, avif or tiff", parameter="lossless")
+    return format_out in ("png", "tiff")
+
+
 def output_format(format_in: str) -> str:
     """What leaves when nothing else is asked: the format that came in; GIF and BMP as PNG, HEIC as JPEG."""
     return {"gif": "png", "bmp": "png", "heic": "jpeg"}.get(format_in, format_in)
@@ -177,9 +190,11 @@ def encode(
     *,
     quality: int | None = None,
     metadata: Literal["keep", "strip"] = "keep",
+    lossless: bool = False,
 ) -> bytes:
     """The picture as a file. `quality` 1 to 100 is the lossy encoder's; PNG and TIFF ignore it.
 
+    `lossless`: each of the 8 bits of a WebP or AVIF as it is. PNG and TIFF are always so, and JPEG never.
     16 bits stay in PNG and TIFF and are rounded to 8 elsewhere; JPEG has no alpha: it is laid on white.
     `metadata='strip'` takes EXIF away and keeps a profile unless it is sRGB: without it the colours would change.
     """
@@ -199,7 +214,7 @@ def encode(
     if pixels.shape[2] == 1 and (format == "webp" or alpha is not None):
         pixels, profile = _grey_as_rgb(pixels, profile)
     write = webp.encode if format == "webp" else pillow_formats.encode_avif
-    return write(pixels, alpha, quality, profile, block)
+    return write(pixels, alpha, quality, profile, block, lossless=lossless)
 
 
 def _grey_as_rgb(pixels: Pixels, profile: bytes | None) -> tuple[Pixels, None]:

@@ -222,7 +222,11 @@ class Runner:
         watch.check()
         with stages.measure("encode"):
             result = imageio.encode(
-                better, wanted["format"], quality=wanted.get("quality"), metadata=wanted.get("metadata", "keep")
+                better,
+                wanted["format"],
+                quality=wanted.get("quality"),
+                metadata=wanted.get("metadata", "keep"),
+                lossless=wanted.get("lossless", False),
             )
         height, width = better.pixels.shape[:2]
         facts = {"format": wanted["format"], "width": width, "height": height, "pixels": width * height}

@@ -143,7 +143,14 @@ def test_the_card_the_counts_and_the_document_know_it(restoring: Lutra) -> None:
     assert restoring.samples("lutra_tiles_total")['{model="airnet"}'] >= 1
     assert restoring.samples("lutra_jobs_submitted_total")['{operation="restore"}'] >= 1
     document = restoring.client.get("/openapi.json").json()["paths"]["/restore"]["post"]
-    assert {one["name"] for one in document["parameters"]} == {"model", "strength", "format", "quality", "metadata"}
+    assert {one["name"] for one in document["parameters"]} == {
+        "model",
+        "strength",
+        "format",
+        "quality",
+        "metadata",
+        "lossless",
+    }
 
 
 def test_without_a_model_it_says_so(tmp_path: Path) -> None:

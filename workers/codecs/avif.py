@@ -14,6 +14,7 @@ from workers.errors import CorruptPicture
 from workers.picture import MAX_PARTS
 
 _SEQUENCE_HEADER = 1
+_ALPHA_URN = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
 
 
 class Box(NamedTuple):
@@ -32,6 +33,67 @@ def refuse_lie(data: bytes, pixels: int) -> None:
         raise CorruptPicture("the AVIF holds no AV1 picture")
     if max(sizes) > 4 * pixels + 2**20:
         raise CorruptPicture("the AVIF holds a larger picture than its header says")
+
+
+def is_lossless(data: bytes) -> bool:
+    """Whether an AVIF holds RGB as it is (matrix 0, the identity), which encoders do for lossless pictures alone.
+
+    Grey has no such mark, and is taken for lossy. What is damaged is judged by the decoder.
+    """
+    try:
+        found = _properties(data, b"colr")
+    except CorruptPicture:
+        return False
+    return any(data[box.start : box.start + 4] == b"nclx" and _matrix(data, box) == 0 for box in found)
+
+
+def has_alpha(data: bytes) -> bool:
+    return any(data[box.start + 4 : box.end].startswith(_ALPHA_URN) for box in _properties(data, b"auxC"))
+
+
+def with_planes_of(whole: bytes, coded: bytes) -> bytes:
+    """`whole`, an AVIF of libavif with all its facts, with the planes, their kind and their matrix of `coded`.
+
+    Both hold the same planes in the same size; boxes keep their lengths, so only places and numbers change.
+    """
+    made = bytearray(whole)
+    for kind, length in ((b"av1C", 4), (b"pixi", None)):
+        for old, new in zip(_properties(whole, kind), _properties(coded, kind), strict=True):
+            made[old.start : old.end if length is None else old.start + length] = coded[new.start : new.end]
+    (old,), (new,) = (
+        [box for box in _properties(file, b"colr") if file[box.start : box.start + 4] == b"nclx"]
+        for file in (whole, coded)
+    )
+    made[old.start : old.end] = coded[new.start : new.end]
+    planes, places = _extents(coded), _extents(whole)
+    parts = {item: planes.get(item, place)[0] for item, place in places.items()}
+    mdat = next(box for box in boxes(whole, 0, len(whole)) if box.kind == b"mdat")
+    at = mdat.start
+    for item, (_, entry) in places.items():
+        made[entry : entry + 8] = at.to_bytes(4, "big") + len(parts[item]).to_bytes(4, "big")
+        at += len(parts[item])
+    made[mdat.start - 8 : mdat.start - 4] = (at - mdat.start + 8).to_bytes(4, "big")
+    return bytes(made[: mdat.start]) + b"".join(parts.values())
+
+
+def _extents(data: bytes) -> dict[int, tuple[bytes, int]]:
+    """Of each item of libavif's own files its bytes and where its place is told: one extent, four bytes a number."""
+    (iloc,) = _inside(data, _inside(data, [Box(b"", 0, len(data))], b"meta"), b"iloc", 4)
+    found = {}
+    for index in range(int.from_bytes(data[iloc.start + 6 : iloc.start + 8], "big")):
+        entry = iloc.start + 8 + 14 * index
+        start, size = (int.from_bytes(data[at : at + 4], "big") for at in (entry + 6, entry + 10))
+        found[int.from_bytes(data[entry : entry + 2], "big")] = data[start : start + size], entry + 6
+    return found
+
+
+def _properties(data: bytes, kind: bytes) -> list[Box]:
+    meta = _inside(data, [Box(b"", 0, len(data))], b"meta")
+    return _inside(data, _inside(data, _inside(data, meta, b"iprp", 4), b"ipco"), kind)
+
+
+def _matrix(data: bytes, colr: Box) -> int:
+    return int.from_bytes(data[colr.start + 8 : colr.start + 10], "big")
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:

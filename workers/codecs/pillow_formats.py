@@ -75,7 +75,11 @@ def read_header(kind: str, data: bytes) -> Header:
         turn = exif.orientation(image.info.get("exif"))
         width, height = turned(*image.size, turn)
         grey, alpha = _is_grey(image), _is_transparent(image)
-    return Header(kind, width, height, 8, has_alpha=alpha, is_grey=grey, lossy=kind in ("avif", "heic"))
+    return Header(kind, width, height, 8, has_alpha=alpha, is_grey=grey, lossy=_is_lossy(kind, data))
+
+
+def _is_lossy(kind: str, data: bytes) -> bool:
+    return kind == "heic" or (kind == "avif" and not avif.is_lossless(data))
 
 
 def _gif_header(data: bytes) -> Header:
@@ -130,9 +134,37 @@ def decode(kind: str, data: bytes) -> Scan:
 
 
 def encode_avif(
+    pixels: Pixels,
+    alpha: Pixels | None,
+    quality: int | None,
+    icc: bytes | None,
+    block: bytes | None,
+    *,
+    lossless: bool = False,
+) -> bytes:
+    """8 bits; colour at full resolution from quality 80 on, which is the default; halved below.
+
+    Lossless: Pillow's file always turns RGB into luma and chroma, so it is made of an empty picture for its facts, and
+    holds the planes as imagecodecs codes them.
+    """
+    import numpy as np
+
+    if not lossless:
+        return _save_avif(pixels, alpha, quality, icc, block)
+    import imagecodecs
+
+    both = pixels if alpha is None else np.dstack((pixels, alpha))
+    coded = bytes(imagecodecs.avif_encode(both[:, :, 0] if both.shape[2] == 1 else both, level=100, speed=_AVIF_SPEED))
+    if not icc and not block:
+        return coded
+    kept = alpha is not None and avif.has_alpha(coded)
+    empty = _save_avif(np.zeros_like(pixels), np.zeros_like(alpha) if kept else None, 100, icc, block)
+    return avif.with_planes_of(empty, coded)
+
+
+def _save_avif(
     pixels: Pixels, alpha: Pixels | None, quality: int | None, icc: bytes | None, block: bytes | None
 ) -> bytes:
-    """8 bits; colour at full resolution from quality 80 on, which is the default; halved below."""
     import numpy as np
     from PIL import Image
 

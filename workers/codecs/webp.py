@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workers.picture import Pixels
 
 MAX_SIDE = 16383
+_LOSSLESS_EFFORT = 50  # with method 2 half the time of Pillow's choice for 1 per cent more bytes
 _ALPHA, _ANIMATION = 0x10, 0x02  # flags of VP8X
 
 
@@ -112,8 +113,16 @@ def _first_frame(data: bytes) -> Pixels:
         return np.array(image)
 
 
-def encode(pixels: Pixels, alpha: Pixels | None, quality: int | None, icc: bytes | None, block: bytes | None) -> bytes:
-    """8-bit RGB; quality 90 by default: the format halves the colour resolution at every quality."""
+def encode(
+    pixels: Pixels,
+    alpha: Pixels | None,
+    quality: int | None,
+    icc: bytes | None,
+    block: bytes | None,
+    *,
+    lossless: bool = False,
+) -> bytes:
+    """8-bit RGB; quality 90 by default: the format halves the colour resolution at every quality but lossless."""
     import numpy as np
     from PIL import Image
 
@@ -122,8 +131,9 @@ def encode(pixels: Pixels, alpha: Pixels | None, quality: int | None, icc: bytes
     image.save(
         out,
         "WEBP",
-        quality=90 if quality is None else quality,
-        method=4,
+        lossless=lossless,
+        quality=_LOSSLESS_EFFORT if lossless else 90 if quality is None else quality,
+        method=2 if lossless else 4,
         exact=True,
         icc_profile=icc or b"",
         exif=block or b"",
