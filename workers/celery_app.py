@@ -1,7 +1,9 @@
 """The Celery application: one queue, messages that carry a computation's id and nothing else, no result backend.
 
 State, input, result and events live in `workers.store`. This module knows neither torch nor pictures, so that the
-gateway can send with it.
+gateway can send with it. A message may be lost or come twice: the reaper sends what is queued in the store and in no
+queue, and a claim drops what is leased or ended. So Celery keeps no second book of messages in hand in Redis
+(`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ import redis
 from celery import Celery
 from kombu import Queue  # type: ignore[attr-defined]
 
+from workers.connections import keepalive_options
 from workers.errors import StoreUnavailable
 
 QUEUE = "lutra"
 TASK = "lutra.compute"
 HARD_LIMIT_GRACE_S = 60
+BROKER_TIMEOUT_S = 4.0
+BROKER_PING_S = 4  # a poll that is silent for so long beyond its own second is given up: forgotten in 5 to 9 s
+SEND_ERRORS = (kombu.exceptions.OperationalError, redis.RedisError, OSError)
 
 
 def broker_url(redis_url: str) -> str:
@@ -31,12 +37,16 @@ def broker_url(redis_url: str) -> str:
 
 
 def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | None = None) -> Celery:
-    """The application on one Redis. `send_timeout_s` is for the gateway: kombu has no socket timeout of its own."""
-    hard_limit_s = job_timeout_s + HARD_LIMIT_GRACE_S
-    visibility_s = int(2 * hard_limit_s + 600)
-    transport: dict[str, Any] = {"visibility_timeout": visibility_s, "socket_keepalive": True}
-    if send_timeout_s is not None:
-        transport |= {"socket_timeout": send_timeout_s, "socket_connect_timeout": send_timeout_s}
+    """The application on one Redis. kombu has no socket timeout of its own; `send_timeout_s` is the gateway's."""
+    timeout_s = send_timeout_s or BROKER_TIMEOUT_S
+    transport: dict[str, Any] = {
+        "ack_emulation": False,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "socket_keepalive_options": keepalive_options(),
+        "health_check_interval": BROKER_PING_S,
+    }
     app = Celery("lutra", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -46,44 +56,52 @@ def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | No
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_time_limit=hard_limit_s,
+        task_time_limit=job_timeout_s + HARD_LIMIT_GRACE_S,
         worker_prefetch_multiplier=1,
         worker_proc_alive_timeout=180,
+        worker_consumer="workers.consumer:Consumer",
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
         broker_transport_options=transport,
-        result_backend_transport_options={"visibility_timeout": visibility_s},
-        visibility_timeout=visibility_s,
     )
     return app
 
 
 def send(app: Celery, computation_id: str) -> None:
-    """Put a computation's id into the queue, once, without retry. Raises StoreUnavailable."""
+    """Put a computation's id into the queue; where that fails once more, on a connection that nobody has used before.
+
+    Two messages of one computation do no harm. Raises StoreUnavailable.
+    """
     try:
-        app.send_task(TASK, args=[computation_id], queue=QUEUE, ignore_result=True, retry=False)
-    except (kombu.exceptions.OperationalError, redis.RedisError, OSError) as error:
-        raise StoreUnavailable("the job queue does not answer") from error
+        _send(app, computation_id)
+    except SEND_ERRORS:
+        try:
+            with app.connection_for_write() as fresh:
+                _send(app, computation_id, connection=fresh)
+        except SEND_ERRORS as error:
+            raise StoreUnavailable("the job queue does not answer") from error
 
 
-def queued_ids(client: redis.Redis, *, unacked_grace_s: float, now: float) -> set[str]:
-    """Computations whose message waits in the queue, or was handed to a worker less than `unacked_grace_s` ago."""
+def _send(app: Celery, computation_id: str, **options: Any) -> None:
+    """Without kombu's own retry: where it cannot reconnect at once it leaves a closed channel in the pool."""
+    app.send_task(TASK, args=[computation_id], queue=QUEUE, ignore_result=True, retry=False, **options)
+
+
+def queued_ids(client: redis.Redis) -> set[str]:
+    """Computations whose message waits in the queue."""
     waiting = cast("list[bytes]", client.lrange(QUEUE, 0, -1))
-    fresh = cast("list[bytes]", client.zrangebyscore("unacked_index", now - unacked_grace_s, "+inf"))
-    held = cast("list[bytes | None]", client.hmget("unacked", fresh)) if fresh else []
-    found = [_computation_id(raw, in_hand=False) for raw in waiting]
-    found += [_computation_id(raw, in_hand=True) for raw in held if raw is not None]
-    return {name for name in found if name}
+    return {name for name in map(_computation_id, waiting) if name}
 
 
-def _computation_id(raw: bytes, *, in_hand: bool) -> str:
+def _computation_id(raw: bytes) -> str:
     """The one argument of a Celery message (protocol 2: args, kwargs, embed, JSON in base64); empty for garbage."""
     try:
-        message = json.loads(raw)[0] if in_hand else json.loads(raw)
+        message = json.loads(raw)
         encoded = message["properties"]["body_encoding"] == "base64"
         body = base64.b64decode(message["body"]) if encoded else message["body"]
         return str(json.loads(body)[0][0])

@@ -15,7 +15,7 @@ from workers.store import Store
 
 PERIOD_S = 2.0
 LEASE_S = 12.0
-MESSAGE_GRACE_S = 10.0
+MESSAGE_GRACE_S = 8.0
 
 log = Log(__name__)
 
@@ -30,6 +30,7 @@ class Reaper:
         self._lease_s = lease_s
         self._last_look = time.monotonic()
         self._patient_until = 0.0
+        self._missed: set[str] = set()
 
     def look(self) -> None:
         """One round. After a gap (Redis or this process stood still) leases get one lease time to be renewed first."""
@@ -76,12 +77,12 @@ class Reaper:
                 metrics.count_end(taken.operation, taken.model, taken.verdict, taken.error_code)
 
     def _resend(self) -> None:
+        """Send what no queue holds, if it was so at the last look too: between queue and claim a message is in hand."""
         late = self._store.unsent(MESSAGE_GRACE_S)
-        if not late:
-            return
-        there = celery_app.queued_ids(self._store.client, unacked_grace_s=MESSAGE_GRACE_S, now=time.time())
-        for computation in late:
-            if computation not in there and self._store.touch(computation):
+        there = celery_app.queued_ids(self._store.client) if late else set()
+        missed, self._missed = self._missed, {computation for computation in late if computation not in there}
+        for computation in missed & self._missed:
+            if self._store.touch(computation):
                 log.warning("message was lost, sent again", computation_id=computation)
                 metrics.JOBS_REQUEUED.labels("message_lost").inc()
                 self._send(computation)

@@ -27,7 +27,7 @@ def reaper(store: Store, celery: Celery) -> Reaper:
 
 
 def queued(store: Store) -> set[str]:
-    return celery_app.queued_ids(store.client, unacked_grace_s=10, now=time.time())
+    return celery_app.queued_ids(store.client)
 
 
 def make_old(store: Store, computation_id: str) -> None:

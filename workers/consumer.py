@@ -1,0 +1,60 @@
+"""Celery's consumer on a connection that may be lost at any moment: no message keeps its prefetch slot for ever.
+
+What is left of a message that could not be put back is the store's business: the reaper sends it again.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, ClassVar
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.transport import virtual
+
+from workers.log import Log
+
+REFUSED_PAUSE_S = 1.0
+RETRY_S = 2
+
+log = Log(__name__)
+
+
+class QoS(virtual.QoS):
+    """Counts the messages taken, and gives back a message's slot whether or not the broker can be told."""
+
+    taken: ClassVar[int] = 0
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        QoS.taken += 1
+        super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        try:
+            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+        finally:
+            self._quick_ack(delivery_tag)
+
+    def restore_unacked(self) -> list[Any]:
+        """Put back what is in hand; kombu would write what it cannot put back into a file in /tmp."""
+        if lost := super().restore_unacked():  # type: ignore[no-untyped-call]
+            log.warning("messages could not be put back into the queue", messages=len(lost))
+        return []
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]
+    """Celery's, with our QoS on each new connection, which it tries to get every RETRY_S at least."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=1, interval_max=RETRY_S)
+        return super().ensure_connected(conn)
+
+    def connect(self) -> Any:
+        connection = super().connect()
+        connection.default_channel.QoS = QoS
+        return connection
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        super().on_connection_error_after_connected(exc)
+        if isinstance(exc, self.channel_errors):
+            time.sleep(REFUSED_PAUSE_S)  # Redis answers, and refuses: it is full. Again, until it is not
