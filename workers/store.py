@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from workers import store_scripts
+from workers.connections import keepalive_options
 from workers.errors import (
     JobGone,
     JobUnknown,
@@ -49,6 +51,8 @@ TOMBSTONE_S = 24 * 3600
 PENDING_TTL_S = 7 * 24 * 3600
 ADMISSION_HOLD_S = 60
 HEARTBEAT_TTL_S = 10
+RETURN_S = 60
+HEALTH_CHECK_S = 5
 MAX_LOSSES = 2
 LATER = 1e12  # a time that means: no end is known yet
 RECORD_BYTES = 8 * 1024  # of Redis' memory, for the record and events of a job until its end measures them
@@ -61,18 +65,24 @@ WHY_GONE = {
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:
-    """A client whose calls fail after `timeout_s` instead of hanging; `url` is redis://, rediss:// or unix://."""
+    """A client whose calls fail after `timeout_s` instead of hanging; `url` is redis://, rediss:// or unix://.
+
+    What fails on one connection is tried once more on a fresh one: each script and command here may run twice.
+    """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        "health_check_interval": 30,
+        "health_check_interval": HEALTH_CHECK_S,
+        "socket_keepalive": True,
+        "socket_keepalive_options": keepalive_options(),
         "retry": Retry(NoBackoff(), 1),
         "retry_on_error": [redis.ConnectionError],
         "max_connections": max_connections,
         "protocol": 2,
     }
     if url.startswith("unix:"):
-        del options["socket_connect_timeout"]
+        for tcp_only in ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options"):
+            del options[tcp_only]
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options))
 
 
@@ -274,7 +284,7 @@ class Store:
 
     def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
         """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
-        attempt, *told = self._run("CLAIM", computation_id, owner, lease_s, timeout_s)
+        attempt, *told = self._run("CLAIM", computation_id, owner, lease_s, timeout_s, secrets.token_hex(8))
         if not attempt:
             return None
         queue_s, record, jobs = told[0], _mapping(told[1]), sorted(told[2])
@@ -366,10 +376,27 @@ class Store:
         with self._reaching():
             self.client.hset("lutra:rates", key, rate)
 
-    def beat(self, children: Mapping[str, Mapping[str, Any] | None]) -> None:
-        """These children live; facts None keeps what they told before (a child that never told any is not counted)."""
+    def beat(
+        self, children: Mapping[str, Mapping[str, Any] | None], *, place: str = "", is_loading: bool = False
+    ) -> None:
+        """These children live; facts None keeps what they told before (a child that never told any is not counted).
+
+        `is_loading`: another child of this `place` is loading its models. For RETURN_S after a child of the place was
+        last alive, jobs are admitted in the hope of it.
+        """
         pairs = {name: "" if facts is None else json.dumps(facts) for name, facts in children.items()}
-        self._run("BEAT", HEARTBEAT_TTL_S, *_pairs(pairs))
+        self._run("BEAT", HEARTBEAT_TTL_S, RETURN_S, place, int(is_loading), *_pairs(pairs))
+
+    def worker_returns(self) -> bool:
+        """True where a worker that was alive a moment ago is loading its models again: jobs are admitted meanwhile."""
+        with self._reaching():
+            now = float(self.client.time()[0])
+            return bool(self.client.zcount("lutra:returning", now, "+inf"))
+
+    def messages(self, queue: str) -> int:
+        """How many messages wait in a queue of Celery's."""
+        with self._reaching():
+            return int(self.client.llen(queue))
 
     def forget_children(self, names: Iterable[str]) -> None:
         """These children are gone."""

@@ -13,6 +13,8 @@ Keys (prefix `lutra:`)
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
     delivered          zset      computation whose end reached all its clients -> when; may go where room is needed
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
+    served             zset      place of a worker -> when a child of it was last alive
+    returning          zset      place of a worker whose child loads -> until when jobs are admitted in the hope of it
     rates              hash      how fast each model is here, as `workers.speeds` words it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
@@ -169,7 +171,9 @@ end
 ADMIT = """
 sweep()
 local comp, size = ARGV[1], tonumber(ARGV[2])
-if redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[6]), '+inf') == 0 then return 'no_worker' end
+if redis.call('ZSCORE', P .. 'active', comp) then return 'ok' end  -- it was admitted, only the answer was lost
+if redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[6]), '+inf') == 0
+    and redis.call('ZCOUNT', P .. 'returning', NOW, '+inf') == 0 then return 'no_worker' end
 if redis.call('ZCARD', P .. 'active') >= tonumber(ARGV[3]) then return 'queue_full' end
 local stored = tonumber(redis.call('GET', P .. 'blob_bytes') or '0')
 local lacking = stored + size - tonumber(ARGV[4])
@@ -186,6 +190,8 @@ return 'ok'
 SUBMIT = """
 local comp, job, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key, n = P .. 'comp:' .. comp, tonumber(ARGV[5])
+local there = redis.call('HGET', P .. 'job:' .. job, 'created_at')
+if there then return there end  -- it was done, only the answer was lost
 for i = 6, 5 + 2 * n, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp())
 redis.call('SADD', key .. ':jobs', job)
@@ -216,21 +222,27 @@ end
 return 1
 """
 
-# comp, owner, lease_s, timeout_s -> {attempt, queue_s, the record's fields and values, its jobs} or {0, why}
+# comp, owner, lease_s, timeout_s, nonce of this claim
+#   -> {attempt, queue_s, the record's fields and values, its jobs} or {0, why}
 CLAIM = """
 local comp = ARGV[1]
 local key = P .. 'comp:' .. comp
 local state = redis.call('HGET', key, 'state')
 if not state then return {0, 'unknown'} end
-local again = state == 'running' and redis.call('HGET', key, 'owner') == ARGV[2]  -- the answer to its claim was lost
+local before = redis.call('HMGET', key, 'owner', 'claim', 'attempt')
+local again = state == 'running' and before[1] == ARGV[2]  -- the answer to its claim was lost
 if state ~= 'queued' and not again then return {0, state} end
-local attempt = redis.call('HINCRBY', key, 'attempt', 1)
-local deadline = NOW + tonumber(ARGV[4])
-redis.call('HSET', key, 'state', 'running', 'owner', ARGV[2], 'started_at', stamp(),
-           'deadline', string.format('%.6f', deadline), 'done', 0, 'total', 0)
-redis.call('ZREM', P .. 'queued', comp)
-redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(ARGV[3]), deadline), comp)
-emit(comp, 'state', '{"state":"running"}')
+write_in_spite_of_oom()
+local attempt = tonumber(before[3])
+if not again or before[2] ~= ARGV[5] then
+  attempt = redis.call('HINCRBY', key, 'attempt', 1)
+  local deadline = NOW + tonumber(ARGV[4])
+  redis.call('HSET', key, 'state', 'running', 'owner', ARGV[2], 'claim', ARGV[5], 'started_at', stamp(),
+             'deadline', string.format('%.6f', deadline), 'done', 0, 'total', 0)
+  redis.call('ZREM', P .. 'queued', comp)
+  redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(ARGV[3]), deadline), comp)
+  emit(comp, 'state', '{"state":"running"}')
+end
 local queued_s = string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))
 return {attempt, queued_s, redis.call('HGETALL', key), redis.call('SMEMBERS', key .. ':jobs')}
 """
@@ -250,6 +262,7 @@ return {
 RENEW = """
 local comp = ARGV[1]
 if not holds(comp, ARGV[2]) then return 0 end
+write_in_spite_of_oom()
 local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'deadline', 'cancel')
 redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(ARGV[3]), tonumber(facts[1])), comp)
 return facts[2] == '1' and 2 or 1
@@ -259,8 +272,11 @@ return facts[2] == '1' and 2 or 1
 PROGRESS = """
 local comp = ARGV[1]
 if not holds(comp, ARGV[2]) then return 0 end
-redis.call('HSET', P .. 'comp:' .. comp, 'done', ARGV[3], 'total', ARGV[4])
-emit(comp, 'progress', '{"done":' .. ARGV[3] .. ',"total":' .. ARGV[4] .. '}')
+local told = redis.call('HMGET', P .. 'comp:' .. comp, 'done', 'total')
+if told[1] ~= ARGV[3] or told[2] ~= ARGV[4] then
+  redis.call('HSET', P .. 'comp:' .. comp, 'done', ARGV[3], 'total', ARGV[4])
+  emit(comp, 'progress', '{"done":' .. ARGV[3] .. ',"total":' .. ARGV[4] .. '}')
+end
 return redis.call('HGET', P .. 'comp:' .. comp, 'cancel') == '1' and 2 or 1
 """
 
@@ -425,14 +441,26 @@ return {
 }
 """
 
-# heartbeat_ttl, then child/facts pairs ('' keeps the facts that are there): these live
+# heartbeat_ttl, return_s, place, loading, then child/facts pairs ('' keeps the facts that are there): these live
 BEAT = """
 write_in_spite_of_oom()
-for i = 2, #ARGV, 2 do
+local ttl, place = tonumber(ARGV[1]), ARGV[3]
+for i = 5, #ARGV, 2 do
   if ARGV[i + 1] ~= '' then redis.call('HSET', P .. 'child_facts', ARGV[i], ARGV[i + 1]) end
-  if redis.call('HEXISTS', P .. 'child_facts', ARGV[i]) == 1 then redis.call('ZADD', P .. 'alive', NOW, ARGV[i]) end
+  if redis.call('HEXISTS', P .. 'child_facts', ARGV[i]) == 1 then
+    redis.call('ZADD', P .. 'alive', NOW, ARGV[i])
+    redis.call('ZADD', P .. 'served', NOW, place)
+  end
 end
-for _, child in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', NOW - 6 * tonumber(ARGV[1]))) do
+redis.call('ZREMRANGEBYSCORE', P .. 'served', '-inf', NOW - tonumber(ARGV[2]))
+redis.call('ZREMRANGEBYSCORE', P .. 'returning', '-inf', NOW)
+local served = redis.call('ZSCORE', P .. 'served', place)
+if ARGV[4] == '1' and served then
+  redis.call('ZADD', P .. 'returning', math.min(NOW + ttl, tonumber(served) + tonumber(ARGV[2])), place)
+else
+  redis.call('ZREM', P .. 'returning', place)
+end
+for _, child in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', NOW - 6 * ttl)) do
   redis.call('ZREM', P .. 'alive', child)
   redis.call('HDEL', P .. 'child_facts', child)
 end

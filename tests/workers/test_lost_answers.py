@@ -1,0 +1,124 @@
+"""A script whose answer is lost is run again: nothing happens twice. And what a full Redis still lets a worker do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.workers.test_store import claim, kinds, make_job, put
+from workers.errors import NoWorker, QueueFull
+from workers.records import computation_fields
+from workers.store import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Store
+
+
+@pytest.fixture
+def twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store each of whose scripts is run, loses its answer, and is run again."""
+    once = store._run
+
+    def run(name: str, *args: object) -> object:
+        once(name, *args)
+        return once(name, *args)
+
+    monkeypatch.setattr(store, "_run", run)
+    yield store
+
+
+def test_a_job_whose_every_script_runs_twice_lives_as_if_once(twice: Store) -> None:
+    job = put(twice)
+    assert (twice.queue().queued, twice.queue().active) == (1, 1)
+    taken = claim(twice, job)
+    assert taken.attempt == 1
+    assert twice.progress(taken, 1, 4) == 1
+    assert twice.renew(taken, lease_s=30) == 1
+    assert twice.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {})
+    assert kinds(twice, job) == ["state", "state", "progress", "state", "end"]
+    assert twice.status(job.id).attempts == 1
+    assert twice.queue().stored_bytes == len(b"better")
+
+
+def test_the_last_place_of_the_queue_is_given_to_one_job_and_asked_for_twice(
+    make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(queue_size=1)
+    store.beat({"test:1": {}})
+    job = make_job()
+    store._admit(job.computation.id, 100)
+    store._admit(job.computation.id, 100)
+    with pytest.raises(QueueFull):
+        put(store)
+
+
+def test_a_job_stored_again_after_a_worker_has_taken_it_stays_taken(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job)
+    record = computation_fields(job.computation, 1, "")
+    args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
+    store._run("SUBMIT", *args, *(part for pair in record.items() for part in pair), "detached", 0)
+    assert store.status(job.id).state == "running"
+    assert store.renew(taken, lease_s=30) == 1
+
+
+def test_a_cancelled_job_cancelled_again_answers_the_same(twice: Store) -> None:
+    queued, running = put(twice), put(twice)
+    claim(twice, running)
+    assert twice.cancel(queued.id) == "cancelled"
+    assert twice.cancel(running.id) == "running"
+    assert kinds(twice, queued) == ["state", "state", "end"]
+
+
+def test_a_second_claim_by_the_same_child_is_a_new_attempt(store: Store) -> None:
+    """Its message came again: what the first one had is worthless."""
+    job = put(store)
+    first, second = claim(store, job), claim(store, job)
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert store.renew(first, lease_s=30) == 0
+
+
+def test_work_goes_on_while_redis_is_out_of_memory(store: Store) -> None:
+    job = put(store)
+    store.client.config_set("maxmemory", 1)
+    try:
+        taken = claim(store, job)
+        assert store.renew(taken, lease_s=30) == 1
+    finally:
+        store.client.config_set("maxmemory", 0)
+    assert store.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {})
+
+
+def test_a_worker_whose_only_child_loads_again_is_waited_for(store: Store) -> None:
+    store.beat({"here:1:2": {}}, place="here:1")
+    store.forget_children(store.children())
+    store.beat({}, place="here:1", is_loading=True)
+    assert store.worker_returns()
+    assert store.status(put(store).id).state == "queued"
+
+
+def test_a_worker_that_has_not_loaded_for_long_is_waited_for_no_more(store: Store) -> None:
+    store.beat({"here:1:2": {}}, place="here:1")
+    store.forget_children(store.children())
+    store.client.zadd("lutra:served", {"here:1": time.time() - RETURN_S - 1})
+    store.beat({}, place="here:1", is_loading=True)
+    assert not store.worker_returns()
+    with pytest.raises(NoWorker):
+        put(store)
+
+
+@pytest.mark.parametrize("place, is_loading", [("here:1", False), ("elsewhere:1", True)])
+def test_a_worker_that_is_gone_or_never_served_is_not_waited_for(store: Store, place: str, is_loading: bool) -> None:
+    store.beat({"here:1:2": {}}, place="here:1")
+    store.forget_children(store.children())
+    store.beat({}, place=place, is_loading=is_loading)
+    with pytest.raises(NoWorker):
+        put(store)
+
+
+def test_a_worker_that_stopped_beating_while_it_loaded_is_not_waited_for(store: Store) -> None:
+    store.beat({"here:1:2": {}}, place="here:1")
+    store.forget_children(store.children())
+    store.beat({}, place="here:1", is_loading=True)
+    store.client.zadd("lutra:returning", {"here:1": time.time() - 1})
+    with pytest.raises(NoWorker):
+        put(store)
