@@ -169,11 +169,25 @@ def run_gateway(arguments: argparse.Namespace) -> int:
 def run_worker(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     redis_url = _needed_redis(settings)
+    from workers.process import AGAIN, start_again
+
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        return _work(settings, redis_url)
+        status = _work(settings, redis_url)
+    else:
+        status = _work_in_a_folder(settings, redis_url)
+    if status == AGAIN:
+        start_again()
+    return status
+
+
+def _work_in_a_folder(settings: Settings, redis_url: str) -> int:
+    """With a folder of its own for the counts of its processes."""
     with tempfile.TemporaryDirectory(prefix="lutra-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        return _work(settings, redis_url)
+        try:
+            return _work(settings, redis_url)
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
 def _work(settings: Settings, redis_url: str) -> int:

@@ -58,7 +58,9 @@ async def readyz(request: Request, verbose: Annotated[str | None, Query()] = Non
     try:
         queue = await house.queue()
         if not queue.workers_alive:
-            raise NoWorker("no worker is alive")
+            returns = await house.store_threads.run(house.store.worker_returns)
+            loading = "no worker is alive; one is loading its models, and jobs are taken in for it"
+            raise NoWorker(loading if returns else "no worker is alive")
     except LutraError as error:
         headers = {"Retry-After": "5", "Cache-Control": "no-store"}
         return JSONResponse({"status": "unavailable", "reason": error.message}, 503, headers)

@@ -1,27 +1,35 @@
 """The worker process: a Celery parent that neither imports torch nor computes, and a child per device that does both.
 
-The parent's consumer loop beats for each child that reported its models loaded, buries children that died, and looks
-for lost work (`workers.reaper`): when that loop stands still, so does the heartbeat, and the gateway refuses jobs. A
-child loads every model before its first job; one that cannot load says why and exits.
+The parent's consumer loop beats for each child that reported its models loaded, buries children that died or stand
+still, and looks for lost work (`workers.reaper`): when that loop stands still, so does the heartbeat, and the gateway
+refuses jobs. The same where it turns but takes no message (`workers.liveness`): the worker then reconnects, and if
+that does not help starts itself again. A child loads every model before its first job; one that cannot load says why
+and exits.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import threading
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import redis
 from celery.exceptions import SecurityWarning
 
 from models.cards import OWN_LUT
 from workers import celery_app, devices, metrics, place
 from workers.errors import Unavailable, error_codes
 from workers.job import served_models
+from workers.liveness import Hunger, Pulses, Remedy, Wards
 from workers.log import Log
+from workers.process import AGAIN, start_again
 from workers.reaper import LEASE_S, PERIOD_S, Reaper
 from workers.records import Limits
 from workers.settings import Settings
@@ -32,12 +40,13 @@ if TYPE_CHECKING:
 
 DRAIN_S = 30.0
 RELOAD_PAUSE_S = 2.0
+RESTART_GRACE_S = 15.0
 
 log = Log(__name__)
 
 
 def run_worker(settings: Settings, redis_url: str) -> int:
-    """Serve the queue until told to stop; the exit status.
+    """Serve the queue until told to stop; the exit status, AGAIN where this process should `start_again`.
 
     SIGTERM: no new jobs, DRAIN_S for those that run, the rest goes back into the queue.
     """
@@ -60,7 +69,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
         worker.start()
     finally:
         parent.leave()
-    return int(worker.exitcode or 0)
+    return AGAIN if parent.is_to_restart else int(worker.exitcode or 0)
 
 
 class Parent:
@@ -79,6 +88,10 @@ class Parent:
             name=place.name_of(self.pid, self.pid),
             lease_s=LEASE_S,
         )
+        self.pulses = Pulses(self.concurrency)
+        self.is_to_restart = False
+        self._wards = Wards()
+        self._hunger = Hunger()
         self._children: set[str] = set()
         self._arrived = True
         self._define_task()
@@ -114,7 +127,7 @@ class Parent:
         from celery import signals
 
         def start_child(**_: Any) -> None:
-            Child.start(self.settings, redis_url, self.pid)
+            Child.start(self.settings, redis_url, self.pid, self.pulses)
 
         def stop_child(**_: Any) -> None:
             Child.current().close()
@@ -143,20 +156,66 @@ class Parent:
 
     def look_after(self, worker: Any) -> None:
         """One round of the parent's duties, on the consumer's loop."""
-        pids = [process.pid for process in worker.pool._pool._pool if process.exitcode is None]
-        living = {place.name_of(self.pid, pid) for pid in pids}
+        indices = {process.pid: process.index for process in worker.pool._pool._pool if process.exitcode is None}
+        loaded = {pid: facts for pid in indices if (facts := told_by(pid)) is not None}
+        for pid in self._wards.stopped({pid: self.pulses.count(indices[pid]) for pid in loaded}, time.monotonic()):
+            log.error("a worker child stands still, killed", child=place.name_of(self.pid, pid))
+            os.kill(pid, signal.SIGKILL)
+            del indices[pid], loaded[pid]
+        living = {place.name_of(self.pid, pid) for pid in indices}
         dead, self._children = self._children - living, living
         try:
+            is_idle = any(not self.pulses.is_at_work(indices[pid]) for pid in loaded)
+            remedy = self._look_for_hunger(is_idle)
+            self._beat(loaded, is_loading=len(loaded) < self.concurrency)
             if self._arrived:
                 self._arrived = False
                 self._bury_ghosts()
             self._bury(dead)
-            self.store.beat({place.name_of(self.pid, pid): told_by(pid) for pid in pids})
         except Unavailable:
             self._children |= dead
             log.warning("the store does not answer the worker's heartbeat")
             return
         self.reaper.look()
+        self._recover(remedy, worker)
+
+    def _look_for_hunger(self, is_idle: bool) -> Remedy:
+        from workers.consumer import QoS
+
+        waiting = self.store.messages(celery_app.QUEUE)
+        return self._hunger.look(waiting=waiting, taken=QoS.taken, is_idle=is_idle, now=time.monotonic())
+
+    def _beat(self, loaded: Mapping[int, dict[str, Any]], *, is_loading: bool) -> None:
+        """The heartbeat says: I consume. So a worker that is deaf has none."""
+        named = {place.name_of(self.pid, pid): facts for pid, facts in loaded.items()}
+        if self._hunger.is_deaf:
+            self.store.forget_children(named)
+            return
+        self.store.beat(named, place=place.this_place(), is_loading=is_loading)
+
+    def _recover(self, remedy: Remedy, worker: Any) -> None:
+        """Raises ConnectionError, which makes the consumer start anew on a fresh connection."""
+        from celery import bootsteps
+
+        if remedy is Remedy.NONE or worker.blueprint.state != bootsteps.RUN:
+            return
+        if remedy is Remedy.RECONNECT:
+            log.error("messages wait and none is taken although a child is idle; reconnecting")
+            raise redis.ConnectionError("no message was taken")
+        log.error("messages wait and none is taken on a fresh connection either; the worker starts again")
+        self.is_to_restart = True
+        by_force = threading.Timer(DRAIN_S + RESTART_GRACE_S, self._start_again_by_force, [worker])
+        by_force.daemon = True
+        by_force.start()
+        os.kill(self.pid, signal.SIGTERM)
+
+    @staticmethod
+    def _start_again_by_force(worker: Any) -> None:
+        """An orderly stop did not end: its children are killed, and their work queued again as that of ghosts."""
+        for process in worker.pool._pool._pool:
+            if process.exitcode is None:
+                os.kill(process.pid, signal.SIGKILL)
+        start_again()
 
     def _bury_ghosts(self) -> None:
         """Children of this place that a killed parent left in the store: their work need not wait for its leases."""
@@ -183,9 +242,11 @@ class Child:
 
     _current: Child | None = None
 
-    def __init__(self, runner: Runner, store: Store) -> None:
+    def __init__(self, runner: Runner, store: Store, pulses: Pulses, index: int) -> None:
         self._runner = runner
         self._store = store
+        self._pulses = pulses
+        self._index = index
 
     @classmethod
     def current(cls) -> Child:
@@ -194,23 +255,24 @@ class Child:
         return cls._current
 
     @classmethod
-    def start(cls, settings: Settings, redis_url: str, parent_pid: int) -> None:
+    def start(cls, settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> None:
         """Load everything and tell the store. Celery would swallow an exception here, so a failure ends the process."""
         try:
-            cls._current = load_child(settings, redis_url, parent_pid)
+            cls._current = load_child(settings, redis_url, parent_pid, pulses)
         except Exception:
             log.exception("a worker child could not load")
             time.sleep(RELOAD_PAUSE_S)
             os._exit(1)
 
     def run(self, computation_id: str) -> None:
-        self._runner.run(computation_id)
+        with self._pulses.at_work(self._index):
+            self._runner.run(computation_id)
 
     def close(self) -> None:
         self._store.close()
 
 
-def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
+def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> Child:
     """Build store, engine and runner in a fresh child and report it to the store as ready."""
     from billiard import current_process
 
@@ -218,11 +280,11 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
     from workers.runner import EngineMetrics, Runner
 
     told_file(os.getpid()).unlink(missing_ok=True)
-    owner = place.name_of(parent_pid, os.getpid())
+    owner, index = place.name_of(parent_pid, os.getpid()), getattr(current_process(), "index", 0)
     concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
     store = Store.at(redis_url, limits(settings))
     engine = Engine(
-        device=devices.child_device(settings.device, getattr(current_process(), "index", 0)),
+        device=devices.child_device(settings.device, index),
         precision=settings.precision,
         tile=settings.tile,
         weights_dir=settings.weights_dir,
@@ -239,8 +301,9 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
     facts = engine.facts()
     for name, told in facts["models"].items():
         metrics.MODEL_INFO.labels(name, told["sha256"] or "", told["precision"], facts["device"]).set(1)
+    pulses.start(index)
     tell(facts)
-    store.beat({owner: facts})
+    store.beat({owner: facts}, place=place.this_place())
     log.info("models loaded", child=owner, models=len(cards))
     runner = Runner(
         store,
@@ -249,7 +312,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int) -> Child:
         job_timeout_s=settings.job_timeout_seconds,
         max_pixels=settings.max_input_pixels,
     )
-    return Child(runner, store)
+    return Child(runner, store, pulses, index)
 
 
 def told_file(pid: int) -> Path:
