@@ -28,6 +28,7 @@ RENEW_S = 3.0
 TELL_EVERY_S = 0.1
 FRESH_S = 1.0  # far below LEASE_S: what was held so long ago is held still
 PATIENCE_S = 120.0
+FULL_PAUSE_S = 1.0
 PULSE_S = 0.25  # how often the lease's thread looks at the clock
 STILL_S = 1.0  # a pulse that comes so late says that the process was stopped
 
@@ -171,7 +172,8 @@ class Runner:
 
     def run(self, computation_id: str) -> None:
         """Bring one computation to its end; a message for one that is leased, ended or unknown is dropped."""
-        claim = self._store.claim(computation_id, self._owner, lease_s=LEASE_S, timeout_s=self._job_timeout_s)
+        owner, timeout_s = self._owner, self._job_timeout_s
+        claim = self._insist(lambda: self._store.claim(computation_id, owner, lease_s=LEASE_S, timeout_s=timeout_s))
         if claim is None:
             log.debug("message dropped", computation_id=computation_id)
             return
@@ -186,7 +188,8 @@ class Runner:
         teaches = False
         try:
             with watch:
-                output = self._compute(claim, watch, stages)
+                result, facts = self._compute(claim, watch, stages)
+                chunks = self._keep(claim, result, watch)
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
             return
@@ -200,7 +203,7 @@ class Runner:
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)
         else:
             teaches = True
-            self._succeed(claim, *output, stages, start, watch)
+            self._succeed(claim, result, facts, chunks, stages, start, watch)
         if teaches and not stages.deep and not watch.stood_still:
             self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
 
@@ -277,19 +280,38 @@ class Runner:
         nodes = table.shape[-1]
         return text, {"format": "cube", "width": nodes, "height": nodes, "media_type": "text/plain; charset=utf-8"}
 
-    def _succeed(
-        self, claim: Claim, result: bytes, facts: dict[str, Any], stages: Stages, start: float, watch: Watch
-    ) -> None:
-        try:
-            chunks = self._insist(lambda: self._store.put_result(claim, result))
-        except StoreFull as error:
-            self._fail(claim, error, stages, start)
-            return
+    def _keep(self, claim: Claim, result: bytes, watch: Watch) -> int:
+        """Write the result's pieces; how many. A store without memory is waited for, until the job's deadline.
 
+        Raises StoreFull then; JobCancelled; LeaseLost, also where the store never answers.
+        """
+        while True:
+            try:
+                chunks = self._insist(lambda: self._store.put_result(claim, result))
+            except StoreFull as full:
+                log.warning("the store is full, the result waits")
+                time.sleep(FULL_PAUSE_S)
+                try:
+                    watch.check()
+                except JobTimeout:
+                    raise full from None
+                continue
+            if chunks is None:
+                raise LeaseLost
+            return chunks
+
+    def _succeed(
+        self,
+        claim: Claim,
+        result: bytes,
+        facts: dict[str, Any],
+        chunks: int,
+        stages: Stages,
+        start: float,
+        watch: Watch,
+    ) -> None:
         def write() -> bool:
-            return chunks is not None and self._store.succeed(
-                claim, result, facts, stages.seconds, chunks=chunks, tiles=watch.total
-            )
+            return self._store.succeed(claim, result, facts, stages.seconds, chunks=chunks, tiles=watch.total)
 
         pixels = facts.get("pixels", 0)
         self._end(claim, "succeeded", stages, start, write, pixels=pixels, lease_is_sure=watch.is_fresh)
