@@ -1,7 +1,8 @@
 """One Redis subscription per gateway process wakes every waiting request and event stream.
 
 A message says only "job X has something new"; whoever waits reads the store. Because messages can be lost while the
-connection is, everybody is woken on each reconnect and every SWEEP_S.
+connection is, everybody is woken on each reconnect and every SWEEP_S. A silent connection is asked for a sign of life
+every PING_S, and given up where none comes.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import redis.asyncio
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from workers.connections import keepalive_options
 from workers.log import Log
 from workers.store import WAKE_CHANNEL
 
 SWEEP_S = 2.0
+PING_S = 4.0
+CONNECT_S = 2.0
 RETRY_S = 0.5
 
 log = Log(__name__)
@@ -48,11 +54,12 @@ class Bell:
     """The subscription and those who listen to it."""
 
     def __init__(self, redis_url: str) -> None:
-        self._client = (
-            redis.asyncio.from_url(redis_url, socket_connect_timeout=2.0)
-            if not redis_url.startswith("unix:")
-            else redis.asyncio.from_url(redis_url)
-        )
+        tcp: dict[str, Any] = {
+            "socket_connect_timeout": CONNECT_S,
+            "socket_keepalive": True,
+            "socket_keepalive_options": keepalive_options(),
+        }
+        self._client = redis.asyncio.from_url(redis_url, **({} if redis_url.startswith("unix:") else tcp))
         self._rings: dict[str, set[Ring]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -102,6 +109,21 @@ class Bell:
             await asyncio.sleep(SWEEP_S)
             self.wake_all()
 
+    async def _follow(self, subscription: PubSub) -> None:
+        """Wake for each message. Raises RedisError or OSError where the connection is lost or gives no sign of life."""
+        is_asked = False
+        while True:
+            message = await subscription.get_message(timeout=PING_S)
+            if message is not None and message["type"] == "message":
+                self._wake(message["data"].decode())
+            if message is not None:
+                is_asked = False
+                continue
+            if is_asked:
+                raise redis.ConnectionError("the subscription is silent")
+            await subscription.ping()
+            is_asked = True
+
     async def _listen(self) -> None:
         lost = False
         while True:
@@ -112,8 +134,7 @@ class Bell:
                         log.info("the wake-up subscription is back")
                         lost = False
                     self.wake_all()
-                    async for message in subscription.listen():
-                        self._wake(message["data"].decode())
+                    await self._follow(subscription)
             except (RedisError, OSError) as error:
                 if not lost:
                     log.warning("the wake-up subscription is lost", reason=type(error).__name__)

@@ -1,0 +1,128 @@
+"""Connections to Redis that are lost without a word: the store, the queue and the bell find out, and use fresh ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from kombu import Connection, Consumer, Queue
+
+from service.waiting import Bell
+from tests.living import wait_until
+from tests.proxy import Proxy, proxied
+from workers import celery_app
+from workers.consumer import QoS
+from workers.store import WAKE_CHANNEL, Store
+
+IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
+
+
+@pytest.fixture
+def proxy(store: Store, redis_url: str) -> Iterator[Proxy]:
+    """Before the Redis that `store` speaks to directly; one test, one proxy."""
+    with proxied(redis_url) as running:
+        yield running
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_the_store_answers_although_its_connection_was_forgotten(proxy: Proxy, reset: bool) -> None:
+    store = Store.at(proxy.url, breaker_s=1)
+    store.beat({"test:1": {}})
+    assert proxy.forget(reset=reset) == 1
+    assert list(store.children()) == ["test:1"]
+    store.close()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_message_is_sent_although_the_connection_was_forgotten(store: Store, proxy: Proxy, reset: bool) -> None:
+    app = celery_app.make_app(proxy.url, job_timeout_s=10, send_timeout_s=1)
+    celery_app.send(app, "first")
+    assert proxy.forget(reset=reset) > 0
+    celery_app.send(app, "second")
+    celery_app.send(app, "third")
+    assert celery_app.queued_ids(store.client) == {"first", "second", "third"}
+    app.close()
+
+
+def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Connection, Any, list[Any]]:
+    """A consumer's channel with one slot, as the worker has it, and the message that is in it."""
+    app = celery_app.make_app(proxy.url, job_timeout_s=10)
+    app.conf.broker_transport_options["socket_timeout"] = 1
+    celery_app.send(app, "first")
+    connection = app.connection_for_read()
+    channel = connection.default_channel
+    channel.QoS = QoS
+    channel.basic_qos(0, 1, False)
+    taken: list[Any] = []
+    consumer = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
+    consumer.consume()
+    connection.drain_events(timeout=10)
+    assert not channel.qos.can_consume()
+    app.close()
+    return connection, channel, taken
+
+
+def test_an_acknowledgement_on_a_forgotten_connection_gives_the_slot_back(store: Store, proxy: Proxy) -> None:
+    connection, channel, (message,) = channel_with_a_message(proxy, store)
+    proxy.forget(reset=True)
+    message.ack()
+    assert channel.qos.can_consume()
+    connection.release()
+
+
+def test_a_message_that_cannot_be_put_back_gives_its_slot_back(store: Store, proxy: Proxy) -> None:
+    connection, channel, (message,) = channel_with_a_message(proxy, store)
+    proxy.forget()
+    with pytest.raises(redis.RedisError):
+        message.requeue()
+    assert channel.qos.can_consume()
+    connection.release()
+
+
+def test_a_message_in_hand_is_put_back_where_the_consumer_ends(store: Store, proxy: Proxy) -> None:
+    connection, _, _ = channel_with_a_message(proxy, store)
+    assert celery_app.queued_ids(store.client) == set()
+    connection.release()
+    assert celery_app.queued_ids(store.client) == {"first"}
+
+
+def test_messages_are_taken_while_redis_is_out_of_memory(store: Store, proxy: Proxy) -> None:
+    connection, _, (message,) = channel_with_a_message(proxy, store)
+    message.ack()
+    celery_app.send(celery_app.make_app(proxy.url, job_timeout_s=10), "second")
+    store.client.config_set("maxmemory", 1)
+    try:
+        connection.drain_events(timeout=10)
+    finally:
+        store.client.config_set("maxmemory", 0)
+    assert celery_app.queued_ids(store.client) == set()
+    connection.release()
+
+
+def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Store, proxy: Proxy) -> None:
+    def subscribers() -> int:
+        return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
+
+    async def lose_it() -> float:
+        async with Bell(proxy.url).running():
+            await asyncio.to_thread(wait_until, lambda: subscribers() == 1, 10, "the bell listens")
+            proxy.forget()
+            start = time.monotonic()
+            # Redis still counts the one that was forgotten.
+            await asyncio.to_thread(wait_until, lambda: subscribers() == 2, IN_TIME_S, "the bell listens again")
+            return time.monotonic() - start
+
+    print(f"listening again after {asyncio.run(lose_it()):.1f} s")
+
+
+def test_the_bell_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
+    async def stay() -> int:
+        async with Bell(proxy.url).running():
+            await asyncio.sleep(IN_TIME_S)
+            return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
+
+    assert asyncio.run(stay()) == 1
