@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from celery.worker.consumer import Consumer as CeleryConsumer
-from kombu.transport import virtual
+from kombu.transport import redis, virtual
 
 from workers.log import Log
 
@@ -42,17 +42,26 @@ class QoS(virtual.QoS):
         return []
 
 
+class Channel(redis.Channel):
+    """kombu's, with our QoS, which it would replace by a plain one where nothing is noted in Redis."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.QoS = QoS  # type: ignore[assignment]
+
+
+def with_our_channels(connection: Any) -> Any:
+    """A connection of kombu's, not yet established, that will make channels of ours."""
+    connection.transport.Channel = Channel
+    return connection
+
+
 class Consumer(CeleryConsumer):  # type: ignore[misc]
     """Celery's, with our QoS on each new connection, which it tries to get every RETRY_S at least."""
 
     def ensure_connected(self, conn: Any) -> Any:
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=1, interval_max=RETRY_S)
-        return super().ensure_connected(conn)
-
-    def connect(self) -> Any:
-        connection = super().connect()
-        connection.default_channel.QoS = QoS
-        return connection
+        return super().ensure_connected(with_our_channels(conn))
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)

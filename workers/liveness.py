@@ -17,6 +17,7 @@ from enum import Enum, auto
 PULSE_S = 1.0
 STOPPED_S = 10.0
 HUNGER_S = 15.0  # then the worker reconnects; after as much again it restarts
+STUCK_S = 40.0
 GAP_S = 6.0  # between two looks: more than this, and it was the looker who stood still
 
 
@@ -62,6 +63,24 @@ class Clock:
         since = None if self._looked_at is None else now - self._looked_at
         self._looked_at = now
         return since if since is not None and since <= GAP_S else None
+
+
+class Standstill:
+    """Told by looks, not by the clock: what is looked at stood still at so many in a row."""
+
+    def __init__(self, looks: float) -> None:
+        self._limit = looks
+        self._stood = 0
+        self._seen = -1
+
+    def forgive(self) -> None:
+        """There is a reason for it."""
+        self._stood = 0
+
+    def look(self, count: int) -> bool:
+        self._stood = self._stood + 1 if count == self._seen else 0
+        self._seen = count
+        return self._stood >= self._limit
 
 
 class Wards:

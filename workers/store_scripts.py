@@ -251,7 +251,10 @@ return {attempt, queued_s, redis.call('HGETALL', key), redis.call('SMEMBERS', ke
 STATUS = """
 local key = P .. 'job:' .. ARGV[1]
 local comp = redis.call('HGET', key, 'computation')
-if comp and ARGV[2] == '1' then redis.call('HSET', key, 'detached', '1') end
+if comp and ARGV[2] == '1' then
+  write_in_spite_of_oom()
+  redis.call('HSET', key, 'detached', '1')
+end
 return {
   redis.call('HGETALL', key), comp and redis.call('HGETALL', P .. 'comp:' .. comp) or {},
   redis.call('GET', P .. 'gone:' .. ARGV[1])

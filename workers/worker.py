@@ -27,7 +27,7 @@ from models.cards import OWN_LUT
 from workers import celery_app, devices, metrics, place
 from workers.errors import Unavailable, error_codes
 from workers.job import served_models
-from workers.liveness import Hunger, Pulses, Remedy, Wards
+from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
 from workers.log import Log
 from workers.process import AGAIN, start_again
 from workers.reaper import LEASE_S, PERIOD_S, Reaper
@@ -92,6 +92,7 @@ class Parent:
         self.is_to_restart = False
         self._wards = Wards()
         self._hunger = Hunger()
+        self._looks = 0
         self._children: set[str] = set()
         self._arrived = True
         self._define_task()
@@ -120,6 +121,7 @@ class Parent:
 
             def start(self, worker: Any) -> None:
                 worker.timer.call_repeatedly(PERIOD_S, parent.look_after, (worker,), priority=10)
+                threading.Thread(target=parent.watch_the_loop, args=(worker,), name="loop-watch", daemon=True).start()
 
         self.app.steps["worker"].add(Duties)
 
@@ -156,6 +158,7 @@ class Parent:
 
     def look_after(self, worker: Any) -> None:
         """One round of the parent's duties, on the consumer's loop."""
+        self._looks += 1
         indices = {process.pid: process.index for process in worker.pool._pool._pool if process.exitcode is None}
         loaded = {pid: facts for pid in indices if (facts := told_by(pid)) is not None}
         for pid in self._wards.stopped({pid: self.pulses.count(indices[pid]) for pid in loaded}, time.monotonic()):
@@ -178,6 +181,22 @@ class Parent:
             return
         self.reaper.look()
         self._recover(remedy, worker)
+
+    def watch_the_loop(self, worker: Any) -> None:
+        """In a thread: a loop that stands still for STUCK_S although the store answers is never left to itself."""
+        from celery import bootsteps
+
+        stuck = Standstill(STUCK_S / PERIOD_S)
+        while worker.blueprint.state in (None, bootsteps.RUN):
+            time.sleep(PERIOD_S)
+            try:
+                self.store.ping()
+            except Unavailable:
+                stuck.forgive()
+                continue
+            if self._looks and stuck.look(self._looks) and worker.blueprint.state == bootsteps.RUN:
+                log.error("the consumer's loop stands still; the worker starts again")
+                self._start_again_by_force(worker)
 
     def _look_for_hunger(self, is_idle: bool) -> Remedy:
         from workers.consumer import QoS
@@ -211,7 +230,7 @@ class Parent:
 
     @staticmethod
     def _start_again_by_force(worker: Any) -> None:
-        """An orderly stop did not end: its children are killed, and their work queued again as that of ghosts."""
+        """Without an orderly stop: children are killed, their work queued again as that of ghosts."""
         for process in worker.pool._pool._pool:
             if process.exitcode is None:
                 os.kill(process.pid, signal.SIGKILL)
@@ -232,6 +251,7 @@ class Parent:
     def leave(self) -> None:
         """Give back what the children still held, without blame, and take them off the list of the living."""
         try:
+            self.store.beat({}, place=place.this_place())
             self.reaper.bury(self._children, blame=False)
         except Unavailable:
             log.warning("the store does not answer; leases will run out by themselves")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.living import wait_until
-from workers.liveness import GAP_S, HUNGER_S, PULSE_S, STOPPED_S, Hunger, Pulses, Remedy, Wards
+from workers.liveness import GAP_S, HUNGER_S, PULSE_S, STOPPED_S, Hunger, Pulses, Remedy, Standstill, Wards
 
 LOOK_S = 2.0
 
@@ -45,6 +45,15 @@ def test_a_child_that_is_new_under_an_old_number_begins_anew() -> None:
         wards.stopped({1: 7}, now)
     wards.stopped({}, STOPPED_S)
     assert not wards.stopped({1: 7}, STOPPED_S + LOOK_S)
+
+
+def test_a_loop_that_turns_or_has_a_reason_not_to_does_not_stand_still() -> None:
+    turning, waiting = Standstill(3), Standstill(3)
+    for count in range(20):
+        assert not turning.look(count)
+        waiting.forgive()
+        assert not waiting.look(7)
+    assert [Standstill.look(waiting, 7) for _ in range(3)] == [False, True, True]
 
 
 def remedies(hunger: Hunger, seconds: float, start: float = 0.0, **told: object) -> list[tuple[float, Remedy]]:

@@ -83,6 +83,7 @@ def test_work_goes_on_while_redis_is_out_of_memory(store: Store) -> None:
     try:
         taken = claim(store, job)
         assert store.renew(taken, lease_s=30) == 1
+        assert store.status(job.id, detach=True).state == "running"
     finally:
         store.client.config_set("maxmemory", 0)
     assert store.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {})

@@ -15,7 +15,7 @@ from service.waiting import Bell
 from tests.living import wait_until
 from tests.proxy import Proxy, proxied
 from workers import celery_app
-from workers.consumer import QoS
+from workers.consumer import QoS, with_our_channels
 from workers.store import WAKE_CHANNEL, Store
 
 IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
@@ -53,9 +53,9 @@ def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Connection, Any,
     app = celery_app.make_app(proxy.url, job_timeout_s=10)
     app.conf.broker_transport_options["socket_timeout"] = 1
     celery_app.send(app, "first")
-    connection = app.connection_for_read()
+    connection = with_our_channels(app.connection_for_read())
     channel = connection.default_channel
-    channel.QoS = QoS
+    assert isinstance(channel.qos, QoS)
     channel.basic_qos(0, 1, False)
     taken: list[Any] = []
     consumer = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
