@@ -29,7 +29,7 @@ from workers.errors import Unavailable, error_codes
 from workers.job import served_models
 from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
 from workers.log import Log
-from workers.process import AGAIN, start_again
+from workers.process import AGAIN, kill, start_again
 from workers.reaper import LEASE_S, PERIOD_S, Reaper
 from workers.records import Limits
 from workers.settings import Settings
@@ -163,7 +163,7 @@ class Parent:
         loaded = {pid: facts for pid in indices if (facts := told_by(pid)) is not None}
         for pid in self._wards.stopped({pid: self.pulses.count(indices[pid]) for pid in loaded}, time.monotonic()):
             log.error("a worker child stands still, killed", child=place.name_of(self.pid, pid))
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
             del indices[pid], loaded[pid]
         living = {place.name_of(self.pid, pid) for pid in indices}
         dead, self._children = self._children - living, living
@@ -233,7 +233,7 @@ class Parent:
         """Without an orderly stop: children are killed, their work queued again as that of ghosts."""
         for process in worker.pool._pool._pool:
             if process.exitcode is None:
-                os.kill(process.pid, signal.SIGKILL)
+                kill(process.pid)
         start_again()
 
     def _bury_ghosts(self) -> None:

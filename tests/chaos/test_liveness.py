@@ -60,7 +60,7 @@ def worker_alone(folder: Path, redis_url: str, spoil: str) -> Iterator[subproces
         below = descendants(process.pid)
         process.terminate()
         try:
-            process.wait(60)
+            process.wait(90)
         finally:
             for pid in below:
                 if Path(f"/proc/{pid}").exists():

@@ -103,6 +103,7 @@ def test_messages_are_taken_while_redis_is_out_of_memory(store: Store, proxy: Pr
     connection.release()
 
 
+@pytest.mark.slow
 def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Store, proxy: Proxy) -> None:
     def subscribers() -> int:
         return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
@@ -119,6 +120,7 @@ def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Sto
     print(f"listening again after {asyncio.run(lose_it()):.1f} s")
 
 
+@pytest.mark.slow
 def test_the_bell_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
     async def stay() -> int:
         async with Bell(proxy.url).running():

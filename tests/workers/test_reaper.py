@@ -78,6 +78,15 @@ def test_a_message_that_no_queue_holds_is_sent_again_once(store: Store, reaper: 
     assert queued(store) == {job.computation.id}
 
 
+def test_a_message_on_its_way_from_queue_to_claim_is_not_sent_again(store: Store, reaper: Reaper) -> None:
+    job = put(store)
+    make_old(store, job.computation.id)
+    reaper.look()
+    claim(store, job)
+    reaper.look()
+    assert store.client.llen(celery_app.QUEUE) == 0
+
+
 def test_a_message_that_waits_in_the_queue_is_left_alone(store: Store, celery: Celery, reaper: Reaper) -> None:
     job = put(store)
     celery_app.send(celery, job.computation.id)

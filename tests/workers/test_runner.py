@@ -15,7 +15,7 @@ import pytest
 
 from models.cards import BY_NAME
 from models.cube import read_cube
-from tests.living import as_file, opened, photo
+from tests.living import as_file, opened, photo, wait_until
 from workers import runner as runner_module
 from workers.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
@@ -157,6 +157,60 @@ def test_a_store_that_hangs_before_the_picture_is_read_is_waited_for(
     runner.run(job.computation.id)
     impatient.close()
     assert failed
+    assert store.status(job.id).state == "succeeded"
+
+
+def test_a_result_waits_while_redis_is_out_of_memory(store: Store, runner: Runner) -> None:
+    job = put(store, as_file(photo()))
+    store.client.config_set("maxmemory", 1)
+    try:
+        thread = threading.Thread(target=runner.run, args=(job.computation.id,))
+        thread.start()
+        time.sleep(2)
+        assert store.status(job.id).state == "running"
+    finally:
+        store.client.config_set("maxmemory", 0)
+    thread.join(30)
+    status = store.status(job.id)
+    assert (status.state, status.attempts) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("why", ["deadline", "cancel"])
+def test_a_result_that_waits_for_memory_ends_with_its_deadline_or_when_nobody_wants_it(
+    store: Store, engine: Engine, why: str
+) -> None:
+    runner = Runner(store, engine, owner="test:1", job_timeout_s=4 if why == "deadline" else 60, max_pixels=1_000_000)
+    job = put(store, as_file(photo()))
+    store.client.config_set("maxmemory", 1)
+    try:
+        thread = threading.Thread(target=runner.run, args=(job.computation.id,))
+        thread.start()
+        wait_until(lambda: store.status(job.id).state == "running", 10, "the job runs")
+        if why == "cancel":
+            time.sleep(1)
+            store.cancel(job.id)
+        thread.join(30)
+    finally:
+        store.client.config_set("maxmemory", 0)
+    status = store.status(job.id)
+    assert status.state == ("failed" if why == "deadline" else "cancelled")
+    if why == "deadline":
+        assert status.error["code"] == "store_full"  # type: ignore[index]
+
+
+def test_a_claim_is_tried_again_while_the_store_does_not_answer(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = put(store, as_file(photo()))
+    claim, failures = store.claim, [StoreUnavailable("gone"), StoreUnavailable("gone")]
+
+    def fails_twice(*args: Any, **told: Any) -> Claim | None:
+        if failures:
+            raise failures.pop()
+        return claim(*args, **told)
+
+    monkeypatch.setattr(store, "claim", fails_twice)
+    runner.run(job.computation.id)
     assert store.status(job.id).state == "succeeded"
 
 
