@@ -64,7 +64,7 @@ def test_a_child_killed_in_the_middle_has_its_job_end_well(lutra: Lutra) -> None
 def test_the_whole_worker_group_killed_is_restarted_and_the_job_ends_well(lutra: Lutra) -> None:
     job = start_long(lutra)
     queued = str(lutra.post("/upscale?scale=2&model=bicubic", long_photo(64), headers=ASYNC).json()["id"])
-    (parent,) = [pid for pid in lutra.pids("service.cli", "worker") if pid in descendants_of_one(lutra)]
+    (parent,) = [pid for pid in lutra.pids("service.cli worker") if pid in descendants_of_one(lutra)]
     for pid in [parent, *descendants(parent)]:
         os.kill(pid, signal.SIGKILL)
     start = time.monotonic()

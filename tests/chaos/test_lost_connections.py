@@ -129,7 +129,7 @@ def test_a_redis_out_of_memory_keeps_what_was_taken_in_and_serves_again_when_it_
 ) -> None:
     lutra, _, url = service
     redis = connect(url, timeout_s=2)
-    worker = lutra.pids("service.cli", "worker")
+    worker = lutra.pids("service.cli worker")
     running = start_long(lutra)
     queued = [lutra.post(SHORT, short_photo(seed), headers=ASYNC).json()["id"] for seed in range(3)]
     redis.config_set("maxmemory", 1)
@@ -144,7 +144,7 @@ def test_a_redis_out_of_memory_keeps_what_was_taken_in_and_serves_again_when_it_
     for job in (running, *queued):
         assert ends_well(lutra, job, 60)["attempts"] == 1
     next_picture(lutra, "after maxmemory")
-    assert set(worker) <= set(lutra.pids("service.cli", "worker"))
+    assert set(worker) <= set(lutra.pids("service.cli worker"))
 
 
 def test_a_worker_that_reconnects_while_redis_is_out_of_memory_waits_for_it(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_worker_that_reconnects_while_redis_is_out_of_memory_waits_for_it(tmp_
     ):
         redis = connect(url, timeout_s=2)
         next_picture(lutra, "before")
-        worker = lutra.pids("service.cli", "worker")
+        worker = lutra.pids("service.cli worker")
         redis.config_set("maxmemory", 1)
         try:
             redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -164,4 +164,4 @@ def test_a_worker_that_reconnects_while_redis_is_out_of_memory_waits_for_it(tmp_
             redis.close()
         wait_until(lutra.ready, 30, "the service is ready again")
         next_picture(lutra, "after a reconnection at maxmemory")
-        assert set(worker) <= set(lutra.pids("service.cli", "worker"))
+        assert set(worker) <= set(lutra.pids("service.cli worker"))
