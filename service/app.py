@@ -43,7 +43,13 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
             log.info("gateway started", models=len(house.models))
             yield
 
-    app = FastAPI(title="Lutra", version=version("lutra"), description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Lutra",
+        version=version("lutra"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
+    )
     for module in ROOMS:
         app.include_router(module.router)
     app.add_exception_handler(LutraError, _lutra_error)
@@ -99,10 +105,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> set[str]:
-    """Methods of every route that has this path."""
+    """Methods of every route that has this path: ours, and those of the documentation, which the application has."""
     found: set[str] = set()
-    for module in ROOMS:
-        for route in module.router.routes:
-            if route.matches(request.scope)[0] is not Match.NONE:
-                found |= getattr(route, "methods", None) or set()
+    for route in (*request.app.routes, *(route for module in ROOMS for route in module.router.routes)):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
     return found

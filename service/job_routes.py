@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from service import events as sse
 from service.answers import ended_badly, picture_of, retry_after
 from service.house import house_of
 from service.openapi import PICTURE, problems_of
+from service.router import Router
 from service.schemas import JobJson, job_json
 from workers.errors import JobNotFinished
 from workers.job import CANCELLED, FAILED, SUCCEEDED
 
-router = APIRouter()
+router = Router()
 
 JobId = Annotated[str, Path()]
 
@@ -34,7 +36,6 @@ async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     return JSONResponse(job_json(status, queue).model_dump(), headers=headers)
 
 
-@router.head("/jobs/{id}/result", include_in_schema=False)
 @router.get(
     "/jobs/{id}/result",
     operation_id="readResult",
@@ -68,9 +69,11 @@ async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     after = sse.start_after(request.headers.get("last-event-id"))
     if after != "0" and status.ended and not await house.store_threads.run(house.store.events, id, after):
         return Response(status_code=204)  # tells an EventSource that came back after `end` to stay away
-    text = sse.stream(id, after, house)
+    stream: AsyncIterator[str] | Iterator[str] = sse.stream(id, after, house)
+    if request.method == "HEAD":
+        stream = iter(())  # no Content-Length, as GET has none
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(text, headers=headers, media_type="text/event-stream")
+    return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
 
 
 @router.delete(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.house import house_of
+from service.router import Router
 from service.schemas import HealthJson, ModelsJson, model_json
 from service.scrape import registry_of
 from workers.errors import LutraError, NoWorker, Unavailable
 
-router = APIRouter()
+router = Router()
 
 
 @router.get("/models", operation_id="listModels", tags=["models"], response_model=ModelsJson)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starlette.datastructures import Headers
+
 from workers.errors import NotAcceptable
 from workers.imageio import FORMATS_OUT, MEDIA_TYPE, output_format
 
@@ -18,6 +20,12 @@ class Wait:
     seconds: float
     detached: bool
     applied: str
+
+
+def listed(headers: Headers, name: str) -> str | None:
+    """A header that is a list, on however many lines it came, as one (RFC 9110, 5.3); None where it did not come."""
+    lines = headers.getlist(name)
+    return ", ".join(lines) if lines else None
 
 
 def read_prefer(values: list[str], default_s: float) -> Wait:

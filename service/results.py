@@ -11,6 +11,7 @@ from starlette.responses import Response
 from service import problems
 from service.delivery import Delivery
 from service.offload import Threads
+from service.preferences import listed
 from service.schemas import job_path
 from workers.errors import Unavailable
 from workers.job import JobStatus
@@ -68,7 +69,7 @@ async def result_response(
     size, media_type = int(output["bytes"]), output["media_type"]
     headers = {**result_headers(status, ttl_s), **extra}
     reading = request.method in ("GET", "HEAD")
-    if reading and _matches(request.headers.get("if-none-match"), headers["ETag"]):
+    if reading and _matches(listed(request.headers, "if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     start, stop, code = 0, size, 200
     if request.method == "GET" and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BeforeValidator
 
@@ -16,13 +16,14 @@ from service.answers import accepted, ended_badly, picture_of
 from service.estimate import Upscaling, estimate_s
 from service.house import House, house_of
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
-from service.preferences import Wait, choose_format, read_prefer
+from service.preferences import Wait, choose_format, listed, read_prefer
+from service.router import Router
 from service.upload import read_upload
 from workers import imageio, policy
 from workers.errors import ParameterError, TooManyPixels
 from workers.job import SUCCEEDED, check_strength, choose_model, new_id
 
-router = APIRouter()
+router = Router()
 
 ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 
@@ -232,7 +233,7 @@ async def _take_in(
         own = await house.read_table(lut) if lut is not None else None
         del lut
         wanted = await wish(header, own)
-        accept = request.headers.get("accept")
+        accept = listed(request.headers, "accept")
         format_out = choose_format(wanted.format, accept, header.format, detached=wait.detached)
         _refuse_sides(format_out, wanted.height, wanted.width)
         lossless = imageio.is_kept_lossless(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-router = APIRouter()
+from service.router import Router
+
+router = Router()
 
 POLICY = "; ".join(
     (
