@@ -77,15 +77,35 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def printable(text: str) -> str:
+    """Without what could end a line, move the cursor or turn the direction of writing: that is shown by its code."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def as_value(value: object) -> str:
+    """A fact as text that ends where it seems to; in quotes where it could pass for more facts than one."""
+    text = str(value)
+    if text and text.isprintable() and not set(text) & set(' "=\\'):
+        return text
+    return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
 class Text(logging.Formatter):
-    """One line for a person: time, level, event, then `name=value`."""
+    """One line for a person: time, level, event, then `name=value`; strangers' values cannot make it look like two.
+
+    The lines of a traceback are set in, so that none looks like the beginning of an entry.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
-        line = f"{clock} {record.levelname.lower():7} {record.getMessage()}" + (f"  {facts}" if facts else "")
+        facts = " ".join(f"{name}={as_value(value)}" for name, value in _facts(record).items())
+        line = f"{clock} {record.levelname.lower():7} {printable(record.getMessage())}"
+        line += f"  {facts}" if facts else ""
         if record.exc_info:
-            line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            told = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            line += "".join(f"\n    {printable(part)}" for part in told.split("\n"))
         return line
 
 
