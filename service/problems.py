@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 
 TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.BadRequest: (400, "The request cannot be read"),
+    errors.NotImplementedYet: (501, "Not there yet"),
     errors.UploadTooLarge: (413, "The upload is too large"),
     errors.NotAcceptable: (406, "No acceptable output format"),
     errors.NotAPicture: (415, "Not a picture of a known format"),

@@ -2,6 +2,7 @@
 
     LutraError                      code              retryable
     +-- BadRequest                  bad_request
+    +-- NotImplementedYet           not_implemented
     +-- PictureError
     |   +-- NotAPicture             not_a_picture
     |   +-- CorruptPicture          corrupt_picture
@@ -48,6 +49,12 @@ class LutraError(Exception):
 
 class BadRequest(LutraError):
     code = "bad_request"
+
+
+class NotImplementedYet(LutraError):
+    """For what is documented and not there yet: refused rather than ignored."""
+
+    code = "not_implemented"
 
 
 class PictureError(LutraError):
