@@ -19,6 +19,10 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.BadRequest: (400, "The request cannot be read"),
     errors.NotImplementedYet: (501, "Not there yet"),
     errors.UploadTooLarge: (413, "The upload is too large"),
+    errors.UploadTooSlow: (408, "The upload is too slow"),
+    errors.RequestTimeout: (408, "The request did not come in time"),
+    errors.UrlTooLong: (414, "The address is too long"),
+    errors.HeadersTooLarge: (431, "The headers are too large"),
     errors.NotAcceptable: (406, "No acceptable output format"),
     errors.NotAPicture: (415, "Not a picture of a known format"),
     errors.CorruptPicture: (422, "The picture is damaged"),
@@ -40,6 +44,7 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.StoreUnavailable: (503, "The job store does not answer"),
     errors.NoWorker: (503, "No worker is alive"),
     errors.TooManyUploads: (503, "Too many uploads at once"),
+    errors.TooManyConnections: (503, "Too many connections"),
     errors.Unavailable: (503, "Not available now"),
 }
 

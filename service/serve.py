@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.connections import Crowd, notice_dead_peers
 from service.supervisor import ELSEWHERE, StartupError, listen
 from workers.settings import Settings
 
@@ -22,9 +23,13 @@ def serve(settings: Settings, redis_url: str) -> int:
     except OSError as error:
         where = f"{settings.bind}:{settings.port}"
         raise StartupError(f"cannot listen on {where}: {error.strerror}; {ELSEWHERE}") from None
+    notice_dead_peers(server_socket)
+    crowd = Crowd.within_descriptors(settings.max_connections, settings.max_connections_per_address)
     app = create_app(settings, redis_url)
     config = uvicorn.Config(
         app,
+        http=crowd.protocol,  # type: ignore[arg-type]  # a class is asked for, and only called
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -10,6 +10,10 @@
     +-- ParameterError              bad_parameter
     |   +-- UnknownModel            unknown_model
     +-- UploadTooLarge              upload_too_large
+    +-- UploadTooSlow               upload_too_slow
+    +-- RequestTimeout              request_timeout
+    +-- UrlTooLong                  url_too_long
+    +-- HeadersTooLarge             headers_too_large
     +-- NotAcceptable               not_acceptable
     +-- JobUnknown                  job_unknown
     +-- JobGone                     job_gone
@@ -26,6 +30,7 @@
         +-- StoreUnavailable        store_unavailable yes
         +-- NoWorker                no_worker         yes
         +-- TooManyUploads          too_many_uploads  yes
+        +-- TooManyConnections      too_many_connections yes
 
 The message says what was seen and what is allowed; users read it, so it never holds a path, a key or a traceback.
 """
@@ -83,6 +88,22 @@ class UnknownModel(ParameterError):
 
 class UploadTooLarge(LutraError):
     code = "upload_too_large"
+
+
+class UploadTooSlow(LutraError):
+    code = "upload_too_slow"
+
+
+class RequestTimeout(LutraError):
+    code = "request_timeout"
+
+
+class UrlTooLong(LutraError):
+    code = "url_too_long"
+
+
+class HeadersTooLarge(LutraError):
+    code = "headers_too_large"
 
 
 class NotAcceptable(LutraError):
@@ -150,6 +171,10 @@ class NoWorker(Unavailable):
 
 class TooManyUploads(Unavailable):
     code = "too_many_uploads"
+
+
+class TooManyConnections(Unavailable):
+    code = "too_many_connections"
 
 
 def _descendants(root: type[LutraError]) -> list[type[LutraError]]:

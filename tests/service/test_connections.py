@@ -1,0 +1,228 @@
+"""Connections that say too much, too little or nothing: bounded, and nobody else notices."""
+
+from __future__ import annotations
+
+import resource
+import select
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.connections import HEAD_S, MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, MAX_URL_BYTES, STALLED_S
+from tests.living import Lutra, as_file, photo, wait_until
+from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
+
+FEW_FILES = 1024
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"POST /enhance HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "header": (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ", b"a" * 65536, 431),
+    "name of a header": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"a" * 65536, 431),
+    "headers": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-A: b\r\n" * 8192, 431),
+    "url": (b"GET /livez?", b"a" * 65536, 414),
+    "trailer": (CHUNKED + b"0\r\nX-A: ", b"a" * 65536, 431),
+    "trailers": (CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8192, 431),
+    "chunk extension": (CHUNKED + b"5;a=", b"a" * 65536, 431),
+    "empty lines": (b"", b"\r\n" * 32768, 431),
+    "method": (b"", b"A" * 65536, 400),
+    "nonsense": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 65536, 400),
+}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))  # for our own ends
+    with running_gateway(tmp_path_factory.mktemp("gateway"), files=FEW_FILES) as running:
+        yield running
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def close(lines: list[socket.socket]) -> None:
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"G", b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b", LIVEZ])
+def test_more_silent_connections_than_descriptors_leave_the_gateway_reachable(gateway: Gateway, said: bytes) -> None:
+    lines = []
+    for _ in range(FEW_FILES + 76):
+        lines.append(gateway.connect())
+        send(lines[-1], said)
+    try:
+        for _ in range(3):
+            assert gateway.is_alive()
+    finally:
+        close(lines)
+
+
+def drip(line: socket.socket, seconds: float) -> float:
+    """Seconds until the other end says something to one byte every half second."""
+    start, poll = time.monotonic(), select.poll()
+    poll.register(line, select.POLLIN)
+    while not poll.poll(500):
+        if time.monotonic() - start > seconds:
+            pytest.fail(f"nothing was said in {seconds:g} s")
+        send(line, b"a")
+    return time.monotonic() - start
+
+
+@pytest.mark.slow
+def test_a_connection_that_says_nothing_or_half_a_head_is_closed_after_a_time(gateway: Gateway) -> None:
+    lines = [gateway.connect() for _ in range(3)]
+    _, half, slow = lines
+    send(half, LIVEZ[:-2])
+    send(slow, LIVEZ[:-2] + b"X-A: ")
+    assert drip(slow, HEAD_S + 30) > HEAD_S - 2
+    for line in (half, slow):
+        answer = read_answer(line)
+        assert answer is not None and answer.status == 408
+        assert answer.problem["type"] == "urn:lutra:problem:request-timeout"
+    assert all(ends(line, 60) for line in lines)
+    close(lines)
+
+
+@pytest.mark.slow
+def test_a_connection_kept_alive_answers_again_and_half_a_head_on_it_is_closed_too(gateway: Gateway) -> None:
+    with gateway.connect() as line:
+        for _ in range(3):
+            send(line, LIVEZ)
+            answer = read_answer(line)
+            assert answer is not None and answer.status == 200
+            assert "connection" not in answer.headers
+        send(line, LIVEZ[:20])
+        answer = read_answer(line)
+        assert answer is not None and answer.status == 408
+        assert ends(line, 60)
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_is_refused_and_costs_no_memory(gateway: Gateway, what: str) -> None:
+    begin, piece, status = ENDLESS[what]
+    before = gateway.memory_bytes()
+    with gateway.connect() as line:
+        send(line, begin, *[piece] * 500)
+        answer = read_answer(line)
+    assert answer is not None and answer.status == status
+    assert len(str(answer.problem["detail"])) > 10
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-request-id"] in str(answer.problem["instance"])
+    assert gateway.is_alive()
+    assert gateway.memory_bytes() - before < 16 * 1024**2
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /livez?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * (MAX_URL_BYTES - 7)), 200),
+        (b"GET /livez?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * (MAX_URL_BYTES - 6)), 414),
+        (b"GET /livez HTTP/1.1\r\n%s\r\n" % (b"X-A: b\r\n" * MAX_HEADERS), 200),
+        (b"GET /livez HTTP/1.1\r\n%s\r\n" % (b"X-A: b\r\n" * (MAX_HEADERS + 1)), 431),
+        (b"GET /livez HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * (MAX_HEAD_BYTES - 1)), 200),
+        (b"GET /livez HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * MAX_HEAD_BYTES), 431),
+    ],
+)
+@pytest.mark.parametrize("step", [100_000, 1_000])
+def test_the_bounds_of_a_head_are_where_they_are_said_to_be(
+    gateway: Gateway, head: bytes, status: int, step: int
+) -> None:
+    with gateway.connect() as line:
+        send(line, *(head[at : at + step] for at in range(0, len(head), step)))
+        answer = read_answer(line)
+        assert answer is not None and answer.status == status
+
+
+def test_trailers_are_read_and_change_nothing(gateway: Gateway) -> None:
+    with gateway.connect() as line:
+        for _ in range(2):
+            send(line, CHUNKED, b"3\r\nabc\r\n", b"0\r\nIdempotency-Key: a\r\nX-Request-ID: forged\r\n\r\n")
+            answer = read_answer(line)
+            assert answer is not None and answer.status == 415
+            assert answer.headers["x-request-id"] != "forged"
+
+
+def test_requests_one_behind_the_other_are_answered_in_order_and_thousands_end_the_connection(gateway: Gateway) -> None:
+    with gateway.connect() as line:
+        send(line, (LIVEZ + LIVEZ.replace(b"livez", b"nothing")) * (MAX_PIPELINED // 2))
+        told = b""
+        while told.count(b"HTTP/1.1 ") < MAX_PIPELINED or not told.endswith(b"}"):
+            told += line.recv(65536)
+        found = [part[:3] for part in told.split(b"HTTP/1.1 ")[1:]]
+        assert found == [b"200", b"404"] * (MAX_PIPELINED // 2)
+    before = gateway.memory_bytes()
+    with gateway.connect() as line:
+        assert not send(line, *[LIVEZ * 1000] * 500)
+    assert gateway.is_alive()
+    assert gateway.memory_bytes() - before < 16 * 1024**2
+
+
+def test_a_wish_for_another_protocol_is_passed_over(gateway: Gateway) -> None:
+    for protocol in (b"h2c", b"websocket", b"TLS/1.3"):
+        with gateway.connect() as line:
+            for _ in range(2):
+                send(line, LIVEZ[:-2], b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n")
+                answer = read_answer(line)
+                assert answer is not None and answer.status == 200
+
+
+@pytest.mark.slow
+def test_an_answer_before_the_body_ends_the_connection_however_slowly_the_rest_comes(gateway: Gateway) -> None:
+    with gateway.connect() as line:
+        send(line, b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        answer = read_answer(line)
+        assert answer is not None and (answer.status, answer.headers["connection"]) == (404, "close")
+        start = time.monotonic()
+        while send(line, b"x") and time.monotonic() - start < 60:
+            time.sleep(0.5)
+        assert time.monotonic() - start < 59
+
+
+def test_an_address_has_so_many_connections_at_work_and_others_have_theirs(tmp_path: Path) -> None:
+    upload = b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    limits = {"LUTRA_MAX_CONNECTIONS": "6", "LUTRA_MAX_CONNECTIONS_PER_ADDRESS": "3"}
+    with running_gateway(tmp_path, **limits) as gateway:
+        stranger = [gateway.connect("127.0.0.2") for _ in range(3)]
+        for line in stranger:
+            send(line, upload)
+        time.sleep(1)
+        for _ in range(3):  # and again: those that were refused do not add up
+            with gateway.connect("127.0.0.2") as line:
+                send(line, LIVEZ)
+                answer = read_answer(line)
+                assert answer is not None and answer.status == 503
+                assert answer.problem["type"] == "urn:lutra:problem:too-many-connections"
+                assert int(answer.headers["retry-after"]) > 0
+        assert gateway.is_alive()
+        another = [gateway.connect("127.0.0.3") for _ in range(3)]
+        for line in another:
+            send(line, upload)
+        time.sleep(1)
+        assert not gateway.is_alive()  # all six are at work
+        stranger.pop().close()
+        wait_until(gateway.is_alive, 10, "a place is free")
+        for line in stranger + another:  # none of those at work made room
+            send(line, b"x" * 1000)
+            answer = read_answer(line)
+            assert answer is not None and answer.status == 415
+        crowd = [gateway.connect("127.0.0.2") for _ in range(50)]
+        assert gateway.is_alive()
+        close(stranger + another + crowd)
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_of_its_answer_is_closed(lutra: Lutra) -> None:
+    made = lutra.post("/upscale?scale=8&model=nearest&format=tiff", as_file(photo(600, 600)))
+    assert len(made.content) > 50_000_000
+    (pid,) = lutra.pids("service.cli", "gateway")
+    files = Path(f"/proc/{pid}/fd")
+    before = len(list(files.iterdir()))
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.connect(("127.0.0.1", lutra.port))
+    send(line, f"GET {made.headers['content-location']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    wait_until(lambda: len(list(files.iterdir())) > before, 10, "the connection is open")
+    assert wait_until(lambda: len(list(files.iterdir())) <= before, STALLED_S + 60, "it is closed") > STALLED_S / 2
+    line.close()
