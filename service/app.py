@@ -17,6 +17,7 @@ from service import job_routes, ops_routes, problems, routes, web
 from service.answers import retry_refused
 from service.guard import Guard
 from service.house import house_of, open_house
+from service.upload import with_hint
 from workers import metrics
 from workers.errors import LutraError, Unavailable
 from workers.log import Log
@@ -81,7 +82,7 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = retry_refused(error, await house_of(request).queue_or_none())
     elif error.retryable:
         headers["Retry-After"] = "30"
-    return problems.answer(problems.body_of(error, _instance(request)), headers)
+    return problems.answer(problems.body_of(with_hint(request, error), _instance(request)), headers)
 
 
 async def _bad_parameter(request: Request, error: Exception) -> Response:

@@ -233,7 +233,7 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
     try:
         async with Bell(redis_url).running() as bell:
             largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
-            uploads = Budget(max(settings.store_bytes, 2 * settings.max_upload_bytes, largest))
+            uploads = Budget(max(settings.store_bytes, 2 * largest))
             yield House(settings, store, celery, bell, store_threads, picture_threads, table_threads, models, uploads)
     finally:
         store_threads.close()

@@ -41,5 +41,5 @@ def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
 POST_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The better picture.", "content": PICTURE},
     202: {"description": "Not ready yet; Location names the job.", "model": JobJson},
-    **problems_of(400, 406, 413, 415, 422, 500, 501, 503),
+    **problems_of(400, 406, 408, 413, 415, 422, 500, 501, 503),
 }

@@ -227,10 +227,17 @@ async def _take_in(
     job_id: str,
 ) -> None:
     """Read, probe, make the job, submit it; the picture's bytes are let go before anybody waits."""
-    with house.uploads.hold() as hold:
-        data, lut = await read_upload(request, house.settings.max_upload_bytes, hold, takes_lut=operation == "enhance")
+    settings = house.settings
+    with house.uploads.hold(request.client.host if request.client else "") as hold:
+        data, lut = await read_upload(
+            request,
+            settings.max_upload_bytes,
+            hold,
+            min_rate=settings.min_upload_bytes_per_second,
+            takes_lut=operation == "enhance",
+        )
         header = await house.probe(data)
-        _refuse_pixels(header, house.settings.max_input_pixels)
+        _refuse_pixels(header, settings.max_input_pixels)
         own = await house.read_table(lut) if lut is not None else None
         del lut
         wanted = await wish(header, own)

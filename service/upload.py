@@ -1,5 +1,5 @@
-"""The body of a request as bytes, counted while it is read: raw, or multipart/form-data (RFC 7578) whose part `file` is
-the picture and whose part `lut`, where it is taken, a table.
+"""The body of a request as bytes, counted while it is read: raw, or multipart/form-data (`service.forms`) whose part
+`file` is the picture and whose part `lut`, where it is taken, a table.
 
 Content-Length is believed only where it already says too much. Nothing is decoded here and nothing touches the disk.
 """
@@ -7,68 +7,83 @@ Content-Length is believed only where it already says too much. Nothing is decod
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from contextlib import contextmanager
+from typing import NamedTuple
 
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from models.cube import MAX_BYTES
-from workers.errors import BadRequest, ParameterError, TooManyUploads, UploadTooLarge
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
+from service.addresses import neighbourhood
+from service.forms import Form, parse_form
+from workers.errors import (
+    BadRequest,
+    CorruptPicture,
+    LutraError,
+    NotAPicture,
+    ParameterError,
+    TooManyUploads,
+    UploadTooLarge,
+    UploadTooSlow,
+)
 
 ENVELOPE_BYTES = 256 * 1024
-MAX_PARTS = 16
-READ_TIMEOUT_S = 120.0
-DRAIN_S = 5.0
+GRACE_S = 20.0  # of silence, for a client that was fast enough before
+FORM_ENCODED = b"application/x-www-form-urlencoded"
+ALTERED = (
+    "the body came as application/x-www-form-urlencoded: curl -d alters files on their way, "
+    "--data-binary @FILE and -F file=@FILE do not"
+)
 
 
 class Budget:
-    """How many bytes of bodies may lie in this process at once; a body that would exceed it is refused (503)."""
+    """How many bytes of bodies may lie in this process at once; a body that would exceed it is refused (503).
+
+    One client (by address) may hold at most as much as is left for all others: alone, half; where one other does the
+    same, a third each. So whoever fills its share leaves one of the same size to the next (the dynamic thresholds of
+    Choudhury and Hahne, 1998, at a factor of 1). Half has to hold the largest body.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._left = limit_bytes
+        self._held: Counter[str] = Counter()
 
     @contextmanager
-    def hold(self) -> Iterator[Hold]:
-        """What is taken inside the block is given back at its end."""
-        hold = Hold(self)
+    def hold(self, host: str = "") -> Iterator[Hold]:
+        """What is taken inside the block is given back at its end. `host`: the client's address."""
+        hold = Hold(self, neighbourhood(host))
         try:
             yield hold
         finally:
-            self._left += hold.taken
+            self._give_back(hold)
 
-    def take(self, size_bytes: int) -> None:
-        """Raises TooManyUploads where there is not so much left."""
-        if size_bytes > self._left:
+    def take(self, client: str, size_bytes: int) -> None:
+        """Raises TooManyUploads where the client's share, and so the budget, would be exceeded."""
+        if self._held[client] + size_bytes > self._left - size_bytes:
             raise TooManyUploads("too many uploads at once, try again soon")
         self._left -= size_bytes
+        self._held[client] += size_bytes
+
+    def _give_back(self, hold: Hold) -> None:
+        self._left += hold.taken
+        self._held[hold.client] -= hold.taken
+        if not self._held[hold.client]:
+            del self._held[hold.client]
 
 
 class Hold:
     """The bytes that one request holds of the budget."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, client: str) -> None:
         self._budget = budget
+        self.client = client
         self.taken = 0
 
     def add(self, size_bytes: int) -> None:
-        self._budget.take(size_bytes)
+        self._budget.take(self.client, size_bytes)
         self.taken += size_bytes
-
-
-@dataclass
-class Form:
-    """Parts of a multipart body, by name; of a name sent twice the first, and the name in `twice`."""
-
-    parts: dict[str, bytes] = field(default_factory=dict)
-    twice: list[str] = field(default_factory=list)
 
 
 class Upload(NamedTuple):
@@ -78,18 +93,20 @@ class Upload(NamedTuple):
     lut: bytes | None = None
 
 
-async def read_upload(request: Request, max_bytes: int, hold: Hold, *, takes_lut: bool = False) -> Upload:
-    """The picture, at most `max_bytes`, and the table, at most MAX_BYTES of `models.cube`.
+async def read_upload(
+    request: Request, max_bytes: int, hold: Hold, *, min_rate: int = 1, takes_lut: bool = False
+) -> Upload:
+    """The picture, at most `max_bytes`, and the table, at most MAX_BYTES of `models.cube`; `min_rate`: bytes a second.
 
-    Raises BadRequest (400), UploadTooLarge (413), ParameterError (422) or TooManyUploads (503).
+    Raises BadRequest (400), UploadTooSlow (408), UploadTooLarge (413), ParameterError (422) or TooManyUploads (503).
     """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
-        upload = Upload(await _read_body(request, max_bytes, hold, _too_large(max_bytes)))
+        upload = Upload(await _read_body(request, max_bytes, hold, _too_large(max_bytes), min_rate))
     else:
         cap = max_bytes + ENVELOPE_BYTES + (MAX_BYTES if takes_lut else 0)
         refusal = _form_too_large(max_bytes) if takes_lut else _too_large(max_bytes)
-        body = await _read_body(request, cap, hold, refusal)
+        body = await _read_body(request, cap, hold, refusal, min_rate)
         form = await asyncio.to_thread(parse_form, body, options.get(b"boundary", b""))
         _check_parts(form, takes_lut)
         upload = Upload(form.parts["file"], form.parts.get("lut"))
@@ -127,106 +144,38 @@ def _form_too_large(max_bytes: int) -> UploadTooLarge:
     return UploadTooLarge(message, limit=max_bytes, limit_lut=MAX_BYTES)
 
 
-async def _read_body(request: Request, cap: int, hold: Hold, refusal: UploadTooLarge) -> bytes:
-    """All of a body of at most `cap` bytes. Raises BadRequest, TooManyUploads or, where it is larger, `refusal`."""
+async def _read_body(request: Request, cap: int, hold: Hold, refusal: UploadTooLarge, min_rate: int) -> bytes:
+    """All of a body of at most `cap` bytes. Raises BadRequest, UploadTooSlow, TooManyUploads or `refusal` (too large).
+
+    What is refused unread is left to the server, which closes the connection so that the answer arrives. Each byte buys
+    1 / `min_rate` seconds, of which at most GRACE_S are kept: who keeps the rate may take as long as it takes.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > cap:
-        await _drain(request, 2 * cap)
         raise refusal
     chunks: list[bytes] = []
     size = 0
+    now = asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
+        async with asyncio.timeout(GRACE_S) as limit:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > cap:
-                    chunks.clear()
-                    await _drain(request, 2 * cap)
                     raise refusal
                 hold.add(len(chunk))
                 chunks.append(chunk)
+                limit.reschedule(min((limit.when() or now()) + len(chunk) / min_rate, now() + GRACE_S))
     except TimeoutError:
-        raise BadRequest(f"the upload did not end within {READ_TIMEOUT_S:g} s") from None
+        seen = f"the upload stayed below {min_rate} bytes a second for {GRACE_S:g} s"
+        raise UploadTooSlow(seen, limit=min_rate) from None
     except ClientDisconnect:
         raise BadRequest("the client left during the upload") from None
     return b"".join(chunks)
 
 
-async def _drain(request: Request, most_bytes: int) -> None:
-    """Throw the rest of a refused body away, within bounds: a client that is still sending would miss the answer."""
-    with suppress(TimeoutError, ClientDisconnect):
-        async with asyncio.timeout(DRAIN_S):
-            while most_bytes > 0:
-                message = await request.receive()
-                most_bytes -= len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return
-
-
-def parse_form(body: bytes, boundary: bytes) -> Form:
-    """The parts of a multipart body. Raises BadRequest where it is broken or cut off."""
-    if not boundary:
-        raise BadRequest("the Content-Type names no boundary")
-    form, reader = Form(), _PartReader()
-    reader.form = form
-    try:
-        parser = MultipartParser(boundary, reader.callbacks())
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise BadRequest("the multipart body is broken") from error
-    if not reader.ended:
-        raise BadRequest("the multipart body is cut off")
-    return form
-
-
-class _PartReader:
-    """Collects headers and data as the parser meets them."""
-
-    form: Form
-
-    def __init__(self) -> None:
-        self.ended = False
-        self._header = bytearray()
-        self._value = bytearray()
-        self._name, self._filename = "", b"-"
-        self._pieces: list[bytes] = []
-        self._parts = 0
-
-    def callbacks(self) -> MultipartCallbacks:
-        names = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end", "end")
-        return cast("MultipartCallbacks", {f"on_{name}": getattr(self, name) for name in names})
-
-    def part_begin(self) -> None:
-        self._name, self._filename, self._pieces = "", b"-", []
-        self._parts += 1
-        if self._parts > MAX_PARTS:
-            raise BadRequest(f"the form has more than {MAX_PARTS} parts")
-
-    def part_data(self, data: bytes, start: int, end: int) -> None:
-        self._pieces.append(data[start:end])
-
-    def part_end(self) -> None:
-        if self._name != "file" and not self._filename and not any(self._pieces):
-            return  # a field of a form in which no file was chosen
-        if self._name in self.form.parts:
-            self.form.twice.append(self._name)
-        else:
-            self.form.parts[self._name] = b"".join(self._pieces)
-
-    def header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            _, options = parse_options_header(bytes(self._value))
-            self._name = options.get(b"name", b"").decode("utf-8", "replace")
-            self._filename = options.get(b"filename", b"-")
-        self._header.clear()
-        self._value.clear()
-
-    def end(self) -> None:
-        self.ended = True
+def with_hint(request: Request, error: LutraError) -> LutraError:
+    """The error, with a word about `curl -d` where a body came in such a way and is no whole picture."""
+    content_type, _ = parse_options_header(request.headers.get("content-type"))
+    if content_type != FORM_ENCODED or not isinstance(error, (NotAPicture, CorruptPicture)):
+        return error
+    return type(error)(f"{error.message}; {ALTERED}", **error.members)
