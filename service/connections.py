@@ -1,4 +1,4 @@
-"""The gateway's connections: how many there are, how long one may say nothing, how large the head of a request may be.
+"""One connection of the gateway: how long it may say nothing, how large the head of a request may be, how it ends.
 
 uvicorn bounds none of that. Long requests are none of this file's business: who waits for a picture or reads events
 keeps the connection for as long as that takes; slow bodies are `service.upload`'s.
@@ -7,11 +7,8 @@ keeps the connection for as long as that takes; slow bodies are `service.upload`
 from __future__ import annotations
 
 import asyncio
-import resource
 import secrets
-import socket
 import time
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -21,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service import problems
 from service.addresses import neighbourhood
+from service.crowd import Crowd
 from workers import metrics
 from workers.errors import (
     BadRequest,
@@ -35,123 +33,16 @@ from workers.log import Log
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
-MAX_HEAD_BYTES = 64 * 1024  # also of trailers, and of what stands around the pieces of a chunked body
+MAX_HEAD_BYTES = 32 * 1024  # also of trailers, and of what stands around the pieces of a chunked body
+CHUNK_LINES_BYTES = 8  # around one piece
+PIECE_BYTES = 64  # pieces of a chunked body may be smaller now and then, not on and on: each costs a call
 MAX_PIPELINED = 32
 HEAD_S = 15.0  # from the first byte of a head, or from the beginning of the connection
 STALLED_S = 60.0  # in which a client takes nothing of an answer
 LINGER_S, LINGER_SILENCE_S, LINGER_BYTES = 30.0, 5.0, 128 * 1024**2
-LOOK_EVERY_S = 1.0
-WARN_EVERY_S = 60.0
-SPARE_DESCRIPTORS = 128  # for Redis, files, and connections that are accepted only to be refused
-DEAD_PEER_S = 60
+SMALL_PIECES = "the body comes with trailers, extensions or in pieces too small; send it in larger ones"
 
 log = Log(__name__)
-
-
-def raise_descriptor_limit(wanted: int) -> int:
-    """How many descriptors this process may have, the soft limit raised to `wanted` as far as the hard one allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
-
-
-def notice_dead_peers(server: socket.socket) -> None:
-    """Have the kernel end accepted connections whose other end has been gone without a word for DEAD_PEER_S."""
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            server.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_S * 1000)
-
-
-class Crowd:
-    """All connections of this process. Where there are too many, the one that has been idle longest makes room.
-
-    Idle are those without a request in work, whether they have said nothing yet, half a head, or are kept alive. Where
-    all are at work a new one is refused.
-    """
-
-    def __init__(self, most: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
-        self._open: set[Connection] = set()
-        self._by_address: Counter[str] = Counter()
-        self._idle: dict[Connection, None] = {}  # the longest first
-        self._looking = False
-        self._warned_at = -WARN_EVERY_S
-
-    @classmethod
-    def within_descriptors(cls, most: int, most_per_address: int) -> Crowd:
-        """As asked for, or in the same proportion as many as this process may have descriptors for."""
-        room = raise_descriptor_limit(most + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS
-        if room >= most:
-            return cls(most, most_per_address)
-        room = max(1, room)
-        log.warning("fewer connections than asked for: the limit of open files is low", most=room, asked=most)
-        return cls(room, max(1, most_per_address * room // most))
-
-    def protocol(self, **uvicorn: Any) -> Connection:
-        """What uvicorn calls for each connection that it accepts."""
-        return Connection(self, **uvicorn)
-
-    def enter(self, connection: Connection) -> bool:
-        """Count it; False where it has to be refused."""
-        self._open.add(connection)
-        self._by_address[connection.address] += 1
-        self._keep_looking()
-        while self._too_many(connection.address):
-            eldest = self._eldest_idle(connection.address)
-            if eldest is None:
-                return False
-            eldest.drop()
-        self._idle[connection] = None
-        return True
-
-    def leave(self, connection: Connection) -> None:
-        if connection in self._open:
-            self._open.discard(connection)
-            self._idle.pop(connection, None)
-            self._by_address[connection.address] -= 1
-            if not self._by_address[connection.address]:
-                del self._by_address[connection.address]
-
-    def is_idle(self, connection: Connection) -> None:
-        if connection in self._open:
-            self._idle.setdefault(connection)
-
-    def is_at_work(self, connection: Connection) -> None:
-        self._idle.pop(connection, None)
-
-    def _too_many(self, address: str) -> bool:
-        full = len(self._open) > self._most
-        crowded = self._by_address[address] > self._most_per_address
-        if (full or crowded) and time.monotonic() - self._warned_at > WARN_EVERY_S:
-            self._warned_at = time.monotonic()
-            log.warning("too many connections: idle ones are closed", open=len(self._open), address=address)
-        return full or crowded
-
-    def _eldest_idle(self, address: str) -> Connection | None:
-        """Of this address where it has too many, else of all."""
-        if self._by_address[address] > self._most_per_address:
-            return next((one for one in self._idle if one.address == address), None)
-        return next(iter(self._idle), None)
-
-    def _keep_looking(self) -> None:
-        if not self._looking:
-            self._looking = True
-            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        for connection in list(self._open):
-            connection.look(now)
-        self._looking = False
-        if self._open:
-            self._keep_looking()
 
 
 class Connection(HttpToolsProtocol):
@@ -166,7 +57,7 @@ class Connection(HttpToolsProtocol):
         self._head_since: float | None = time.monotonic()
         self._said_something = False
         self._head_bytes = self._fields = 0
-        self._overhead = 0  # bytes since anything but a part of a head came of them
+        self._overhead = 0  # bytes of which nothing has come but a part of a head, or more pieces than body
         self._unsent, self._moved_at = 0, time.monotonic()
         self._lingers_since: float | None = None
         self._heard_at, self._thrown_away = 0.0, 0
@@ -197,7 +88,7 @@ class Connection(HttpToolsProtocol):
             self._head_since = time.monotonic()
         super().data_received(data)
         if self._overhead > MAX_HEAD_BYTES and self._lingers_since is None:
-            self._refuse(_head_too_large())
+            self._refuse(_head_too_large() if self._reads_head else BadRequest(SMALL_PIECES))
 
     # ---- what the parser calls
 
@@ -231,7 +122,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._overhead = 0
+        self._overhead = max(0, self._overhead - len(body) - len(body) * CHUNK_LINES_BYTES // PIECE_BYTES)
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.connections import Crowd, notice_dead_peers
+from service.connections import Connection
+from service.crowd import Crowd, notice_dead_peers
 from service.supervisor import ELSEWHERE, StartupError, listen
 from workers.settings import Settings
 
@@ -28,7 +30,7 @@ def serve(settings: Settings, redis_url: str) -> int:
     app = create_app(settings, redis_url)
     config = uvicorn.Config(
         app,
-        http=crowd.protocol,  # type: ignore[arg-type]  # a class is asked for, and only called
+        http=partial(Connection, crowd),  # type: ignore[arg-type]  # a class is asked for, and only called
         ws="none",
         log_config=None,
         access_log=False,

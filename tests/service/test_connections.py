@@ -23,9 +23,11 @@ ENDLESS = {
     "name of a header": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"a" * 65536, 431),
     "headers": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-A: b\r\n" * 8192, 431),
     "url": (b"GET /livez?", b"a" * 65536, 414),
-    "trailer": (CHUNKED + b"0\r\nX-A: ", b"a" * 65536, 431),
-    "trailers": (CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8192, 431),
-    "chunk extension": (CHUNKED + b"5;a=", b"a" * 65536, 431),
+    "trailer": (CHUNKED + b"0\r\nX-A: ", b"a" * 65536, 400),
+    "trailers": (CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8192, 400),
+    "chunk extension": (CHUNKED + b"5;a=", b"a" * 65536, 400),
+    "chunk extensions": (CHUNKED, b"1;a=bcdefghijklmnopqrstuvwxyz\r\nx\r\n" * 2000, 400),
+    "pieces": (CHUNKED, b"1\r\nx\r\n" * 11000, 400),
     "empty lines": (b"", b"\r\n" * 32768, 431),
     "method": (b"", b"A" * 65536, 400),
     "nonsense": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 65536, 400),
@@ -142,6 +144,15 @@ def test_trailers_are_read_and_change_nothing(gateway: Gateway) -> None:
             answer = read_answer(line)
             assert answer is not None and answer.status == 415
             assert answer.headers["x-request-id"] != "forged"
+
+
+def test_a_body_in_small_pieces_is_read(gateway: Gateway) -> None:
+    for size, count in ((1, 5_000), (64, 20_000), (1000, 2_000)):
+        with gateway.connect() as line:
+            piece = b"%x\r\n" % size + b"x" * size + b"\r\n"
+            send(line, CHUNKED, piece * count, b"0\r\n\r\n")
+            answer = read_answer(line)
+            assert answer is not None and answer.status == 415
 
 
 def test_requests_one_behind_the_other_are_answered_in_order_and_thousands_end_the_connection(gateway: Gateway) -> None:
