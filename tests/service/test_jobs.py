@@ -214,7 +214,7 @@ def test_an_event_source_that_comes_back_after_the_end_is_told_to_stay_away(lutr
 
 def test_odd_ids_methods_and_ranges_are_problems(lutra: Lutra) -> None:
     assert lutra.client.get(f"/jobs/{'x' * 100}").status_code == 404
-    assert lutra.client.put("/jobs/x").headers["allow"] == "DELETE, GET"
+    assert lutra.client.put("/jobs/x").headers["allow"] == "DELETE, GET, HEAD"
     path = lutra.post("/upscale?scale=2&model=nearest", PHOTO).headers["content-location"]
     beyond = lutra.client.get(path, headers={"Range": "bytes=99999999-"})
     assert beyond.status_code == 416
