@@ -19,7 +19,7 @@ MAX_BOUNDARY_BYTES = 256  # the RFC's limit is 70
 MAX_HEAD_BYTES = 16 * 1024  # of one part
 MAX_PADDING_BYTES = 256
 MAX_STRAYS = 1000  # lines that begin like a boundary and are none
-FIND_BYTES = 4 * 1024**2  # searched at once: a few milliseconds
+FIND_BYTES = 1024**2  # searched at once: some milliseconds at worst
 CHARSET = "_charset_"  # RFC 7578, 4.6: names the encoding of text fields, of which we have none
 
 BROKEN = "the multipart body is broken"
