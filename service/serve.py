@@ -33,6 +33,7 @@ def serve(settings: Settings, redis_url: str) -> int:
         http=partial(Connection, crowd),  # type: ignore[arg-type]  # a class is asked for, and only called
         ws="none",
         log_config=None,
+        log_level="error",  # of requests that it cannot read we tell ourselves, with the reason
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,

@@ -58,6 +58,7 @@ def test_more_silent_connections_than_descriptors_leave_the_gateway_reachable(ga
     try:
         for _ in range(3):
             assert gateway.is_alive()
+        assert "fewer connections than asked for" in gateway.log.read_text()
     finally:
         close(lines)
 
