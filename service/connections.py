@@ -39,7 +39,8 @@ PIECE_BYTES = 64  # pieces of a chunked body may be smaller now and then, not on
 MAX_PIPELINED = 32
 HEAD_S = 15.0  # from the first byte of a head, or from the beginning of the connection
 STALLED_S = 60.0  # in which a client takes nothing of an answer
-LINGER_S, LINGER_SILENCE_S, LINGER_BYTES = 30.0, 5.0, 128 * 1024**2
+LINGER_S, LINGER_BYTES = 120.0, 128 * 1024**2  # how long a refused client may send on, and how much
+LINGER_SILENCE_S, LINGER_STEP_BYTES = 5.0, 4096  # less in that time is silence
 SMALL_PIECES = "the body comes with trailers, extensions or in pieces too small; send it in larger ones"
 
 log = Log(__name__)
@@ -60,7 +61,7 @@ class Connection(HttpToolsProtocol):
         self._overhead = 0  # bytes of which nothing has come but a part of a head, or more pieces than body
         self._unsent, self._moved_at = 0, time.monotonic()
         self._lingers_since: float | None = None
-        self._heard_at, self._thrown_away = 0.0, 0
+        self._heard_at, self._heard_bytes, self._thrown_away = 0.0, 0, 0
 
     @property
     def _is_at_work(self) -> bool:
@@ -183,8 +184,9 @@ class Connection(HttpToolsProtocol):
         self._crowd.is_idle(self)
 
     def _throw_away(self, data: bytes) -> None:
-        self._heard_at = time.monotonic()
         self._thrown_away += len(data)
+        if self._thrown_away - self._heard_bytes >= LINGER_STEP_BYTES:
+            self._heard_at, self._heard_bytes = time.monotonic(), self._thrown_away
         if self._thrown_away > LINGER_BYTES:
             self.drop()
 

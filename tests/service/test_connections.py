@@ -181,7 +181,6 @@ def test_a_wish_for_another_protocol_is_passed_over(gateway: Gateway) -> None:
                 assert answer is not None and answer.status == 200
 
 
-@pytest.mark.slow
 def test_an_answer_before_the_body_ends_the_connection_however_slowly_the_rest_comes(gateway: Gateway) -> None:
     with gateway.connect() as line:
         send(line, b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")

@@ -83,6 +83,16 @@ def test_clients_that_send_all_the_same_read_the_413(gateway: Gateway, size_byte
             assert done.stdout.endswith("413"), (extra, done)
 
 
+def test_a_client_on_a_slow_line_that_reads_when_it_has_sent_all_reads_the_413(gateway: Gateway) -> None:
+    with gateway.connect() as line:
+        send(line, UNFINISHED % (2 * MIB))
+        for _ in range(32):  # for longer than a silent one is waited for
+            assert send(line, b"x" * 65536)
+            time.sleep(0.25)
+        answer = read_answer(line)
+        assert answer is not None and answer.status == 413
+
+
 def test_what_content_length_says_below_the_limit_is_not_trusted(gateway: Gateway) -> None:
     answer = httpx.post(f"{gateway.url}/enhance", content=pieces(LIMIT + 65536), timeout=60)
     assert answer.status_code == 413
