@@ -171,6 +171,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         self.transport.write(_as_bytes(error, status, self.server_state.default_headers))
         self._linger()
+        self._crowd.is_idle(self)
 
     def _linger(self) -> None:
         """Say that this was all, and throw away what the client still sends, within bounds.
@@ -181,7 +182,6 @@ class Connection(HttpToolsProtocol):
         self._lingers_since = self._heard_at = time.monotonic()
         self.flow.resume_reading()
         self.transport.write_eof()
-        self._crowd.is_idle(self)
 
     def _throw_away(self, data: bytes) -> None:
         self._thrown_away += len(data)
@@ -194,12 +194,11 @@ class Connection(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Close what has been silent, half open or stuck for too long."""
-        if self._lingers_since is not None:
-            if now - self._lingers_since > LINGER_S or now - self._heard_at > LINGER_SILENCE_S:
-                self.drop()
-        elif self._is_stuck(now):
+        if self._is_stuck(now):
             log.info("connection closed: the client takes nothing of its answer", address=self.address)
             self.transport.abort()
+        elif self._lingers_since is not None:
+            self._look_at_lingering(now, self._lingers_since)
         elif self._head_since is not None and now - self._head_since > HEAD_S and not self._is_at_work:
             if self._said_something:
                 self._refuse(RequestTimeout(f"the request's head did not come within {HEAD_S:g} s", limit=HEAD_S))
@@ -207,6 +206,15 @@ class Connection(HttpToolsProtocol):
                 self.drop()
         else:
             self._note_idle()
+
+    def _look_at_lingering(self, now: float, since: float) -> None:
+        """Time counts from when the client has all of the answer; from then on it makes room for others, too."""
+        if self._unsent:
+            self._lingers_since = self._heard_at = now
+        elif now - since > LINGER_S or now - self._heard_at > LINGER_SILENCE_S:
+            self.drop()
+        else:
+            self._crowd.is_idle(self)
 
     def _is_stuck(self, now: float) -> bool:
         unsent = self.transport.get_write_buffer_size()

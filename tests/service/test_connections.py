@@ -224,18 +224,41 @@ def test_an_address_has_so_many_connections_at_work_and_others_have_theirs(tmp_p
         close(stranger + another + crowd)
 
 
-@pytest.mark.slow
-def test_a_client_that_takes_nothing_of_its_answer_is_closed(lutra: Lutra) -> None:
+def large(lutra: Lutra) -> tuple[str, int]:
+    """The path and size of a result that is more than buffers on the way take: noise does not compress."""
     noise = np.random.default_rng(7).integers(0, 256, (800, 800, 3), dtype=np.uint8)
     made = lutra.post("/upscale?scale=4&model=bicubic&format=tiff", as_file(noise, "PNG"))
-    assert len(made.content) > 20_000_000  # more than buffers on the way take
+    assert len(made.content) > 20_000_000
+    return made.headers["content-location"], len(made.content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 5\r\n"])  # or a body that never comes
+def test_a_client_that_takes_its_time_gets_all_of_a_large_answer(lutra: Lutra, more: bytes) -> None:
+    path, size = large(lutra)
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        line.settimeout(60)
+        line.connect(("127.0.0.1", lutra.port))
+        send(line, b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path.encode(), more))
+        taken = 0
+        while taken < size:
+            piece = line.recv(65536)
+            assert piece, f"{taken} of {size}"
+            taken += len(piece)
+            time.sleep(0.04 if taken < 15_000_000 else 0)  # ten seconds and more
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_of_its_answer_is_closed(lutra: Lutra) -> None:
+    path, _ = large(lutra)
     (pid,) = lutra.pids("service.cli", "gateway")
     files = Path(f"/proc/{pid}/fd")
     before = len(list(files.iterdir()))
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     line.connect(("127.0.0.1", lutra.port))
-    send(line, f"GET {made.headers['content-location']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    send(line, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     wait_until(lambda: len(list(files.iterdir())) > before, 10, "the connection is open")
     assert wait_until(lambda: len(list(files.iterdir())) <= before, STALLED_S + 60, "it is closed") > STALLED_S / 2
     line.close()
