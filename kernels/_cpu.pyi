@@ -52,3 +52,15 @@ def lut3d_backward(
     grad_lut: Tensor | None,
     threads: int,
 ) -> None: ...
+def modulated_mlp(
+    modulations: Tensor,
+    window: Tensor,
+    row_floor: Tensor,
+    row_part: Tensor,
+    col_floor: Tensor,
+    col_part: Tensor,
+    weights: Tensor,
+    out: Tensor,
+    threads: int,
+    path: str,
+) -> None: ...

@@ -6,12 +6,14 @@ It computes nothing itself: `kernels._cpu` does, built from `kernels/csrc` where
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kernels import columns as banded
+from kernels import perceptron
 from kernels.reference import area as reference
 from kernels.reference import deform as deform_reference
 
@@ -86,6 +88,40 @@ def eclut(
     out = picture.new_empty(height * scale, width * scale, channels)
     plain = picture.detach().contiguous(), table.detach().contiguous()
     _cpu.eclut(*plain, scale, out, threads or torch.get_num_threads(), path)
+    return out
+
+
+def modulated_mlp(
+    modulations: Tensor,
+    window: Tensor,
+    row_floor: Tensor,
+    row_part: Tensor,
+    col_floor: Tensor,
+    col_part: Tensor,
+    cell_height: float,
+    cell_width: float,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    threads: int | None = None,
+    path: str = "auto",
+) -> Tensor:
+    """As `kernels.reference.modulated_mlp.modulated_mlp`, to rounding; bit by bit the same on any number of threads.
+
+    `threads` is torch's setting unless told; `path` is one of `paths()` or "auto", the fastest.
+    """
+    out = window.new_empty(len(window), len(row_floor), len(col_floor))
+    _cpu.modulated_mlp(
+        _bits(modulations.detach().permute(1, 2, 0).contiguous()),
+        window.detach().contiguous(),
+        row_floor.contiguous(),
+        row_part.detach().contiguous(),
+        col_floor.contiguous(),
+        col_part.detach().contiguous(),
+        perceptron.packed(weights, biases, cell_height, cell_width),
+        out,
+        threads or torch.get_num_threads(),
+        path,
+    )
     return out
 
 

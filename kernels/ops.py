@@ -10,7 +10,7 @@ Each op refuses bad input with a ValueError that says what was seen and what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,12 +22,14 @@ from kernels.reference import area as area_reference
 from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as lut3d_reference
+from kernels.reference import modulated_mlp as mlp_reference
 
 MIN_NODES, MAX_NODES = 2, 129
 MAX_VALUE = 2.0**100  # of a table: the difference of two, times 65,535, stays finite in float32
 CODES = (torch.uint8, torch.uint16)
 FLOATS = (torch.float32, torch.float64)
 FEATURES = (torch.float32, torch.float64, torch.bfloat16)
+MODULATIONS = (torch.float32, torch.bfloat16)
 SCALES = (2, 3, 4)
 ROWS = 1 << 16  # one for each pair of 8-bit values
 
@@ -90,6 +92,35 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Te
     does a reading whose place is not finite. Differentiable once in all four, in reverse mode. Raises ValueError.
     """
     found: Tensor = torch.ops.lutra.deform_conv2d(x, offset, mask, weight)
+    return found
+
+
+def modulated_mlp(
+    modulations: Tensor,
+    window: Tensor,
+    row_floor: Tensor,
+    row_part: Tensor,
+    col_floor: Tensor,
+    col_part: Tensor,
+    cell_height: float,
+    cell_width: float,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+) -> Tensor:
+    """Serving: LM-LIIF's render perceptron, from what a network says of h x w pixels to samples (3, rows, cols),
+    float32, not clamped.
+
+    modulations (208, h, w) float32 or bfloat16: six scales of 16, layer by layer, six shifts, the latent code; fastest
+    with channels last in memory. window (3, h, w) float32, of which the bilinear blend is added. Each axis of samples:
+    floor (count,) int64 of their places in the window, which may lie outside, where its first and last pixel go on,
+    and fraction (count,) float32 in [0, 1), as `Axis.positions` gives them. cell: size of an output pixel in input
+    pixels, times two. Layers (16, 20), five times (16, 16), (3, 16) with their biases, float32. A sample has the same
+    bits whatever else is asked for. No gradients. Raises ValueError.
+    """
+    places = row_floor, row_part, col_floor, col_part
+    found: Tensor = torch.ops.lutra.modulated_mlp(
+        modulations, window, *places, cell_height, cell_width, weights, biases
+    )
     return found
 
 
@@ -189,6 +220,47 @@ def _check_deform_backward(
     _check_places(x=x, grad=grad)
 
 
+def _check_mlp(
+    modulations: Tensor,
+    window: Tensor,
+    row_floor: Tensor,
+    row_part: Tensor,
+    col_floor: Tensor,
+    col_part: Tensor,
+    cell_height: float,
+    cell_width: float,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+) -> None:
+    if modulations.dim() != 3 or modulations.shape[0] != mlp_reference.CHANNELS or modulations.numel() == 0:
+        raise ValueError(
+            f"modulations has shape {_shape(modulations)}, wanted ({mlp_reference.CHANNELS}, h, w), none of them 0"
+        )
+    if modulations.dtype not in MODULATIONS:
+        raise ValueError(f"modulations is {modulations.dtype}, wanted {_any_of(MODULATIONS)}")
+    _check_one("window", window, (mlp_reference.COLOURS, *modulations.shape[1:]))
+    for axis, floor, part in (("row", row_floor, row_part), ("col", col_floor, col_part)):
+        if floor.dim() != 1:
+            raise ValueError(f"{axis}_floor has shape {_shape(floor)}, wanted (samples,)")
+        _check_one(f"{axis}_floor", floor, _shape(floor), torch.int64)
+        _check_one(f"{axis}_part", part, _shape(floor))
+    shapes = mlp_reference.layers()
+    if len(weights) != len(shapes) or len(biases) != len(shapes):
+        raise ValueError(f"there are {len(weights)} weights and {len(biases)} biases, wanted {len(shapes)} of each")
+    for layer, (weight, bias, shape) in enumerate(zip(weights, biases, shapes, strict=True)):
+        _check_one(f"weights[{layer}]", weight, shape)
+        _check_one(f"biases[{layer}]", bias, shape[:1])
+    places = {"row_floor": row_floor, "row_part": row_part, "col_floor": col_floor, "col_part": col_part}
+    known = {"weights": weights, "biases": biases}
+    layers = {f"{name}[{layer}]": one for name, found in known.items() for layer, one in enumerate(found)}
+    _check_places(modulations=modulations, window=window, **places, **layers)
+
+
+def _check_one(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+    if tensor.shape != shape or tensor.dtype != dtype:
+        raise ValueError(f"{name} is {_shape(tensor)} of {tensor.dtype}, wanted {tuple(shape)} of {dtype}")
+
+
 def _check_lut(lut: Tensor, batch: int | None) -> None:
     shapes = "(3, D, D, D)" if batch is None else f"(3, D, D, D) or ({batch}, 3, D, D, D)"
     fits = lut.dim() == 4 or (lut.dim() == 5 and batch is not None and lut.shape[0] == batch)
@@ -272,6 +344,12 @@ def _empty_larger(picture: Tensor, table: Tensor, scale: int, step: str = "lr") 
 
 def _empty_means(picture: Tensor, height: int, width: int) -> Tensor:
     return picture.new_empty(height, width, picture.shape[2], dtype=torch.float32)
+
+
+def _empty_samples(
+    modulations: Tensor, window: Tensor, row_floor: Tensor, row_part: Tensor, col_floor: Tensor, *_: Any
+) -> Tensor:
+    return window.new_empty(window.shape[0], row_floor.shape[0], col_floor.shape[0])
 
 
 def _empty_gradients(
@@ -368,4 +446,11 @@ _define(
     deform_reference.deform_conv2d_backward,
     _check_deform_backward,
     _empty_deform_gradients,
+)
+_define(
+    "modulated_mlp(Tensor modulations, Tensor window, Tensor row_floor, Tensor row_part, Tensor col_floor,"
+    " Tensor col_part, float cell_height, float cell_width, Tensor[] weights, Tensor[] biases) -> Tensor",
+    mlp_reference.modulated_mlp,
+    _check_mlp,
+    _empty_samples,
 )

@@ -10,6 +10,7 @@ void bind_deform(nb::module_& module);
 void bind_eclut(nb::module_& module);
 void bind_lut3d(nb::module_& module);
 void bind_lut3d_float(nb::module_& module);
+void bind_modulated_mlp(nb::module_& module);
 
 namespace {
 
@@ -31,4 +32,5 @@ NB_MODULE(_cpu, module) {
   bind_eclut(module);
   bind_lut3d(module);
   bind_lut3d_float(module);
+  bind_modulated_mlp(module);
 }

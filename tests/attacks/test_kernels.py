@@ -78,6 +78,26 @@ def test_table_super_resolution_touches_nothing_beyond_its_arrays(
         assert torch.equal(out, cpu.eclut(picture, table, scale, step, path="portable"))
 
 
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_render_perceptron_touches_nothing_beyond_its_arrays(dtype: torch.dtype, path: str, at_end: bool) -> None:
+    from kernels import _cpu
+
+    keep: list[mmap.mmap] = []
+    for size, scale in (((1, 1), 1), ((1, 17), 3), ((17, 1), 2), ((3, 65), 1), ((2, 40), 9)):
+        said, window = torch.randn(*size, 208).to(dtype), torch.rand(3, *size)
+        floors = [torch.arange(-1, scale * side) // scale for side in size]
+        places = [one for floor in floors for one in (floor, torch.rand(len(floor)))]
+        out = torch.zeros(3, *map(len, floors))
+        plain = [said.view(torch.int16) if dtype == torch.bfloat16 else said, window, *places, torch.randn(1732) / 8]
+        fenced = [_fenced(one, at_end, keep) for one in plain]
+        found = _fenced(out, at_end, keep)
+        _cpu.modulated_mlp(*fenced, found, 2, path)
+        _cpu.modulated_mlp(*plain, out, 1, path)
+        assert torch.equal(found, out)
+
+
 FORK = """
 import os, signal, torch
 from kernels import ops

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map_only
 
 from kernels import cpu, ops
 from kernels.reference import lut3d as reference
@@ -22,7 +23,10 @@ from kernels.reference.lut3d import identity_lut
 
 NAN, INF = float("nan"), float("inf")
 LUTRA = torch.ops.lutra
-CALLS = ("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean", "deform_conv2d", "deform_conv2d_backward")
+CALLS = (
+    *("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean"),
+    *("deform_conv2d", "deform_conv2d_backward", "modulated_mlp"),
+)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
@@ -258,6 +262,7 @@ def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyP
     planes = torch.zeros(1, 27, 2, 2)
     ops.deform_conv2d(features, planes[:, :18], planes[:, 18:], torch.ones(1, 1, 3, 3)).sum().backward()
     assert features.grad is not None
+    assert ops.modulated_mlp(*rendered()).shape == (3, 2, 7)
 
 
 def test_what_is_built_serves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +278,27 @@ CODES, LUT = torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(3, 5, 5, 5)
 FLOATS = torch.zeros(2, 3, 4, 4)
 PAIRS = torch.zeros(65536, 36, dtype=torch.int8)
 OFFSET, MASK, TAPS = torch.zeros(2, 18, 4, 4), torch.zeros(2, 9, 4, 4), torch.zeros(5, 3, 3, 3)
+
+
+def rendered(**spoilt: Any) -> tuple[Any, ...]:
+    """Arguments of `modulated_mlp` for a window of 4 x 5 pixels and 2 x 7 samples, some of them replaced."""
+    layers = [(16, 20), *[(16, 16)] * 5, (3, 16)]
+    arguments: dict[str, Any] = {
+        "modulations": torch.zeros(208, 4, 5),
+        "window": torch.zeros(3, 4, 5),
+        "row_floor": torch.zeros(2, dtype=torch.int64),
+        "row_part": torch.zeros(2),
+        "col_floor": torch.zeros(7, dtype=torch.int64),
+        "col_part": torch.zeros(7),
+        "cell": (1.0, 1.0),
+        "weights": [torch.zeros(layer) for layer in layers],
+        "biases": [torch.zeros(layer[0]) for layer in layers],
+    }
+    *places, cell, weights, biases = (arguments | spoilt).values()
+    return *places, *cell, weights, biases
+
+
+LAYERS, BIASES = rendered()[-2:]
 
 # Seen in shapes, types and places: refused where values are traced too.
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -324,6 +350,54 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("deform_conv2d", (FLOATS, OFFSET.bfloat16(), MASK, TAPS), "offset is torch.bfloat16, wanted torch.float32 as x"),
     ("deform_conv2d", (FLOATS, OFFSET, MASK.double(), TAPS), "mask is torch.float64, wanted torch.float32 as x"),
     ("deform_conv2d_backward", (FLOATS, FLOATS, OFFSET, MASK, TAPS), "grad is (2, 3, 4, 4) of torch.float32, wanted"),
+    ("modulated_mlp", rendered(modulations=FLOATS), "modulations has shape (2, 3, 4, 4), wanted (208, h, w), none of"),
+    (
+        "modulated_mlp",
+        rendered(modulations=torch.zeros(207, 4, 5)),
+        "modulations has shape (207, 4, 5), wanted (208, h",
+    ),
+    (
+        "modulated_mlp",
+        rendered(modulations=torch.zeros(208, 0, 5)),
+        "modulations has shape (208, 0, 5), wanted (208, h",
+    ),
+    (
+        "modulated_mlp",
+        rendered(modulations=torch.zeros(208, 4, 5).half()),
+        "modulations is torch.float16, wanted torch",
+    ),
+    (
+        "modulated_mlp",
+        rendered(window=torch.zeros(3, 4, 4)),
+        "window is (3, 4, 4) of torch.float32, wanted (3, 4, 5) of",
+    ),
+    (
+        "modulated_mlp",
+        rendered(window=torch.zeros(3, 4, 5).bfloat16()),
+        "window is (3, 4, 5) of torch.bfloat16, wanted",
+    ),
+    (
+        "modulated_mlp",
+        rendered(row_floor=torch.zeros(2)),
+        "row_floor is (2,) of torch.float32, wanted (2,) of torch.int64",
+    ),
+    ("modulated_mlp", rendered(row_floor=torch.zeros(2, 2).long()), "row_floor has shape (2, 2), wanted (samples,)"),
+    (
+        "modulated_mlp",
+        rendered(row_part=torch.zeros(3)),
+        "row_part is (3,) of torch.float32, wanted (2,) of torch.float32",
+    ),
+    (
+        "modulated_mlp",
+        rendered(col_floor=torch.zeros(7).int()),
+        "col_floor is (7,) of torch.int32, wanted (7,) of torch",
+    ),
+    ("modulated_mlp", rendered(col_part=torch.zeros(7).double()), "col_part is (7,) of torch.float64, wanted (7,) of"),
+    ("modulated_mlp", rendered(weights=LAYERS[:6]), "there are 6 weights and 7 biases, wanted 7 of each"),
+    ("modulated_mlp", rendered(biases=[]), "there are 7 weights and 0 biases, wanted 7 of each"),
+    ("modulated_mlp", rendered(weights=LAYERS[::-1]), "weights[0] is (3, 16) of torch.float32, wanted (16, 20) of"),
+    ("modulated_mlp", rendered(biases=[*BIASES[:6], BIASES[0]]), "biases[6] is (16,) of torch.float32, wanted (3,) of"),
+    ("modulated_mlp", rendered(weights=[*LAYERS[:6], LAYERS[6].double()]), "weights[6] is (3, 16) of torch.float64"),
 ]
 
 MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -334,6 +408,12 @@ MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
     ("eclut", (CODES, PAIRS.to("meta"), 2, "lr"), "picture is on cpu and table on meta"),
     ("deform_conv2d", (FLOATS, OFFSET.to("meta"), MASK, TAPS), "x is on cpu and offset on meta"),
     ("deform_conv2d", (FLOATS, OFFSET, MASK, TAPS.to("meta")), "x is on cpu and weight on meta"),
+    (
+        "modulated_mlp",
+        rendered(col_floor=torch.zeros(7).long().to("meta")),
+        "modulations is on cpu and col_floor on meta",
+    ),
+    ("modulated_mlp", rendered(weights=[w.to("meta") for w in LAYERS]), "modulations is on cpu and weights[0] on meta"),
     ("lut3d_apply", (CODES.to_sparse(), LUT), "picture is torch.sparse_coo, wanted torch.strided"),
     ("lut3d", (FLOATS, LUT.to_sparse()), "lut is torch.sparse_coo, wanted torch.strided"),
 ]
@@ -361,7 +441,7 @@ def test_the_doors_say_what_they_saw_and_what_they_want(name: str, arguments: tu
 @pytest.mark.parametrize(("name", "arguments", "said"), REFUSED)
 def test_the_doors_say_the_same_when_they_are_traced(name: str, arguments: tuple[Any, ...], said: str) -> None:
     with FakeTensorMode() as mode:
-        traced = [mode.from_tensor(value) if isinstance(value, Tensor) else value for value in arguments]
+        traced = tree_map_only(Tensor, mode.from_tensor, list(arguments))
         with pytest.raises(ValueError, match=re.escape(said)):
             getattr(LUTRA, name)(*traced)
 

@@ -1,0 +1,325 @@
+"""LM-LIIF's render perceptron: the specification against its definition written out, the compiled kernels against the
+specification in float64.
+
+Tolerance, as largest difference over the largest number there is:
+    float32    5e-6    seven layers in a row, each a sum of up to 20 products, whose scales 1 + s pass on what was
+                       rounded before
+    bfloat16   0       modulations of that type are widened as they are read: the bits of the float32 they stand for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels import cpu, ops, perceptron
+from kernels.reference import modulated_mlp as reference
+from models.contract import Axis
+
+BOUND = 5e-6
+PATHS = ("portable", "avx2", "avx512")
+SIDES = (1, 2, 17, 33, 129)
+SCALES = (1.0, 1.5, 2.0, 3.7, 8.0)
+NAN, INF = float("nan"), float("inf")
+
+Inputs = tuple[Any, ...]
+
+on_each_path = pytest.mark.parametrize("path", PATHS)
+
+
+def need(path: str) -> None:
+    if cpu.why_missing():
+        pytest.skip(cpu.why_missing())
+    if path not in cpu.paths():
+        pytest.skip(f"this processor or build has no {path}")
+
+
+def draw_layers(seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = reference.layers()
+    weights = [torch.randn(shape, generator=generator) * (2 / shape[1]) ** 0.5 for shape in shapes]
+    return weights, [0.1 * torch.randn(shape[0], generator=generator) for shape in shapes]
+
+
+def draw_said(height: int, width: int) -> Tensor:
+    """Modulations (208, height, width), channels last, in 128ths, so that bfloat16 holds them too."""
+    generator = torch.Generator().manual_seed(1000 * height + width)
+    said = 0.4 * torch.randn(height, width, reference.CHANNELS, generator=generator)
+    return ((128 * said).round().clamp(-127, 127) / 128).permute(2, 0, 1)
+
+
+def draw_window(height: int, width: int) -> Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(height + 1000 * width))
+
+
+def asked(rows: Axis, cols: Axis) -> Inputs:
+    """What follows modulations and window."""
+    return *rows.positions(), *cols.positions(), 2 / rows.scale, 2 / cols.scale, *draw_layers()
+
+
+def draw_inputs(height: int, width: int, scale: float, across: float | None = None) -> Inputs:
+    """A whole picture, enlarged by `scale` down and `across`, or `scale`, to the right."""
+    tall, wide = round(height * scale), round(width * (across or scale))
+    places = asked(Axis(0, tall, tall, height, 0), Axis(0, wide, wide, width, 0))
+    return draw_said(height, width), draw_window(height, width), *places
+
+
+def in_float64(inputs: Inputs) -> Inputs:
+    def widen(value: Any) -> Any:
+        if isinstance(value, list):
+            return [widen(one) for one in value]
+        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    return tuple(widen(value) for value in inputs)
+
+
+def assert_near(got: Tensor, exact: Tensor) -> None:
+    assert got.shape == exact.shape
+    assert got.dtype == torch.float32
+    if exact.numel():
+        assert float((got.double() - exact).abs().max()) <= BOUND * float(exact.abs().max())
+
+
+def written_out(inputs: Inputs) -> Tensor:
+    """The definition, one sample and one neighbour after the other."""
+    said, window, row, row_part, col, col_part, cell_height, cell_width, weights, biases = in_float64(inputs)
+    height, width = window.shape[1:]
+    out = np.zeros((3, len(row), len(col)))
+    for i, j, down, right in product(range(len(row)), range(len(col)), (0, 1), (0, 1)):
+        y, x = min(max(int(row[i]) + down, 0), height - 1), min(max(int(col[j]) + right, 0), width - 1)
+        place = int(row[i]) + float(row_part[i]), int(col[j]) + float(col_part[j])
+        share = (float(row_part[i]) if down else 1 - float(row_part[i])) * (
+            float(col_part[j]) if right else 1 - float(col_part[j])
+        )
+        channels = said[:, y, x].numpy()
+        v = np.array([*channels[192:], 2 * (place[0] - y), 2 * (place[1] - x), cell_height, cell_width])
+        for layer in range(6):
+            scale, shift = channels[16 * layer :][:16], channels[96 + 16 * layer :][:16]
+            v = np.maximum((weights[layer].numpy() @ v + biases[layer].numpy()) * (1 + scale) + shift, 0)
+        out[:, i, j] += share * (weights[6].numpy() @ v + biases[6].numpy() + window[:, y, x].numpy())
+    return torch.from_numpy(out)
+
+
+# ---- The specification -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.5, 3.7])
+def test_the_specification_equals_the_definition_written_out(scale: float, size: tuple[int, int]) -> None:
+    inputs = draw_inputs(*size, scale, 2.0)
+    wanted = written_out(inputs)
+    assert (reference.modulated_mlp(*in_float64(inputs)) - wanted).abs().max() < 1e-12
+    assert_near(reference.modulated_mlp(*inputs), wanted)
+
+
+def test_a_last_layer_of_zeros_leaves_the_bilinear_picture() -> None:
+    inputs = draw_inputs(9, 7, 3.7, 2.0)
+    *_, (weights, biases) = inputs[:-2], inputs[-2:]
+    for layer in (weights[-1], biases[-1]):
+        layer.zero_()
+    size = len(inputs[2]), len(inputs[4])
+    wanted = F.interpolate(inputs[1][None].double(), size, mode="bilinear", align_corners=False)[0]
+    assert_near(ops.modulated_mlp(*inputs), wanted)
+
+
+def test_the_specification_goes_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = draw_inputs(7, 5, 2.0)
+    whole = reference.modulated_mlp(*inputs)
+    monkeypatch.setattr(reference, "BLOCK_SAMPLES", 1)
+    assert torch.allclose(reference.modulated_mlp(*inputs), whole, atol=1e-6)
+
+
+# ---- The kernels -----------------------------------------------------------------------------------------------------
+
+
+@on_each_path
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("side", SIDES)
+def test_every_path_is_near_the_specification(side: int, scale: float, path: str) -> None:
+    """Whatever the sizes and threads; bfloat16 gives the bits of the float32 that it stands for."""
+    need(path)
+    for height, width in ((side, 3), (2, side)):
+        inputs = draw_inputs(height, width, scale)
+        found = cpu.modulated_mlp(*inputs, threads=1, path=path)
+        assert_near(found, reference.modulated_mlp(*in_float64(inputs)))
+        for threads, dtype in product((1, 3), (torch.float32, torch.bfloat16)):
+            again = cpu.modulated_mlp(inputs[0].to(dtype), *inputs[1:], threads=threads, path=path)
+            assert torch.equal(again, found)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.7])
+def test_the_two_sets_of_vectors_agree_to_the_bit(scale: float) -> None:
+    """Both fuse multiplication and addition, in one order: tiles may come from machines with either."""
+    for path in ("avx2", "avx512"):
+        need(path)
+    inputs = draw_inputs(9, 70, scale)
+    assert torch.equal(*(cpu.modulated_mlp(*inputs, path=path) for path in ("avx2", "avx512")))
+
+
+@on_each_path
+def test_sides_may_differ_in_scale_and_shrink(path: str) -> None:
+    need(path)
+    for scales in ((1.5, 4.0), (0.4, 2.0), (3.0, 0.13), (0.07, 0.07)):
+        inputs = draw_inputs(40, 90, *scales)
+        assert_near(cpu.modulated_mlp(*inputs, path=path), reference.modulated_mlp(*in_float64(inputs)))
+
+
+@on_each_path
+@pytest.mark.parametrize("scale", [1.5, 2.0, 2.7, 3.7, 8.0])
+def test_tiles_with_a_halo_of_one_pixel_have_the_bits_of_the_whole(scale: float, path: str) -> None:
+    need(path)
+    size = 21, 47
+    said, window, outs = draw_said(*size), draw_window(*size), [round(side * scale) for side in size]
+    whole = cpu.modulated_mlp(*draw_inputs(*size, scale), path=path)
+    for spans in product(*(pieces(out, 3) for out in outs)):
+        axes, cuts = [], []
+        for (start, stop), out, side in zip(spans, outs, size, strict=True):
+            floor, _ = Axis(start, stop - start, out, side, 0).positions()
+            first, last = max(int(floor[0]), 0), min(int(floor[-1]) + 2, side)
+            axes.append(Axis(start, stop - start, out, side, first))
+            cuts.append(slice(first, last))
+        tile = cpu.modulated_mlp(said[:, *cuts], window[:, *cuts], *asked(*axes), threads=1, path=path)
+        assert torch.equal(tile, whole[:, slice(*spans[0]), slice(*spans[1])])
+
+
+def pieces(length: int, count: int) -> list[tuple[int, int]]:
+    """Uneven ones."""
+    bounds = [0, *(length * k * k // count**2 for k in range(1, count + 1))]
+    return [*pairwise(bounds)]
+
+
+@on_each_path
+def test_samples_in_any_order_alone_or_repeated_keep_their_bits(path: str) -> None:
+    need(path)
+    said, window, *axes, cell_height, cell_width, weights, biases = draw_inputs(19, 61, 2.7)
+    rest = cell_height, cell_width, weights, biases
+    whole = cpu.modulated_mlp(said, window, *axes, *rest, path=path)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(0, whole.shape[1], (40,), generator=generator)
+    for count in (1, 5, 300):
+        cols = torch.randint(0, whole.shape[2], (count,), generator=generator)
+        places = axes[0][rows], axes[1][rows], axes[2][cols], axes[3][cols]
+        assert torch.equal(cpu.modulated_mlp(said, window, *places, *rest, path=path), whole[:, rows][:, :, cols])
+
+
+@on_each_path
+def test_places_outside_the_window_ask_its_edge(path: str) -> None:
+    need(path)
+    said, window, *_, cell_height, cell_width, weights, biases = draw_inputs(4, 5, 2.0)
+    floor = torch.tensor([-(2**40), -7, -2, -1, 0, 2, 3, 4, 5, 90, 2**40])
+    part = torch.linspace(0, 0.99, len(floor))
+    for row, col in ((floor, torch.tensor([1])), (torch.tensor([2]), floor)):
+        places = row, part[: len(row)], col, part[: len(col)]
+        inputs = said, window, *places, cell_height, cell_width, weights, biases
+        assert_near(cpu.modulated_mlp(*inputs, path=path), reference.modulated_mlp(*in_float64(inputs)))
+
+
+@on_each_path
+@pytest.mark.parametrize("spoilt", [NAN, INF, -INF])
+def test_what_is_not_finite_spoils_the_samples_around_it_and_no_other(spoilt: float, path: str) -> None:
+    need(path)
+    said, window, *rest = draw_inputs(9, 11, 2.7)
+    whole = cpu.modulated_mlp(said, window, *rest, path=path)
+    rows, cols = (torch.stack([floor, floor + 1]) for floor in (rest[0], rest[2]))
+    touched = (rows == 4).any(0)[:, None] & (cols == 6).any(0)
+    ruined = said.clone()
+    ruined[:, 4, 6] = spoilt
+    found = cpu.modulated_mlp(ruined, window, *rest, path=path)
+    assert torch.equal(found[:, ~touched], whole[:, ~touched])
+    if spoilt != spoilt:
+        assert found[:, touched].isnan().all()
+        assert reference.modulated_mlp(ruined, window, *rest)[:, touched].isnan().all()
+    ruined = window.clone()
+    ruined[1, 4, 6] = spoilt
+    found = cpu.modulated_mlp(said, ruined, *rest, path=path)
+    assert torch.equal(found[:, ~touched], whole[:, ~touched])
+    assert torch.equal(found[[0, 2]], whole[[0, 2]])
+    assert not found[1, touched].isfinite().any()
+
+
+@on_each_path
+def test_any_order_in_memory_gives_the_same_bits(path: str) -> None:
+    need(path)
+    said, window, row, row_part, col, col_part, *cell, weights, biases = draw_inputs(8, 13, 1.5)
+    wanted = cpu.modulated_mlp(said, window, row, row_part, col, col_part, *cell, weights, biases, path=path)
+    apart = [torch.stack([one, one], 1)[:, 0] for one in (row, row_part, col, col_part)]
+    turned = [weight.t().contiguous().t() for weight in weights]
+    views = said.contiguous(), window.permute(1, 2, 0).contiguous().permute(2, 0, 1), *apart, *cell, turned, biases
+    assert not any(view.is_contiguous() for view in (*views[1:4], turned[1]))
+    assert torch.equal(cpu.modulated_mlp(*views, path=path), wanted)
+    shifted = torch.cat([torch.zeros(1), said.permute(1, 2, 0).flatten()])[1:].view(8, 13, -1).permute(2, 0, 1)
+    assert torch.equal(cpu.modulated_mlp(shifted, *views[1:], path=path), wanted)
+
+
+@pytest.mark.parametrize("counts", [(0, 4), (4, 0), (0, 0)])
+def test_no_samples_are_no_trouble(counts: tuple[int, int]) -> None:
+    said, window, *places, cell_height, cell_width, weights, biases = draw_inputs(4, 4, 1.0)
+    places = [place[: counts[k // 2]] for k, place in enumerate(places)]
+    inputs = said, window, *places, cell_height, cell_width, weights, biases
+    assert reference.modulated_mlp(*inputs).shape == ops.modulated_mlp(*inputs).shape == (3, *counts)
+
+
+def test_what_does_not_belong_together_is_refused_before_it_is_read() -> None:
+    need("portable")
+    said, window, *rest = draw_inputs(3, 4, 2.0)
+    with pytest.raises(ValueError, match="not of one size"):
+        cpu.modulated_mlp(said[:, :2], window, *rest)
+    with pytest.raises(ValueError, match="not as long as its axes"):
+        cpu.modulated_mlp(said, window, rest[0], rest[1][1:], *rest[2:])
+    with pytest.raises(ValueError, match="the window holds no pixel"):
+        cpu.modulated_mlp(said[:, :0], window[:, :0], *rest)
+    with pytest.raises(ValueError, match='path is "sse", wanted auto'):
+        cpu.modulated_mlp(said, window, *rest, path="sse")
+    with pytest.raises(TypeError):
+        cpu.modulated_mlp(said[1:], window, *rest)
+
+
+def test_the_weights_are_packed_column_by_column() -> None:
+    weights, biases = draw_layers()
+    vector = perceptron.packed(weights, biases, 0.5, 0.25)
+    assert vector.shape == (18 * 16 + 5 * 256 + 6 * 16 + 16 * 4 + 4,)
+    assert torch.equal(vector[16:32], weights[0][:, 1])
+    assert torch.equal(vector[288 + 256 + 16 :][:16], weights[2][:, 1])
+    assert torch.allclose(vector[288 + 1280 :][:16], biases[0] + 0.5 * weights[0][:, 18] + 0.25 * weights[0][:, 19])
+    assert torch.equal(vector[-68:-64], torch.cat([weights[6][:, 0], torch.zeros(1)]))
+
+
+# ---- The door --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["built", "reference"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "reference":
+        monkeypatch.setattr(cpu, "why_missing", lambda: "left out by this test")
+    elif cpu.why_missing():
+        pytest.skip(cpu.why_missing())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_op_is_one_that_torch_can_trace(dtype: torch.dtype, way: None) -> None:
+    said, *rest = draw_inputs(5, 4, 1.5)
+    torch.library.opcheck(torch.ops.lutra.modulated_mlp, (said.to(dtype), *rest))
+
+
+def test_the_op_has_no_gradient() -> None:
+    said, *rest = draw_inputs(3, 3, 2.0)
+    with pytest.raises(RuntimeError, match="lutra::modulated_mlp has no gradient of its own"):
+        ops.modulated_mlp(said.requires_grad_(), *rest).sum().backward()
+    weights = [weight.requires_grad_() for weight in rest[-2]]
+    with pytest.raises(RuntimeError, match="lutra::modulated_mlp has no gradient of its own"):
+        ops.modulated_mlp(said.detach(), *rest[:-2], weights, rest[-1]).sum().backward()
+    with torch.no_grad():
+        assert not ops.modulated_mlp(said, *rest).requires_grad
+
+
+def test_the_door_gives_what_the_kernel_gives(way: None) -> None:
+    inputs = draw_inputs(5, 4, 1.5)
+    serving: Callable[..., Tensor] = reference.modulated_mlp if cpu.why_missing() else cpu.modulated_mlp
+    assert torch.equal(ops.modulated_mlp(*inputs), serving(*inputs))
