@@ -9,6 +9,7 @@ from kernels.cuda.deform import deform_conv2d, deform_conv2d_backward
 from kernels.cuda.enlarge import eclut
 from kernels.cuda.floating import lut3d, lut3d_backward
 from kernels.cuda.loader import why_missing
+from kernels.cuda.render import modulated_mlp
 from kernels.cuda.stored import Table, look_up, lut3d_apply, prepare
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "lut3d",
     "lut3d_apply",
     "lut3d_backward",
+    "modulated_mlp",
     "prepare",
     "why_missing",
 ]

@@ -34,10 +34,12 @@ KERNELS = {
         *(f"deform_{name}_{of}" for name in ("columns", "gradients") for of in (*FLOATS, "bf16")),
         *(f"deform_scatter_{of}" for of in FLOATS),
     ),
+    "modulated_mlp.cu": ("modulated_mlp_f32", "modulated_mlp_bf16"),
 }
 WITH_BARRIERS = (
     *("lut3d_range", "lut3d_u8", "lut3d_u8_texture", "lut3d_u16"),
     *(f"deform_gradients_{of}" for of in (*FLOATS, "bf16")),
+    *KERNELS["modulated_mlp.cu"],
 )
 FLAGS = ("-std=c++20", "-O2", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-pthread")
 

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from kernels import cuda, ops
 from kernels.cuda import loader
 from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
+from tests.kernels import test_modulated_mlp
 
 pytestmark = pytest.mark.cuda
 
@@ -206,6 +208,13 @@ def test_gradients_of_the_deformable_convolution_pass_gradcheck(device: torch.de
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_deformable_convolution_passes_opcheck(device: torch.device, dtype: torch.dtype) -> None:
     torch.library.opcheck(torch.ops.lutra.deform_conv2d.default, tuple(draw_deformed(device, dtype)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_render_perceptron_passes_opcheck(device: torch.device, dtype: torch.dtype) -> None:
+    said, *rest = test_modulated_mlp.draw_inputs(5, 4, 1.5)
+    moved = tree_map_only(Tensor, lambda tensor: tensor.to(device), (said.to(dtype), *rest))
+    torch.library.opcheck(torch.ops.lutra.modulated_mlp.default, moved)
 
 
 def test_a_large_picture_is_enlarged_as_the_reference_does(device: torch.device) -> None:

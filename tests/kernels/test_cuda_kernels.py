@@ -6,7 +6,8 @@ Tolerances of stored pictures, as largest difference from float64 in code values
     nodes     1e-3      float32 on values of some hundred codes (8 bits); 0.05 on some ten thousand (16 bits)
 Float pictures: float64 1e-12; float32 2e-6 * D, since the place v (D - 1) carries float32 steps that grow with D.
 Table super-resolution is integer arithmetic: every bit.
-The deformable convolution: as on the processor (`test_deform`), from which its pictures come too.
+The deformable convolution and the render perceptron: as on the processor, from whose tests (`test_deform`,
+`test_modulated_mlp`) their pictures come too.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from kernels import cuda
-from kernels.cuda import deform, enlarge, floating, loader, stored
+from kernels.cuda import deform, enlarge, floating, loader, render, stored
 from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
-from tests.kernels import cuda_on_host, test_deform
+from kernels.reference import modulated_mlp as mlp_reference
+from tests.kernels import cuda_on_host, test_deform, test_modulated_mlp
 
 SIDES = (1, 2, 17, 33, 129)
 NODES = (2, 3, 17, 33, 65, 129)
@@ -440,7 +443,50 @@ def test_where_torch_must_be_deterministic_the_gradient_by_the_picture_is_refuse
         torch.use_deterministic_algorithms(False)
 
 
+# ---- The render perceptron -------------------------------------------------------------------------------------------
+
+
+def on(device: torch.device, inputs: test_modulated_mlp.Inputs) -> test_modulated_mlp.Inputs:
+    moved: tuple[Any, ...] = tree_map_only(Tensor, lambda tensor: tensor.to(device), inputs)
+    return moved
+
+
+@pytest.mark.parametrize("scale", test_modulated_mlp.SCALES)
+@pytest.mark.parametrize("side", [1, 2, 17, 33])
+def test_the_render_perceptron_is_near_the_specification(device: torch.device, side: int, scale: float) -> None:
+    for size in ((side, 3), (2, side)):
+        inputs = test_modulated_mlp.draw_inputs(*size, scale)
+        exact = mlp_reference.modulated_mlp(*test_modulated_mlp.in_float64(inputs))
+        found = cuda.modulated_mlp(*on(device, inputs))
+        test_modulated_mlp.assert_near(found.cpu(), exact)
+        assert same(cuda.modulated_mlp(*on(device, (inputs[0].bfloat16(), *inputs[1:]))), found)
+
+
+def test_parts_of_a_rendered_picture_have_the_bits_of_the_whole(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, window, row, row_part, col, col_part, *rest = on(device, test_modulated_mlp.draw_inputs(9, 60, 2.7))
+    whole = cuda.modulated_mlp(said, window, row, row_part, col, col_part, *rest)
+    monkeypatch.setattr(render, "MAX_GRID_Y", 3)  # and the rows go round
+    rows, cols = slice(3, 20), slice(5, 140)
+    places = row[rows], row_part[rows], col[cols], col_part[cols]
+    assert same(cuda.modulated_mlp(said, window, *places, *rest), whole[:, rows, cols])
+    assert cuda.modulated_mlp(said, window, row[:0], row_part[:0], *places[2:], *rest).shape == (3, 0, 135)
+
+
+def test_a_pixel_that_is_not_a_number_spoils_the_samples_around_it_and_no_other(device: torch.device) -> None:
+    said, window, *rest = test_modulated_mlp.draw_inputs(9, 11, 2.7)
+    whole = cuda.modulated_mlp(*on(device, (said, window, *rest)))
+    rows, cols = (torch.stack([floor, floor + 1]) for floor in (rest[0], rest[2]))
+    touched = ((rows == 4).any(0)[:, None] & (cols == 6).any(0)).to(device)
+    ruined = said.clone()
+    ruined[:, 4, 6] = NAN
+    found = cuda.modulated_mlp(*on(device, (ruined, window, *rest)))
+    assert found[:, touched].isnan().all()
+    assert same(found[:, ~touched], whole[:, ~touched])
+
+
 def test_every_source_is_known_to_the_loader_and_to_the_stand_in() -> None:
     sources = {path.name for path in loader.SOURCE_FOLDER.glob("*.cu")}
     assert sources == set(loader.SOURCES) == set(cuda_on_host.KERNELS)
-    assert {stored.SOURCE, floating.SOURCE, enlarge.SOURCE, deform.SOURCE} == sources
+    assert {stored.SOURCE, floating.SOURCE, enlarge.SOURCE, deform.SOURCE, render.SOURCE} == sources

@@ -50,12 +50,24 @@ def touch_deforming(device: torch.device) -> None:
         cuda.deform_conv2d_backward(cuda.deform_conv2d(x, offset, mask, weight), x, offset, mask, weight)
 
 
+def touch_rendering(device: torch.device) -> None:
+    layers = [(16, 20), *[(16, 16)] * 5, (3, 16)]
+    weights = [torch.randn(layer, device=device) for layer in layers]
+    biases = [torch.randn(layer[0], device=device) for layer in layers]
+    for (height, width), scale, dtype in product(((1, 1), (2, 45), (19, 3)), (1, 5), (torch.float32, torch.bfloat16)):
+        said = torch.randn(208, height, width, device=device).to(dtype)
+        window = torch.rand(3, height, width, device=device)
+        rows, cols = (torch.arange(-1, scale * side, device=device) // scale for side in (height, width))
+        row_part, col_part = (torch.rand(len(floor), device=device) for floor in (rows, cols))
+        cuda.modulated_mlp(said, window, rows, row_part, cols, col_part, 1.0, 1.0, weights, biases)
+
+
 def main() -> int:
     if missing := cuda.why_missing():
         print(missing)
         return 1
     device = torch.device("cuda", torch.cuda.current_device())
-    for touch in (touch_stored, touch_float, touch_enlarging, touch_deforming):
+    for touch in (touch_stored, touch_float, touch_enlarging, touch_deforming, touch_rendering):
         touch(device)
     torch.cuda.synchronize()
     print("every kernel ran")
