@@ -26,8 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map_only
 
-from benchmarks import deformable, pictures
+from benchmarks import deformable, pictures, rendering
 from kernels import cuda, ops
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as reference
@@ -115,6 +116,8 @@ def cases(device: torch.device) -> Iterator[tuple[str, list[Tensor], list[Conten
         yield f"table super-resolution x4, {size[1]}x{size[0]}", *enlarging_case(size, device)
     for name, dtype in deformable.DTYPES.items():
         yield f"deformable convolution, {name}", *deforming_case(dtype, device)
+    for title, (scale, dtype) in rendering.titles().items():
+        yield title, *rendering_case(scale, dtype, device)
 
 
 def stored_case(draw: Callable[..., Any], device: torch.device) -> tuple[list[Tensor], list[Contender]]:
@@ -192,6 +195,14 @@ def deforming_case(dtype: torch.dtype, device: torch.device) -> tuple[list[Tenso
         "ours, all gradients", lambda x: cuda.deform_conv2d_backward(grad, x, *rest), 3 * picture + 2 * planes
     )
     return copies(x, device), [Contender("copy", torch.clone, 2 * picture), *values, backward]
+
+
+def rendering_case(scale: float, dtype: torch.dtype, device: torch.device) -> tuple[list[Tensor], list[Contender]]:
+    said, *rest = rendering.draw_inputs(scale, dtype)
+    rest = tree_map_only(Tensor, lambda tensor: tensor.to(device), rest)
+    picture, drawn = said.numel() * said.element_size(), 4 * 3 * rendering.samples((said, *rest))
+    ours = Contender("ours", lambda said: cuda.modulated_mlp(said, *rest), picture + drawn)
+    return copies(said, device), [Contender("copy", torch.clone, 2 * picture), ours]
 
 
 def look_up(table: cuda.Table, picture: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
-"""The kernels beside what one would pick instead, in one run: look-up at 3840x2160, table super-resolution, and the
-deformable convolution of networks.
+"""The kernels beside what one would pick instead, in one run: look-up at 3840x2160, table super-resolution, the
+deformable convolution of networks, and the render perceptron of LM-LIIF.
 
     python -m benchmarks.kernels [--rounds 9] [--photo FILE] [--only steep] [--json FILE] [--write-docs]
     python -m benchmarks.kernels --device cuda
@@ -31,7 +31,7 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from benchmarks import deformable, machine, peers, pictures, plot, report  # noqa: E402
+from benchmarks import deformable, machine, peak, peers, pictures, plot, rendering, report  # noqa: E402
 from benchmarks.report import Goal, Row  # noqa: E402
 from benchmarks.rounds import Contender, Timing, measure, set_threads  # noqa: E402
 from kernels import cpu, ops  # noqa: E402
@@ -81,6 +81,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         STEEP: lambda: steep(scene(asked.photo, FRAME)),
         **{upscaling(scale): partial(upscale, scene(asked.photo, SMALL), scale) for scale in SCALES},
         **{title: partial(deforming, title, *how) for title, how in deformable.titles().items()},
+        **{title: partial(render, title, *how) for title, how in rendering.titles().items()},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -167,6 +168,10 @@ def deforming(title: str, dtype: str, with_gradients: bool) -> Case:
     return Case(title, deformable.contenders(dtype, with_gradients, THREADS), deformable.YARDSTICKS, {})
 
 
+def render(title: str, scale: float, dtype: torch.dtype) -> Case:
+    return Case(title, rendering.contenders(scale, dtype, THREADS), rendering.YARDSTICKS, {})
+
+
 # ---- Rows and goals ----------------------------------------------------------------------------------------------
 
 
@@ -239,6 +244,11 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
             Goal(f"{title}, one thread: times grid_sample", times(title, deformable.OURS, 1, "grid_sample"), 5)
             for title in deformable.titles()
         ),
+        *(
+            Goal(f"{title}, one thread, {path}: share of the peak", times(title, f"lutra, {path}", 1, short), 0.4)
+            for title in rendering.titles()
+            for path, short in rendering.SHARES.items()
+        ),
         Goal("largest error, tame table", worst(PHOTO), 0.51, is_ceiling=True),
         Goal("largest error, tame table, random pixels", worst(RANDOM), 0.51, is_ceiling=True),
         Goal("largest error, steep table", worst(STEEP), 1, is_ceiling=True),
@@ -257,6 +267,7 @@ def panels(rows: Sequence[Row]) -> list[plot.Panel]:
         (upscaling(4), 1, "Table super-resolution x4, 320x180 in RGB, one thread"),
         ("deformable convolution, float32", 1, "Deformable convolution, 480x320, 64 channels, one thread"),
         ("deformable convolution, bfloat16", 1, "The same in bfloat16"),
+        ("render perceptron x2", 1, "Render perceptron x2 of 96x64 pixels, one thread"),
     )
     made = []
     for case, threads, title in shown:
@@ -295,7 +306,7 @@ def run_on_cpu(asked: argparse.Namespace) -> None:
     device = ", ".join(filter(None, [machine.line(*PACKAGES), ffmpeg]))
     print(device)
     print(f"{asked.rounds} rounds, interleaved; photo: {asked.photo or 'drawn from a seed'}")
-    for absent in filter(None, [*peers.missing(), cpu.why_missing()]):
+    for absent in filter(None, [*peers.missing(), cpu.why_missing(), peak.why_missing()]):
         print(f"missing: {absent}")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import deformable, peers, pictures
+from benchmarks import deformable, peak, peers, pictures, rendering
 from benchmarks.rounds import Contender, Timing, measure, one_turn
-from kernels.reference import deform
+from kernels.reference import deform, modulated_mlp
 from kernels.reference import lut3d as reference
 
 # Truncation makes 1; OpenColorIO's tetrahedra differ from trilinear by a share of a tame table's curvature.
@@ -67,6 +67,32 @@ def test_gradients_are_taken_by_all_that_a_layer_reads(monkeypatch: pytest.Monke
         got = contender.work()
         assert isinstance(got, tuple)
         assert [by is not None for by in got] == [True, contender.role != "limit", contender.role != "limit", True]
+
+
+def test_everyone_who_renders_gives_what_is_specified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "SIZE", (7, 5))
+    wanted = modulated_mlp.modulated_mlp(*rendering.draw_inputs(3.7, torch.float32))
+    found = [c for c in rendering.contenders(3.7, torch.float32, (1,)) if c.role != "limit"]
+    assert {rendering.OURS, rendering.TORCH} <= {contender.name for contender in found}
+    for contender in found:
+        assert torch.allclose(contender.work(), wanted, atol=1e-5), contender.name
+
+
+def test_multiply_adds_are_counted_one_by_one() -> None:
+    """Each weight of a hidden layer once for each of four neighbours; what an input pixel adds does not grow."""
+    small, large = (rendering.draw_inputs(scale, torch.float32) for scale in (1.0, 3.0))
+    more = rendering.multiply_adds(large) - rendering.multiply_adds(small)
+    hidden = 4 * (2 * 16 + 5 * 16 * 16 + 5 * 16)  # way, layers, gains
+    assert more == (rendering.samples(large) - rendering.samples(small)) * (hidden + 4 * (16 + 3) + 16 * 3)
+
+
+def test_the_peak_runs_by_every_path_of_this_processor() -> None:
+    if missing := peak.why_missing():
+        pytest.skip(missing)
+    limits = rendering.peaks(0.0)
+    assert [limit.name for limit in limits] == [*rendering.PEAKS.values()][: len(limits)]
+    for limit in limits:
+        limit.work()
 
 
 def test_copies_are_whole_with_any_number_of_threads() -> None:

@@ -1,0 +1,126 @@
+"""LM-LIIF's render perceptron beside torch alone and beside the multiply-adds that one core can make at best.
+
+    python -m benchmarks.rendering [--seconds 5]
+
+makes the contenders of `benchmarks.kernels`, and by itself prints, for a machine that is not quiet, the least of many
+short runs of each on one thread, in seconds of that thread's processor time for a million samples. Torch alone means
+the specification: the four neighbours gathered, a band of rows at a time. The peak makes as many multiply-adds as the
+kernel has to, in registers alone, so what is `times the peak` is the share of it that the kernel reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import machine, peak
+from benchmarks.rounds import Contender, set_threads
+from kernels import cpu, ops
+from kernels.reference import modulated_mlp as reference
+from models.contract import Axis
+
+SIZE = (64, 96)  # of the window
+SCALES = (2.0, 3.7, 4.0)
+DTYPES = {"": torch.float32, ", modulations in bfloat16": torch.bfloat16}
+OURS, TORCH = "lutra, as served", "torch, four neighbours gathered"
+PEAKS = {path: f"multiply-adds in registers, {path}" for path in peak.LANES}
+SHARES = {path: f"the peak of {path}" for path in PEAKS}
+YARDSTICKS = {"torch": TORCH, **{short: PEAKS[path] for path, short in SHARES.items()}}
+
+
+def titles() -> dict[str, tuple[float, torch.dtype]]:
+    """The scale of each case, and the type of its modulations."""
+    return {
+        f"render perceptron x{scale:g}{named}": (scale, dtype) for scale in SCALES for named, dtype in DTYPES.items()
+    }
+
+
+def contenders(scale: float, dtype: torch.dtype, threads: Sequence[int]) -> list[Contender]:
+    """Ours with one thread by each path and by the door, torch with each number of threads, the peaks with one."""
+    inputs = draw_inputs(scale, dtype)
+    by_path = {path: partial(cpu.modulated_mlp, *inputs, threads=1, path=path) for path in cpu.paths()}
+    layers = ((OURS, partial(ops.modulated_mlp, *inputs), "ours"), (TORCH, partial(by_torch, *inputs), "peer"))
+    return [
+        *(Contender(f"lutra, {path}", work, role="ours") for path, work in by_path.items()),
+        *(Contender(name, work, n, role) for name, work, role in layers for n in threads),
+        *peaks(multiply_adds(inputs)),
+    ]
+
+
+def peaks(count: float) -> list[Contender]:
+    known = [] if peak.why_missing() else [path for path in peak.LANES if path in cpu.paths()]
+    return [Contender(PEAKS[path], partial(peak.multiply_adds, path, count), role="limit") for path in known]
+
+
+def by_torch(*inputs: Any) -> Tensor:
+    with torch.inference_mode():
+        return reference.modulated_mlp(*inputs)
+
+
+def draw_inputs(scale: float, dtype: torch.dtype) -> tuple[Any, ...]:
+    """The arguments of `ops.modulated_mlp`; modulations with channels last."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    rows, cols = (Axis(0, round(side * scale), round(side * scale), side, 0) for side in SIZE)
+    said, window = (0.3 * draw(*SIZE, reference.CHANNELS)).to(dtype).permute(2, 0, 1), draw(3, *SIZE).sigmoid()
+    weights = [draw(*shape) * (2 / shape[1]) ** 0.5 for shape in reference.layers()]
+    biases = [0.1 * draw(shape[0]) for shape in reference.layers()]
+    return said, window, *rows.positions(), *cols.positions(), 2 / rows.scale, 2 / cols.scale, weights, biases
+
+
+def samples(inputs: tuple[Any, ...]) -> int:
+    return len(inputs[2]) * len(inputs[4])
+
+
+def multiply_adds(inputs: tuple[Any, ...]) -> float:
+    """How many the kernel has to make: those of its method, each input pixel prepared once; padding does not count."""
+    units, hidden, colours = reference.UNITS, reference.HIDDEN, reference.COLOURS
+    answer = 2 * units + (hidden - 1) * (units + 1) * units  # the way to the sample, then layers with their gain
+    sample = 4 * (answer + units + colours) + units * colours  # blend, last layer
+    pixel = (units + 1 + hidden - 1) * units  # latent code, gain of the first layer, shifts of the others
+    return samples(inputs) * sample + inputs[1][0].numel() * pixel
+
+
+# ---- By itself ---------------------------------------------------------------------------------------------------
+
+
+def least_seconds(works: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """The least processor time of this thread that a call of each took; they take turns for so long."""
+    least = dict.fromkeys(works, float("inf"))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for name, work in works.items():
+            start = time.thread_time()
+            work()
+            least[name] = min(least[name], time.thread_time() - start)
+    return least
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each case")
+    asked = parser.parse_args()
+    print(machine.line("torch"))
+    set_threads(1)
+    for title, (scale, dtype) in titles().items():
+        inputs = draw_inputs(scale, dtype)
+        found = {one.name: one.work for one in contenders(scale, dtype, (1,))}
+        least = least_seconds(found, asked.seconds)
+        print(f"\n{title}")
+        for name, took in least.items():
+            limit = least.get(PEAKS.get(name.removeprefix("lutra, "), ""))
+            share = f", {limit / took:.0%} of the peak" if limit else ""
+            print(f"  {name:36} {1e6 * took / samples(inputs):.4f} s{share}")
+
+
+if __name__ == "__main__":
+    main()
