@@ -225,6 +225,10 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         found = [r.faster.get(yardstick) for r in rows if (r.case, r.name, r.threads) == (case, name, threads)]
         return found[0] if found else None
 
+    def percent(case: str, name: str, yardstick: str) -> float | None:
+        share = times(case, name, 1, yardstick)
+        return None if share is None else 100 * share
+
     def worst(case: str) -> float | None:
         return max((r.error for r in rows if r.case == case and r.role == "ours" and r.error is not None), default=None)
 
@@ -245,7 +249,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
             for title in deformable.titles()
         ),
         *(
-            Goal(f"{title}, one thread, {path}: share of the peak", times(title, f"lutra, {path}", 1, short), 0.4)
+            Goal(f"{title}, one thread, {path}: per cent of the peak", percent(title, f"lutra, {path}", short), 40)
             for title in rendering.titles()
             for path, short in rendering.SHARES.items()
         ),

@@ -34,7 +34,7 @@ constexpr int kVectors = kUnits / kLanes;
 constexpr int kGroup = 6;           // samples; their pairs are a multiple of kPairs
 constexpr int kBlock = 4 * kGroup;  // samples that pass the layers together
 constexpr int kStrip = 10 * kBlock;  // samples of a row, at most, whose neighbours are prepared together,
-constexpr int kSlots = 40;           // and columns of the window, at most, that these are
+constexpr int kSlots = 20;           // and columns of the window, at most, that these are
 
 static_assert(kGroup * kAsked % kPairs == 0 && kBlock % kGroup == 0 && kBlock % 4 == 0 && kStrip % kBlock == 0);
 
