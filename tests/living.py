@@ -163,7 +163,7 @@ def descendants(pid: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
             except OSError:
                 continue
             children.setdefault(parent, []).append(int(entry.name))

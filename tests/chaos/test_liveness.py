@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.test_chaos import ASYNC, ends_well, runs_as, start_long, told
-from tests.living import Lutra, as_file, descendants, photo, private_redis, running_lutra, wait_until
+from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
 from workers import celery_app
 from workers.job import Computation, Job, PictureFacts, new_id
 from workers.liveness import HUNGER_S, STUCK_S
@@ -52,19 +52,22 @@ def worker_alone(folder: Path, redis_url: str, spoil: str) -> Iterator[subproces
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", program], env={**inherited, **settings}, stdout=log, stderr=log
+            [sys.executable, "-c", program],
+            env={**inherited, **settings},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         yield process
     finally:
-        below = descendants(process.pid)
         process.terminate()
         try:
             process.wait(90)
         finally:
-            for pid in below:
-                if Path(f"/proc/{pid}").exists():
-                    os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
 
 
 def small_job() -> tuple[Job, bytes]:
