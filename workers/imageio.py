@@ -8,10 +8,13 @@ It resizes nothing and knows no network. The formats are in the files named afte
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from workers.codecs import exif, icc, jpeg, pillow_formats, png, tiff, webp
-from workers.errors import CorruptPicture, NotAPicture, ParameterError, PictureError, TooManyPixels
+from workers.errors import CorruptPicture, NotAPicture, OutOfMemory, ParameterError, PictureError, TooManyPixels
 from workers.picture import DECODER_ERRORS, Header, Picture, Scan, plain
 
 if TYPE_CHECKING:
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS_OUT", "MAX_SIDE", "MEDIA_TYPE", "Header", "Picture", "decode", "encode", "output_format", "probe"]
 
 log = logging.getLogger(__name__)
+
+_NO_MEMORY = re.compile(
+    r"(?i)(insufficient|not enough|out of|cannot allocate) memory|memory allocation|failed to alloc"
+)
 
 FORMATS_OUT = ("jpeg", "png", "webp", "avif", "tiff")
 MEDIA_TYPE = {
@@ -78,12 +85,8 @@ def sniff(data: bytes) -> str:
 def probe(data: bytes) -> Header:
     """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
     kind = sniff(data)
-    try:
+    with _judged(kind):
         header = _read_header(kind, data)
-    except PictureError:
-        raise
-    except DECODER_ERRORS as error:
-        raise _corrupt(kind, error) from None
     if not header.pixels:
         raise CorruptPicture(f"the {kind.upper()} header says {header.width}x{header.height} pixels")
     return header
@@ -115,9 +118,28 @@ def _scan(kind: str, data: bytes) -> Scan:
     return pillow_formats.decode(kind, data)
 
 
-def _corrupt(kind: str, error: Exception) -> CorruptPicture:
-    log.info("picture is corrupt", extra={"format": kind, "cause": f"{type(error).__name__}: {error}"})
-    return CorruptPicture(f"the {kind.upper()} is damaged or incomplete")
+@contextmanager
+def _judged(kind: str) -> Iterator[None]:
+    """What a decoder raises as a CorruptPicture, or as OutOfMemory where it says so in one way or another."""
+    with _enough_memory():
+        try:
+            yield
+        except PictureError:
+            raise
+        except DECODER_ERRORS as error:
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryError(str(error)) from None
+            log.info("picture is corrupt", extra={"format": kind, "cause": f"{type(error).__name__}: {error}"})
+            raise CorruptPicture(f"the {kind.upper()} is damaged or incomplete") from None
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        log.warning("memory ran out over a picture", extra={"cause": str(error)})
+        raise OutOfMemory("there is not enough memory here for this picture") from None
 
 
 def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels: int) -> Picture:
@@ -133,16 +155,13 @@ def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels:
             limit=max_pixels,
             pixels=header.pixels,
         )
-    try:
+    with _judged(header.format):
         scan = _scan(header.format, data)
-    except PictureError:
-        raise
-    except DECODER_ERRORS as error:
-        raise _corrupt(header.format, error) from None
-    pixels, profile = _managed(scan, colour)
-    pixels, alpha = _upright(pixels, scan.orientation), scan.alpha
-    if alpha is not None:
-        alpha = _upright(alpha.reshape(*alpha.shape, 1), scan.orientation).reshape(pixels.shape[:2])
+    with _enough_memory():
+        pixels, profile = _managed(scan, colour)
+        pixels, alpha = _upright(pixels, scan.orientation), scan.alpha
+        if alpha is not None:
+            alpha = _upright(alpha.reshape(*alpha.shape, 1), scan.orientation).reshape(pixels.shape[:2])
     if pixels.shape[:2] != (header.height, header.width):
         raise CorruptPicture(f"the {header.format.upper()} header and its pixels disagree about the size")
     block = _clean_exif(scan.exif)
@@ -168,11 +187,14 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
         return plain(pixels)
     import cv2
 
-    if orientation in (5, 6, 7, 8):
-        pixels = cv2.transpose(pixels).reshape(pixels.shape[1], pixels.shape[0], -1)
     flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
-    if orientation in flips:
-        pixels = cv2.flip(pixels, flips[orientation]).reshape(pixels.shape)
+    try:
+        if orientation in (5, 6, 7, 8):
+            pixels = cv2.transpose(pixels).reshape(pixels.shape[1], pixels.shape[0], -1)
+        if orientation in flips:
+            pixels = cv2.flip(pixels, flips[orientation]).reshape(pixels.shape)
+    except cv2.error as error:  # whole arrays of one or three channels: it can only lack memory
+        raise MemoryError(str(error)) from None
     return pixels
 
 
@@ -199,6 +221,11 @@ def encode(
     `metadata='strip'` takes EXIF away and keeps a profile unless it is sRGB: without it the colours would change.
     """
     _check_request(picture, format, quality)
+    with _enough_memory():
+        return _encoded(picture, format, quality, metadata)
+
+
+def _encoded(picture: Picture, format: str, quality: int | None, metadata: str) -> bytes:  # noqa: A002
     pixels, alpha = plain(picture.pixels), None if picture.alpha is None else plain(picture.alpha)
     profile = icc.usable(picture.icc, pixels.shape[2])
     block = _exif_for(picture) if metadata == "keep" else None
