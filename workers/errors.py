@@ -7,6 +7,7 @@
     |   +-- NotAPicture             not_a_picture
     |   +-- CorruptPicture          corrupt_picture
     |   +-- TooManyPixels           too_many_pixels
+    |   +-- CostlyPicture           costly_picture
     +-- ParameterError              bad_parameter
     |   +-- UnknownModel            unknown_model
     +-- UploadTooLarge              upload_too_large
@@ -76,6 +77,12 @@ class CorruptPicture(PictureError):
 
 class TooManyPixels(PictureError):
     code = "too_many_pixels"
+
+
+class CostlyPicture(PictureError):
+    """Decoding it takes a time out of proportion to its pixels and bytes."""
+
+    code = "costly_picture"
 
 
 class ParameterError(LutraError):

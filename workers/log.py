@@ -29,6 +29,18 @@ def about(**facts: str) -> Iterator[None]:
         _CONTEXT.reset(token)
 
 
+def facts_at_hand() -> dict[str, str]:
+    """What every line says here: to be told to a process that does a part of the work."""
+    return dict(_CONTEXT.get() or {})
+
+
+def level_and_form() -> tuple[str, str]:
+    """What `configure` was told, in words, for a process that is started: its level, and `text` or `json`."""
+    handlers = logging.getLogger().handlers
+    as_text = bool(handlers) and isinstance(handlers[0].formatter, Text)
+    return logging.getLevelName(logging.getLogger("workers").getEffectiveLevel()), "text" if as_text else "json"
+
+
 class Log:
     """A named logger whose lines take facts as keyword arguments."""
 

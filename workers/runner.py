@@ -17,6 +17,7 @@ from models import own_lut
 from models.cards import OWN_LUT, Card
 from models.cube import Cube, write_cube
 from workers import imageio, metrics, speeds
+from workers.decoder import Decoder
 from workers.engine import Engine
 from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreFull, StoreUnavailable, Unavailable
 from workers.log import Log, about
@@ -31,6 +32,7 @@ PATIENCE_S = 120.0
 FULL_PAUSE_S = 1.0
 PULSE_S = 0.25  # how often the lease's thread looks at the clock
 STILL_S = 1.0  # a pulse that comes so late says that the process was stopped
+LOOK_EVERY_S = 0.5
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ class Watch:
         self._store = store
         self._claim = claim
         self._deadline = time.monotonic() + claim.timeout_s
-        self._told_at = time.monotonic()
+        self._told_at = self._looked_at = time.monotonic()
         self._answer = 1
         self._asked_at = time.monotonic()
         self.done, self.total = 0, 0
@@ -117,6 +119,17 @@ class Watch:
         """True where the store was asked a moment ago and the lease was held."""
         return self._answer == 1 and time.monotonic() - self._asked_at < FRESH_S
 
+    def look(self) -> None:
+        """For work that has no tiles to tick: ask at most every LOOK_EVERY_S whether to go on, then `check`."""
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            try:
+                self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
+            except Unavailable:
+                log.warning("the lease could not be renewed")
+        self.check()
+
     def check(self) -> None:
         """Raises JobCancelled, JobTimeout or LeaseLost where the work must stop."""
         if self._answer == 0:
@@ -169,6 +182,10 @@ class Runner:
         self._job_timeout_s = job_timeout_s
         self._max_pixels = max_pixels
         self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
+        self._decoder = Decoder()
+
+    def close(self) -> None:
+        self._decoder.close()
 
     def run(self, computation_id: str) -> None:
         """Bring one computation to its end; a message for one that is leased, ended or unknown is dropped."""
@@ -204,6 +221,8 @@ class Runner:
         else:
             teaches = True
             self._succeed(claim, result, facts, chunks, stages, start, watch)
+        finally:
+            self._decoder.tidy()
         if teaches and not stages.deep and not watch.stood_still:
             self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
 
@@ -213,7 +232,13 @@ class Runner:
         data, own = self._read(claim, self._store.read_input), self._own_table(claim)
         with stages.measure("decode"):
             enhance = claim.operation == "enhance"
-            picture = imageio.decode(data, colour="srgb" if enhance else "keep", max_pixels=self._max_pixels)
+            picture = self._decoder.decode(
+                data,
+                colour="srgb" if enhance else "keep",
+                max_pixels=self._max_pixels,
+                pixels=claim.input["width"] * claim.input["height"],
+                check=watch.look,
+            )
         del data
         stages.deep = picture.pixels.itemsize > 1
         watch.check()

@@ -289,6 +289,7 @@ class Child:
             self._runner.run(computation_id)
 
     def close(self) -> None:
+        self._runner.close()
         self._store.close()
 
 

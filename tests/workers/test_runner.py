@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from models.cards import BY_NAME
 from models.cube import read_cube
 from tests.living import as_file, opened, photo, wait_until
+from workers import decoder as decoder_module
 from workers import runner as runner_module
 from workers.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
@@ -71,6 +73,47 @@ def test_a_corrupt_picture_fails_with_its_problem_and_the_next_job_is_fine(store
     runner.run(bad.computation.id)
     runner.run(good.computation.id)
     assert store.status(bad.id).error["code"] == "corrupt_picture"  # type: ignore[index]
+    assert store.status(good.id).state == "succeeded"
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_decoder_that_never_ends_is_ended_by_cancel_and_by_the_deadline(
+    store: Store, engine: Engine, cancelled: bool
+) -> None:
+    """It stands still, as C code does that heeds nobody; the child goes on to the next job."""
+    runner = Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000)
+    warm, stuck, after = (put(store, as_file(photo(seed=i))) for i in range(3))
+    runner.run(warm.computation.id)
+    os.kill(runner._decoder.pid, signal.SIGSTOP)
+    runner._job_timeout_s = 60 if cancelled else 1
+    asked = threading.Timer(0.5, store.cancel, (stuck.id,))
+    if cancelled:
+        asked.start()
+    runner.run(stuck.computation.id)
+    asked.cancel()
+    status = store.status(stuck.id)
+    assert status.state == ("cancelled" if cancelled else "failed")
+    assert cancelled or status.error["code"] == "job_timeout"  # type: ignore[index]
+    runner._job_timeout_s = 60
+    runner.run(after.computation.id)
+    assert store.status(after.id).state == "succeeded"
+    runner.close()
+
+
+def test_a_picture_that_takes_too_long_is_a_problem_that_says_so(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No second try: it would only hold the next worker."""
+    warm, slow, good = (put(store, as_file(photo(seed=i))) for i in range(3))
+    runner.run(warm.computation.id)
+    os.kill(runner._decoder.pid, signal.SIGSTOP)
+    monkeypatch.setattr(decoder_module, "WALL_FACTOR", 0.0)
+    monkeypatch.setattr(decoder_module, "WALL_EXTRA_S", 0.2)
+    runner.run(slow.computation.id)
+    monkeypatch.undo()
+    status = store.status(slow.id)
+    assert (status.state, status.error["code"], status.attempts) == ("failed", "costly_picture", 1)  # type: ignore[index]
+    runner.run(good.computation.id)
     assert store.status(good.id).state == "succeeded"
 
 

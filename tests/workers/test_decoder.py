@@ -1,0 +1,174 @@
+"""The process that decodes beside a worker child: the same pictures, and every way in which it can end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.attacks import files, profiles
+from workers import decoder as decoder_module
+from workers import imageio
+from workers.decoder import Decoder
+from workers.errors import CorruptPicture, CostlyPicture, JobCancelled, OutOfMemory, TooManyPixels
+
+LIMIT = 50_000_000
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Decoder]:
+    made = Decoder()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    """One that a test may break."""
+    made = Decoder()
+    yield made
+    made.close()
+
+
+def decoded(decoder: Decoder, data: bytes, **options: object) -> imageio.Picture:
+    wanted = {"colour": "keep", "max_pixels": LIMIT, "pixels": 10_000, **options}
+    return decoder.decode(data, **wanted)  # type: ignore[arg-type]
+
+
+@cache
+def costly() -> bytes:
+    """An honest picture that takes some seconds: 6 megapixels of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (2000, 3000, 3), np.uint8)
+    return imageio.encode(imageio.Picture(noise, None, None, None, "png", False), "avif", quality=95)
+
+
+@pytest.mark.parametrize("name", sorted(files.good()))
+def test_a_picture_is_the_same_as_in_this_process(shared: Decoder, name: str) -> None:
+    data = files.good()[name]
+    there, here = decoded(shared, data), imageio.decode(data, max_pixels=LIMIT)
+    np.testing.assert_array_equal(there.pixels, here.pixels)
+    assert there.pixels.dtype == here.pixels.dtype and there.pixels.flags.writeable
+    assert (there.alpha is None) == (here.alpha is None)
+    if here.alpha is not None:
+        np.testing.assert_array_equal(there.alpha, here.alpha)
+    assert (there.icc, there.exif, there.format, there.lossy) == (here.icc, here.exif, here.format, here.lossy)
+
+
+def test_profile_and_exif_come_along(shared: Decoder) -> None:
+    profile = profiles.matrix_profile(profiles.DISPLAY_P3, 2.2)
+    made = imageio.Picture(files.photo(), None, profile, files.exif_block(), "png", False)
+    there = decoded(shared, imageio.encode(made, "png"))
+    assert there.icc == profile and there.exif
+
+
+def test_problems_come_back_as_they_are(shared: Decoder) -> None:
+    with pytest.raises(TooManyPixels) as caught:
+        decoded(shared, files.png(files.ihdr(9000, 9000), files.idat(b"")))
+    assert caught.value.members == {"limit": LIMIT, "pixels": 81_000_000}
+    with pytest.raises(CorruptPicture, match="JPEG"):
+        decoded(shared, files.saved(files.rgb(), "JPEG")[:-700])
+
+
+def test_room_grows_and_is_given_back(shared: Decoder) -> None:
+    large = np.zeros((5000, 6000, 3), np.uint8)
+    large[-1] = 200
+    data = imageio.encode(imageio.Picture(large, None, None, None, "png", False), "png")
+    np.testing.assert_array_equal(decoded(shared, data, pixels=30_000_000).pixels, large)
+    held = os.fstat(shared._memory.descriptor).st_blocks * 512
+    shared.tidy()
+    assert os.fstat(shared._memory.descriptor).st_blocks * 512 <= decoder_module.KEEP_BYTES < held
+    np.testing.assert_array_equal(decoded(shared, data, pixels=30_000_000).pixels, large)
+
+
+def test_what_takes_too_long_is_ended_and_the_next_picture_is_decoded(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded(decoder, files.saved(files.rgb(), "JPEG"))
+    slow = costly()
+    for name in ("BASE_S", "SECONDS_PER_MEGAPIXEL", "SECONDS_PER_MEGABYTE"):
+        monkeypatch.setattr(decoder_module, name, 0.01)
+    before = decoder.pid
+    with pytest.raises(CostlyPicture, match="pixels and bytes allow"):
+        decoded(decoder, slow)
+    assert decoder.pid != before
+    monkeypatch.undo()
+    assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+
+
+def test_what_the_check_raises_ends_the_work(decoder: Decoder) -> None:
+    def cancelled() -> None:
+        raise JobCancelled("the job was cancelled")
+
+    decoded(decoder, files.saved(files.rgb(), "JPEG"))
+    before = decoder.pid
+    with pytest.raises(JobCancelled):
+        decoded(decoder, costly(), check=cancelled)
+    assert decoder.pid != before and not Path(f"/proc/{before}").exists()
+    assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGSEGV, CorruptPicture), (signal.SIGABRT, CorruptPicture), (signal.SIGKILL, OutOfMemory)],
+)
+def test_a_decoder_that_breaks_down_is_a_problem_and_is_replaced(
+    decoder: Decoder, number: signal.Signals, error: type[Exception]
+) -> None:
+    decoded(decoder, files.saved(files.rgb(), "JPEG"))
+    asked: list[float] = []
+
+    def strike() -> None:
+        if not asked:
+            os.kill(decoder.pid, number)
+        asked.append(time.monotonic())
+
+    with pytest.raises(error):
+        decoded(decoder, costly(), check=strike)
+    assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+
+
+def test_one_that_died_between_jobs_is_no_fault_of_the_next_picture(decoder: Decoder) -> None:
+    decoded(decoder, files.saved(files.rgb(), "JPEG"))
+    os.kill(decoder.pid, signal.SIGKILL)
+    decoder._process.wait()
+    assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+
+
+def test_too_little_memory_is_said_and_does_not_last(decoder: Decoder) -> None:
+    decoded(decoder, files.saved(files.rgb(), "JPEG"))
+    size = int(Path(f"/proc/{decoder.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(decoder.pid, resource.RLIMIT_AS, (size + 2**26, resource.RLIM_INFINITY))
+    for kind in ("jpeg", "png", "tiff", "webp"):  # libavif does not say why it gives up
+        large = imageio.Picture(np.zeros((6000, 8000, 3), np.uint8), None, None, None, "png", False)
+        with pytest.raises(OutOfMemory, match="memory"):
+            decoded(decoder, imageio.encode(large, kind))
+    assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+
+
+def test_it_ends_with_its_parent_even_in_the_middle_of_a_picture() -> None:
+    """The parent is killed without a word while the decoder works."""
+    started, ended = os.pipe()
+    parent = os.fork()
+    if parent == 0:  # pragma: no cover
+        made = Decoder()
+        decoded(made, files.saved(files.rgb(), "JPEG"))
+        os.write(ended, str(made.pid).encode())
+        time.sleep(60)
+        os._exit(0)
+    pid = int(os.read(started, 20))
+    os.kill(pid, signal.SIGSTOP)  # it can neither read its pipe nor end by itself
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    give_up = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    os.close(started)
+    os.close(ended)
