@@ -82,3 +82,59 @@ def to_srgb_exactly(pixels: NDArray[Any], primaries: Matrix, gamma: float) -> ND
     linear = (pixels / np.iinfo(pixels.dtype).max) ** (round(gamma * 256) / 256)
     light = np.clip(linear @ (np.linalg.inv(np.array(SRGB)) @ np.array(primaries)).T, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def _program(steps: int, segments: int) -> bytes:
+    """A multi-process tag (ICC.1:2010 section 10.16) of so many equal steps that share their bytes.
+
+    A step is the matrix of no change, or three curves of so many segments that share theirs.
+    """
+    step = b"matf" + struct.pack(">IHH12f", 0, 3, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
+    if segments:
+        formula = b"parf" + struct.pack(">IHH4f", 0, 0, 0, 1, 1, 0, 0)
+        breaks = struct.pack(f">{segments - 1}f", *(i / segments for i in range(1, segments)))
+        curve = b"curf" + struct.pack(">IHH", 0, segments, 0) + breaks + formula * segments
+        step = b"cvst" + struct.pack(">IHH", 0, 3, 3) + struct.pack(">II", 36, len(curve)) * 3 + curve
+    head = b"mpet" + struct.pack(">IHHI", 0, 3, 3, steps)
+    return head + struct.pack(">II", 16 + 8 * steps, len(step)) * steps + step
+
+
+def program_profile(steps: int, segments: int = 0, *, with_matrix: bool = True) -> bytes:
+    """Display P3 of gamma 2.2, and a program for the same; `with_matrix=False`: the program alone."""
+    program = _program(steps, segments)
+    tags = dict.fromkeys((b"D2B0", b"D2B1", b"D2B2", b"B2D0"), program)
+    plain = matrix_profile(DISPLAY_P3, 2.2) if with_matrix else None
+    if plain is not None:
+        count = struct.unpack_from(">I", plain, 128)[0]
+        table = [struct.unpack_from(">4sII", plain, 132 + 12 * i) for i in range(count)]
+        tags = {tag: plain[at : at + size] for tag, at, size in table} | tags
+    made = _profile(b"mntr", b"RGB ", b"XYZ ", tags)
+    return made[:8] + b"\x04\x30\0\0" + made[12:]
+
+
+def steep_profiles() -> dict[str, bytes]:
+    """Profiles that are large, or large once unpacked, in each way that tables allow."""
+    curve = b"curv" + struct.pack(">II", 0, 65_530) + bytes(2 * 65_530)
+    huge = b"curv" + struct.pack(">II", 0, 3_900_000) + bytes(2 * 3_900_000)
+    columns = [tuple(row[i] for row in DISPLAY_P3) for i in range(3)]
+    places = {tag: _xyz(column) for tag, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)}  # type: ignore[arg-type]
+    names = (b"rTRC", b"gTRC", b"bTRC")
+
+    def table(nodes: int, held: int) -> bytes:
+        head = b"mft2\0\0\0\0" + struct.pack("4B", 3, 3, nodes, 0) + _fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+        ramp = struct.pack(">4096H", *range(0, 65536, 16)) * 3
+        return (head + struct.pack(">HH", 4096, 4096) + ramp + bytes(6 * nodes**3) + ramp)[:held]
+
+    return {
+        "a program of 100 steps": program_profile(100),
+        "a program of 15000 steps": program_profile(15_000),
+        "a program of 32767 steps": program_profile(32_767),
+        "a program of 1000 steps of 500 segments": program_profile(1000, 500),
+        "a program of a curve of 60000 segments": program_profile(1, 60_000),
+        "a program and nothing else": program_profile(15_000, with_matrix=False),
+        "curves of 65530 values": _profile(b"mntr", b"RGB ", b"XYZ ", places | dict.fromkeys(names, curve)),
+        "curves of 3900000 values": _profile(b"mntr", b"RGB ", b"XYZ ", places | {names[0]: huge, names[1]: curve}),
+        "a table of 100 nodes a side": _profile(b"mntr", b"RGB ", b"Lab ", {b"A2B0": table(100, 7_000_000)}),
+        "a table that claims 255 nodes": _profile(b"mntr", b"RGB ", b"Lab ", {b"A2B0": table(255, 200_000)}),
+        "a grey curve of 3900000 values": _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": huge}),
+    }

@@ -77,6 +77,18 @@ def srgb_profile() -> bytes:
     return bytes(imagecodecs.cms_profile("srgb"))
 
 
+def _without_programs(profile: bytes) -> bytes:
+    """The profile with its multi-process tags (D2Bx, B2Dx) renamed, so that LittleCMS takes the tables beside them.
+
+    They are programs of any length: thirty thousand steps fit in two kilobytes and would be run for each pixel.
+    """
+    edited = bytearray(profile)
+    for at in range(132, 132 + 12 * struct.unpack_from(">I", profile, 128)[0], 12):
+        if profile[at : at + 3] in (b"D2B", b"B2D"):
+            edited[at : at + 1] = b"x"
+    return bytes(edited)
+
+
 def _transformed(pixels: Pixels, profile: bytes, kind: str) -> Pixels:
     """(H, W, C) -> sRGB (H, W, 3) of the same dtype; relative colorimetric, inks with black point compensation."""
     import imagecodecs
@@ -88,7 +100,7 @@ def _transformed(pixels: Pixels, profile: bytes, kind: str) -> Pixels:
     source: Any = pixels[:, :, 0] if kind == "gray" else pixels
     result: Pixels = imagecodecs.cms_transform(
         source,
-        profile,
+        _without_programs(profile),
         srgb_profile(),
         colorspace=kind,
         outcolorspace="rgb",
