@@ -35,7 +35,7 @@ DECODER_ERRORS: tuple[type[Exception], ...] = (
     zlib.error,
 )
 
-MAX_PARTS = 100_000  # chunks, segments, boxes or blocks of one file: a million empty ones would cost seconds to walk
+MAX_PARTS = 50_000  # chunks, boxes or blocks of one file: a million empty ones would cost seconds to walk
 MAX_ICC_BYTES = 8 * 1024**2  # the largest real printer profiles have about 4 MB
 MAX_EXIF_BYTES = 1024**2  # one JPEG segment holds 64 KB; PNG, WebP and TIFF set no limit of their own
 

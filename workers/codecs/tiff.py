@@ -1,7 +1,7 @@
 """TIFF: first directory, pixels through tifffile at 8 and 16 bits, and a plain writer (strips, deflate, predictor).
 
-Float, signed and 32-bit samples, camera raw files, BigTIFF and subsampled YCbCr without JPEG are refused. Each strip or
-tile must lie in the file: readers fill missing ones with black. Source: TIFF 6.0 (1992); Adobe TIFF technical notes
+Float, signed and 32-bit samples, camera raw files, BigTIFF and subsampled YCbCr without JPEG are refused. The directory
+is read in `tiff_layout`. Source: TIFF 6.0 (1992); Adobe TIFF technical notes
 (2002, deflate); ICC.1:2010 annex B.3.
 """
 
@@ -10,149 +10,57 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from workers.codecs import exif, jpeg
+from workers.codecs import exif
 from workers.codecs.exif import Entry, Ifd
-from workers.errors import CorruptPicture, NotAPicture
+from workers.codecs.tiff_layout import (
+    BITS,
+    BLACK_IS_ZERO,
+    COLOURS,
+    COMPRESSION,
+    DEFLATE,
+    EXTRA,
+    HEIGHT,
+    ICC,
+    JPEG,
+    LAB,
+    ORIENTATION,
+    PALETTE,
+    PHOTOMETRIC,
+    PLANAR,
+    PREDICTOR,
+    PREMULTIPLIED,
+    RGB,
+    SAMPLES,
+    STRIP_AT,
+    STRIP_BYTES,
+    STRIP_ROWS,
+    UNASSOCIATED,
+    WHITE_IS_ZERO,
+    WIDTH,
+    Layout,
+    Segments,
+    numbers,
+    read_layout,
+    segments,
+)
+from workers.errors import CorruptPicture
 from workers.picture import MAX_ICC_BYTES, Header, Scan, turned
 
 if TYPE_CHECKING:
     from workers.picture import Pixels
 
 MAX_SIDE = 2**32 - 1
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-STRIP_AT, ORIENTATION, SAMPLES, STRIP_ROWS, STRIP_BYTES = 273, 274, 277, 278, 279
-PLANAR, PREDICTOR, COLOURS, TILE_WIDTH, TILE_HEIGHT, TILE_AT, TILE_BYTES = 284, 317, 320, 322, 323, 324, 325
-SUB_IFDS, INK_SET, EXTRA, SAMPLE_FORMAT, DEPTH, ICC, DNG = 330, 332, 338, 339, 32997, 34675, 50706
-
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
-_CHANNELS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3, LAB: 3}
-_BITS = {
-    PALETTE: (1, 2, 4, 8),
-    WHITE_IS_ZERO: (1, 2, 4, 8, 10, 12, 14, 16),
-    BLACK_IS_ZERO: (1, 2, 4, 8, 10, 12, 14, 16),
-}
-_JPEG, _DEFLATE = 7, 8
-_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, _JPEG, _DEFLATE, 32773, 32946, 50000})
-_PREMULTIPLIED, _UNASSOCIATED = 1, 2
+_BAND_PIXELS = 100_000
 # Of the first directory what says something about the photo and not about this file.
 _DESCRIPTIVE = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432})
 _RESOLUTION = frozenset({282, 283, 296})
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The first directory as plain numbers."""
-
-    order: str
-    start: int
-    width: int
-    height: int
-    bits: int
-    samples: int
-    photometric: int
-    compression: int
-    planar: bool
-    extra: tuple[int, ...]
-    orientation: int
-    ifd: Ifd
-
-    @property
-    def channels(self) -> int:
-        return _CHANNELS[self.photometric]
-
-    @property
-    def alpha(self) -> int | None:
-        """Which kind of alpha the first extra sample is; None for other things in it."""
-        return self.extra[0] if self.extra and self.extra[0] in (_PREMULTIPLIED, _UNASSOCIATED) else None
-
-
 def matches(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*")
-
-
-def _numbers(ifd: Ifd, tag: int, order: str) -> tuple[int, ...]:
-    """All values of a BYTE, SHORT or LONG entry; empty where there is none."""
-    entry = ifd.get(tag)
-    code = {1: "B", 3: "H", 4: "I"}.get(entry.kind) if entry else None
-    if entry is None or code is None:
-        return ()
-    return struct.unpack(f"{order}{entry.number}{code}", entry.value)
-
-
-def _first(ifd: Ifd, tag: int, order: str, default: int) -> int:
-    values = _numbers(ifd, tag, order)
-    return values[0] if values else default
-
-
-def read_layout(data: bytes) -> Layout:
-    order = exif.byte_order(data)
-    start = struct.unpack_from(order + "I", data, 4)[0]
-    ifd, _ = exif.read_ifd(data, order, start)
-    bits = _numbers(ifd, BITS, order) or (1,)
-    samples = _first(ifd, SAMPLES, order, 1)
-    layout = Layout(
-        order,
-        start,
-        _first(ifd, WIDTH, order, 0),
-        _first(ifd, HEIGHT, order, 0),
-        bits[0],
-        samples,
-        _first(ifd, PHOTOMETRIC, order, -1),
-        _first(ifd, COMPRESSION, order, 1),
-        _first(ifd, PLANAR, order, 1) == 2,
-        _numbers(ifd, EXTRA, order),
-        _first(ifd, ORIENTATION, order, 1),
-        ifd,
-    )
-    _refuse_raw(layout, data)
-    _refuse_samples(layout, bits)
-    _refuse_structure(layout)
-    return layout
-
-
-def _refuse_raw(layout: Layout, data: bytes) -> None:
-    thumbnail = SUB_IFDS in layout.ifd and _first(layout.ifd, SUBFILE, layout.order, 0) & 1
-    if DNG in layout.ifd or thumbnail or layout.photometric in (32803, 34892) or data[8:10] == b"CR":
-        raise NotAPicture("camera raw files are not read; develop it to TIFF, PNG or JPEG first")
-
-
-def _refuse_samples(layout: Layout, bits: tuple[int, ...]) -> None:
-    """NotAPicture for kinds of samples that other programs write and this one does not read."""
-    formats = set(_numbers(layout.ifd, SAMPLE_FORMAT, layout.order))
-    if layout.photometric not in _CHANNELS or layout.compression not in _COMPRESSIONS:
-        kind = f"photometric {layout.photometric}, compression {layout.compression}"
-        raise NotAPicture(f"TIFF with {kind} is not supported")
-    if formats - {1, 4} or set(bits) - set(_BITS.get(layout.photometric, (8, 16))) or len(set(bits)) > 1:
-        name = "float" if 3 in formats else "signed" if 2 in formats else "unsigned"
-        raise NotAPicture(f"TIFF with {max(bits)}-bit {name} samples is not supported; unsigned 8 and 16 bits are")
-    if layout.photometric == YCBCR and layout.compression != _JPEG:
-        raise NotAPicture("TIFF with YCbCr samples is not supported without JPEG compression")
-    if layout.photometric == CMYK and _first(layout.ifd, INK_SET, layout.order, 1) != 1:
-        raise NotAPicture("TIFF with inks other than CMYK is not supported")
-    if layout.compression == _JPEG and (bits[0] != 8 or layout.photometric in (PALETTE, LAB)):
-        raise NotAPicture("TIFF with JPEG compression is supported for 8-bit grey, RGB, YCbCr and CMYK")
-
-
-def _refuse_structure(layout: Layout) -> None:
-    """CorruptPicture for sizes that contradict each other and would make a reader take much memory."""
-    tile = _first(layout.ifd, TILE_WIDTH, layout.order, 0), _first(layout.ifd, TILE_HEIGHT, layout.order, 0)
-    wrong = (
-        not layout.width
-        or not layout.height
-        or not layout.channels <= layout.samples <= layout.channels + 4
-        or not 1 <= layout.orientation <= 8
-        or _first(layout.ifd, DEPTH, layout.order, 1) != 1
-        or (TILE_AT in layout.ifd) != (tile[0] > 0 and tile[1] > 0)
-        or tile[0] > 2 * layout.width + 1024
-        or tile[1] > 2 * layout.height + 1024
-    )
-    if wrong:
-        raise CorruptPicture(
-            f"the TIFF header contradicts itself: {layout.width}x{layout.height} pixels, {layout.samples} samples"
-        )
 
 
 def read_header(data: bytes) -> Header:
@@ -160,52 +68,25 @@ def read_header(data: bytes) -> Header:
     width, height = turned(layout.width, layout.height, layout.orientation)
     grey = layout.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     depth = 16 if layout.bits > 8 else 8
-    lossy = layout.compression == _JPEG
+    lossy = layout.compression == JPEG
     return Header("tiff", width, height, depth, has_alpha=layout.alpha is not None, is_grey=grey, lossy=lossy)
 
 
 def decode(data: bytes) -> Scan:
     layout = read_layout(data)
-    _check_segments(layout, data)
-    samples = _samples(data, layout)
+    samples = _samples(data, layout, segments(layout, data))
     colour, alpha = samples[:, :, : layout.channels], None
     if layout.alpha is not None:
         alpha = _full_range(samples[:, :, layout.channels], layout.bits)
     colour = _colour(colour, layout)
-    if alpha is not None and layout.alpha == _PREMULTIPLIED and layout.photometric not in (PALETTE, LAB):
+    if alpha is not None and layout.alpha == PREMULTIPLIED and layout.photometric not in (PALETTE, LAB):
         colour = _unpremultiplied(colour, alpha)
     profile = layout.ifd.get(ICC)
     icc = profile.value if profile and profile.number <= MAX_ICC_BYTES and layout.photometric != LAB else None
     return Scan(colour, alpha, icc, _exif_of(data, layout), layout.orientation)
 
 
-def _check_segments(layout: Layout, data: bytes) -> None:
-    """Each strip or tile is there and lies in the file; JPEG in it is not larger than it may be."""
-    tiled = TILE_AT in layout.ifd
-    across, rows = layout.width, min(_first(layout.ifd, STRIP_ROWS, layout.order, layout.height), layout.height)
-    if tiled:
-        across, rows = (_first(layout.ifd, tag, layout.order, 0) for tag in (TILE_WIDTH, TILE_HEIGHT))
-    starts = _numbers(layout.ifd, TILE_AT if tiled else STRIP_AT, layout.order)
-    sizes = _numbers(layout.ifd, TILE_BYTES if tiled else STRIP_BYTES, layout.order)
-    if not rows:
-        raise CorruptPicture("the TIFF has strips without rows")
-    expected = -(-layout.width // across) * -(-layout.height // rows) * (layout.samples if layout.planar else 1)
-    if len(starts) != expected or len(sizes) != expected:
-        raise CorruptPicture(f"the TIFF has {len(starts)} of {expected} strips or tiles")
-    if any(not size or start + size > len(data) for start, size in zip(starts, sizes, strict=True)):
-        raise CorruptPicture("the TIFF is incomplete: a strip or tile lies outside the file")
-    if layout.compression == 1 and sum(sizes) < layout.height * (
-        (layout.width * layout.samples * layout.bits + 7) // 8
-    ):
-        raise CorruptPicture("the TIFF is incomplete: its strips or tiles are too short")
-    if layout.compression == _JPEG:
-        for start, size in zip(starts, sizes, strict=True):
-            height, width = struct.unpack_from(">HH", jpeg.frame(data[start : start + size]).payload, 1)
-            if height > rows + 64 or width > across + 64:
-                raise CorruptPicture("the TIFF holds a JPEG larger than its strip or tile")
-
-
-def _samples(data: bytes, layout: Layout) -> Pixels:
+def _samples(data: bytes, layout: Layout, found: Segments) -> Pixels:
     """(H, W, S) as stored, native byte order."""
     import numpy as np
     import tifffile
@@ -213,6 +94,7 @@ def _samples(data: bytes, layout: Layout) -> Pixels:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what is then raised, and more
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
+        page.dataoffsets, page.databytecounts = found
         planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, samples in one)
     samples: Pixels = np.moveaxis(planes[..., 0], 0, -1) if layout.planar else planes[0]
     if samples.shape != (layout.height, layout.width, layout.samples):
@@ -248,7 +130,7 @@ def _palette(layout: Layout) -> Pixels:
     """(2**bits, 3) uint8; old programs wrote 8-bit values where the standard wants 16."""
     import numpy as np
 
-    values = np.array(_numbers(layout.ifd, COLOURS, layout.order), np.uint32)
+    values = np.array(numbers(layout.ifd, COLOURS, layout.order, most=3 << 8), np.uint32)
     if values.size != 3 << layout.bits:
         raise CorruptPicture("the TIFF has no complete palette")
     if values.max() > 255:
@@ -263,11 +145,11 @@ def _lab(samples: Pixels, layout: Layout) -> Pixels:
 
     full, unit = (255, 1) if layout.bits == 8 else (65535, 256)
     result = np.empty_like(samples)
-    for row in range(samples.shape[0]):  # one at a time: floats take much room
-        values = np.ascontiguousarray(samples[row : row + 1])
+    for rows in _bands(samples):  # floats take much room
+        values = np.ascontiguousarray(samples[rows])
         lab = values.view(np.int8 if layout.bits == 8 else np.int16).astype(np.float32) / np.float32(unit)
         lab[:, :, 0] = values[:, :, 0].astype(np.float32) * np.float32(100 / full)
-        result[row] = lab_to_srgb(lab, samples.dtype)[0]
+        result[rows] = lab_to_srgb(lab, samples.dtype)
     return result
 
 
@@ -277,11 +159,17 @@ def _unpremultiplied(colour: Pixels, alpha: Pixels) -> Pixels:
 
     full = np.uint64(np.iinfo(colour.dtype).max)
     result = np.empty_like(colour)
-    for row in range(colour.shape[0]):  # one at a time: 64 bits a sample
-        opaque = np.maximum(alpha[row], 1).astype(np.uint64)[:, None]
-        straight = (colour[row].astype(np.uint64) * full + opaque // np.uint64(2)) // opaque
-        result[row] = np.minimum(straight, full)
+    for rows in _bands(colour):  # 64 bits a sample
+        opaque = np.maximum(alpha[rows], 1).astype(np.uint64)[:, :, None]
+        straight = (colour[rows].astype(np.uint64) * full + opaque // np.uint64(2)) // opaque
+        result[rows] = np.minimum(straight, full)
     return result
+
+
+def _bands(samples: Pixels) -> Iterator[slice]:
+    """Rows of about a hundred thousand pixels at a time: a picture one pixel wide has no more bands than any other."""
+    step = max(1, _BAND_PIXELS // samples.shape[1])
+    return (slice(top, top + step) for top in range(0, samples.shape[0], step))
 
 
 def _exif_of(data: bytes, layout: Layout) -> bytes | None:
@@ -358,7 +246,7 @@ def _tags(both: Pixels, channels: int, strips: list[bytes], rows: int, order: st
         WIDTH: long(width),
         HEIGHT: long(height),
         BITS: short(*[8 * both.dtype.itemsize] * samples),
-        COMPRESSION: short(_DEFLATE),
+        COMPRESSION: short(DEFLATE),
         PHOTOMETRIC: short(BLACK_IS_ZERO if channels == 1 else RGB),
         STRIP_AT: long(*starts),
         ORIENTATION: short(1),
@@ -368,4 +256,4 @@ def _tags(both: Pixels, channels: int, strips: list[bytes], rows: int, order: st
         PLANAR: short(1),
         PREDICTOR: short(2),
     }
-    return tags | ({EXTRA: short(_UNASSOCIATED)} if samples > channels else {})
+    return tags | ({EXTRA: short(UNASSOCIATED)} if samples > channels else {})
