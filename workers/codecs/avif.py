@@ -1,4 +1,4 @@
-"""The size that the AV1 data of an AVIF will really have, which its container may lie about.
+"""What the AV1 data of an AVIF say themselves: their real size, which the container may lie about, and their colours.
 
 libavif sets memory aside by the sequence header inside the coded data, up to 16384x16384 pixels, whatever the container
 says: four kilobytes could cost a gigabyte. No pixel is decoded here.
@@ -28,7 +28,7 @@ def refuse_lie(data: bytes, pixels: int) -> None:
 
     Cells of a grid may reach beyond the picture, so some surplus is right.
     """
-    sizes = [width * height for item in _coded(data) for width, height in _sequence_sizes(item)]
+    sizes = [head.width * head.height for item in _coded(data) for head in _sequence_headers(item)]
     if not sizes:
         raise CorruptPicture("the AVIF holds no AV1 picture")
     if max(sizes) > 4 * pixels + 2**20:
@@ -96,6 +96,12 @@ def _matrix(data: bytes, colr: Box) -> int:
     return int.from_bytes(data[colr.start + 8 : colr.start + 10], "big")
 
 
+def colours(data: bytes) -> tuple[int, int] | None:
+    """Colour primaries and transfer characteristics (H.273) of the first coded picture that has colour."""
+    heads = (head for item in _coded(data) for head in _sequence_headers(item))
+    return next((head.colours for head in heads if not head.is_grey), None)
+
+
 def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
     for _ in range(MAX_PARTS):
         if start + 8 > end:
@@ -111,21 +117,22 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
     raise CorruptPicture("the AVIF has too many boxes")
 
 
-def _inside(data: bytes, outer: list[Box], kind: bytes, skip: int = 0) -> list[Box]:
+def inside(data: bytes, outer: list[Box], kind: bytes, skip: int = 0) -> list[Box]:
+    """Boxes of this kind within the outer ones, behind `skip` bytes (4 for the version of a full box)."""
     return [box for parent in outer for box in boxes(data, parent.start + skip, parent.end) if box.kind == kind]
 
 
 def _coded(data: bytes) -> Iterator[bytes]:
     """The coded data of each AV1 item, and of the first sample of each track."""
     top = [Box(b"", 0, len(data))]
-    meta = _inside(data, top, b"meta")
-    av1 = {item for box in _inside(data, meta, b"iinf", 4) for item in _av1_items(data, box)}
-    stores = _inside(data, meta, b"idat", 4)
-    for box in _inside(data, meta, b"iloc", 4):
+    meta = inside(data, top, b"meta")
+    av1 = {item for box in inside(data, meta, b"iinf", 4) for item in _av1_items(data, box)}
+    stores = inside(data, meta, b"idat", 4)
+    for box in inside(data, meta, b"iloc", 4):
         yield from (part for item, part in _located(data, box, stores) if item in av1)
     table = top
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
-        table = _inside(data, table, kind)
+        table = inside(data, table, kind)
     for samples in table:
         yield _first_sample(data, samples)
 
@@ -180,8 +187,15 @@ def _located(data: bytes, iloc: Box, stores: list[Box]) -> Iterator[tuple[int, b
         yield item, b"".join(parts)
 
 
-def _sequence_sizes(coded: bytes) -> Iterator[tuple[int, int]]:
-    """Width and height of each sequence header among the open bitstream units."""
+class _SequenceHeader(NamedTuple):
+    width: int
+    height: int
+    is_grey: bool
+    colours: tuple[int, int] | None
+
+
+def _sequence_headers(coded: bytes) -> Iterator[_SequenceHeader]:
+    """Each sequence header among the open bitstream units."""
     at = 0
     for _ in range(MAX_PARTS):
         if at >= len(coded):
@@ -192,7 +206,7 @@ def _sequence_sizes(coded: bytes) -> Iterator[tuple[int, int]]:
         if head & 2:
             size, at = _leb128(coded, at)
         if head >> 3 & 15 == _SEQUENCE_HEADER:
-            yield _max_frame_size(_Bits(coded[at : at + size]))
+            yield _sequence_header(_Bits(coded[at : at + size]))
         at += size
     raise CorruptPicture("the AVIF has too many units")
 
@@ -219,15 +233,41 @@ class _Bits:
         return self._value >> max(self._left, 0) & ((1 << count) - 1)
 
 
-def _max_frame_size(bits: _Bits) -> tuple[int, int]:
-    """Sequence header up to max_frame_height_minus_1 (section 5.5.1)."""
-    bits.read(4)  # seq_profile, still_picture
-    if bits.read(1):  # reduced_still_picture_header
+def _sequence_header(bits: _Bits) -> _SequenceHeader:
+    """Section 5.5.1, up to the colour description."""
+    profile = bits.read(3)
+    bits.read(1)  # still_picture
+    reduced = bits.read(1)
+    if reduced:
         bits.read(5)
     else:
         _skip_operating_points(bits)
     width_bits, height_bits = bits.read(4) + 1, bits.read(4) + 1
-    return bits.read(width_bits) + 1, bits.read(height_bits) + 1
+    width, height = bits.read(width_bits) + 1, bits.read(height_bits) + 1
+    _skip_tools(bits, reduced)
+    if bits.read(1) and profile == 2:  # high_bitdepth
+        bits.read(1)  # twelve_bit
+    is_grey = profile != 1 and bool(bits.read(1))
+    described = bits.read(1)
+    return _SequenceHeader(width, height, is_grey, (bits.read(8), bits.read(8)) if described else None)
+
+
+def _skip_tools(bits: _Bits, reduced: int) -> None:
+    """From frame_id_numbers_present_flag to film grain's neighbours: which coding tools there are."""
+    if not reduced and bits.read(1):  # frame_id_numbers_present_flag
+        bits.read(7)
+    bits.read(3)
+    if not reduced:
+        bits.read(4)
+        ordered = bits.read(1)
+        if ordered:
+            bits.read(2)
+        forced = 2 if bits.read(1) else bits.read(1)  # screen content tools
+        if forced and not bits.read(1):  # seq_choose_integer_mv
+            bits.read(1)
+        if ordered:
+            bits.read(3)
+    bits.read(3)
 
 
 def _skip_operating_points(bits: _Bits) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from workers.codecs import avif, exif
+from workers.codecs import avif, colour_box, exif
 from workers.errors import CorruptPicture, NotAPicture
 from workers.picture import MAX_PARTS, Header, Scan, turned
 
@@ -82,7 +82,22 @@ def _is_lossy(kind: str, data: bytes) -> bool:
     return kind == "heic" or (kind == "avif" and not avif.is_lossless(data))
 
 
-def _gif_header(data: bytes) -> Header:
+class GifFrame(NamedTuple):
+    """Where the first frame lies on its screen, and whether one of its colours is transparent."""
+
+    screen: tuple[int, int]
+    left: int
+    top: int
+    width: int
+    height: int
+    transparent: bool
+
+    @property
+    def covers_all(self) -> bool:
+        return (self.width, self.height) == self.screen
+
+
+def _gif_frame(data: bytes) -> GifFrame:
     """By hand: Pillow's reader enlarges the picture to its first frame and then warns of its size."""
     screen = struct.unpack_from("<HH", data, 6)
     transparent, blocks, at = False, 0, 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
@@ -101,7 +116,27 @@ def _gif_header(data: bytes) -> Header:
     left, top, width, height = struct.unpack_from("<HHHH", data, at + 1)
     if left + width > screen[0] or top + height > screen[1]:
         raise CorruptPicture("the first frame of the GIF is larger than its screen")
-    return Header("gif", screen[0], screen[1], 8, has_alpha=transparent, is_grey=False, lossy=False)
+    if not width or not height:
+        raise CorruptPicture(f"the first frame of the GIF has {width}x{height} pixels")
+    return GifFrame((screen[0], screen[1]), left, top, width, height, transparent)
+
+
+def _gif_header(data: bytes) -> Header:
+    frame = _gif_frame(data)
+    alpha = frame.transparent or not frame.covers_all
+    return Header("gif", *frame.screen, 8, has_alpha=alpha, is_grey=False, lossy=False)
+
+
+def _on_empty_screen(pixels: Pixels, frame: GifFrame) -> Pixels:
+    """(H, W, 3 or 4) -> RGBA that is transparent where the frame does not draw, whatever the background colour says."""
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    made = np.zeros((height, width, 4), np.uint8)
+    rows, columns = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
+    made[rows, columns, 3] = 255
+    made[rows, columns, : pixels.shape[2]] = pixels[rows, columns]
+    return made
 
 
 def _is_grey(image: ImageFile) -> bool:
@@ -124,12 +159,23 @@ def decode(kind: str, data: bytes) -> Scan:
         image.load()
         pixels = np.array(image if image.mode == mode else image.convert(mode))
         icc, block = image.info.get("icc_profile"), image.info.get("exif")
+    if kind in ("avif", "heic") and not icc:
+        icc = colour_box.profile(data, kind, is_grey=mode in ("L", "LA"))
+    if kind == "gif" and not (frame := _gif_frame(data)).covers_all:
+        pixels = _on_empty_screen(pixels, frame)
+    return _scan(np.atleast_3d(pixels), icc, block, alpha_may_be_empty=kind == "bmp")
+
+
+def _scan(pixels: Pixels, icc: bytes | None, block: bytes | None, *, alpha_may_be_empty: bool) -> Scan:
+    """Colour and alpha apart. A BMP whose alpha is 0 everywhere has none: programs declare it and leave it empty."""
+    import numpy as np
+
     turn = exif.orientation(block)
-    if mode == "L":
-        return Scan(pixels.reshape(*pixels.shape, 1), None, icc, block, turn)
-    if mode == "RGB":
+    if pixels.shape[2] in (1, 3):
         return Scan(pixels, None, icc, block, turn)
     colour, alpha = np.ascontiguousarray(pixels[:, :, :-1]), np.ascontiguousarray(pixels[:, :, -1])
+    if alpha_may_be_empty and not alpha.any():
+        return Scan(colour, None, icc, block, turn)
     return Scan(colour, alpha, icc, block, turn)
 
 

@@ -1,6 +1,6 @@
 """PNG: chunks, header, pixels through libpng (imagecodecs) at 8 and 16 bits, EXIF and ICC spliced into what it writes.
 
-Of an animated PNG the default picture is taken. Gamma and chromaticity chunks are ignored, as browsers mostly do.
+Of an animated PNG the default picture is taken. Colours count in whichever chunk they are declared.
 Source: PNG specification, third edition (W3C 2025).
 """
 
@@ -11,9 +11,9 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from workers.codecs import exif
+from workers.codecs import cicp, exif
 from workers.errors import CorruptPicture
 from workers.picture import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_PARTS, Header, Scan, turned
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_SIDE = 2**31 - 1
+MAX_SIDE = 1_000_000  # of libpng, which neither reads nor writes more
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _NEEDED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _FILTER_PAETH, _STRATEGY_RLE = 128, 3
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x y dx dy
+_COLOUR_SIZES = {b"cICP": 4, b"gAMA": 4, b"cHRM": 32}
 _MEASURED_BYTES = 4 * 1024**2
 
 
@@ -124,46 +125,81 @@ def _icc_in(data: bytes, chunk: Chunk) -> bytes | None:
     return profile
 
 
+def _profile_in(data: bytes, first: dict[bytes, Chunk], *, is_grey: bool) -> bytes | None:
+    """The profile of the colours, by the order in which PNG's chunks count: cICP, iCCP, sRGB, then cHRM and gAMA."""
+    payload = {
+        kind: data[chunk.start : chunk.start + chunk.size]
+        for kind, chunk in first.items()
+        if chunk.size == _COLOUR_SIZES.get(kind) and _intact(data, chunk)
+    }
+    if payload.get(b"cICP", b"")[2:] == b"\0\1":  # RGB, full range
+        return cicp.profile(*payload[b"cICP"][:2], is_grey=is_grey)
+    if b"iCCP" in first:
+        return _icc_in(data, first[b"iCCP"])
+    if b"sRGB" in first or not payload.keys() & {b"cHRM", b"gAMA"}:
+        return None
+    places = struct.unpack(">8I", payload[b"cHRM"]) if b"cHRM" in payload else None
+    gamma = int.from_bytes(payload.get(b"gAMA", b""), "big")
+    chromaticities = cast("cicp.Chromaticities", tuple(value / 1e5 for value in places)) if places else None
+    return cicp.of_gamma(chromaticities, 1e5 / gamma if gamma else None, is_grey=is_grey)
+
+
 def decode(data: bytes) -> Scan:
     ihdr = read_ihdr(data)
     found = list(chunks(data))
     first = {chunk.kind: chunk for chunk in reversed(found)}
-    icc = _icc_in(data, first[b"iCCP"]) if b"iCCP" in first else None
+    icc = _profile_in(data, first, is_grey=ihdr.colour in (0, 4))
     block = _exif_in(data, first[b"eXIf"]) if b"eXIf" in first else None
-    _refuse_other_size(data, found, ihdr)
-    pixels, alpha = _split(_pixels(_bare(data, found), ihdr))
+    whole = _refuse_other_size(data, found, ihdr)
+    pixels, alpha = _split(_pixels(_bare(data, found) if whole is None else _trimmed(data, found, whole), ihdr))
     return Scan(pixels, alpha, icc, block, exif.orientation(block))
 
 
 def _raw_bytes(ihdr: Ihdr) -> int:
     """Bytes of the filtered rows before deflate."""
-    bits = _SAMPLES[ihdr.colour] * ihdr.depth
     total = 0
     for x, y, dx, dy in _ADAM7 if ihdr.interlace else ((0, 0, 1, 1),):
         width, height = -(-(ihdr.width - x) // dx), -(-(ihdr.height - y) // dy)
-        total += height * (1 + (width * bits + 7) // 8) if width > 0 and height > 0 else 0
+        total += height * _row_bytes(ihdr, width) if width > 0 and height > 0 else 0
     return total
 
 
-def _refuse_other_size(data: bytes, found: list[Chunk], ihdr: Ihdr) -> None:
-    """CorruptPicture where the data are not what the header says: libpng would cut a surplus to garbage.
+def _row_bytes(ihdr: Ihdr, width: int) -> int:
+    """A filtered row of so many pixels."""
+    return 1 + (width * _SAMPLES[ihdr.colour] * ihdr.depth + 7) // 8
 
-    Exact for small pictures; for large ones, where unpacking twice is felt, by what deflate can blow up at most.
+
+def _refuse_other_size(data: bytes, found: list[Chunk], ihdr: Ihdr) -> bytes | None:
+    """CorruptPicture where the data are not what the header says: libpng would cut another picture to garbage.
+
+    Exact for small pictures; for large ones, where unpacking twice is felt, by what deflate can blow up at most. Less
+    than a row too much is no other picture: the rows without it come back then, else None.
     """
     view, raw = memoryview(data), _raw_bytes(ihdr)
     parts = [view[chunk.start : chunk.start + chunk.size] for chunk in found if chunk.kind == b"IDAT"]
-    packed = sum(map(len, parts))
-    if packed > raw + raw // 8 + 1024 or (raw <= _MEASURED_BYTES and _unpacks_otherwise(parts, raw)):
+    packed, unpacked = sum(map(len, parts)), None
+    if raw <= _MEASURED_BYTES:
+        unpacked = _unpacked(parts, raw + max(_row_bytes(ihdr, ihdr.width), 16) - 1)
+    if packed > raw + raw // 8 + 1024 or (unpacked is not None and len(unpacked) < raw):
         raise CorruptPicture("the PNG holds more or less than its header says")
+    return None if unpacked is None or len(unpacked) == raw else unpacked[:raw]
 
 
-def _unpacks_otherwise(parts: list[memoryview], raw: int) -> bool:
+def _unpacked(parts: list[memoryview], most: int) -> bytes:
+    """Nothing where it would be more than `most`, or the stream is broken."""
     import imagecodecs
 
     try:
-        return len(imagecodecs.deflate_decode(b"".join(parts), out=raw)) != raw
+        return bytes(imagecodecs.deflate_decode(b"".join(parts), out=most))
     except RuntimeError:
-        return True
+        return b""
+
+
+def _trimmed(data: bytes, found: list[Chunk], rows: bytes) -> bytes:
+    """The file with these rows for its image data."""
+    view = memoryview(data)
+    before = [view[c.start - 8 : c.start + c.size + 4] for c in found if c.kind in _NEEDED - {b"IDAT", b"IEND"}]
+    return b"".join((SIGNATURE, *before, _chunk(b"IDAT", zlib.compress(rows, 1)), _chunk(b"IEND", b"")))
 
 
 def _bare(data: bytes, found: list[Chunk]) -> bytes:
@@ -190,8 +226,18 @@ def _pixels_pillow(data: bytes) -> Pixels:
 
     with PngImageFile(io.BytesIO(data)) as image:
         grey = image.mode in ("1", "L", "LA")
+        level = image.info.pop("transparency", None) if image.mode in ("1", "L") else None
         transparent = "transparency" in image.info or image.mode in ("LA", "RGBA")
-        return np.array(image.convert(("LA" if grey else "RGBA") if transparent else "L" if grey else "RGB"))
+        pixels = np.array(image.convert(("LA" if grey else "RGBA") if transparent else "L" if grey else "RGB"))
+    return pixels if level is None else _with_transparent_grey(pixels, level, data[24])
+
+
+def _with_transparent_grey(pixels: Pixels, level: int, depth: int) -> Pixels:
+    """(H, W) -> (H, W, 2). The level counts in the steps of the file, which Pillow has spread over 0 to 255."""
+    import numpy as np
+
+    top = (1 << depth) - 1
+    return np.dstack((pixels, np.where(pixels == (level & top) * 255 // top, 0, 255).astype(np.uint8)))
 
 
 def _split(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
