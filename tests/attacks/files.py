@@ -332,6 +332,9 @@ def _broken_jpeg() -> Iterator[tuple[str, bytes]]:
     yield "jpeg without a frame", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + data[data.find(b"\xff\xda") :]
     yield "jpeg of two million fill bytes", data[:2] + b"\xff" * 2_000_000
     yield "jpeg of a million empty segments", data[:2] + b"\xff\xe5\0\2" * 1_000_000 + data[2:]
+    yield "jpeg of 99000 empty segments", data[:2] + b"\xff\xe5\0\2" * 99_000 + data[2:]
+    yield "jpeg of 65500 empty comments behind a profile", data[:20] + b"\xff\xfe\0\2" * 65_500 + data[20:]
+    yield "jpeg of five million stray bytes", data[:20] + bytes(5_000_000) + data[20:]
     yield "jpeg without tables", data[:20] + data[data.find(b"\xff\xc0") :]
     progressive = saved(rgb(16, 16), "JPEG", progressive=True)
     scan = progressive.find(b"\xff\xda")
@@ -368,7 +371,10 @@ def _broken_tiff() -> Iterator[tuple[str, bytes]]:
     yield "tiff without directory", b"II*\0" + struct.pack("<I", 10**6) + bytes(64)
     yield "tiff without entries", tiff([long(256, 0), short(262, 2), short(258, 8, 8, 8)])
     yield "tiff whose strip lies outside", tiff_of(pixels, 2, strip_at=long(273, 10**7))
-    yield "tiff whose strip is empty", tiff_of(pixels, 2, strip_bytes=long(279, 0))
+    yield (
+        "tiff whose strip is empty and lies outside",
+        tiff_of(pixels, 2, strip_at=long(273, 10**7), strip_bytes=long(279, 0)),
+    )
     yield "tiff whose strip is too short", tiff_of(pixels, 2, strip_bytes=long(279, 1000))
     yield "tiff with too few strips", tiff_of(pixels, 2, strip_rows=long(278, 1))
     yield "tiff with a billion strips", tiff_of(pixels, 2, strip_at=(273, 4, 10**9, b"\x08\0\0\0"))
@@ -399,6 +405,22 @@ def _broken_tiff() -> Iterator[tuple[str, bytes]]:
     entries += [short(277, 3), long(278, 96), long(279, len(inner))]
     yield "tiff with a huge jpeg inside", tiff(entries, inner)
     yield "tiff whose entries share their bytes", _sharing_entries()
+    yield "tiff of 500000 strips that share their bytes", _strips(500_000, 1, 3)
+    yield "tiff of 100000 strips of two pixels", _strips(100_000, 2, 6)
+    yield "tiff of 9000 strips that each claim the whole file", _strips(9_000, 100, 72_000)
+    yield "tiff of 400000 tiles of one pixel", _small_tiles()
+
+
+def _strips(count: int, width: int, size_bytes: int) -> bytes:
+    """RGB of one row a strip; all strips are the same bytes."""
+    shape = [long(256, width), long(257, count), short(258, 8, 8, 8), short(259, 1), short(262, 2), short(277, 3)]
+    return tiff([*shape, long(278, 1), long(273, *[8] * count), long(279, *[size_bytes] * count)], bytes(size_bytes))
+
+
+def _small_tiles() -> bytes:
+    count = 400_000
+    shape = [long(256, 1000), long(257, 400), short(258, 8, 8, 8), short(259, 1), short(262, 2), short(277, 3)]
+    return tiff([*shape, long(322, 1), long(323, 1), long(324, *[8] * count), long(325, *[3] * count)], bytes(3))
 
 
 def _sharing_entries() -> bytes:
@@ -435,6 +457,44 @@ def hostile() -> dict[str, Hostile]:
         for where, part in truncated(data):
             found[f"{kind} cut at {where}"] = Hostile(part, frozenset({CORRUPT}))
     return found
+
+
+# --- large in one way and small in bytes ---------------------------------------------------------------------------
+
+
+def _tall(samples: int, photometric: int, dtype: str, *extra: tuple[int, int, int, bytes]) -> bytes:
+    """1 x 1,000,000 pixels in a few kilobytes: one strip, deflate."""
+    size = np.dtype(dtype).itemsize
+    packed = zlib.compress(bytes(1_000_000 * samples * size), 9)
+    shape = [long(256, 1), long(257, 1_000_000), short(258, *[8 * size] * samples), short(259, 8)]
+    shape += [short(262, photometric), short(277, samples), long(278, 1_000_000), long(273, 8), long(279, len(packed))]
+    return tiff([*shape, *extra], packed)
+
+
+def _long_values(tag: int) -> bytes:
+    """A picture whose entry has two million values where a few are right."""
+    change = {"bits": short(tag, *[8] * 2_000_000)} if tag == 258 else {"again": short(tag, *[0] * 2_000_000)}
+    return tiff_of(photo(), 2, **change)
+
+
+@lru_cache(maxsize=1)
+def elongated() -> dict[str, bytes]:
+    """Good files of a million pixels or values in one direction: their cost is that of as many pixels in a square."""
+    palette = short(320, *[v << 8 for v in range(256)] * 3)
+    return {
+        "tall premultiplied tiff": _tall(4, 2, "uint8", short(338, 1)),
+        "tall premultiplied tiff of 16 bits": _tall(4, 2, "uint16", short(338, 1)),
+        "tall premultiplied grey tiff": _tall(2, 1, "uint8", short(338, 1)),
+        "tall lab tiff": _tall(3, 8, "uint8"),
+        "tall lab tiff of 16 bits": _tall(3, 8, "uint16"),
+        "tall cmyk tiff": _tall(4, 5, "uint8"),
+        "tall palette tiff": _tall(1, 3, "uint8", palette),
+        "tiff of 16000 strips": _strips(16_000, 1, 3),
+        "tiff of two million bit depths": _long_values(258),
+        "tiff of two million extra samples": _long_values(338),
+        "tiff of two million sample formats": tiff_of(photo(), 2, short(339, *[1] * 2_000_000)),
+        "png of 45000 empty chunks": png(ihdr(128, 96), chunk(b"tEXt", b"") * 45_000, idat(rows(photo()))),
+    }
 
 
 # --- odd but good --------------------------------------------------------------------------------------------------

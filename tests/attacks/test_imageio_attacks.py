@@ -41,6 +41,15 @@ def test_the_header_of_a_hostile_file_never_says_more_than_its_problem(name: str
         assert header.width > 0 and header.height > 0
 
 
+@pytest.mark.parametrize("name", sorted(files.elongated()))
+def test_a_picture_of_one_long_side_costs_what_its_pixels_cost(name: str) -> None:
+    data = files.elongated()[name]
+    start = time.process_time()
+    header, made = probe(data), decode(data, max_pixels=LIMIT)
+    assert time.process_time() - start < 2
+    assert made.pixels.shape[:2] == (header.height, header.width)
+
+
 @pytest.mark.parametrize("name", sorted(files.good()))
 def test_good_files_print_nothing(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     decode(files.good()[name], max_pixels=LIMIT)

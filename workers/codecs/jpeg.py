@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workers.codecs import exif
 from workers.errors import CorruptPicture, NotAPicture
-from workers.picture import MAX_PARTS, Header, Scan, turned
+from workers.picture import Header, Scan, turned
 
 if TYPE_CHECKING:
     from workers.picture import Pixels
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_SIDE = 65500
+MAX_SEGMENTS = 2000  # 50 MB of extended XMP are 800; each is a turn of a loop that holds the interpreter
 MAX_SCANS = 200  # progressive encoders write about ten; each scan walks over all coefficients once more
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOF_READ = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-_SOS, _EOI, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+SOS, EOI, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _SEGMENT_BYTES = 65533
-_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker")
+_MAX_STRAY_BYTES = 65536
 _SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # a marker that has a length, or the end of the picture
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
 class Segment(NamedTuple):
@@ -42,19 +43,21 @@ class Segment(NamedTuple):
 def segments(data: bytes) -> Iterator[Segment]:
     """Each segment up to and including the first start of scan."""
     at = 2
-    for _ in range(MAX_PARTS):
-        found = _SEGMENT.search(data, at)
+    for _ in range(MAX_SEGMENTS):
+        found = _SEGMENT.search(data, at, at + _MAX_STRAY_BYTES)
         if found is None or found.start() + 4 > len(data):
             break
         at = found.start()
         marker = data[at + 1]
         size = int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _EOI or size < 2 or at + 2 + size > len(data):
+        if marker == EOI or size < 2 or at + 2 + size > len(data):
             break
         yield Segment(marker, data[at + 4 : at + 2 + size], at + 2 + size)
-        if marker == _SOS:
+        if marker == SOS:
             return
         at += 2 + size
+    else:
+        raise CorruptPicture(f"the JPEG has more than {MAX_SEGMENTS} segments before its picture")
     raise CorruptPicture("the JPEG ends before its picture begins")
 
 
@@ -102,9 +105,11 @@ def _icc_of(data: bytes) -> bytes | None:
 
 
 def decode(data: bytes) -> Scan:
+    from workers.codecs import jpeg_pixels
+
     _refuse_scan_bomb(data)
     components = frame(data).payload[5]
-    pixels = _pixels(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
+    pixels = jpeg_pixels.decode(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
     if components == 4:
         import numpy as np
 
@@ -113,45 +118,16 @@ def decode(data: bytes) -> Scan:
     return Scan(pixels, icc=_icc_of(data), exif=block, orientation=exif.orientation(block))
 
 
-def _pixels(data: bytes, colorspace: str) -> Pixels:
-    """Strict: a warning of libjpeg (premature end, bad code) is an error, but for those that leave the pixels whole.
-
-    These are a few stray bytes before a marker, and profiles that are damaged.
-    """
-    import simplejpeg
-
-    try:
-        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace, strict=True)
-    except ValueError as error:
-        stray = _EXTRANEOUS.search(str(error))
-        if stray and int(stray[1]) <= 16:
-            pixels = simplejpeg.decode_jpeg(data, colorspace, strict=False)
-        elif "ICC" in str(error):
-            pixels = simplejpeg.decode_jpeg(_without_icc(data), colorspace, strict=True)
-        else:
-            raise
-    return pixels
-
-
-def _without_icc(data: bytes) -> bytes:
-    kept, end = [data[:2]], 2
-    for segment in segments(data):
-        end = segment.end
-        if segment.marker != _APP2:
-            kept.append(_segment(segment.marker, segment.payload))
-    return b"".join((*kept, memoryview(data)[end:]))
-
-
 def _refuse_scan_bomb(data: bytes) -> None:
     if data.count(b"\xff\xda") <= MAX_SCANS:  # cheap, and enough for nearly all files
         return
     scans, at = 0, data.find(b"\xff\xda")
     while True:
-        found = _MARKER.search(data, at)
-        if found is None or data[found.start() + 1] == _EOI:
+        found = MARKER.search(data, at)
+        if found is None or data[found.start() + 1] == EOI:
             return
         marker, at = data[found.start() + 1], found.end()
-        scans += marker == _SOS
+        scans += marker == SOS
         if scans > MAX_SCANS:
             raise CorruptPicture(f"the JPEG has more than {MAX_SCANS} scans")
         if marker not in (0x01, 0xD8):
@@ -175,16 +151,16 @@ def _spliced(body: bytes, icc: bytes | None, block: bytes | None) -> bytes:
     if block and len(block) > _SEGMENT_BYTES - len(_EXIF):
         log.warning("EXIF is dropped: too large for a JPEG", extra={"bytes": len(block)})
     elif block:
-        parts.append(_segment(_APP1, _EXIF + block))
+        parts.append(segment(_APP1, _EXIF + block))
     if icc:
         step = _SEGMENT_BYTES - len(_ICC) - 2
         chunks = [icc[at : at + step] for at in range(0, len(icc), step)]
-        parts += [_segment(_APP2, _ICC + bytes((i, len(chunks))) + chunk) for i, chunk in enumerate(chunks, 1)]
+        parts += [segment(_APP2, _ICC + bytes((i, len(chunks))) + chunk) for i, chunk in enumerate(chunks, 1)]
     if not parts:
         return body
     at = 4 + int.from_bytes(body[4:6], "big") if body[2:4] == b"\xff\xe0" else 2
     return b"".join((body[:at], *parts, memoryview(body)[at:]))
 
 
-def _segment(marker: int, payload: bytes) -> bytes:
+def segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
