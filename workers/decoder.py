@@ -27,8 +27,8 @@ from workers.errors import CorruptPicture, CostlyPicture, InternalError, LutraEr
 from workers.log import Log, facts_at_hand, level_and_form
 from workers.picture import Picture
 
-# Processor seconds that a file may cost. The slowest honest ones (noise in AVIF, 16-bit CMYK with a profile) need 0.22 a
-# megapixel on one core of a server of 2026; the rest is for slower machines.
+# Processor seconds that a file may cost. The slowest honest ones (noise in AVIF, 16-bit CMYK with a profile) need 0.22
+# a megapixel on one core of a server of 2026; the rest is for slower machines.
 BASE_S = 1.0
 SECONDS_PER_MEGAPIXEL = 1.0
 SECONDS_PER_MEGABYTE = 0.1
