@@ -177,12 +177,12 @@ def _refuse_other_size(data: bytes, found: list[Chunk], ihdr: Ihdr) -> bytes | N
     """
     view, raw = memoryview(data), _raw_bytes(ihdr)
     parts = [view[chunk.start : chunk.start + chunk.size] for chunk in found if chunk.kind == b"IDAT"]
-    packed, unpacked = sum(map(len, parts)), None
-    if raw <= _MEASURED_BYTES:
-        unpacked = _unpacked(parts, raw + max(_row_bytes(ihdr, ihdr.width), 16) - 1)
-    if packed > raw + raw // 8 + 1024 or (unpacked is not None and len(unpacked) < raw):
+    rows: bytes | None = None
+    if raw <= _MEASURED_BYTES and len(_unpacked(parts, raw)) != raw:
+        rows = _unpacked(parts, raw + max(_row_bytes(ihdr, ihdr.width), 16) - 1)[:raw]
+    if sum(map(len, parts)) > raw + raw // 8 + 1024 or (rows is not None and len(rows) < raw):
         raise CorruptPicture("the PNG holds more or less than its header says")
-    return None if unpacked is None or len(unpacked) == raw else unpacked[:raw]
+    return rows
 
 
 def _unpacked(parts: list[memoryview], most: int) -> bytes:
@@ -190,9 +190,10 @@ def _unpacked(parts: list[memoryview], most: int) -> bytes:
     import imagecodecs
 
     try:
-        return bytes(imagecodecs.deflate_decode(b"".join(parts), out=most))
+        unpacked: bytes = imagecodecs.deflate_decode(b"".join(parts), out=most)
     except RuntimeError:
         return b""
+    return unpacked
 
 
 def _trimmed(data: bytes, found: list[Chunk], rows: bytes) -> bytes:
