@@ -190,7 +190,7 @@ def _unpacked(parts: list[memoryview], most: int) -> bytes:
     import imagecodecs
 
     try:
-        unpacked: bytes = imagecodecs.deflate_decode(b"".join(parts), out=most)
+        unpacked: bytes = bytes(imagecodecs.deflate_decode(b"".join(parts), out=most))
     except RuntimeError:
         return b""
     return unpacked
