@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.attacks import files, profiles
+from tests.living import wait_until
 from workers import decoder as decoder_module
 from workers import imageio
 from workers.decoder import Decoder
@@ -152,23 +155,22 @@ def test_too_little_memory_is_said_and_does_not_last(decoder: Decoder) -> None:
     assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
 
 
-def test_it_ends_with_its_parent_even_in_the_middle_of_a_picture() -> None:
-    """The parent is killed without a word while the decoder works."""
-    started, ended = os.pipe()
-    parent = os.fork()
-    if parent == 0:  # pragma: no cover
-        made = Decoder()
-        decoded(made, files.saved(files.rgb(), "JPEG"))
-        os.write(ended, str(made.pid).encode())
-        time.sleep(60)
-        os._exit(0)
-    pid = int(os.read(started, 20))
-    os.kill(pid, signal.SIGSTOP)  # it can neither read its pipe nor end by itself
-    os.kill(parent, signal.SIGKILL)
-    os.waitpid(parent, 0)
-    give_up = time.monotonic() + 30
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-    os.close(started)
-    os.close(ended)
+def test_it_ends_with_its_parent_though_it_can_do_nothing_itself() -> None:
+    """The parent is killed without a word, and the decoder stands still: it can neither read its pipe nor exit."""
+    program = (
+        "import time; from workers.decoder import Decoder; made = Decoder(); made._wait_until_ready(lambda: None); "
+    )
+    program += "print(made.pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, signal.SIGSTOP)
+        parent.kill()
+    wait_until(lambda: not _is_alive(pid), 30, "the decoder is gone")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
