@@ -222,10 +222,10 @@ def encode(
     """
     _check_request(picture, format, quality)
     with _enough_memory():
-        return _encoded(picture, format, quality, metadata)
+        return _encoded(picture, format, quality, metadata, lossless)
 
 
-def _encoded(picture: Picture, format: str, quality: int | None, metadata: str) -> bytes:  # noqa: A002
+def _encoded(picture: Picture, format: str, quality: int | None, metadata: str, lossless: bool) -> bytes:  # noqa: A002
     pixels, alpha = plain(picture.pixels), None if picture.alpha is None else plain(picture.alpha)
     profile = icc.usable(picture.icc, pixels.shape[2])
     block = _exif_for(picture) if metadata == "keep" else None

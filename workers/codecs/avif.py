@@ -78,7 +78,7 @@ def with_planes_of(whole: bytes, coded: bytes) -> bytes:
 
 def _extents(data: bytes) -> dict[int, tuple[bytes, int]]:
     """Of each item of libavif's own files its bytes and where its place is told: one extent, four bytes a number."""
-    (iloc,) = _inside(data, _inside(data, [Box(b"", 0, len(data))], b"meta"), b"iloc", 4)
+    (iloc,) = inside(data, inside(data, [Box(b"", 0, len(data))], b"meta"), b"iloc", 4)
     found = {}
     for index in range(int.from_bytes(data[iloc.start + 6 : iloc.start + 8], "big")):
         entry = iloc.start + 8 + 14 * index
@@ -88,8 +88,8 @@ def _extents(data: bytes) -> dict[int, tuple[bytes, int]]:
 
 
 def _properties(data: bytes, kind: bytes) -> list[Box]:
-    meta = _inside(data, [Box(b"", 0, len(data))], b"meta")
-    return _inside(data, _inside(data, _inside(data, meta, b"iprp", 4), b"ipco"), kind)
+    meta = inside(data, [Box(b"", 0, len(data))], b"meta")
+    return inside(data, inside(data, inside(data, meta, b"iprp", 4), b"ipco"), kind)
 
 
 def _matrix(data: bytes, colr: Box) -> int:
