@@ -35,7 +35,8 @@ from service.cli import main
 sys.exit(main(["worker"]))
 """
 DEAF = "consumer.QoS.can_consume = lambda self: False"
-STUCK = "worker.Parent.look_after = lambda self, w: setattr(self, '_looks', 1) or time.sleep(3600)"
+STANDS = "marker.with_name('stands').touch()"  # a job sent before it does would be done
+STUCK = f"worker.Parent.look_after = lambda self, w: {STANDS} or setattr(self, '_looks', 1) or time.sleep(3600)"
 
 
 @pytest.fixture
@@ -84,6 +85,7 @@ def test_a_worker_that_takes_nothing_is_not_counted_and_starts_itself_again(
     with private_redis(tmp_path / "r") as (url, _), worker_alone(tmp_path, url, spoil) as process:
         store = Store.at(url)
         wait_until(lambda: bool(store.children()), 60, "a child lives")
+        wait_until(lambda: spoil is DEAF or (tmp_path / "stands").exists(), 30, "the loop stands still")
         job, data = small_job()
         store.put(job, data, result_bytes=10_000)
         app = celery_app.make_app(url, job_timeout_s=60)
