@@ -7,6 +7,7 @@ Content-Length is believed only where it already says too much. Nothing is decod
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from workers.errors import (
 ENVELOPE_BYTES = 256 * 1024
 GRACE_S = 20.0  # of silence, for a client that was fast enough before
 FORM_ENCODED = b"application/x-www-form-urlencoded"
+_FIELD = re.compile(rb"[\w.\-\[\]]{1,64}=")
 ALTERED = (
     "the body came as application/x-www-form-urlencoded: curl -d alters files on their way, "
     "--data-binary @FILE and -F file=@FILE do not"
@@ -103,6 +105,7 @@ async def read_upload(
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
         upload = Upload(await _read_body(request, max_bytes, hold, _too_large(max_bytes), min_rate))
+        request.state.is_altered = content_type == FORM_ENCODED and is_altered(upload.picture)
     else:
         cap = max_bytes + ENVELOPE_BYTES + (MAX_BYTES if takes_lut else 0)
         refusal = _form_too_large(max_bytes) if takes_lut else _too_large(max_bytes)
@@ -173,9 +176,13 @@ async def _read_body(request: Request, cap: int, hold: Hold, refusal: UploadTooL
     return b"".join(chunks)
 
 
+def is_altered(body: bytes) -> bool:
+    """Whether a form-encoded body may be what `curl -d` made of a file: without line ends, or a field of a form."""
+    return _FIELD.match(body) is not None or not (b"\n" in body or b"\r" in body)
+
+
 def with_hint(request: Request, error: LutraError) -> LutraError:
     """The error, with a word about `curl -d` where a body came in such a way and is no whole picture."""
-    content_type, _ = parse_options_header(request.headers.get("content-type"))
-    if content_type != FORM_ENCODED or not isinstance(error, (NotAPicture, CorruptPicture)):
+    if not getattr(request.state, "is_altered", False) or not isinstance(error, (NotAPicture, CorruptPicture)):
         return error
     return type(error)(f"{error.message}; {ALTERED}", **error.members)

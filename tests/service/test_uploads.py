@@ -206,6 +206,15 @@ def test_unfinished_uploads_of_one_address_leave_room_for_others_and_give_back_a
 # ---- What curl makes of a file ---------------------------------------------------------------------------------------
 
 
+def test_what_curl_cannot_have_altered_brings_no_hint(lutra: Lutra) -> None:
+    whole = as_file(photo(200, 300), "PNG")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body in (whole[: len(whole) // 2], b"a text\nof two lines", b"GIF8\r\n" + whole):
+        answer = lutra.post("/enhance", body, headers=headers)
+        assert answer.status_code in (415, 422), answer.text[:200]
+        assert "--data-binary" not in answer.text
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_a_picture_that_curl_has_altered_brings_a_hint(lutra: Lutra, kind: str, tmp_path: Path) -> None:
     whole = as_file(photo(200, 300), kind)
