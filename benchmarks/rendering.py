@@ -106,7 +106,9 @@ def least_seconds(works: dict[str, Callable[[], object]], seconds: float) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="for each case")
     asked = parser.parse_args()
     print(machine.line("torch"))
