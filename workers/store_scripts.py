@@ -56,9 +56,9 @@ local function hold(comp, size, until_time)
 end
 
 local function sweep()
+  redis.call('ZREMRANGEBYSCORE', P .. 'active', '-inf', NOW)  -- first: never refused, see write_in_spite_of_oom
   local expired = redis.call('ZRANGEBYSCORE', P .. 'blobs', '-inf', NOW, 'LIMIT', 0, AT_ONCE)
   for _, comp in ipairs(expired) do hold(comp, 0, 0) end
-  redis.call('ZREMRANGEBYSCORE', P .. 'active', '-inf', NOW)
 end
 
 local function drop_input(comp)

@@ -273,3 +273,20 @@ def test_with_redis_out_of_memory_a_delivery_is_noted_and_a_job_deleted(store: S
         store.client.config_set("maxmemory", 0)
     assert store.client.zcard("lutra:delivered") == 1
     assert is_gone(store, other.id, "deleted")
+
+
+def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_told(
+    make_store: Callable[..., Store],
+) -> None:
+    """Readiness asks for the queue: a full Redis whose results expire meanwhile must not make it fail."""
+    store = make_store(result_ttl_s=1)
+    store.beat({"test:1": {}})
+    done(store)
+    time.sleep(1.2)
+    store.client.config_set("maxmemory", 1)
+    try:
+        assert store.unsent(0) == []
+        assert store.queue().workers_alive == 1
+        assert store.queue().stored_bytes == 0
+    finally:
+        store.client.config_set("maxmemory", 0)
