@@ -15,7 +15,7 @@ from service.preferences import listed
 from service.schemas import job_path
 from workers.errors import Unavailable
 from workers.job import JobStatus
-from workers.store import CHUNK_BYTES, Store
+from workers.store import Store
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 SUFFIX = {"jpeg": "jpg"}
@@ -85,12 +85,11 @@ async def result_response(
     if request.method == "HEAD":
         return Response(status_code=code, headers=headers, media_type=media_type)
     pieces = store.read_result(status, start, stop)
-    small = stop - start <= CHUNK_BYTES
-    first = await threads.run(b"".join, pieces) if small else await threads.run(next, pieces)
+    first = await threads.run(next, pieces)
 
     async def arrived() -> None:
         if stop - start == size:
             with suppress(Unavailable):  # it then stays until it expires
                 await threads.run(store.note_delivery, status.id)
 
-    return Delivery(first, None if small else pieces, threads, arrived, code, headers, media_type)
+    return Delivery(first, pieces, stop - start, threads, arrived, code, headers, media_type)

@@ -46,6 +46,7 @@ from workers.records import (
 )
 
 CHUNK_BYTES = 4 * 1024**2
+PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
 WAKE_CHANNEL = "lutra:wake"
 TOMBSTONE_S = 24 * 3600
 PENDING_TTL_S = 7 * 24 * 3600
@@ -253,7 +254,7 @@ class Store:
         return [Event(text(id_), text(fields[b"kind"]), text(fields[b"data"])) for id_, fields in entries]
 
     def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most 4 MiB."""
+        """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most PIECE_BYTES."""
         size = int((status.output or {})["bytes"])
         stop = size if stop is None else min(stop, size)
         yield from self._read_range(_result_prefix(status.computation_id, status.result_attempt), start, stop)
@@ -460,14 +461,15 @@ class Store:
         return count
 
     def _read_range(self, prefix: str, start: int, stop: int) -> Iterator[bytes]:
-        for i in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
-            first = max(start - i * CHUNK_BYTES, 0)
-            last = min(stop - i * CHUNK_BYTES, CHUNK_BYTES) - 1
+        while start < stop:
+            chunk, first = divmod(start, CHUNK_BYTES)
+            size = min(PIECE_BYTES, CHUNK_BYTES - first, stop - start)
             with self._reaching():
-                piece = cast("bytes", self.client.getrange(f"{prefix}:{i}", first, last))
-            if len(piece) != last - first + 1:
+                piece = cast("bytes", self.client.getrange(f"{prefix}:{chunk}", first, first + size - 1))
+            if len(piece) != size:
                 raise JobGone("this job and its result have expired")
             yield piece
+            start += size
 
     def _unlink(self, keys: Iterable[str]) -> None:
         with self._reaching():

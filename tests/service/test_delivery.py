@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,11 @@ def read_a_little_and_leave(lutra: Lutra, path: str) -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
 
 
+def resident_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+
 def is_full(lutra: Lutra) -> bool:
     """Whether a job that needs as much again is refused; it is cancelled where it is not."""
     answer = lutra.post(LARGE, NOISE, headers=ASYNC)
@@ -109,6 +115,23 @@ def test_a_range_that_is_the_whole_counts_as_the_whole(service: Lutra) -> None:
     part = service.client.get(f"{first}/result", headers={"Range": "bytes=0-"})
     assert part.status_code == 206
     assert not is_full(service)
+
+
+def test_clients_that_read_slowly_hold_a_piece_each_of_a_large_result(service: Lutra) -> None:
+    """Who reads a byte now and then keeps its answer for as long as that goes on: it may not cost megabytes."""
+    path, readers = finished(service), 30
+    (gateway,) = service.pids("service.cli", "gateway")
+    size = len(service.client.get(f"{path}/result").content)
+    before = resident_bytes(gateway)
+    with ExitStack() as lines:
+        for _ in range(readers):
+            client = lines.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", service.port))
+            client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(16).startswith(b"HTTP/1.1 200")
+        assert len(service.client.get(f"{path}/result").content) == size
+        assert resident_bytes(gateway) - before < readers * 3_000_000
 
 
 def test_deleting_an_ended_job_answers_with_it_once_and_frees_its_bytes(service: Lutra) -> None:
