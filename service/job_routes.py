@@ -50,7 +50,8 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     if status.state == SUCCEEDED:
         return await picture_of(request, house, status, {})
     if status.state in (FAILED, CANCELLED):
-        await house.note_delivery(id)
+        if request.method == "GET":
+            await house.note_delivery(id)
         raise ended_badly(status)
     raise JobNotFinished(f"the job is {status.state}", state=status.state, progress=status.progress)
 

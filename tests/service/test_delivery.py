@@ -157,6 +157,25 @@ def test_posts_that_fail_never_fill_the_store(tmp_path: Path) -> None:
     assert answers == {422}
 
 
+def test_a_failure_counts_as_told_where_its_problem_was_sent_and_not_by_its_head_alone(tmp_path: Path) -> None:
+    settings = {"LUTRA_STORE_BYTES": "100000", "LUTRA_MODELS": "nearest", "LUTRA_METRICS_PORT": "0"}
+    broken, jobs = as_file(photo(), quality=95)[:-800], []
+    with running_lutra(tmp_path, **settings) as lutra:
+
+        def post() -> int:
+            answer = lutra.post("/upscale?scale=2&model=nearest", broken, headers=ASYNC)
+            if answer.status_code == 202:
+                jobs.append(answer.headers["location"])
+                wait_until(lambda: lutra.client.get(jobs[-1]).json()["state"] == "failed", 60, "the job fails")
+            return answer.status_code
+
+        wait_until(lambda: post() == 503, 60, "the store is full")
+        assert {lutra.client.head(f"{job}/result").status_code for job in jobs} == {422}
+        assert post() == 503
+        assert {lutra.client.get(f"{job}/result").status_code for job in jobs} == {422}
+        assert post() == 202
+
+
 def test_deleting_a_failed_job_removes_it_and_a_cancelled_one_stays_as_it_is(service: Lutra) -> None:
     answer = service.post("/upscale?scale=2&model=nearest", as_file(photo(), quality=95)[:-800], headers=ASYNC)
     assert answer.status_code == 202, answer.text
