@@ -452,12 +452,17 @@ class Store:
     # -- pieces ------------------------------------------------------------------------------------------------------
 
     def _write_chunks(self, prefix: str, data: bytes, ttl_s: int, first: int = 0) -> int:
+        """How many there are. What a full store took in part is given back, so that it does not fill it."""
         view = memoryview(data)
         count = _chunks_of(len(data))
-        with self._reaching():
-            for i in range(count):
-                piece = bytes(view[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
-                self.client.set(f"{prefix}:{first + i}", piece, ex=ttl_s)
+        try:
+            with self._reaching():
+                for i in range(count):
+                    piece = bytes(view[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES])
+                    self.client.set(f"{prefix}:{first + i}", piece, ex=ttl_s)
+        except StoreFull:
+            self._unlink(f"{prefix}:{first + i}" for i in range(count))
+            raise
         return count
 
     def _read_range(self, prefix: str, start: int, stop: int) -> Iterator[bytes]:

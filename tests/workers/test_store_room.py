@@ -11,7 +11,7 @@ import pytest
 from tests.workers.test_store import LATE, LOST, OUTPUT, claim, make_job, put, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.job import Job
-from workers.store import RECORD_BYTES, REMOVED, Store
+from workers.store import CHUNK_BYTES, RECORD_BYTES, REMOVED, Store
 
 RESULT = b"r" * 100_000
 
@@ -288,5 +288,21 @@ def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_tol
         assert store.unsent(0) == []
         assert store.queue().workers_alive == 1
         assert store.queue().stored_bytes == 0
+    finally:
+        store.client.config_set("maxmemory", 0)
+
+
+def test_what_a_full_redis_took_in_part_is_given_back_at_once(store: Store) -> None:
+    """Else pieces that nobody counts would fill it for an hour, and two results could wait for each other's."""
+    job = put(store)
+    taken, large = claim(store, job), b"r" * (10 * CHUNK_BYTES)
+    store.client.config_set("maxmemory", int(store.client.info("memory")["used_memory"]) + 4 * CHUNK_BYTES)
+    try:
+        with pytest.raises(StoreFull):
+            store.put_result(taken, large)
+        assert not store.client.keys("lutra:out:*")
+        with pytest.raises(StoreFull):
+            put(store, large)
+        assert store.client.keys("lutra:in:*") == [f"lutra:in:{job.computation.id}:0".encode()]
     finally:
         store.client.config_set("maxmemory", 0)
