@@ -19,7 +19,16 @@ from models.cube import Cube, write_cube
 from workers import imageio, metrics, speeds
 from workers.decoder import Decoder
 from workers.engine import Engine
-from workers.errors import InternalError, JobCancelled, JobTimeout, LutraError, StoreFull, StoreUnavailable, Unavailable
+from workers.errors import (
+    InternalError,
+    JobCancelled,
+    JobTimeout,
+    LutraError,
+    OutOfMemory,
+    StoreFull,
+    StoreUnavailable,
+    Unavailable,
+)
 from workers.log import Log, about
 from workers.reaper import LEASE_S
 from workers.records import Claim
@@ -215,6 +224,9 @@ class Runner:
         except LutraError as error:
             teaches = isinstance(error, JobTimeout)  # that what always takes too long is not tried for ever
             self._fail(claim, error, stages, start)
+        except MemoryError:
+            log.warning("no memory for a job", operation=claim.operation, model=claim.model, input=dict(claim.input))
+            self._fail(claim, OutOfMemory("there is not enough memory here for this picture"), stages, start)
         except Exception:
             log.exception("job failed by our fault", operation=claim.operation, model=claim.model)
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -115,6 +117,27 @@ def test_a_picture_that_takes_too_long_is_a_problem_that_says_so(
     assert (status.state, status.error["code"], status.attempts) == ("failed", "costly_picture", 1)  # type: ignore[index]
     runner.run(good.computation.id)
     assert store.status(good.id).state == "succeeded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells how much is taken already")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_a_picture_for_which_there_is_no_memory_says_so_and_the_next_job_is_fine(
+    store: Store, engine: Engine, kind: str
+) -> None:
+    width, height = 20_000, 5_000
+    large = put(store, as_file(np.zeros((height, width, 3), np.uint8), kind), width, height, format="jpeg")
+    small = put(store, as_file(photo()))
+    runner = Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=width * height)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 128 * 1024**2, before[1]))
+    try:
+        runner.run(large.computation.id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    runner.run(small.computation.id)
+    assert store.status(large.id).error["code"] == "out_of_memory"  # type: ignore[index]
+    assert store.status(small.id).state == "succeeded"
 
 
 def test_our_own_fault_is_internal_and_tells_nothing(store: Store, runner: Runner) -> None:
