@@ -231,7 +231,8 @@ class Parent:
     @staticmethod
     def _start_again_by_force(worker: Any) -> None:
         """Without an orderly stop: children are killed, their work queued again as that of ghosts."""
-        for process in worker.pool._pool._pool:
+        pool = worker.pool._pool  # None once it was stopped
+        for process in pool._pool if pool is not None else ():
             if process.exitcode is None:
                 kill(process.pid)
         start_again()
