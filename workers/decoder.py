@@ -34,6 +34,7 @@ SECONDS_PER_MEGAPIXEL = 1.0
 SECONDS_PER_MEGABYTE = 0.1
 WALL_FACTOR, WALL_EXTRA_S = 10.0, 30.0  # for one that waits instead of computing
 START_S = 120.0
+BROKEN_S = 5.0  # for a process that hung up to end
 POLL_S = 0.05
 KEEP_BYTES = 64 * 1024**2  # of the shared memory, between jobs
 _ALIGN = 64
@@ -55,13 +56,16 @@ class SharedMemory:
         self._map: mmap.mmap | None = None
 
     def of(self, size_bytes: int) -> mmap.mmap:
-        """The memory, at least so large."""
+        """The memory, at least so large. Raises MemoryError where there is not so much."""
         if self._map is None or len(self._map) < size_bytes:
             there = os.fstat(self.descriptor).st_size
             wanted = -(-max(size_bytes, 1) // _STEP_BYTES) * _STEP_BYTES
-            if there < wanted:
-                os.ftruncate(self.descriptor, wanted)
-            self._map = mmap.mmap(self.descriptor, max(there, wanted))
+            try:
+                if there < wanted:
+                    os.ftruncate(self.descriptor, wanted)
+                self._map = mmap.mmap(self.descriptor, max(there, wanted))
+            except OSError as error:
+                raise MemoryError(f"no shared memory of {wanted} bytes: {error.strerror}") from error
         return self._map
 
     def give_back(self, keep_bytes: int) -> None:
@@ -169,7 +173,10 @@ class Decoder:
                 )
 
     def _broken(self) -> LutraError:
-        status = self._process.wait()
+        try:
+            status = self._process.wait(BROKEN_S)
+        except subprocess.TimeoutExpired:  # it lives, and only the line between us is gone
+            status = 0
         log.error("the decoding process ended", status=status)
         self._restart()
         if status == -signal.SIGKILL:  # nobody else kills it but the kernel, where memory ran out

@@ -17,7 +17,7 @@ from typing import Any
 
 from workers import imageio, log
 from workers.decoder import SharedMemory, end_with_parent, line_of, place_of
-from workers.errors import InternalError, LutraError
+from workers.errors import InternalError, LutraError, OutOfMemory
 from workers.picture import Picture
 
 logger = log.Log(__name__)
@@ -48,12 +48,14 @@ def _answer(asked: dict[str, Any], memory: SharedMemory) -> dict[str, Any]:
     size = asked["bytes"]
     try:
         picture = imageio.decode(memory.of(size)[:size], colour=asked["colour"], max_pixels=asked["max_pixels"])
+        return _put(picture, memory)
     except LutraError as error:
         return _told(error)
+    except MemoryError:
+        return _told(OutOfMemory("there is not enough memory to decode this picture"))
     except Exception:
         logger.exception("decoding failed by our fault")
         return _told(InternalError("something went wrong on our side"))
-    return _put(picture, memory)
 
 
 def _told(error: LutraError) -> dict[str, Any]:
