@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from workers.runner import Runner
 
 DRAIN_S = 30.0
+IDLE_S = 0.5
 RELOAD_PAUSE_S = 2.0
 RESTART_GRACE_S = 15.0
 
@@ -65,6 +66,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
         loglevel=settings.log_level.upper(),
         quiet=True,
     )
+    worker.wait_for_soft_shutdown = parent.drain
     try:
         worker.start()
     finally:
@@ -248,6 +250,19 @@ class Parent:
             told_file(place.pid_of(name)).unlink(missing_ok=True)
             log.warning("a worker child died", child=name)
         self.reaper.bury(dead)
+
+    def drain(self) -> None:
+        """Told to stop: wait for the children's jobs, DRAIN_S at most. Celery's own would sleep all of it.
+
+        It runs in the signal's handler, so the consumer's loop stands still; the children's marks do not need it. A
+        job that was handed over just now is given IDLE_S to begin.
+        """
+        give_up = idle_since = time.monotonic()
+        give_up += DRAIN_S
+        while (now := time.monotonic()) < give_up and now - idle_since < IDLE_S:
+            if any(self.pulses.is_at_work(index) for index in range(self.concurrency)):
+                idle_since = now
+            time.sleep(0.1)
 
     def leave(self) -> None:
         """Give back what the children still held, without blame, and take them off the list of the living."""

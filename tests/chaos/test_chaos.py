@@ -222,6 +222,7 @@ def test_a_job_that_runs_while_the_service_is_told_to_stop_is_finished_first(tmp
         lutra.process.terminate()
         thread.join()
         assert answers == [200]
+        wait_until(lambda: lutra.process.poll() is not None, 20, "the service ends with its last job")
 
 
 def test_a_hundred_jobs_over_two_children_are_counted_as_a_hundred(tmp_path: Path) -> None:
