@@ -6,9 +6,11 @@ What is left of a message that could not be put back is the store's business: th
 from __future__ import annotations
 
 import time
+import warnings
 from functools import partial
 from typing import Any, ClassVar
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport import redis, virtual
 
@@ -64,6 +66,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         return super().ensure_connected(with_our_channels(conn))
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        super().on_connection_error_after_connected(exc)
+        with warnings.catch_warnings():  # Celery advises at each loss on a setting that we chose, in seven lines
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
         if isinstance(exc, self.channel_errors):
             time.sleep(REFUSED_PAUSE_S)  # Redis answers, and refuses: it is full. Again, until it is not

@@ -122,6 +122,7 @@ def test_fifty_times_all_connections_killed_under_short_jobs(service: tuple[Lutr
     assert len(jobs) > KILLS
     for job in jobs:
         ends_well(lutra, job, 60)
+    assert "CPendingDeprecationWarning" not in lutra.log.read_text(), "advice on a setting that we chose, at each loss"
 
 
 def test_a_redis_out_of_memory_keeps_what_was_taken_in_and_serves_again_when_it_has_some(
