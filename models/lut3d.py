@@ -113,11 +113,15 @@ def bend_below_one(lut: Tensor) -> Tensor:
     Source of the curve: Reinhard, Stark, Shirley, Ferwerda, "Photographic tone reproduction for digital images",
     SIGGRAPH 2002, equation 4.
     """
-    largest = lut.amax((1, 2, 3), keepdim=True)
-    white = (largest - SHOULDER) / (1 - SHOULDER)
-    x = ((lut - SHOULDER) / (1 - SHOULDER)).clamp(min=0)
-    bent = SHOULDER + (1 - SHOULDER) * x * (1 + x / white**2) / (1 + x)
-    return torch.where((largest > 1) & (lut > SHOULDER), bent, lut)
+    return torch.stack([_bent(plane) if plane.amax() > 1 else plane for plane in lut])
+
+
+def _bent(plane: Tensor) -> Tensor:
+    room = 1 - SHOULDER
+    white = (plane.amax() - SHOULDER) / room
+    above = (plane - SHOULDER).clamp_(min=0)  # in place from here on: each pass over a table counts
+    curve = (above / (room * white**2)).add_(1).mul_(above).div_((above / room).add_(1))
+    return curve.add_(plane.clamp(max=SHOULDER))
 
 
 def shrink(picture: Tensor, side: int | None) -> Tensor:

@@ -18,7 +18,7 @@ from workers.records import QueueFacts
 
 async def picture_of(request: Request, house: House, status: JobStatus, extra: dict[str, str]) -> Response:
     ttl_s = house.settings.result_ttl_seconds
-    return await result_response(request, status, house.store, house.store_threads, ttl_s, extra)
+    return await result_response(request, status, house.store, house.store_threads, house.notes, ttl_s, extra)
 
 
 async def accepted(house: House, status: JobStatus, headers: dict[str, str]) -> Response:

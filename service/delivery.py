@@ -6,15 +6,20 @@ left. What the network lost after that, HTTP does not tell. It chooses no range 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.offload import Threads
+from workers.errors import Unavailable
+from workers.store import Store
 
 LAST_BYTES = 64 * 1024
+TELL_AFTER_S = 0.1
 
 
 class Delivery(Response):
@@ -30,7 +35,7 @@ class Delivery(Response):
         rest: Iterator[bytes],
         size_bytes: int,
         threads: Threads,
-        arrived: Callable[[], Awaitable[None]],
+        arrived: Callable[[], None],
         status_code: int,
         headers: Mapping[str, str],
         media_type: str,
@@ -59,4 +64,35 @@ class Delivery(Response):
         left = await Request(scope, receive).is_disconnected()
         await write(piece[-LAST_BYTES:], more=False)
         if not left:
-            await self._arrived()
+            self._arrived()
+
+
+class Notes:
+    """Jobs whose clients have what they asked for: told to the store together, a moment later, or when room is needed.
+
+    A note that is lost with the gateway costs room and no picture: the result stays until it expires.
+    """
+
+    def __init__(self, store: Store, threads: Threads) -> None:
+        self._store, self._threads = store, threads
+        self._waiting: list[str] = []
+        self._telling = asyncio.Lock()
+        self._later: asyncio.Task[None] | None = None
+
+    def add(self, job_id: str) -> None:
+        """The whole result, or the problem, was sent to the client of this job."""
+        self._waiting.append(job_id)
+        if self._later is None or self._later.done():
+            self._later = asyncio.create_task(self._tell_later())
+
+    async def _tell_later(self) -> None:
+        await asyncio.sleep(TELL_AFTER_S)
+        await self.tell()
+
+    async def tell(self) -> None:
+        """Returns when the store knows of all that were added before, or does not answer."""
+        async with self._telling:
+            told, self._waiting = self._waiting, []
+            if told:
+                with suppress(Unavailable):
+                    await self._threads.run(self._store.note_delivery, *told)

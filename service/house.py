@@ -10,8 +10,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from models.cards import OWN_LUT, Card
 from models.cube import MAX_BYTES, ROW_BYTES, Cube, CubeError, read_cube
+from service.delivery import Notes
 from service.offload import Threads
 from service.upload import ENVELOPE_BYTES, Budget
 from service.waiting import Bell, Ring
@@ -28,6 +29,7 @@ from workers.errors import (
     JobUnknown,
     LutraError,
     ParameterError,
+    StoreFull,
     StoreUnavailable,
     TooManyUploads,
     Unavailable,
@@ -66,8 +68,10 @@ class House:
     table_threads: Threads
     models: Mapping[str, Card]
     uploads: Budget
+    notes: Notes
     closes_at: float = math.inf
-    rates: tuple[float, Mapping[str, str]] = (-math.inf, MappingProxyType({}))
+    speeds_at: float = -math.inf
+    speeds_then: Mapping[str, float] = field(default_factory=dict)
 
     def start_closing(self) -> None:
         """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
@@ -107,8 +111,13 @@ class House:
 
     async def submit(self, job: Job, data: bytes, output_pixels: int, table: bytes = b"") -> None:
         """Store the job and send its computation to the queue. Raises Unavailable, and then nothing is left behind."""
+        submit = partial(self._submit, job, data, result_estimate(job, output_pixels), table)
         try:
-            await self.store_threads.run(self._submit, job, data, result_estimate(job, output_pixels), table)
+            try:
+                await self.store_threads.run(submit)
+            except StoreFull:
+                await self.notes.tell()
+                await self.store_threads.run(submit)
         except Unavailable as error:
             metrics.ADMISSION_REJECTED.labels(error.code).inc()
             raise
@@ -143,19 +152,18 @@ class House:
             metrics.count_end(before.operation, before.model, state)
         return state
 
-    async def speeds(self) -> dict[str, float]:
+    async def speeds(self) -> Mapping[str, float]:
         """Seconds per megapixel by name of all that is served, and of a user's own table; RATE_AGE_S old at most."""
-        asked_at, stored = self.rates
-        if time.monotonic() - asked_at > RATE_AGE_S:
-            with suppress(Unavailable):
+        if time.monotonic() - self.speeds_at > RATE_AGE_S:
+            cards, stored = [*self.models.values(), OWN_LUT], {}
+            try:
                 stored = await self.store_threads.run(self.store.rates)
-            self.rates = time.monotonic(), stored
-        return speeds.every([*self.models.values(), OWN_LUT], stored)
-
-    async def note_delivery(self, job_id: str) -> None:
-        """Its client has the whole result, or the problem: it may make room. Else it stays until it expires."""
-        with suppress(Unavailable):
-            await self.store_threads.run(self.store.note_delivery, job_id)
+            except Unavailable:
+                if self.speeds_then:
+                    return self.speeds_then
+            self.speeds_then = speeds.every(cards, stored)
+            self.speeds_at = time.monotonic()
+        return self.speeds_then
 
     async def queue(self, until: str = "") -> QueueFacts:
         return await self.store_threads.run(self.store.queue, until)
@@ -234,7 +242,10 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
         async with Bell(redis_url).running() as bell:
             largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
             uploads = Budget(max(settings.store_bytes, 2 * largest))
-            yield House(settings, store, celery, bell, store_threads, picture_threads, table_threads, models, uploads)
+            notes = Notes(store, store_threads)
+            threads = store_threads, picture_threads, table_threads
+            yield House(settings, store, celery, bell, *threads, models, uploads, notes)
+            await notes.tell()
     finally:
         store_threads.close()
         picture_threads.close()

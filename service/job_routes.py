@@ -51,7 +51,7 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
         return await picture_of(request, house, status, {})
     if status.state in (FAILED, CANCELLED):
         if request.method == "GET":
-            await house.note_delivery(id)
+            house.notes.add(id)
         raise ended_badly(status)
     raise JobNotFinished(f"the job is {status.state}", state=status.state, progress=status.progress)
 

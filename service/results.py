@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service import problems
-from service.delivery import Delivery
+from service.delivery import Delivery, Notes
 from service.offload import Threads
 from service.preferences import listed
 from service.schemas import job_path
-from workers.errors import Unavailable
 from workers.job import JobStatus
 from workers.store import Store
 
@@ -62,7 +60,13 @@ def _matches(header: str | None, etag: str) -> bool:
 
 
 async def result_response(
-    request: Request, status: JobStatus, store: Store, threads: Threads, ttl_s: int, extra: dict[str, str]
+    request: Request,
+    status: JobStatus,
+    store: Store,
+    threads: Threads,
+    notes: Notes,
+    ttl_s: int,
+    extra: dict[str, str],
 ) -> Response:
     """The picture of a succeeded job; conditions and ranges count for GET and HEAD alone."""
     output = status.output or {}
@@ -87,9 +91,8 @@ async def result_response(
     pieces = store.read_result(status, start, stop)
     first = await threads.run(next, pieces)
 
-    async def arrived() -> None:
+    def arrived() -> None:
         if stop - start == size:
-            with suppress(Unavailable):  # it then stays until it expires
-                await threads.run(store.note_delivery, status.id)
+            notes.add(status.id)
 
     return Delivery(first, pieces, stop - start, threads, arrived, code, headers, media_type)

@@ -212,7 +212,7 @@ async def _serve(request: Request, operation: str, model: str | None, wish: Wish
     if status.state == SUCCEEDED:
         return await picture_of(request, house, status, headers)
     if status.ended:
-        await house.note_delivery(job_id)
+        house.notes.add(job_id)
         raise ended_badly(status)
     await house.status(job_id, detach=True)
     return await accepted(house, status, headers)

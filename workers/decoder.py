@@ -12,6 +12,7 @@ import ctypes
 import json
 import mmap
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -104,6 +105,8 @@ class Decoder:
         self._process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL)
         theirs.close()
         self._line = ours
+        self._poller = select.poll()  # Connection.poll makes one for each call
+        self._poller.register(ours.fileno(), select.POLLIN)
         self._is_ready = False
         self._end = weakref.finalize(self, _end, self._process, ours)
 
@@ -162,7 +165,7 @@ class Decoder:
     def _wait(self, check: Callable[[], None], limit: float) -> None:
         """Until there is an answer. Raises CostlyPicture, and what `check` raises."""
         used, start = _processor_s(self.pid), time.monotonic()
-        while not self._line.poll(POLL_S):
+        while not self._poller.poll(POLL_S * 1000):
             check()
             wall = time.monotonic() - start
             if _processor_s(self.pid) - used > limit or wall > WALL_FACTOR * limit + WALL_EXTRA_S:

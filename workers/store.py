@@ -243,9 +243,9 @@ class Store:
         with self._reaching():
             raise self._missing(cast("bytes | None", self.client.get(f"lutra:gone:{job_id}")))
 
-    def note_delivery(self, job_id: str) -> None:
-        """The whole result, or the problem, has reached this job's client: where there is no room it may go."""
-        self._run("NOTE_DELIVERY", job_id)
+    def note_delivery(self, *job_ids: str) -> None:
+        """The whole result, or the problem, has reached each job's client, in this order: it may go to make room."""
+        self._run("NOTE_DELIVERY", *job_ids)
 
     def events(self, job_id: str, after: str = "0") -> list[Event]:
         """The job's events later than the id `after`, oldest first."""

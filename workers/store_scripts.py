@@ -384,13 +384,17 @@ redis.call('HSET', key, 'cancel', '1')
 return {'running'}
 """
 
-# job -> 1; its client had its result whole, or its problem
+# jobs, the first delivered first -> 1; their clients had their results whole, or their problems
 NOTE_DELIVERY = """
-local comp = redis.call('HGET', P .. 'job:' .. ARGV[1], 'computation')
-if not comp then return 0 end
 write_in_spite_of_oom()
-redis.call('HSET', P .. 'job:' .. ARGV[1], 'delivered', '1')
-note_if_all_have_it(comp)
+for _, job in ipairs(ARGV) do
+  local comp = redis.call('HGET', P .. 'job:' .. job, 'computation')
+  if comp then
+    redis.call('HSET', P .. 'job:' .. job, 'delivered', '1')
+    note_if_all_have_it(comp)
+    NOW = NOW + 0.000001  -- so that they keep their order
+  end
+end
 return 1
 """
 
