@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python requirements.py gateway > requirements.txt \
     && pip --python /opt/lutra/bin/python install --constraint constraints.txt --requirement requirements.txt
 # Of the models the Python files and the scores: weights, training and kernels stay out, and nothing is compiled.
-COPY README.md LICENSE ./
+COPY README.md LICENSE NOTICE ./
 COPY models/*.py models/
 COPY models/scores/ models/scores/
 COPY workers/ workers/

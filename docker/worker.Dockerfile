@@ -19,7 +19,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     case "${TORCH_INDEX}" in */cpu) set -- worker ;; *) set -- worker cuda ;; esac \
     && python requirements.py "$@" > requirements.txt \
     && pip --python /opt/lutra/bin/python install --constraint constraints.txt --requirement requirements.txt
-COPY README.md LICENSE CMakeLists.txt ./
+COPY README.md LICENSE NOTICE CMakeLists.txt ./
 COPY kernels/ kernels/
 COPY models/ models/
 COPY workers/ workers/

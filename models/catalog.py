@@ -20,7 +20,9 @@ from models.cards import Card, available, is_brought, users_file
 from models.classical import KERNELS, Fourier, Nearest, Resampler
 from models.eclut import Eclut, EclutConfig
 from models.liif import Liif, LiifConfig
+from models.lmliif import Lmliif, LmliifConfig
 from models.lut3d import Lut3D, Lut3DConfig
+from models.span import Span, SpanConfig
 from models.srresnet import Srresnet, SrresnetConfig
 from models.weights import Weights, WeightsError
 
@@ -42,6 +44,15 @@ def build_srresnet(config: Config) -> Srresnet:
     return Srresnet(SrresnetConfig(**config)).to(memory_format=torch.channels_last)
 
 
+def build_lmliif(config: Config) -> Lmliif:
+    return Lmliif(LmliifConfig(**config)).to(memory_format=torch.channels_last)
+
+
+def build_span(config: Config) -> Span:
+    found = SpanConfig(**config)
+    return Span(replace(found, scales=tuple(found.scales))).to(memory_format=torch.channels_last)
+
+
 def build_airnet(config: Config) -> Airnet:
     found = AirnetConfig(**config)
     return Airnet(replace(found, encoder=tuple(found.encoder))).to(memory_format=torch.channels_last)
@@ -53,6 +64,8 @@ NETWORKS: dict[str, Callable[[Config], Any]] = {
     "liif": build_liif,
     "liif-real": build_liif,
     "liif-rdn": build_liif,
+    "lmliif": build_lmliif,
+    "span": build_span,
     "srresnet": build_srresnet,
     "srgan": build_srresnet,
     "airnet": build_airnet,

@@ -2,8 +2,8 @@
 
 They are opened as plain tensors in plain containers (`weights_only`): code in a pickle is refused, not run.
 Sources: github.com/HuiZeng/Image-Adaptive-3DLUT (LUTs.pth and classifier.pth, paired), github.com/yinboc/liif (both
-encoders), github.com/Lornatang/SRGAN-PyTorch (early and late) and github.com/XLearning-SCU/2022-CVPR-AirNet (All.pth,
-Denoise.pth, Derain.pth and Dehaze.pth); formats in the functions' texts.
+encoders), github.com/Lornatang/SRGAN-PyTorch (early and late), github.com/XLearning-SCU/2022-CVPR-AirNet (All.pth,
+Denoise.pth, Derain.pth and Dehaze.pth) and github.com/hongyuanyu/SPAN; formats in the functions' texts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
+from models import span_published
 from models import weights as weight_files
 from models.airnet import Airnet
 from models.liif import Liif, LiifConfig
 from models.lut3d import Lut3D, Lut3DConfig
+from models.span import Span, SpanConfig
 from models.srresnet import Srresnet, SrresnetConfig
 from models.weights import Weights, WeightsError
 
@@ -56,14 +60,21 @@ def detect_kind(paths: Sequence[Path]) -> str:
         return "airnet"
     if any(isinstance(content, Mapping) and "model" in content for content in contents):
         return "liif"
+    if any(span_published.is_span(content) for content in contents):
+        return "span"
     if any(_is_generator(content) for content in contents):
         return "srgan" if any("gan" in path.name.lower() for path in paths) else "srresnet"
     raise WeightsError(f"not a checkpoint of a known format; known are {', '.join(sorted(CONVERTERS))}")
 
 
 def read_checkpoint(path: Path) -> Content:
-    """Tensors and plain containers of a .pth file. Raises WeightsError, without running anything, for all else."""
+    """Tensors and plain containers of a .pth or .safetensors file.
+
+    Raises WeightsError, without running anything, for all else.
+    """
     try:
+        if path.suffix == ".safetensors":
+            return load_tensors(path.read_bytes())
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"the checkpoint {path.name} is missing") from error
@@ -71,6 +82,8 @@ def read_checkpoint(path: Path) -> Content:
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = found[1] if found else "something"
         raise WeightsError(f"{path.name} holds {what} where only tensors may be, and was not opened") from error
+    except SafetensorError as error:
+        raise WeightsError(f"{path.name} is not a sound safetensors file: {error}") from error
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, IndexError, TypeError) as error:
         raise WeightsError(f"{path.name} is not a PyTorch checkpoint") from error
 
@@ -138,6 +151,24 @@ def airnet_weights(contents: Sequence[Content]) -> Weights:
     return Weights("airnet", dataclasses.asdict(served.config), served.state_dict(), {})
 
 
+def span_weights(contents: Sequence[Content]) -> Weights:
+    """One state_dict for each factor, bare or under 'params_ema' or 'params', of either form of the convolutions.
+
+    See `models.span_published`.
+    """
+    found = {one.scale: one for one in sorted(map(span_published.read, contents), key=lambda one: one.scale)}
+    if len(found) != len(contents):
+        raise WeightsError("two of the files are SPAN of the same scale")
+    channels = {one.channels for one in found.values()}
+    if len(channels) != 1:
+        raise WeightsError(
+            f"the files are SPAN of {' and '.join(map(str, sorted(channels)))} channels; one goes in a file"
+        )
+    config = SpanConfig(channels.pop(), tuple(found))
+    state = {f"of.x{scale}.{key}": value for scale, one in found.items() for key, value in one.state.items()}
+    return _checked("span", Span(config), config, state)
+
+
 def early_key(key: str) -> str:
     """What the early port calls one of our keys: trunk.3.rcb.0.weight -> res_trunk.3.rc_block.0.weight."""
     doubling = re.match(r"upsampling\.(\d)\.upsample_block\.(\d)\.", key)
@@ -158,6 +189,7 @@ CONVERTERS: dict[str, Callable[[Sequence[Content]], Weights]] = {
     "lut3d": lut3d_weights,
     "liif": liif_weights,
     "srresnet": partial(srresnet_weights, "srresnet"),
+    "span": span_weights,
     "srgan": partial(srresnet_weights, "srgan"),
 }
 

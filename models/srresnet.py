@@ -174,10 +174,10 @@ def cut(axis: Axis) -> list[Axis]:
     return [dataclasses.replace(axis, start=a, count=b - a) for a, b in pairwise(edges)]
 
 
-def needed(axis: Axis, length: int, factor: int) -> slice:
+def needed(axis: Axis, length: int, factor: int, enlarging_halo: int = ENLARGING_HALO) -> slice:
     """The input pixels of a window's side whose features the axis' samples depend on."""
     floor, _ = axis.positions()
-    reach = ENLARGING_HALO + (0 if is_native(axis, factor) else finer_halo(factor, axis.scale))
+    reach = enlarging_halo + (0 if is_native(axis, factor) else finer_halo(factor, axis.scale))
     return slice(max(0, int(floor[0]) - reach), min(length, int(floor[-1]) + 2 + reach))
 
 

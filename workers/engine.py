@@ -39,7 +39,9 @@ __all__ = ["Engine", "Observer", "Tick"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # What `auto` computes in fewer bits, where the device multiplies them itself; the rest stays in float32. LIIF in
 # bfloat16 against float32, a photo of 200x200 at 3.7 on a Zen 5 CPU, 2026-11-20: at most 1 level of 255 apart.
-REDUCED = dict.fromkeys(("liif", "liif-real", "liif-rdn", "srresnet", "srgan", "airnet"), torch.bfloat16)
+REDUCED = dict.fromkeys(
+    ("liif", "liif-real", "liif-rdn", "lmliif", "span", "srresnet", "srgan", "airnet"), torch.bfloat16
+)
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 ENHANCE_BAND_PIXELS = 1 << 24

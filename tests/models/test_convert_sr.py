@@ -199,7 +199,7 @@ def test_a_missing_an_extra_and_a_misshapen_key_are_named_in_the_words_of_the_fi
 
 def test_other_networks_of_the_family_are_not_taken_for_this_one(tmp_path: Path) -> None:
     without_norms = conv("conv_first", 64, 3, 3) | conv("body.0.conv1", 64, 64, 3)
-    with pytest.raises(WeightsError, match="known are airnet, liif, lut3d, srgan, srresnet"):
+    with pytest.raises(WeightsError, match="known are airnet, liif, lut3d, span, srgan, srresnet"):
         convert.detect_kind([saved(tmp_path / "MSRResNet.pth", {"params": without_norms})])
     with pytest.raises(WeightsError, match=r"hold features\.0\.weight|lack conv1\.0\.bias"):
         convert.srresnet_weights("srgan", [conv("features.0", 64, 3, 3)])

@@ -1,0 +1,223 @@
+"""LM-LIIF: any scale from one network whose wide layers run once for each input pixel, not for each output pixel.
+
+The encoder is that of SPAN. A latent perceptron tells for each input pixel how a tiny perceptron of six layers of 16
+is to be scaled and shifted there; that one runs for each output sample and each of its four neighbours, whose answers
+are blended bilinearly and added to the bilinear blend of the neighbours' colours. It does not cut, pad or clamp:
+windows come with a halo, samples leave unclamped.
+Sources: He and Jin, "Latent Modulated Function for Computational Optimal Continuous Image Representation", CVPR 2024;
+Wan et al., SPAN, CVPR Workshops 2024 (encoder).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from models.contract import Axis, View
+from models.span import FEATURES_REACH, SpanFeatures
+
+HALO = FEATURES_REACH + 1  # beyond the two input pixels that a sample lies between: the latent perceptron sees 3x3
+BAND_ANSWERS = 1 << 16  # answers of the tiny perceptron that are computed at once where nothing is learnt
+SMALL = 0.02  # standard deviation at which modulations start
+
+
+@dataclass(frozen=True)
+class LmliifConfig:
+    """`channels` of the encoder; `latent` hidden units of the latent perceptron; `units` and `layers` of the tiny one.
+
+    `code`: numbers of an input pixel that the tiny one is fed. Features beyond `feature_limit` are cut off (their
+    standard deviation is one at the start). `cell_scale_limit`: the largest scale that both are told of.
+    """
+
+    channels: int = 48
+    latent: int = 208
+    units: int = 16
+    layers: int = 6
+    code: int = 16
+    feature_limit: float = 16.0
+    cell_scale_limit: float = 4.0
+
+
+class Lmliif(nn.Module):
+    """Fulfils `models.contract.Upscaler`; training calls `enlarge`."""
+
+    def __init__(self, config: LmliifConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or LmliifConfig()
+        c = self.config
+        self.encoder = SpanFeatures(c.channels)
+        self.latent_in = nn.Conv2d(c.channels, c.latent, 3, padding=1)
+        self.latent_cell = nn.Linear(2, c.latent, bias=False)
+        self.latent_out = nn.Conv2d(c.latent, 2 * c.layers * c.units + c.code, 1)
+        self.render_in = nn.Linear(c.code + 4, c.units)
+        self.render_hidden = nn.ModuleList(nn.Linear(c.units, c.units) for _ in range(c.layers - 1))
+        self.render_out = nn.Linear(c.units, 3)
+        start_unmodulated(self)
+
+    def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """See `models.contract.Upscaler`. Networks in half precision still place and add the base in float32."""
+        pairs = zip(windows.float().split(1), self.features(windows).split(1), views, strict=True)
+        return [self.render(window, self.modulations(feat, view), view)[0] for window, feat, view in pairs]
+
+    def enlarge(self, lr: Tensor, view: View) -> Tensor:
+        """Training: lr (N, 3, h, w) in [0, 1], one view for all -> (N, 3, rows, cols), float32."""
+        return self.render(lr.float(), self.modulations(self.features(lr), view), view)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(N, 3, h, w) in [0, 1] -> (N, channels, h, w), limited."""
+        limit = self.config.feature_limit
+        feat: Tensor = self.encoder(x).clamp(-limit, limit)
+        return feat
+
+    def modulations(self, feat: Tensor, view: View) -> Tensor:
+        """Features (N, C, h, w) -> (N, 2 layers units + code, h, w): scales by layer, shifts by layer, code."""
+        told = self.latent_cell(self.cell(view).to(self.latent_cell.weight))
+        said: Tensor = self.latent_out(torch.relu(self.latent_in(feat) + told[:, None, None]))
+        return said
+
+    def cell(self, view: View) -> Tensor:
+        """Size of an output pixel in input pixels, times two, of rows and columns; float32."""
+        limit = self.config.cell_scale_limit
+        return torch.tensor([2 / min(axis.scale, limit) for axis in (view.rows, view.cols)])
+
+    def render(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
+        """lr (N, 3, h, w), its modulations (N, M, h, w) -> samples (N, 3, rows, cols), a band of rows at a time."""
+        rows, cols = (
+            spread(axis, side, lr.device) for axis, side in zip((view.rows, view.cols), lr.shape[2:], strict=True)
+        )
+        near = modulations[:, :, rows.low : rows.high + 1, cols.low : cols.high + 1]
+        near = near.permute(1, 0, 2, 3).float().contiguous()
+        bands = [rows] if torch.is_grad_enabled() else list(bands_of(rows, near[0, :, 0].numel() * cols.slots))
+        parts = [(band, near[:, :, band.low - rows.low : band.high + 1 - rows.low]) for band in bands]
+        said = [blend(self.answers(part, band, cols, view), band, cols) for band, part in parts]
+        return torch.cat(said, 2) + blend_pixels(lr, rows, cols)
+
+    def answers(self, modulations: Tensor, rows: Spread, cols: Spread, view: View) -> Tensor:
+        """(M, N, h, w) -> what the tiny perceptron says of each pixel's samples, (3, slots, slots, N, h, w)."""
+        c = self.config
+        depth = c.layers * c.units
+        scales, shifts, code = modulations.flatten(1).split([depth, depth, c.code])
+        weight, bias = self.render_in.weight.float(), self.render_in.bias.float()
+        known = bias + weight[:, -2:] @ self.cell(view).to(weight)
+        place = outer(weight[:, c.code], rows.rel)[:, :, None, None, :, None]
+        place = place + outer(weight[:, c.code + 1], cols.rel)[:, None, :, None, None, :]
+        here = torch.addmm(known[:, None], weight[:, : c.code], code).view(-1, 1, 1, *modulations.shape[1:])
+        x = (here + place).flatten(1, 2).flatten(2)
+        parts = zip(scales.split(c.units), shifts.split(c.units), [None, *self.render_hidden], strict=True)
+        for scale, shift, layer in parts:
+            x = x if layer is None else linear(x, layer)
+            x = torch.relu(x * (1 + scale[:, None]) + shift[:, None])
+        return linear(x, self.render_out).view(3, rows.slots, cols.slots, *modulations.shape[1:])
+
+
+def outer(weight: Tensor, rel: Tensor) -> Tensor:
+    """(units,), (pixels, slots) -> (units, slots, pixels)."""
+    return weight[:, None, None] * rel.T
+
+
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """(units, slots, pixels) -> (outputs, slots, pixels), float32."""
+    return torch.addmm(layer.bias.float()[:, None], layer.weight.float(), x.flatten(1)).view(-1, *x.shape[1:])
+
+
+@torch.no_grad()
+def start_unmodulated(network: Lmliif) -> None:
+    """Modulations near nothing, and a difference to the bilinear blend that is nothing."""
+    c = network.config
+    depth = 2 * c.layers * c.units
+    nn.init.normal_(network.latent_out.weight[:depth], std=SMALL / c.latent**0.5)
+    nn.init.zeros_(network.latent_out.bias)
+    nn.init.zeros_(network.render_out.weight)
+    nn.init.zeros_(network.render_out.bias)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The samples of one axis, seen from the input pixels `low` to `high` on either side of which they lie.
+
+    `rel` (pixels, slots): twice the distance of each sample of a pixel to it. For each sample and its two neighbours,
+    both (2, count): `pixel` (from `low` on) and `slot` where it is found, `weight` of the bilinear blend.
+    """
+
+    rel: Tensor
+    pixel: Tensor
+    slot: Tensor
+    weight: Tensor
+    low: int
+    high: int
+
+    @property
+    def slots(self) -> int:
+        return self.rel.shape[1]
+
+    def to(self, device: torch.device) -> Spread:
+        moved = {name: getattr(self, name).to(device) for name in ("rel", "pixel", "slot", "weight")}
+        return dataclasses.replace(self, **moved)
+
+    def cut(self, part: slice) -> Spread:
+        """The same for some of the samples."""
+        pixel = self.pixel[:, part]
+        first, last = int(pixel.min()), int(pixel.max())
+        kept = {"pixel": pixel - first, "slot": self.slot[:, part], "weight": self.weight[:, part]}
+        return dataclasses.replace(
+            self, rel=self.rel[first : last + 1], low=self.low + first, high=self.low + last, **kept
+        )
+
+
+def bands_of(rows: Spread, answers: int) -> Iterator[Spread]:
+    """Whole rows of input pixels, each with its samples, `answers` to each slot of a row: BAND_ANSWERS or a row."""
+    tall = max(1, BAND_ANSWERS // (answers * rows.slots) - 1)
+    count = rows.pixel.shape[1]
+    edges = torch.searchsorted(
+        rows.pixel[0], torch.arange(0, rows.rel.shape[0], tall, device=rows.pixel.device)
+    ).tolist()
+    for top, bottom in pairwise([*edges, count]):
+        if top < bottom:
+            yield rows.cut(slice(top, bottom))
+
+
+def spread(axis: Axis, length: int, device: torch.device) -> Spread:
+    """The samples of an axis over a window of `length` pixels; only at its end do both neighbours fall on one."""
+    with torch.device("cpu"):
+        floor, fraction = axis.positions()
+        return spread_out(floor, fraction, length).to(device)
+
+
+def spread_out(floor: Tensor, fraction: Tensor, length: int) -> Spread:
+    """Where each of the samples lies: floor of its place in the window, and the fraction above it; both (count,)."""
+    count = len(floor)
+    pixel = torch.stack([floor, floor + 1]).clamp(0, length - 1)
+    low, high = int(pixel.min()), int(pixel.max())
+    pixels = torch.arange(low, high + 1)
+    first = torch.searchsorted(floor, pixels - 1)  # of the samples beyond the pixel before
+    first[0] = 0  # and of those that lie before the window's first pixel
+    slot = torch.arange(count) - first[pixel - low]
+    at = (first[:, None] + torch.arange(int(slot.max()) + 1)).clamp(max=count - 1)
+    rel = 2 * ((floor[at] - pixels[:, None]) + fraction[at])
+    return Spread(rel, pixel - low, slot, torch.stack([1 - fraction, fraction]), low, high)
+
+
+def blend(said: Tensor, rows: Spread, cols: Spread) -> Tensor:
+    """Answers (3, rows.slots, cols.slots, N, h, w) -> (N, 3, rows, cols)."""
+    count, n, h, w = said.shape[0], *said.shape[3:]
+    tall = rows.slot * (cols.slots * n * h * w) + rows.pixel * w
+    wide = cols.slot * (n * h * w) + cols.pixel
+    at = (
+        tall[:, None, :, None]
+        + wide[None, :, None, :]
+        + (torch.arange(n, device=said.device) * (h * w))[:, None, None, None, None]
+    )
+    near = said.reshape(count, -1)[:, at.flatten()].view(count, *at.shape)
+    weight = rows.weight[:, None, :, None] * cols.weight[None, :, None, :]
+    return (near * weight).sum((2, 3)).transpose(0, 1)
+
+
+def blend_pixels(lr: Tensor, rows: Spread, cols: Spread) -> Tensor:
+    """The bilinear blend of the window's own pixels, (N, 3, rows, cols)."""
+    tall = (lr[:, :, rows.low + rows.pixel] * rows.weight[..., None]).sum(2)
+    return (tall[:, :, :, cols.low + cols.pixel] * cols.weight).sum(3)

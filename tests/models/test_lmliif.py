@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models import catalog, lmliif
+from models import weights as weight_files
+from models.contract import Axis, View
+from models.liif import blend_pixels, neighbours
+from models.lmliif import HALO, Lmliif, LmliifConfig
+from models.weights import Weights
+
+SMALL = LmliifConfig(channels=8, latent=24, units=8, layers=3, code=4)
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def make(config: LmliifConfig = SMALL) -> Lmliif:
+    """A network as after training: features of unit size, modulations that differ, a last layer that says something."""
+    torch.manual_seed(0)
+    network = Lmliif(config).eval().requires_grad_(False)
+    for name, weight in network.encoder.named_parameters():
+        if name == "conv_1.weight":
+            weight.mul_(1 / 100)  # its input is counted in levels
+    feat = network.encoder(draw(1, 3, 24, 24))
+    network.encoder.conv_cat.weight.div_(feat.std())
+    network.encoder.conv_cat.bias.sub_(feat.mean((0, 2, 3))).div_(feat.std())
+    torch.nn.init.normal_(network.latent_out.weight, std=0.1)
+    torch.nn.init.normal_(network.render_out.weight, std=0.1)
+    return network
+
+
+def whole(size: tuple[int, int], out_size: tuple[int, int]) -> View:
+    return View(Axis(0, out_size[0], out_size[0], size[0], 0), Axis(0, out_size[1], out_size[1], size[1], 0))
+
+
+def published_form(network: Lmliif, picture: Tensor, view: View) -> Tensor:
+    """As the paper has it: the modulations of the nearest pixel of each corner, one perceptron call a sample."""
+    c, size = network.config, picture.shape[2:]
+    said = network.modulations(network.features(picture), view)[0].permute(1, 2, 0)
+    rows, cols = (
+        neighbours(axis, side, picture.device) for axis, side in zip((view.rows, view.cols), size, strict=True)
+    )
+    depth = c.layers * c.units
+    out = blend_pixels(picture[0], rows, cols)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            near = said[rows.index[dy]][:, cols.index[dx]]
+            tall, wide = rows.rel[dy][:, None].expand(near.shape[:2]), cols.rel[dx].expand(near.shape[:2])
+            cell = network.cell(view).expand(*near.shape[:2], 2)
+            x = torch.cat([near[..., 2 * depth :], tall[..., None], wide[..., None], cell], -1)
+            for i, layer in enumerate([network.render_in, *network.render_hidden]):
+                scale = near[..., i * c.units : (i + 1) * c.units]
+                shift = near[..., depth + i * c.units : depth + (i + 1) * c.units]
+                x = torch.relu(layer(x) * (1 + scale) + shift)
+            weight = rows.weight[dy][:, None] * cols.weight[dx]
+            out = out + (network.render_out(x) * weight[..., None]).permute(2, 0, 1)
+    return out
+
+
+def test_parameters_are_as_many_as_the_layers_have() -> None:
+    network = Lmliif()
+    encoder = 3 * 9 * 48 + 48 + 19 * (48 * 48 * 9 + 48) + 4 * 48 * 48 + 48
+    latent = (48 * 9 + 2) * 208 + 208 + 208 * 208 + 208
+    tiny = 20 * 16 + 16 + 5 * (16 * 16 + 16) + 16 * 3 + 3
+    assert sum(p.numel() for p in network.encoder.parameters()) == encoder
+    assert sum(p.numel() for p in network.parameters()) == encoder + latent + tiny == 541_203
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("out_size", [(13, 17), (14, 23), (26, 34), (41, 30), (52, 68), (104, 139)])
+def test_it_is_the_published_form(out_size: tuple[int, int]) -> None:
+    network, picture, view = make(), draw(1, 3, 13, 17), whole((13, 17), out_size)
+    wanted = published_form(network, picture, view)
+    assert (wanted - F.interpolate(picture, out_size, mode="bilinear")[0]).abs().max() > 0.05
+    assert (network(picture, [view])[0] - wanted).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_a_fresh_network_is_bilinear_interpolation() -> None:
+    picture = draw(1, 3, 9, 8)
+    got = Lmliif(SMALL)(picture, [whole((9, 8), (20, 31))])[0]
+    assert torch.allclose(got, F.interpolate(picture, (20, 31), mode="bilinear")[0], atol=1e-6)
+
+
+@torch.no_grad()
+def test_of_a_flat_picture_each_pixel_says_the_same() -> None:
+    """Away from the frame, where the encoder sees nothing but the field, the answer has the period of a pixel."""
+    network, side = make(), 2 * HALO + 6
+    got = network(torch.full((1, 3, side, side), 0.4), [whole((side, side), (3 * side, 3 * side))])[0]
+    inner = got[:, 3 * HALO + 3 : -3 * HALO - 3, 3 * HALO + 3 : -3 * HALO - 3]
+    assert (inner[:, 3:] - inner[:, :-3]).abs().max() < 1e-5
+    assert (inner[:, :, 3:] - inner[:, :, :-3]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("scale", [2, 3.7])
+def test_a_sample_depends_on_no_pixel_beyond_the_halo_and_on_the_last_within(scale: float) -> None:
+    side = 2 * HALO + 9
+    out = round(side * scale)
+    middle = out // 2 + 1
+    picture = draw(1, 3, side, side).double().requires_grad_()
+    axis = Axis(middle, 1, out, side, 0)
+    (sample,) = make().double()(picture, [View(axis, axis)])
+    sample.sum().backward()
+    assert picture.grad is not None
+    seen = picture.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    first = int(axis.positions()[0])
+    assert (int(seen.min()), int(seen.max())) == (first - HALO, first + 1 + HALO)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("out", [(60, 99), (93, 150), (132, 201)])
+def test_tiles_with_their_halo_equal_the_whole(out: tuple[int, int]) -> None:
+    size = (2 * HALO + 12, 2 * HALO + 20)
+    network, picture = make(), draw(1, 3, *size)
+    wanted = network(picture, [whole(size, out)])[0]
+    rows, cols = Axis(out[0] // 2, 7, out[0], size[0], 0), Axis(out[1] // 2, 9, out[1], size[1], 0)
+    top, left = (int(axis.positions()[0][0]) - HALO for axis in (rows, cols))
+    bottom, right = (int(axis.positions()[0][-1]) + 2 + HALO for axis in (rows, cols))
+    placed = View(Axis(rows.start, 7, out[0], size[0], top), Axis(cols.start, 9, out[1], size[1], left))
+    tile = network(picture[:, :, top:bottom, left:right], [placed])[0]
+    assert (tile - wanted[:, rows.start : rows.start + 7, cols.start : cols.start + 9]).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, picture = make(), draw(1, 3, 12, 10)
+    for out_size in ((12, 11), (50, 33), (97, 80)):
+        view = whole((12, 10), out_size)
+        wanted = network(picture, [view])[0]
+        for answers in (1, 700, 2500):
+            monkeypatch.setattr(lmliif, "BAND_ANSWERS", answers)
+            got = network(picture, [view])[0]
+            assert got.shape == wanted.shape
+            assert (got - wanted).abs().max() < 1e-6
+
+
+@torch.no_grad()
+def test_windows_of_a_batch_do_not_mix() -> None:
+    network, pictures = make(), draw(3, 3, 12, 10)
+    views = [whole((12, 10), size) for size in ((20, 20), (31, 12), (12, 10))]
+    for k, got in enumerate(network(pictures, views)):
+        assert (got - network(pictures[k : k + 1], [views[k]])[0]).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_bfloat16_stays_close_and_answers_in_float32() -> None:
+    network, picture, view = make(), draw(1, 3, 12, 10), whole((12, 10), (37, 30))
+    wanted = network(picture, [view])[0]
+    got = network.to(torch.bfloat16)(picture, [view])[0]
+    assert got.dtype == torch.float32
+    assert (got - wanted).abs().mean() < 0.1 * (
+        wanted - F.interpolate(picture, (37, 30), mode="bilinear")[0]
+    ).abs().mean()
+
+
+@torch.no_grad()
+def test_beyond_the_largest_trained_scale_that_one_is_told() -> None:
+    network = make()
+    assert torch.equal(network.cell(whole((10, 10), (80, 30))), torch.tensor([2 / 4, 2 / 3]))
+
+
+@torch.no_grad()
+def test_features_are_limited() -> None:
+    network = make(LmliifConfig(**{**SMALL.__dict__, "feature_limit": 0.5}))
+    assert float(network.features(draw(1, 3, 20, 20)).abs().max()) == 0.5
+
+
+@torch.no_grad()
+def test_training_gives_the_samples_of_serving() -> None:
+    network, pictures = make(), draw(2, 3, 13, 11)
+    view = View(Axis(9, 12, 40, 13, 0), Axis(2, 20, 33, 11, 0))
+    wanted = torch.stack(network(pictures, [view, view]))
+    with torch.enable_grad():
+        got = network.enlarge(pictures, view)
+    assert (got - wanted).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_a_weight_file_gives_the_network_back(tmp_path: Path) -> None:
+    network = make()
+    path = tmp_path / "lmliif.safetensors"
+    weight_files.save(path, Weights("lmliif", dict(SMALL.__dict__), network.state_dict(), {}), torch.float32)
+    found = weight_files.load(path)
+    other = catalog.build("lmliif", found.config)
+    weight_files.fill(other, found.state_dict, "lmliif")
+    picture, view = draw(1, 3, 12, 10), whole((12, 10), (37, 30))
+    assert (other(picture, [view])[0] - network(picture, [view])[0]).abs().max() < 1e-6
+
+
+def test_one_step_of_the_optimiser_lowers_the_loss() -> None:
+    network = make().requires_grad_()
+    new = [value for name, value in network.named_parameters() if not name.startswith("encoder.")]
+    optimizer = torch.optim.SGD(new, 1e-2)
+    picture, wanted, view = draw(2, 3, 8, 8), draw(2, 3, 20, 20), whole((8, 8), (20, 20))
+
+    def loss() -> Tensor:
+        return (network.enlarge(picture, view) - wanted).square().mean()
+
+    before = loss()
+    before.backward()
+    optimizer.step()
+    assert float(loss().detach()) < float(before.detach())
+    assert all(value.grad is not None for value in network.parameters())
