@@ -1,4 +1,4 @@
-"""The training loop of every recipe: what a step does follows from (seed, step), the rate is a cosine over the budget.
+"""The training loop of every recipe: what a step does follows from (seed, step), the rate from the share of the budget.
 
 A run can be stopped (by a signal, or at the end of a slice) and taken up again, or start from another's weights; the
 weights kept are a running average. It decides nothing about the task; that is the recipe's. What was done, by which
@@ -7,6 +7,11 @@ commit, on which data and for how long is kept with the weights.
 With a budget of `steps` a resumed run goes through the same numbers as one that was never stopped. A budget of minutes
 orders the rate by the clock, which never ticks the same way twice: good use of a machine, not exact. Nor is a GPU
 exact, whose kernels add in changing order.
+
+The rate is a cosine over the budget; or, where the budget has a `decay`, constant up to its last share, which a run
+with a larger budget takes back: it goes on from the state before the decay (`trunk.pt`).
+Source of that schedule: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
+NeurIPS 2024 (constant rate, then 1 - sqrt).
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ LOG_EVERY_STEPS = 50
 WARM_UP = 0.01  # share of the run during which the learning rate rises
 PREFETCH = 8  # batches that each loading process keeps ready
 NEVER = 1 << 40
+CHECKPOINT, TRUNK = "checkpoint.pt", "trunk.pt"
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Budget:
 
     `minutes` of training in all, over every slice of `slice_minutes` (None: in one go), or so many `steps`. `lr` is the
     highest rate, `patch` the side in pixels of what the network sees, `queries` the samples asked of each patch.
-    `workers` processes prepare batches (0: none beside this one).
+    `workers` processes prepare batches (0: none beside this one). `decay`: the last share of the budget, in which a
+    rate that was constant falls to nothing; None: it is a cosine.
     """
 
     minutes: float
@@ -60,6 +67,7 @@ class Budget:
     steps: int | None = None
     slice_minutes: float | None = None
     workers: int = 0
+    decay: float | None = None
 
 
 class Recipe(Protocol):
@@ -128,6 +136,13 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+class Clipper(Protocol):
+    """What a recipe is besides, where some gradients are kept short before each step of the optimiser."""
+
+    def clip(self, network: nn.Module) -> None: ...
+
+
+@runtime_checkable
 class Lighter(Protocol):
     """What a network is besides, where training needs more of it than serving."""
 
@@ -145,6 +160,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    decaying: bool = False
     adversary: Adversary | None = None
     identity: dict[str, Any] = field(default_factory=dict)  # what a resumed run must share with the one it goes on with
 
@@ -170,7 +186,7 @@ def train(recipe: Recipe, options: Options) -> tuple[Path, bool]:
     options.out.mkdir(parents=True, exist_ok=True)
     made_by = commit()  # of the code that runs, not of what the tree has become by the end
     origin = {"commit": made_by, "data_sha256": recipe.open(options.data, options.cache)}
-    batches = load_batches(recipe, options, first_step(options))
+    batches = load_batches(recipe, options, first_step(options, recipe.budget))
     run = start(recipe, options, origin["data_sha256"])
     with Journal(options.out, recipe.name) as journal, stop_signals() as stop:
         journal.event("start", step=run.step, seed=options.seed, **origin, **describe(recipe, run))
@@ -194,7 +210,10 @@ def climb(
     before_s, before_steps = run.seconds, run.step
     slice_s = (recipe.budget.slice_minutes or math.inf) * 60
     while (share := progress(run, recipe.budget)) < 1 and not stop.is_set() and time.monotonic() - began < slice_s:
-        rate = cosine(share)
+        rate = rate_at(share, recipe.budget)
+        if decays(share, recipe.budget) and not run.decaying:
+            write_checkpoint(options.out / TRUNK, run)
+            run.decaying = True
         if isinstance(recipe, Staged):
             recipe.begin_step(share)
         loss, parts = step(recipe, run, next(batches), options, rate)
@@ -215,7 +234,7 @@ def climb(
 
 def keep(recipe: Recipe, run: Run, options: Options, origin: dict[str, str]) -> tuple[Path, dict[str, Any]]:
     """Writes the checkpoint, and the weights as they are by now; the weight file and the facts in it."""
-    write_checkpoint(options.out / "checkpoint.pt", run)
+    write_checkpoint(options.out / CHECKPOINT, run)
     facts = {**origin, **facts_of(recipe, run, options), "finished": progress(run, recipe.budget) >= 1}
     return export(recipe, run, options, facts), facts
 
@@ -247,7 +266,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
         recipe.prepare(torch.device(options.device))
         run.adversary = recipe
     if options.resume and has_checkpoint(options):
-        read_checkpoint(options.out / "checkpoint.pt", run, options.device)
+        read_checkpoint(where_to_go_on(options.out, recipe.budget), run, options.device)
     return run
 
 
@@ -266,14 +285,28 @@ def as_told(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def has_checkpoint(options: Options) -> bool:
-    return (options.out / "checkpoint.pt").is_file()
+    return (options.out / CHECKPOINT).is_file()
 
 
-def first_step(options: Options) -> int:
+def first_step(options: Options, budget: Budget) -> int:
     """The step at which this run begins."""
     if not (options.resume and has_checkpoint(options)):
         return 0
-    return int(torch.load(options.out / "checkpoint.pt", map_location="cpu", weights_only=True)["step"])
+    return int(read_state(where_to_go_on(options.out, budget))["step"])
+
+
+def where_to_go_on(out: Path, budget: Budget) -> Path:
+    """The state before the decay where that is over, or too early for a budget that has grown; else the last one."""
+    last, trunk = out / CHECKPOINT, out / TRUNK
+    if not trunk.is_file() or not read_state(last).get("decaying"):
+        return last
+    state = read_state(trunk)
+    return last if decays(share_of(state["step"], state["seconds"], budget), budget) else trunk
+
+
+def read_state(path: Path, device: str = "cpu") -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state
 
 
 class Batches(Dataset[tuple[Tensor, ...]]):
@@ -301,7 +334,11 @@ def load_batches(recipe: Recipe, options: Options, step: int) -> Iterator[tuple[
 
 def progress(run: Run, budget: Budget) -> float:
     """Share of the budget that lies behind: of its steps where it has some, else of its minutes."""
-    return run.step / budget.steps if budget.steps else run.seconds / (budget.minutes * 60)
+    return share_of(run.step, run.seconds, budget)
+
+
+def share_of(steps: int, seconds: float, budget: Budget) -> float:
+    return steps / budget.steps if budget.steps else seconds / (budget.minutes * 60)
 
 
 def time_left_s(run: Run, budget: Budget, pace_s: float) -> float:
@@ -320,6 +357,8 @@ def step(
         loss, parts = recipe.loss(run.network, batch)
     run.optimizer.zero_grad()
     loss.backward()
+    if isinstance(recipe, Clipper):
+        recipe.clip(run.network)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * recipe.budget.lr * group["share"]
     run.optimizer.step()
@@ -349,6 +388,20 @@ def cosine(progress: float) -> float:
     """Share of the learning rate: a short rise, then half a cosine down to nothing."""
     rise = min(1.0, (progress + 1e-4) / WARM_UP)
     return rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def rate_at(share: float, budget: Budget) -> float:
+    """Share of the highest learning rate when `share` of the budget lies behind."""
+    if budget.decay is None:
+        return cosine(share)
+    rise = min(1.0, (share + 1e-4) / WARM_UP)
+    left = min(1.0, (1 - min(share, 1.0)) / budget.decay)
+    return rise * (1 - math.sqrt(1 - left))
+
+
+def decays(share: float, budget: Budget) -> bool:
+    """Whether the rate, constant so far, is falling by now."""
+    return budget.decay is not None and share > 1 - budget.decay
 
 
 def has_native_bf16(device: torch.device) -> bool:
@@ -387,6 +440,7 @@ def write_checkpoint(path: Path, run: Run) -> None:
         "optimizer": run.optimizer.state_dict(),
         "step": run.step,
         "seconds": run.seconds,
+        "decaying": run.decaying,
         "adversary": run.adversary.state_dict() if run.adversary else None,
         "identity": json.dumps(run.identity),
     }
@@ -396,7 +450,7 @@ def write_checkpoint(path: Path, run: Run) -> None:
 
 
 def read_checkpoint(path: Path, run: Run, device: str = "cpu") -> None:
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = read_state(path, device)
     before = json.loads(state.get("identity", "{}"))
     for name, value in before.items():
         if run.identity.get(name, value) != value:
@@ -406,6 +460,7 @@ def read_checkpoint(path: Path, run: Run, device: str = "cpu") -> None:
     run.average.load_state_dict(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.step, run.seconds = state["step"], state["seconds"]
+    run.decaying = state.get("decaying", False)
     if run.adversary is not None:
         run.adversary.load_state_dict(state["adversary"])
 

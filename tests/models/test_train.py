@@ -265,6 +265,62 @@ def test_the_rate_rises_shortly_and_falls_to_nothing() -> None:
     assert loop.cosine(1.0) == pytest.approx(0, abs=1e-12)
 
 
+def test_a_rate_with_a_decay_is_constant_before_it() -> None:
+    budget = dataclasses.replace(SMALL["liif"], decay=0.2)
+    assert loop.rate_at(0, budget) < 0.02
+    assert loop.rate_at(0.01, budget) == loop.rate_at(0.5, budget) == loop.rate_at(0.79, budget) == 1
+    assert loop.rate_at(0.85, budget) == pytest.approx(0.5)  # 1 - sqrt(1/4)
+    assert loop.rate_at(0.95, budget) < loop.rate_at(0.9, budget) < 0.5
+    assert loop.rate_at(1.0, budget) == loop.rate_at(1.2, budget) == 0
+    assert loop.rate_at(0.5, SMALL["liif"]) == pytest.approx(0.5)
+
+
+@pytest.mark.usefixtures("log_each_step")
+def test_a_run_that_is_over_goes_on_from_before_its_decay_when_it_is_given_more(data: Path, tmp_path: Path) -> None:
+    out, long = tmp_path / "slices", tmp_path / "long"
+    first, second = small("liif", steps=8, decay=0.5), small("liif", steps=16, decay=0.5)
+    loop.train(first, loop.Options(data, out))
+    decayed = curve(out)
+    path, finished = loop.train(second, loop.Options(data, out, resume=True))
+    assert finished
+    assert weights.load(path).facts["steps"] == 16
+    other, _ = loop.train(second, loop.Options(data, long))
+    # Step 5 is the last at the whole rate; what the first slice did after it is gone, as if it had never been.
+    assert [line["step"] for line in lines(out) if "step" in line and "loss" in line] == [*range(1, 9), *range(6, 17)]
+    assert curve(long) == {**decayed, **curve(out)}
+    ends = [weights.load(one).state_dict for one in (path, other)]
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+
+
+@pytest.mark.usefixtures("log_each_step")
+def test_a_run_stopped_in_its_decay_goes_on_with_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, whole, parts = small("liif", steps=8, decay=0.5), tmp_path / "whole", tmp_path / "parts"
+    loop.train(recipe, loop.Options(data, whole))
+    with monkeypatch.context() as during:
+        stop_after(during, 7)
+        loop.train(recipe, loop.Options(data, parts))
+    loop.train(recipe, loop.Options(data, parts, resume=True))
+    assert [line["step"] for line in lines(parts) if "loss" in line] == list(range(1, 9))
+    assert curve(parts) == curve(whole)
+
+
+def test_a_recipe_may_clip_before_the_optimiser_steps(data: Path, tmp_path: Path) -> None:
+    class Clipping(liif.Recipe):
+        def clip(self, network: torch.nn.Module) -> None:
+            for value in network.parameters():
+                assert value.grad is not None
+                value.grad.zero_()
+
+    recipe = Clipping(SMALL["liif"], config=TINY)
+    run = loop.start(recipe, loop.Options(data, tmp_path))
+    before = {key: value.clone() for key, value in run.network.state_dict().items()}
+    recipe.open(data)
+    loop.step(recipe, run, recipe.batch(np.random.default_rng(0)), loop.Options(data, tmp_path), 1.0)
+    assert all(torch.equal(value, before[key]) for key, value in run.network.state_dict().items())
+
+
 def test_the_budget_is_counted_in_steps_where_it_has_some_else_in_minutes(data: Path) -> None:
     run = loop.Run(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), None, step=5, seconds=30)  # type: ignore[arg-type]
     assert loop.progress(run, dataclasses.replace(SMALL["liif"], steps=20)) == 0.25
