@@ -23,7 +23,7 @@ from models.span import FEATURES_REACH, SpanFeatures
 
 HALO = FEATURES_REACH + 1  # beyond the two input pixels that a sample lies between: the latent perceptron sees 3x3
 BAND_ANSWERS = 1 << 16  # answers of the tiny perceptron that are computed at once where nothing is learnt
-SMALL = 0.02  # standard deviation at which modulations start
+SMALL = 0.1  # standard deviation at which modulations start, where features have one of 1
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,13 @@ def linear(x: Tensor, layer: nn.Linear) -> Tensor:
 
 @torch.no_grad()
 def start_unmodulated(network: Lmliif) -> None:
-    """Modulations near nothing, and a difference to the bilinear blend that is nothing."""
-    c = network.config
-    depth = 2 * c.layers * c.units
-    nn.init.normal_(network.latent_out.weight[:depth], std=SMALL / c.latent**0.5)
-    nn.init.zeros_(network.latent_out.bias)
+    """Signals that keep their size from layer to layer, for six layers of 16 with torch's own start let a thousandth
+    through; modulations near nothing; a difference to the bilinear blend that is nothing."""
+    depth = 2 * network.config.layers * network.config.units
+    for layer in (network.latent_in, network.latent_out, network.render_in, *network.render_hidden):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    network.latent_out.weight[:depth].mul_(SMALL)
     nn.init.zeros_(network.render_out.weight)
     nn.init.zeros_(network.render_out.bias)
 

@@ -19,7 +19,7 @@ import torch
 
 from models.weights import WeightsError
 
-RECIPES = ("airnet", "eclut", "liif", "liif-real", "lut3d", "srgan", "srresnet")
+RECIPES = ("airnet", "eclut", "liif", "liif-real", "lmliif", "lut3d", "srgan", "srresnet")
 QUICK_SETS = ("Set5", "CBSD68")  # of what enlarges, and of what restores
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

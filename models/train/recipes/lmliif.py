@@ -1,0 +1,222 @@
+"""LM-LIIF on the encoder of SPAN, from photographs: every sample of a window, at one scale a batch.
+
+The encoder begins as published (`--init` with converted weights of SPAN, of which those for x4 are taken): its last
+layer is changed so that its features are white over the photographs, for they are ill-conditioned (eigenvalues from
+1e-4 to 0.7). For the first steps only the new part learns. Its gradient is clipped alone: that of the encoder, whose
+input is counted in levels, is orders larger; a rate of 2e-4 for it, as for the rest, destroys it within a hundred
+steps. At x2 and x4 a larger SPAN teaches beside the photographs, and some samples are drawn (`models.train.made`). The
+rate is constant and falls at the end of each slice.
+Sources: He and Jin, CVPR 2024 (network, L1); Chen, Liu, Wang, CVPR 2021 (scales).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.contract import Axis, View
+from models.lmliif import Lmliif, LmliifConfig
+from models.span import Span, SpanConfig, SpanFeatures
+from models.train import loop, made, teacher
+from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
+from models.train.recipes.srresnet import as_pictures, refuse_small
+from models.weights import Weights, WeightsError, fill
+
+BUDGETS = {
+    "cpu": loop.Budget(minutes=80, batch=8, lr=1e-3, patch=48, steps=16_000, decay=0.2),
+    "cuda": loop.Budget(minutes=22, batch=32, lr=1e-3, patch=64, slice_minutes=9, workers=14, decay=0.2),
+}
+MARGIN = 6  # input pixels of a patch beyond the window that is judged: the frame is for the encoder what it never sees
+SAMPLED_PHOTOS = 48  # that statistics of features are made of
+LEAST_VARIANCE = 1e-5  # of a direction among the features, as a share of their mean variance
+
+
+@dataclass
+class Recipe:
+    """`encoder_rate`: learning rate of each layer of the encoder as a share of the size of its weights, which differ by
+    a factor of twenty. All but the encoder learn alone for the first `head_first` of the budget. `fixed`: share of the
+    batches at each of the scales of `fixed_scales`; the rest is drawn.
+
+    `taught`: how much the answers of the teacher, SPAN of `teacher_channels`, count beside the photographs, where it
+    has the scale; they need a cache folder, where those that are missing are made first unless `teach_first` says no.
+    `made`, `inset`, `grey`: shares of the samples that are drawn, have a pattern in them, have lost their colours.
+    `chroma`: how much the differences between the colours count once more.
+    """
+
+    budget: loop.Budget
+    name: str = "lmliif"
+    ema: float = 0.999
+    autocast: bool = True
+    encoder_rate: float = 1e-4
+    head_first: float = 0.125
+    longest_gradient: float = 0.5
+    fixed_scales: tuple[int, ...] = (2, 3, 4)
+    fixed: tuple[float, ...] = (0.3, 0.1, 0.3)
+    min_scale: float = 1.0
+    max_scale: float = 4.0
+    taught: float = 0.5
+    teacher_channels: int = 52
+    teach_first: bool = True
+    made: float = 0.06
+    inset: float = 0.04
+    grey: float = 0.03
+    chroma: float = 0.25
+    config: LmliifConfig = dataclasses.field(default_factory=LmliifConfig)
+
+    def __post_init__(self) -> None:
+        self.encoder_learns = True
+
+    def network(self) -> nn.Module:
+        return Lmliif(self.config).to(memory_format=torch.channels_last)
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        assert isinstance(network, Lmliif)
+        layers = [layer for layer in network.encoder.modules() if isinstance(layer, nn.Conv2d)]
+        found = [{"params": list(layer.parameters()), "lr": self.encoder_rate * size_of(layer)} for layer in layers]
+        return [*found, {"params": new_part(network), "lr": self.budget.lr}]
+
+    def begin_step(self, share: float) -> None:
+        """See `loop.Staged`."""
+        self.encoder_learns = share >= self.head_first
+
+    def clip(self, network: nn.Module) -> None:
+        """See `loop.Clipper`."""
+        assert isinstance(network, Lmliif)
+        nn.utils.clip_grad_norm_(new_part(network), self.longest_gradient)
+
+    def open(self, data: Path, cache: Path | None = None) -> str:
+        self.photos = Photos.read(find_photos(data), cache)
+        self.odds = self.photos.odds()
+        refuse_small(self.photos, round(self.budget.patch * max(self.max_scale, *self.fixed_scales)))
+        self.lessons: dict[int, dict[int, teacher.Lesson]] = {}
+        found = teacher.find_teacher(data, self.teacher_channels) if self.taught and cache else None
+        if found and cache:
+            for scale in {*self.fixed_scales}.intersection(found.networks):
+                self.lessons[scale] = teacher.lessons(self.photos, found, scale, cache, self.teach_first)
+        return self.photos.sha256
+
+    def inherit(self, begun: Weights, network: nn.Module) -> Weights:
+        """See `loop.Heir`: the encoder of SPAN, its features whitened."""
+        if begun.network != "span":
+            return begun
+        config = SpanConfig(**begun.config)
+        if config.channels != self.config.channels:
+            raise WeightsError(f"SPAN of {config.channels} channels, this recipe has {self.config.channels}")
+        whole = Span(config)
+        fill(whole, begun.state_dict, "span")
+        span = whole.largest
+        encoder = {key: value for key, value in span.state_dict().items() if not key.startswith("upsampler.")}
+        encoder |= whitened(span, self.some_small_pictures())
+        state = network.state_dict() | {f"encoder.{key}": value for key, value in encoder.items()}
+        return Weights(self.name, dataclasses.asdict(self.config), state, begun.facts)
+
+    def some_small_pictures(self) -> list[Tensor]:
+        chosen = np.random.default_rng(0).choice(len(self.odds), min(SAMPLED_PHOTOS, len(self.odds)), replace=False)
+        photos = [self.photos.pixels[index] for index in chosen]
+        sides = [(photo.shape[0] // 3, photo.shape[1] // 3) for photo in photos]
+        return [as_pictures(shrink_bicubic(photo, side)[None]) for photo, side in zip(photos, sides, strict=True)]
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """lr (B, P, P, 3), the windows hr and taught (B, k, k, 3), all of 8 bits, and (side, start) of the window of k
+        in the crop of side."""
+        scale, patch = self.scale(rng), self.budget.patch
+        side = round(patch * scale)
+        margin = round(MARGIN * side / patch)
+        count = min(round(self.budget.queries**0.5) or side, side - 2 * margin)
+        start = int(rng.integers(margin, side - count - margin + 1))
+        lr, *large = (np.stack(column) for column in zip(*self.samples(scale, side, rng), strict=True))
+        window = slice(start, start + count)
+        hr, taught = (torch.from_numpy(np.ascontiguousarray(pixels[:, window, window])) for pixels in large)
+        return torch.from_numpy(lr), hr, taught, torch.tensor([side, start])
+
+    def scale(self, rng: np.random.Generator) -> float:
+        which = rng.uniform()
+        for scale, share in zip(self.fixed_scales, self.fixed, strict=True):
+            if which < share:
+                return float(scale)
+            which -= share
+        return float(rng.uniform(self.min_scale, self.max_scale))
+
+    def samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[tuple[Pixels, Pixels, Pixels]]:
+        """What the network is shown, the original of `side`, and what the teacher makes of it or the original again."""
+        for _ in range(self.budget.batch):
+            number, which, kind = int(rng.choice(len(self.odds), p=self.odds)), int(rng.integers(8)), rng.uniform()
+            lesson = self.lessons.get(int(scale), {}).get(number) if scale == int(scale) else None
+            if kind > self.made + self.inset + self.grey and lesson:
+                small, original, answer = cut_lesson(self.photos.pixels[number], lesson, int(scale), side, rng)
+                yield turn(small, which), turn(original, which), turn(answer, which)
+                continue
+            original = self.original(number, kind, side, scale, rng)
+            original = turn(original, which)
+            yield shrink_bicubic(original, (self.budget.patch, self.budget.patch)), original, original
+
+    def original(self, number: int, kind: float, side: int, scale: float, rng: np.random.Generator) -> Pixels:
+        """A crop of a photograph, or in its place what `kind`, of [0, 1), asks for."""
+        if kind < self.made:
+            return made.draw(rng, side, scale)
+        crop = random_crop(self.photos.pixels[number], (side, side), rng)
+        if kind < self.made + self.inset:
+            return made.within(crop, rng, scale)
+        return made.grey(crop) if kind < self.made + self.inset + self.grey else crop
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        lr, hr, taught, (side, start) = *map(as_seen, batch[:3]), batch[3].tolist()
+        assert isinstance(network, Lmliif)
+        axis = Axis(start, hr.shape[2], side, lr.shape[2], 0)
+        network.encoder.requires_grad_(self.encoder_learns)
+        sr = network.enlarge(lr, View(axis, axis))
+        missed = sr - hr
+        pixels, colours = missed.abs().mean(), (missed - missed.mean(1, keepdim=True)).abs().mean()
+        from_teacher = (sr - taught).abs().mean()
+        loss = (1 - self.taught) * pixels + self.taught * from_teacher + self.chroma * colours
+        return loss, {"pixels": pixels.detach(), "colours": colours.detach()}
+
+
+def cut_lesson(
+    photo: Pixels, lesson: teacher.Lesson, scale: int, side: int, rng: np.random.Generator
+) -> tuple[Pixels, Pixels, Pixels]:
+    """The same random crop, of `side` at the original's size, of the small picture, the original and the answer."""
+    patch = side // scale
+    top, left = (int(rng.integers(length - patch + 1)) for length in lesson.small.shape[:2])
+    large = (slice(top * scale, top * scale + side), slice(left * scale, left * scale + side))
+    return lesson.small[top : top + patch, left : left + patch], photo[large], lesson.answer[large]
+
+
+def size_of(layer: nn.Conv2d) -> float:
+    """Root of the mean square of its weights."""
+    return float(layer.weight.detach().square().mean().sqrt())
+
+
+def as_seen(pixels: Tensor) -> Tensor:
+    """(N, h, w, 3) of 8 bits -> (N, 3, h, w) in [0, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def new_part(network: Lmliif) -> list[nn.Parameter]:
+    """What does not come from SPAN."""
+    return [value for key, value in network.named_parameters() if not key.startswith("encoder.")]
+
+
+@torch.no_grad()
+def whitened(encoder: SpanFeatures, pictures: list[Tensor]) -> dict[str, Tensor]:
+    """The last layer such that features have mean 0, variance 1 and no correlation over the pictures."""
+    total, square, count = torch.zeros(()), torch.zeros(()), 0
+    for picture in pictures:
+        feat = encoder.features(picture)[0].flatten(1).double()
+        total, square, count = total + feat.sum(1), square + feat @ feat.T, count + feat.shape[1]
+    mean = total / count
+    values, vectors = torch.linalg.eigh(square / count - mean[:, None] * mean)
+    values = values.clamp(min=LEAST_VARIANCE * float(values.mean()))
+    white = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    weight, bias = encoder.conv_cat.weight.double(), encoder.conv_cat.bias.double()
+    return {
+        "conv_cat.weight": torch.einsum("ab,bcij->acij", white, weight).float(),
+        "conv_cat.bias": (white @ (bias - mean)).float(),
+    }

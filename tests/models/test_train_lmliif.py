@@ -1,0 +1,286 @@
+"""The recipe of `lmliif`: what it begins with, what it draws, who teaches it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from models import weights
+from models.lmliif import Lmliif, LmliifConfig
+from models.span import Span, SpanConfig
+from models.train import loop, made, teacher
+from models.train.data import Photos, Pixels, find_photos, shrink_bicubic
+from models.train.recipes import lmliif
+from models.weights import Weights, WeightsError
+from tests.models.test_span import plain
+from tests.models.test_train import curve, stop_after
+
+TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
+BUDGET = loop.Budget(minutes=1, batch=2, lr=1e-3, patch=16, steps=4)
+
+
+def small(**changed: Any) -> lmliif.Recipe:
+    return lmliif.Recipe(BUDGET, config=TINY, teacher_channels=8, **changed)
+
+
+def span_file(folder: Path, scales: tuple[int, ...] = (2, 4)) -> Path:
+    """Converted weights of SPAN, 8 channels."""
+    state = {f"of.x{scale}.{key}": value for scale in scales for key, value in plain(8, scale).items()}
+    path = folder / "span.safetensors"
+    weights.save(path, Weights("span", dataclasses.asdict(SpanConfig(8, scales)), state, {}), torch.float32)
+    return path
+
+
+@pytest.fixture
+def taught(data: Path) -> Path:
+    """The data folder with a teacher in it."""
+    (data / teacher.FOLDER).mkdir(parents=True)
+    for scale in (2, 4):
+        save_file(plain(8, scale), data / teacher.FOLDER / f"span_x{scale}_ch8.safetensors")
+    return data
+
+
+@torch.no_grad()
+def test_the_encoder_begins_as_span_with_white_features(data: Path, tmp_path: Path) -> None:
+    recipe = small()
+    recipe.open(data)
+    run = loop.start(recipe, loop.Options(data, tmp_path / "run", init=span_file(tmp_path)))
+    network = run.network
+    assert isinstance(network, Lmliif)
+    span = Span(SpanConfig(8, (2, 4)))
+    weights.fill(span, weights.load(tmp_path / "span.safetensors").state_dict, "span")
+    for key, value in network.encoder.state_dict().items():
+        if not key.startswith("conv_cat"):
+            assert torch.equal(value, span.largest.state_dict()[key])
+    pictures = recipe.some_small_pictures()
+    feat = torch.cat([network.encoder(picture)[0].flatten(1) for picture in pictures], 1).double()
+    assert feat.mean(1).abs().max() < 1e-3
+    assert (torch.cov(feat) - torch.eye(8)).abs().max() < 1e-2
+    raw = torch.cat([span.largest.features(picture)[0].flatten(1) for picture in pictures], 1).double()
+    assert (torch.cov(raw) - torch.eye(8)).abs().max() > 0.1
+    # A linear function of the published features, nothing else: each follows from the other.
+    both = torch.cat([raw, torch.ones(1, raw.shape[1])])
+    fit = torch.linalg.lstsq(both.T, feat.T).solution
+    assert (both.T @ fit - feat.T).abs().max() < 1e-3
+
+
+def test_weights_of_its_own_are_taken_as_they_are_and_others_refused(data: Path, tmp_path: Path) -> None:
+    recipe = small()
+    recipe.open(data)
+    path, _ = loop.train(recipe, loop.Options(data, tmp_path / "run"))
+    again = loop.start(recipe, loop.Options(data, tmp_path / "again", init=path)).network.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in weights.load(path).state_dict.items())
+    with pytest.raises(WeightsError, match="SPAN of 8 channels, this recipe has 12"):
+        wide = lmliif.Recipe(BUDGET, config=dataclasses.replace(TINY, channels=12))
+        wide.open(data)
+        loop.start(wide, loop.Options(data, tmp_path / "wide", init=span_file(tmp_path)))
+
+
+def ramp(side: int) -> Pixels:
+    """Red rises by two levels from column to column, green from row to row."""
+    y, x = np.mgrid[:side, :side]
+    return np.stack([2 * x, 2 * y, np.full_like(x, 90)], -1).astype(np.uint8)
+
+
+@pytest.fixture
+def ramps(tmp_path: Path) -> Path:
+    folder = tmp_path / "ramps" / "train" / "photos"
+    folder.mkdir(parents=True)
+    Image.fromarray(ramp(120)).save(folder / "ramp.png")
+    return tmp_path / "ramps"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [1.0, 1.3, 2.0, 2.7, 4.0])
+def test_the_window_that_is_judged_lies_where_it_says_in_the_small_picture(ramps: Path, scale: float) -> None:
+    """A fresh network is bilinear interpolation, which knows a ramp from its small picture, but for rounding."""
+    recipe = small(fixed=(0.0, 0.0, 0.0), min_scale=scale, max_scale=scale, made=0.0, inset=0.0, grey=0.0)
+    recipe.open(ramps)
+    for seed in range(4):
+        lr, hr, answer, place = recipe.batch(np.random.default_rng(seed))
+        assert place[0] == round(16 * scale)
+        assert lr.shape == (2, 16, 16, 3)
+        assert torch.equal(hr, answer)
+        assert hr.shape[1] == place[0] - 2 * round(lmliif.MARGIN * scale)
+        loss, _ = recipe.loss(Lmliif(TINY), (lr, hr, answer, place))
+        assert float(loss) < 0.5 / 255
+        moved = place + torch.tensor([0, 1])
+        assert float(recipe.loss(Lmliif(TINY), (lr, hr, answer, moved))[0]) > 1 / 255
+
+
+def test_a_lesson_is_cut_at_the_same_place_as_its_photograph() -> None:
+    photo = ramp(100)
+    lesson = teacher.Lesson(shrink_bicubic(photo, (25, 25)), photo)
+    for seed in range(5):
+        lr, hr, answer = lmliif.cut_lesson(photo, lesson, 4, 40, np.random.default_rng(seed))
+        assert (hr == answer).all()
+        assert lr.shape == (10, 10, 3)
+        centres = hr.reshape(10, 4, 10, 4, 3).mean((1, 3))
+        assert np.abs(centres[1:-1, 1:-1] - lr[1:-1, 1:-1]).max() <= 1
+
+
+@torch.no_grad()
+def test_the_teacher_answers_once_for_each_photograph(taught: Path, tmp_path: Path) -> None:
+    photos = Photos.read(find_photos(taught))
+    known = teacher.find_teacher(taught, 8)
+    assert known is not None
+    assert set(known.networks) == {2, 4}
+    assert teacher.lessons(photos, known, 4, tmp_path, make=False) == {}
+    found = teacher.lessons(photos, known, 4, tmp_path)
+    assert found.keys() == set(range(len(photos.pixels)))
+    height, width = (side // 4 for side in photos.pixels[0].shape[:2])
+    assert found[0].small.shape == (height, width, 3)
+    assert (found[0].small == shrink_bicubic(photos.pixels[0][: 4 * height, : 4 * width], (height, width))).all()
+    x = torch.from_numpy(np.array(found[0].small)).permute(2, 0, 1)[None].float() / 255
+    wanted = teacher.ensemble(known.networks[4], x)[0].clamp(0, 1) * 255
+    assert (torch.from_numpy(np.array(found[0].answer)).permute(2, 0, 1) - wanted).abs().max() <= 0.51
+    nobody = dataclasses.replace(known, networks={})
+    assert teacher.lessons(photos, nobody, 4, tmp_path).keys() == found.keys()
+    assert teacher.find_teacher(taught, 52) is None
+
+
+@torch.no_grad()
+def test_the_ensemble_turns_with_its_picture() -> None:
+    span = Span(SpanConfig(8, (2,)))
+    span.load_state_dict({f"of.x2.{key}": value for key, value in plain(8, 2).items()})
+    x = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+    whole = teacher.ensemble(span.largest, x)
+    for which in range(8):
+        turned = teacher.turned(teacher.ensemble(span.largest, teacher.turned(x, which)), which, back=True)
+        assert (turned - whole).abs().max() < 1e-4 * whole.abs().max()
+        assert torch.equal(teacher.turned(teacher.turned(x[..., :5], which), which, back=True), x[..., :5])
+    assert (span.largest.enlarge(x) - whole).abs().max() > 1e-2 * whole.abs().max()
+
+
+def test_lessons_are_given_at_the_scales_that_the_teacher_has(taught: Path, tmp_path: Path) -> None:
+    recipe = small(made=0.0, inset=0.0, grey=0.0)
+    recipe.open(taught, tmp_path)
+    given = {}
+    for scale in (2.0, 3.0, 4.0, 2.5):
+        samples = list(recipe.samples(scale, round(16 * scale), np.random.default_rng(0)))
+        assert all(small.shape == (16, 16, 3) for small, _, _ in samples)
+        given[scale] = any((hr != answer).any() for _, hr, answer in samples)
+    assert given == {2.0: True, 3.0: False, 4.0: True, 2.5: False}
+    alone = small(taught=0.0)
+    alone.open(taught, tmp_path)
+    assert alone.lessons == {}
+
+
+def test_all_but_the_encoder_learn_first(data: Path, tmp_path: Path) -> None:
+    recipe = small(head_first=0.5)
+    options = loop.Options(data, tmp_path / "run", init=span_file(tmp_path))
+    loop.train(dataclasses.replace(recipe, budget=dataclasses.replace(BUDGET, steps=2), head_first=1.0), options)
+    half = torch.load(options.out / "checkpoint.pt", weights_only=True)["network"]
+    loop.train(recipe, dataclasses.replace(options, out=tmp_path / "whole"))
+    end = torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=True)["network"]
+    begun = weights.load(tmp_path / "span.safetensors").state_dict["of.x4.block_1.c1_r.weight"]
+    assert torch.equal(half["encoder.block_1.c1_r.weight"], begun)
+    assert not torch.equal(end["encoder.block_1.c1_r.weight"], begun)
+    assert not torch.equal(half["latent_in.weight"], end["latent_in.weight"])
+
+
+def test_the_new_part_is_clipped_alone(data: Path, tmp_path: Path) -> None:
+    recipe = small()
+    recipe.open(data)
+    network = loop.start(recipe, loop.Options(data, tmp_path / "run", init=span_file(tmp_path))).network
+    for value in network.parameters():
+        value.grad = torch.full_like(value, 100.0)
+    recipe.clip(network)
+    assert isinstance(network, Lmliif)
+    assert all(bool((value.grad == 100).all()) for value in network.encoder.parameters() if value.grad is not None)
+    length = torch.stack([value.grad.norm() for value in lmliif.new_part(network) if value.grad is not None]).norm()
+    assert float(length) == pytest.approx(recipe.longest_gradient, rel=1e-4)
+
+
+def test_a_layer_of_the_encoder_learns_at_a_share_of_its_size(data: Path, tmp_path: Path) -> None:
+    recipe = small(encoder_rate=1e-3)
+    recipe.open(data)
+    run = loop.start(recipe, loop.Options(data, tmp_path / "run", init=span_file(tmp_path)))
+    network = run.network
+    assert isinstance(network, Lmliif)
+    rates = {id(value): group["lr"] for group in run.optimizer.param_groups for value in group["params"]}
+    assert rates.keys() == {id(value) for value in network.parameters()}
+    weight = network.encoder.conv_1.weight
+    assert rates[id(weight)] == pytest.approx(1e-3 * float(weight.detach().square().mean().sqrt()))
+    assert rates[id(network.render_out.weight)] == BUDGET.lr
+
+
+@torch.no_grad()
+def test_colours_are_judged_apart_from_grey(data: Path) -> None:
+    recipe = small()
+    recipe.open(data)
+    lr, hr, answer, place = recipe.batch(np.random.default_rng(0))
+    network = Lmliif(TINY)
+    _, before = recipe.loss(network, (lr, hr, answer, place))
+    network.render_out.bias.fill_(0.1)
+    _, lighter = recipe.loss(network, (lr, hr, answer, place))
+    network.render_out.bias.copy_(torch.tensor([0.1, 0.0, -0.1]))
+    _, redder = recipe.loss(network, (lr, hr, answer, place))
+    assert float(lighter["colours"]) == pytest.approx(float(before["colours"]), abs=1e-6)
+    assert float(lighter["pixels"]) > float(before["pixels"])
+    assert float(redder["colours"]) > float(before["colours"]) + 0.03
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0, 3.3, 4.0])
+def test_drawn_pictures_fill_their_square_and_follow_from_the_seed(unit: float) -> None:
+    kinds = [*made.KINDS, made.pattern]
+    for seed in range(6):
+        for kind in kinds:
+            drawn, again = (kind(np.random.default_rng(seed), 50, unit) for _ in range(2))
+            assert drawn.shape == (50, 50, 3)
+            assert drawn.dtype == np.uint8
+            assert (drawn == again).all()
+    drawn = [made.draw(np.random.default_rng(seed), 50, unit) for seed in range(60)]
+    neutral = [bool((np.ptp(picture, axis=-1) == 0).all()) for picture in drawn]
+    assert 30 < sum(neutral) < 60
+    assert sum(np.ptp(picture) > 100 for picture in drawn) > 25
+
+
+def test_a_pattern_within_a_photograph_leaves_the_rest_of_it() -> None:
+    photo = ramp(60)
+    inside = made.within(photo, np.random.default_rng(1), 2.0)
+    changed = (inside != photo).any(-1)
+    rows, cols = changed.any(1).nonzero()[0], changed.any(0).nonzero()[0]
+    box = np.zeros_like(changed)
+    box[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] = True
+    assert 0 < box.mean() < 1
+    assert changed[box].mean() > 0.9
+    assert (photo == ramp(60)).all()
+
+
+def test_a_grey_photograph_keeps_its_light() -> None:
+    grey = made.grey(ramp(60))
+    assert (np.ptp(grey, axis=-1) == 0).all()
+    assert np.abs(grey[..., 0] - ramp(60) @ np.array([0.299, 0.587, 0.114])).max() <= 0.51
+
+
+def test_a_few_steps_lower_the_loss(data: Path, tmp_path: Path) -> None:
+    recipe = small(made=0.0, inset=0.0, grey=0.0, head_first=0.0)
+    recipe.open(data)
+    options = loop.Options(data, tmp_path / "run", init=span_file(tmp_path))
+    run = loop.start(recipe, options)
+    fixed = recipe.batch(np.random.default_rng(1))
+    losses = [float(loop.step(recipe, run, fixed, options, 1.0)[0]) for _ in range(25)]
+    assert min(losses[-3:]) < 0.97 * losses[0]
+
+
+def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    recipe, init = small(head_first=0.4), span_file(tmp_path)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    loop.train(recipe, loop.Options(data, whole, init=init))
+    with monkeypatch.context() as during:
+        stop_after(during, 2)
+        loop.train(recipe, loop.Options(data, parts, init=init))
+    loop.train(recipe, loop.Options(data, parts, resume=True))
+    assert curve(parts) == curve(whole)
+    assert curve(whole).keys() == {1, 2, 3, 4}
