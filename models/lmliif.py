@@ -23,6 +23,7 @@ from models.span import FEATURES_REACH, SpanFeatures
 
 HALO = FEATURES_REACH + 1  # beyond the two input pixels that a sample lies between: the latent perceptron sees 3x3
 BAND_ANSWERS = 1 << 16  # answers of the tiny perceptron that are computed at once where nothing is learnt
+COMPRESSED = 0.5  # features of unit size, after the logarithm
 SMALL = 0.1  # standard deviation at which modulations start, where features have one of 1
 
 
@@ -30,8 +31,7 @@ SMALL = 0.1  # standard deviation at which modulations start, where features hav
 class LmliifConfig:
     """`channels` of the encoder; `latent` hidden units of the latent perceptron; `units` and `layers` of the tiny one.
 
-    `code`: numbers of an input pixel that the tiny one is fed. Features beyond `feature_limit` are cut off (their
-    standard deviation is one at the start). `cell_scale_limit`: the largest scale that both are told of.
+    `code`: numbers of an input pixel that the tiny one is fed. `cell_scale_limit`: the largest scale told to both.
     """
 
     channels: int = 48
@@ -39,7 +39,6 @@ class LmliifConfig:
     units: int = 16
     layers: int = 6
     code: int = 16
-    feature_limit: float = 16.0
     cell_scale_limit: float = 4.0
 
 
@@ -69,10 +68,9 @@ class Lmliif(nn.Module):
         return self.render(lr.float(), self.modulations(self.features(lr), view), view)
 
     def features(self, x: Tensor) -> Tensor:
-        """(N, 3, h, w) in [0, 1] -> (N, channels, h, w), limited."""
-        limit = self.config.feature_limit
-        feat: Tensor = self.encoder(x).clamp(-limit, limit)
-        return feat
+        """(N, 3, h, w) in [0, 1] -> (N, channels, h, w), compressed: white ones are 0.2 at the median, 50 at most."""
+        feat: Tensor = self.encoder(x)
+        return feat.sign() * feat.abs().log1p() * COMPRESSED
 
     def modulations(self, feat: Tensor, view: View) -> Tensor:
         """Features (N, C, h, w) -> (N, 2 layers units + code, h, w): scales by layer, shifts by layer, code."""

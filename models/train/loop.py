@@ -136,6 +136,13 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+class Optimising(Protocol):
+    """What a recipe is besides, where its groups are not stepped by Adam."""
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
+
+
+@runtime_checkable
 class Clipper(Protocol):
     """What a recipe is besides, where some gradients are kept short before each step of the optimiser."""
 
@@ -257,7 +264,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
         check_same_network(begun.config, config_of(network), options.init)
         weight_files.fill(network, begun.state_dict, recipe.name)
     network.to(options.device)
-    optimizer = torch.optim.Adam(recipe.groups(network), recipe.budget.lr, fused=True)
+    optimizer = make_optimizer(recipe, recipe.groups(network))
     for group in optimizer.param_groups:
         group["share"] = group["lr"] / recipe.budget.lr
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
@@ -268,6 +275,13 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
     if options.resume and has_checkpoint(options):
         read_checkpoint(where_to_go_on(options.out, recipe.budget), run, options.device)
     return run
+
+
+def make_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Adam, or the recipe's own."""
+    if isinstance(recipe, Optimising):
+        return recipe.optimizer(groups)
+    return torch.optim.Adam(groups, recipe.budget.lr, fused=True)
 
 
 def check_same_network(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:

@@ -167,9 +167,12 @@ def test_beyond_the_largest_trained_scale_that_one_is_told() -> None:
 
 
 @torch.no_grad()
-def test_features_are_limited() -> None:
-    network = make(LmliifConfig(**{**SMALL.__dict__, "feature_limit": 0.5}))
-    assert float(network.features(draw(1, 3, 20, 20)).abs().max()) == 0.5
+def test_large_features_are_compressed_and_keep_their_sign_and_order() -> None:
+    network, picture = make(), draw(1, 3, 20, 20)
+    white, seen = network.encoder(picture).flatten(), network.features(picture).flatten()
+    assert torch.equal(white.argsort(), seen.argsort())
+    assert torch.equal(white.sign(), seen.sign())
+    assert float(seen.abs().max()) < float(white.abs().max()) / 2
 
 
 @torch.no_grad()

@@ -263,6 +263,7 @@ def test_a_grey_photograph_keeps_its_light() -> None:
 
 def test_a_few_steps_lower_the_loss(data: Path, tmp_path: Path) -> None:
     recipe = small(made=0.0, inset=0.0, grey=0.0, head_first=0.0)
+    recipe = dataclasses.replace(recipe, budget=dataclasses.replace(BUDGET, lr=2e-2))
     recipe.open(data)
     options = loop.Options(data, tmp_path / "run", init=span_file(tmp_path))
     run = loop.start(recipe, options)
