@@ -17,11 +17,11 @@ def draw(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(16, 16), (8, 30), (30, 8)])
 def test_all_directions_of_a_step_are_as_long(shape: tuple[int, int]) -> None:
     u, _, v = torch.linalg.svd(draw(*shape), full_matrices=False)
-    matrix = u @ torch.diag(torch.logspace(1, 0, min(shape))) @ v
+    matrix = u @ torch.diag(torch.logspace(1, -0.5, min(shape))) @ v
     lengths = torch.linalg.svdvals(muon.orthogonal(matrix))
     assert float(lengths.min()) > 0.5
     assert float(lengths.max()) < 1.4
-    assert float((muon.orthogonal(matrix) * (u @ v)).sum()) > 0.9 * min(shape)
+    assert float((muon.orthogonal(matrix) * (u @ v)).sum()) > 0.8 * min(shape)
 
 
 def test_what_is_no_matrix_steps_as_adam_does() -> None:
