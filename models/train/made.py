@@ -19,6 +19,7 @@ from models.train.data import Pixels
 
 Field = NDArray[np.float64]  # (side, side) in [0, 1]
 FINEST, COARSEST = 0.8, 8.0  # of a detail, in pixels of the small picture
+FINEST_WEAVE = 4  # pixels a side
 NEUTRAL = 0.8  # share of the patterns that are grey
 SMOOTHING = 3  # lines and letters are drawn so many times larger
 
@@ -45,7 +46,7 @@ def grey(photo: Pixels) -> Pixels:
 
 
 def pattern(rng: np.random.Generator, side: int, unit: float) -> Pixels:
-    """Checkers, gratings, halftones or dithers between two colours."""
+    """Checkers, gratings, halftones, dithers or weaves between two colours."""
     kind = PATTERNS[int(rng.integers(len(PATTERNS)))]
     return between(kind(rng, side, unit), *two_colours(rng))
 
@@ -111,8 +112,23 @@ def dithers(rng: np.random.Generator, side: int, unit: float) -> Field:
         threshold = np.tile(BAYER, (count // 8 + 1, count // 8 + 1))[:count, :count]
     else:
         threshold = rng.uniform(size=(count, count))
-    at = (np.arange(side) / unit).astype(int).clip(max=count - 1)
-    return (wanted > threshold).astype(float)[at][:, at]
+    return in_pixels((wanted > threshold).astype(float), side, unit)
+
+
+def weaves(rng: np.random.Generator, side: int, unit: float) -> Field:
+    """A few pixels of the small picture, over and over: checkers, columns, rows and weaves as fine as it can hold."""
+    count = math.ceil(side / unit)
+    height, width = (int(rng.integers(1, FINEST_WEAVE + 1)) for _ in range(2))
+    tile = rng.integers(2, size=(height, width)).astype(float)
+    if rng.uniform() < 0.5:
+        tile = WEAVES[int(rng.integers(len(WEAVES)))]
+    return in_pixels(np.tile(tile, (count, count))[:count, :count], side, unit)
+
+
+def in_pixels(small: Field, side: int, unit: float) -> Field:
+    """Each of the small picture's pixels as a square of `unit`."""
+    at = (np.arange(side) / unit).astype(int).clip(max=len(small) - 1)
+    return small[at][:, at]
 
 
 def shade(rng: np.random.Generator, side: int) -> Field:
@@ -191,5 +207,13 @@ def sheet(
 
 
 BAYER = bayer(3)
-PATTERNS: tuple[Callable[[np.random.Generator, int, float], Field], ...] = (checkers, gratings, halftones, dithers)
+WEAVES = tuple(np.array(tile, float) for tile in ([[0, 1], [1, 0]], [[0, 1]], [[0], [1]], [[0, 0], [0, 1]]))
+PATTERNS: tuple[Callable[[np.random.Generator, int, float], Field], ...] = (
+    checkers,
+    gratings,
+    halftones,
+    dithers,
+    weaves,
+    weaves,
+)
 KINDS: tuple[Callable[[np.random.Generator, int, float], Pixels], ...] = (pattern, pattern, texts, drawings, fields)

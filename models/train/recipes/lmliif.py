@@ -65,10 +65,10 @@ class Recipe:
     taught: float = 0.5
     teacher_channels: int = 52
     teach_first: bool = True
-    made: float = 0.06
-    inset: float = 0.04
+    made: float = 0.08
+    inset: float = 0.05
     grey: float = 0.03
-    chroma: float = 0.25
+    chroma: float = 0.5
     config: LmliifConfig = dataclasses.field(default_factory=LmliifConfig)
 
     def __post_init__(self) -> None:
