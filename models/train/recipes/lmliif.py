@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.contract import Axis, View
@@ -47,6 +48,7 @@ class Recipe:
 
     `taught`: how much the answers of the teacher, SPAN of `teacher_channels`, count beside the photographs, where it
     has the scale; they need a cache folder, where those that are missing are made first unless `teach_first` says no.
+    `lossless`: share of the samples from files that were no JPEGs, whose grain and blocks are not to be learnt.
     `made`, `inset`, `grey`: shares of the samples that are drawn, have a pattern in them, have lost their colours.
     `chroma`: how much the differences between the colours count once more.
     """
@@ -65,6 +67,7 @@ class Recipe:
     taught: float = 0.5
     teacher_channels: int = 52
     teach_first: bool = True
+    lossless: float = 0.75
     made: float = 0.08
     inset: float = 0.05
     grey: float = 0.03
@@ -98,7 +101,7 @@ class Recipe:
 
     def open(self, data: Path, cache: Path | None = None) -> str:
         self.photos = Photos.read(find_photos(data), cache)
-        self.odds = self.photos.odds()
+        self.odds = favoured(self.photos, self.lossless)
         refuse_small(self.photos, round(self.budget.patch * max(self.max_scale, *self.fixed_scales)))
         self.lessons: dict[int, dict[int, teacher.Lesson]] = {}
         found = teacher.find_teacher(data, self.teacher_channels) if self.taught and cache else None
@@ -197,6 +200,17 @@ def cut_lesson(
 def size_of(layer: nn.Conv2d) -> float:
     """Root of the mean square of its weights."""
     return float(layer.weight.detach().square().mean().sqrt())
+
+
+def favoured(photos: Photos, lossless: float) -> NDArray[np.float64]:
+    """Chance of each photograph: each pixel is equally likely within the lossless files, and within the others."""
+    odds = photos.odds()
+    clean = np.array([not name.lower().endswith((".jpg", ".jpeg")) for name in photos.names])
+    if clean.all() or not clean.any():
+        return odds
+    shares = np.where(clean, lossless / odds[clean].sum(), (1 - lossless) / odds[~clean].sum())
+    chances: NDArray[np.float64] = odds * shares
+    return chances
 
 
 def as_seen(pixels: Tensor) -> Tensor:
