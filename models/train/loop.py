@@ -31,7 +31,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from models import weights as weight_files
 from models.train.journal import Journal
+from models.train.talents import Adversary, Clipper, Heir, Lighter, Optimising, Staged
 
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 50
@@ -92,69 +93,6 @@ class Recipe(Protocol):
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         """The number to lower, and what to log beside it."""
-        ...
-
-
-@runtime_checkable
-class Adversary(Protocol):
-    """What a recipe is besides, where a second network is trained against the first by an optimiser of its own.
-
-    Its turn comes after each step; `loss` may ask the second network but does not train it.
-    """
-
-    def prepare(self, device: torch.device) -> None:
-        """A fresh second network and its optimiser, before the first step."""
-        ...
-
-    def after_step(self, rate: float) -> dict[str, Tensor]:
-        """Its own step at `rate`, a share of its highest learning rate; what to log of it."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs of it."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-@runtime_checkable
-class Heir(Protocol):
-    """What a recipe is besides, where its network can begin with what another network has learnt."""
-
-    def inherit(self, begun: weight_files.Weights, network: nn.Module) -> weight_files.Weights:
-        """The weights as `network` has them: those of its own kind as they are, of another kind translated."""
-        ...
-
-
-@runtime_checkable
-class Staged(Protocol):
-    """What a recipe is besides, where what it does changes on the way."""
-
-    def begin_step(self, share: float) -> None:
-        """Told before the loss of each step how much of the budget, 0 to 1, lies behind."""
-        ...
-
-
-@runtime_checkable
-class Optimising(Protocol):
-    """What a recipe is besides, where its groups are not stepped by Adam."""
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
-
-
-@runtime_checkable
-class Clipper(Protocol):
-    """What a recipe is besides, where some gradients are kept short before each step of the optimiser."""
-
-    def clip(self, network: nn.Module) -> None: ...
-
-
-@runtime_checkable
-class Lighter(Protocol):
-    """What a network is besides, where training needs more of it than serving."""
-
-    def served(self) -> nn.Module:
-        """The part that weight files keep, with a `config` of its own."""
         ...
 
 

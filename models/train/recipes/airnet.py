@@ -104,7 +104,7 @@ class Recipe:
         return Airnet(self.config, self.budget.batch).to(memory_format=torch.channels_last)
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `loop.Heir`. Weight files have the served form, without what the contrast needs: that begins anew, never
+        """See `talents.Heir`. Weight files have the served form, without what the contrast needs: that begins anew, never
         alone, and the batch norms, which are folded there, rest."""
         assert isinstance(network, Airnet)
         config = begun.config | {"contrast": True}
@@ -123,7 +123,7 @@ class Recipe:
         return [{"params": learnt, "lr": self.budget.lr}]
 
     def begin_step(self, share: float) -> None:
-        """See `loop.Staged`."""
+        """See `talents.Staged`."""
         self.share = share
 
     def open(self, data: Path, cache: Path | None = None) -> str:

@@ -115,7 +115,7 @@ class Recipe(srresnet.Recipe):
     # -- the discriminator -------------------------------------------------------------------------------------------
 
     def prepare(self, device: torch.device) -> None:
-        """See `loop.Adversary`."""
+        """See `talents.Adversary`."""
         self.device = device
         config = dataclasses.replace(self.discriminator, side=self.budget.patch * self.config.scale)
         self.judge = Discriminator(config).to(device, memory_format=torch.channels_last)
@@ -126,7 +126,7 @@ class Recipe(srresnet.Recipe):
         self.shares: dict[str, float] = {}
 
     def after_step(self, rate: float) -> dict[str, Tensor]:
-        """See `loop.Adversary`. The pictures are those that the generator was just judged by."""
+        """See `talents.Adversary`. The pictures are those that the generator was just judged by."""
         self.judge.requires_grad_(True)
         hr, sr = self.shown
         with loop.computing(self, self.device), parametrize.cached():
@@ -149,7 +149,7 @@ class Recipe(srresnet.Recipe):
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """See `loop.Adversary`."""
+        """See `talents.Adversary`."""
         return {
             "judge": self.judge.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -160,7 +160,7 @@ class Recipe(srresnet.Recipe):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `loop.Adversary`."""
+        """See `talents.Adversary`."""
         self.judge.load_state_dict(state["judge"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps, self.rests = state["steps"], state["rests"]

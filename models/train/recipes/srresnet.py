@@ -54,7 +54,7 @@ class Recipe:
         return Srresnet(self.config).to(memory_format=torch.channels_last)
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `loop.Heir`."""
+        """See `talents.Heir`."""
         if begun.network != "liif":
             return begun
         if self.config.batch_norm or begun.config["encoder"] != "edsr-baseline":
