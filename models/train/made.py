@@ -59,7 +59,7 @@ def between(field: Field, low: Field, high: Field) -> Pixels:
 def two_colours(rng: np.random.Generator) -> tuple[Field, Field]:
     """Two colours of three levels each, far enough apart to be seen; most often greys, and black and white."""
     if rng.uniform() < NEUTRAL:
-        low, high = (0.0, 255.0) if rng.uniform() < 0.4 else sorted(rng.uniform(0, 255, 2))
+        low, high = (0.0, 255.0) if rng.uniform() < 0.5 else sorted(rng.uniform(0, 255, 2))
         return np.full(3, low), np.full(3, high)
     return rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
 
@@ -120,7 +120,7 @@ def weaves(rng: np.random.Generator, side: int, unit: float) -> Field:
     count = math.ceil(side / unit)
     height, width = (int(rng.integers(1, FINEST_WEAVE + 1)) for _ in range(2))
     tile = rng.integers(2, size=(height, width)).astype(float)
-    if rng.uniform() < 0.5:
+    if rng.uniform() < 0.7:
         tile = WEAVES[int(rng.integers(len(WEAVES)))]
     return in_pixels(np.tile(tile, (count, count))[:count, :count], side, unit)
 
@@ -213,6 +213,8 @@ PATTERNS: tuple[Callable[[np.random.Generator, int, float], Field], ...] = (
     gratings,
     halftones,
     dithers,
+    weaves,
+    weaves,
     weaves,
     weaves,
 )

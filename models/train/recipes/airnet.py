@@ -104,8 +104,8 @@ class Recipe:
         return Airnet(self.config, self.budget.batch).to(memory_format=torch.channels_last)
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `talents.Heir`. Weight files have the served form, without what the contrast needs: that begins anew, never
-        alone, and the batch norms, which are folded there, rest."""
+        """See `talents.Heir`. Weight files have the served form, without what the contrast needs: that begins anew,
+        never alone, and the batch norms, which are folded there, rest."""
         assert isinstance(network, Airnet)
         config = begun.config | {"contrast": True}
         if config != loop.as_told(dataclasses.asdict(self.config)):
