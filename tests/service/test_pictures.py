@@ -21,7 +21,10 @@ def test_upscale_gives_the_size_of_a_fractional_scale(lutra: Lutra) -> None:
 
 
 def test_auto_takes_the_network_for_what_came_in_lossy_or_clean(lutra: Lutra) -> None:
-    sharp, real = {"liif", "srresnet"}, {"liif-real"}  # of two equally good ones the faster, by what was measured
+    sharp, real = (
+        {"lmliif", "liif", "srresnet"},
+        {"liif-real"},
+    )  # of two equally good ones the faster, by what was measured
     for format, models in (("png", sharp), ("jpeg", real), ("webp", real)):  # noqa: A001
         answer = lutra.post("/upscale?scale=1.5", as_file(photo(), format))
         assert answer.status_code == 200, answer.text

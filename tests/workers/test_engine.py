@@ -156,19 +156,20 @@ def test_tiled_equals_whole(model: str, scale: str, conv: str, monkeypatch: pyte
         assert apart(whole, tiled) <= 1  # of 65535: 1.5e-5
 
 
-def test_liif_tiled_equals_whole() -> None:
+@pytest.mark.parametrize(
+    ("model", "scale"), [("liif", "1.7"), *(("lmliif", scale) for scale in ("1.5", "2", "2.7", "3.7", "8"))]
+)
+def test_liif_tiled_equals_whole(model: str, scale: str) -> None:
     source = picture(noise(40, 50))
-    whole = enlarge(Engine(device="cpu", precision="fp32", tile=WHOLE), source, "liif", "1.7").pixels
-    tiled = enlarge(Engine(device="cpu", precision="fp32", tile="29"), source, "liif", "1.7").pixels
+    whole = enlarge(Engine(device="cpu", precision="fp32", tile=WHOLE), source, model, scale).pixels
+    tiled = enlarge(Engine(device="cpu", precision="fp32", tile="29"), source, model, scale).pixels
     assert apart(whole, tiled) <= 1
 
 
-@pytest.mark.parametrize("model", [*CLASSICAL, "liif", "liif-real"])
+@pytest.mark.parametrize("model", [*CLASSICAL, "liif", "liif-real", "lmliif"])
 def test_a_flat_picture_stays_flat_without_steps_at_tile_borders(model: str) -> None:
     flat = np.full((45, 38, 3), 119, np.uint8)
-    found = enlarge(
-        Engine(device="cpu", tile="32"), picture(flat), model, "1.5" if model.startswith("liif") else "3.7"
-    ).pixels
+    found = enlarge(Engine(device="cpu", tile="32"), picture(flat), model, "1.5" if "liif" in model else "3.7").pixels
     colour = found[0, 0]
     assert (found == colour).all()
     if model in CLASSICAL:
