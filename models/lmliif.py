@@ -18,6 +18,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from kernels import cpu, cuda, ops
 from models.contract import Axis, View
 from models.span import FEATURES_REACH, SpanFeatures
 
@@ -60,8 +61,9 @@ class Lmliif(nn.Module):
 
     def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """See `models.contract.Upscaler`. Networks in half precision still place and add the base in float32."""
+        render = self.render if torch.is_grad_enabled() or not self.has_kernel else self.render_compiled
         pairs = zip(windows.float().split(1), self.features(windows).split(1), views, strict=True)
-        return [self.render(window, self.modulations(feat, view), view)[0] for window, feat, view in pairs]
+        return [render(window, self.modulations(feat, view), view)[0] for window, feat, view in pairs]
 
     def enlarge(self, lr: Tensor, view: View) -> Tensor:
         """Training: lr (N, 3, h, w) in [0, 1], one view for all -> (N, 3, rows, cols), float32."""
@@ -82,6 +84,20 @@ class Lmliif(nn.Module):
         """Size of an output pixel in input pixels, times two, of rows and columns; float32."""
         limit = self.config.cell_scale_limit
         return torch.tensor([2 / min(axis.scale, limit) for axis in (view.rows, view.cols)])
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether `kernels.ops.modulated_mlp` is compiled for this network; its reference would be slower than ours."""
+        c, device = self.config, self.render_in.weight.device.type
+        fits = (c.units, c.layers, c.code) == (16, 6, 16)
+        return fits and not (cuda if device == "cuda" else cpu).why_missing()
+
+    def render_compiled(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
+        """As `render`, of a single picture, without gradients."""
+        layers = [self.render_in, *self.render_hidden, self.render_out]
+        places = [part.to(lr.device) for axis in (view.rows, view.cols) for part in axis.positions()]
+        weights, biases = [layer.weight.float() for layer in layers], [layer.bias.float() for layer in layers]
+        return ops.modulated_mlp(modulations[0], lr[0], *places, *self.cell(view).tolist(), weights, biases)[None]
 
     def render(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
         """lr (N, 3, h, w), its modulations (N, M, h, w) -> samples (N, 3, rows, cols), a band of rows at a time."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels import cpu
 from models import catalog, lmliif
 from models import weights as weight_files
 from models.contract import Axis, View
@@ -139,6 +140,20 @@ def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             got = network(picture, [view])[0]
             assert got.shape == wanted.shape
             assert (got - wanted).abs().max() < 1e-6
+
+
+@pytest.mark.skipif(bool(cpu.why_missing()), reason=cpu.why_missing())
+@torch.no_grad()
+@pytest.mark.parametrize("out_size", [(12, 10), (13, 11), (29, 31), (96, 80)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_compiled_render_gives_what_the_networks_own_gives(out_size: tuple[int, int], dtype: torch.dtype) -> None:
+    network, picture = make(LmliifConfig(channels=8, latent=24)).to(dtype), draw(1, 3, 12, 10)
+    assert network.has_kernel and not make().has_kernel
+    view = whole((12, 10), out_size)
+    said = network.modulations(network.features(picture), view)
+    own = network.render(picture, said, view)
+    assert (network.render_compiled(picture, said, view) - own).abs().max() < 1e-5 * own.abs().max().clamp(min=1)
+    assert torch.equal(network(picture, [view])[0], network.render_compiled(picture, said, view)[0])
 
 
 @torch.no_grad()
