@@ -293,7 +293,8 @@ def _refuse_sides(format: str, height: int, width: int) -> None:  # noqa: A002
     limit = imageio.MAX_SIDE.get(format)
     if limit is not None and max(height, width) > limit:
         seen = f"{width}x{height} does not fit into {format}, which holds at most {limit} pixels a side"
-        raise ParameterError(f"{seen}; ask for format=png or format=tiff", limit=limit)
+        fits = [f"format={name}" for name in ("png", "tiff") if max(height, width) <= imageio.MAX_SIDE[name]]
+        raise ParameterError(f"{seen}; ask for {' or '.join(fits) or 'less'}", limit=limit)
 
 
 async def _client_left(request: Request) -> None:
