@@ -174,7 +174,7 @@ LMLIIF = Card(
     ),
     bad_at=(
         *LIIF.bad_at,
-        "grey patterns of single pixels, halftones for instance: it may darken them by 70 levels, tint them by 32",
+        "grey patterns of single pixels, halftones for instance: it may darken them by 66 levels, tint them by 8",
     ),
     cpu_s_per_mp=0.8,  # 0.25 of `liif` at x2, 0.14 at x4, in bfloat16, in one run
     measured=read("lmliif"),
