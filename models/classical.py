@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -86,8 +87,8 @@ class Resampler:
     def _tile(self, window: Tensor, view: View) -> Tensor:
         """(C, h, w) -> (C, rows, cols), along the cheaper axis first."""
         height, width = window.shape[-2:]
-        down = weights(view.rows, height, self.kernel).to(window)
-        across = weights(view.cols, width, self.kernel).to(window).T
+        down = _ready(_first_alike(view.rows), height, self.kernel, window.dtype, window.device)
+        across = _ready(_first_alike(view.cols), width, self.kernel, window.dtype, window.device).T
         rows, cols = view.rows.count, view.cols.count
         if rows * width * (height + cols) <= height * cols * (width + rows):
             return (down @ window) @ across
@@ -136,6 +137,20 @@ def weights(axis: Axis, length: int, kernel: Kernel) -> Tensor:
     weight = weight / weight.sum(1, keepdim=True)
     matrix = torch.zeros(axis.count, length, dtype=torch.float64)
     return matrix.scatter_add_(1, index.clamp(0, length - 1), weight)
+
+
+def _first_alike(axis: Axis) -> Axis:
+    """The first axis whose samples lie in its window as these do: places repeat with the scale's numerator."""
+    common = math.gcd(axis.in_size, axis.out_size)
+    turns, start = divmod(axis.start, axis.out_size // common)
+    return replace(axis, start=start, origin=axis.origin - turns * (axis.in_size // common))
+
+
+@lru_cache(maxsize=16)
+def _ready(axis: Axis, length: int, kernel: Kernel, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`weights` as they are multiplied with; most tiles of a picture share theirs."""
+    with torch.inference_mode(False):  # training may be the next to use them
+        return weights(axis, length, kernel).to(device, dtype)
 
 
 def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = KERNELS["bicubic"]) -> Tensor:

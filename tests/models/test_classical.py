@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models import classical
 from models.classical import KERNELS, Fourier, Nearest, Resampler, finer_halo, from_finer, weights
 from models.contract import Axis, View
 
@@ -152,3 +153,17 @@ def test_a_finer_window_comes_down_to_the_scale_asked_for() -> None:
     part = fine[..., first * factor : (last + 1) * factor].expand(-1, factor, -1)
     found = from_finer(part, View(Axis(0, 1, 1, 1, 0), cols), factor)
     assert torch.allclose(found[0, 0], expected[0, 0, start : start + count], atol=1e-6)
+
+
+@pytest.mark.parametrize("in_size, out_size", [(7, 11), (12, 18), (10, 37), (40, 40), (9, 72)])
+def test_axes_taken_for_alike_have_the_same_weights(in_size: int, out_size: int) -> None:
+    """Wherever a tile begins: what is kept between tiles is what would have been computed."""
+    kernel = KERNELS["bicubic"]
+    for start in range(out_size):
+        count = min(5, out_size - start)
+        axis = Axis(start, count, out_size, in_size, start * in_size // out_size - 3)
+        wanted = weights(axis, 12, kernel)
+        alike = classical._first_alike(axis)
+        assert torch.equal(weights(alike, 12, kernel), wanted)
+        ready = classical._ready(alike, 12, kernel, torch.float64, torch.device("cpu"))
+        assert torch.equal(ready, wanted) and not ready.is_inference()
