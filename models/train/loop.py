@@ -218,7 +218,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
 def make_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Adam, or the recipe's own."""
     if isinstance(recipe, Optimising):
-        return recipe.optimizer(groups)
+        return recipe.make_optimizer(groups)
     return torch.optim.Adam(groups, recipe.budget.lr, fused=True)
 
 

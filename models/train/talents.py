@@ -57,7 +57,7 @@ class Staged(Protocol):
 class Optimising(Protocol):
     """What a recipe is besides, where its groups are not stepped by Adam."""
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ class Memory:
     """A store of rates, and a clock."""
 
     def __init__(self, *cards: Card) -> None:
-        self.cards = list(cards) or [card for card in CARDS.values() if card.task == "upscale"]
+        self.cards = list(cards) or [c for c in CARDS.values() if c.task == "upscale" and c.name != "lmliif"]
         self.stored: dict[str, str] = {}
         self.now = NOW
 
@@ -38,7 +38,7 @@ class Memory:
         return next(card for card in self.cards if card.name == name)
 
     def auto(self) -> str:
-        """What `auto` takes of a small clean picture at x8, which `liif` alone does well: 1 MP of output."""
+        """What `auto` takes of a small clean picture at x8, which of these `liif` alone does well: 1 MP of output."""
         known = speeds.every(self.cards, self.stored, self.now)
         served = {card.name: card for card in self.cards}
         small = Small(128, 128, lossy=False)

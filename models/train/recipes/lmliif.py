@@ -86,7 +86,7 @@ class Recipe:
         found = [{"params": list(layer.parameters()), "lr": self.encoder_rate * size_of(layer)} for layer in layers]
         return [*found, {"params": new_part(network), "lr": self.budget.lr, "muon": True}]
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """See `talents.Optimising`: in 200 steps the new part comes by Muon further than by Adam in 300."""
         return Muon(groups, self.budget.lr)
 
