@@ -210,3 +210,17 @@ def test_what_is_not_there_is_a_problem_too(lutra: Lutra) -> None:
 @pytest.mark.parametrize("name", ["jpg", "JPEG", "tif", "WebP"])
 def test_formats_are_known_by_their_other_names(lutra: Lutra, name: str) -> None:
     assert lutra.post(f"/enhance?format={name}", PHOTO).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "asked, height, offered",
+    [("jpeg", 60_000, ["png", "tiff"]), ("jpeg", 600_000, ["tiff"]), ("png", 600_000, ["tiff"])],
+)
+def test_a_result_too_tall_for_its_format_is_told_the_formats_that_hold_it(
+    lutra: Lutra, asked: str, height: int, offered: list[str]
+) -> None:
+    tall = as_file(np.zeros((height, 1, 3), np.uint8), "PNG")
+    answer = lutra.post(f"/upscale?scale=2&model=nearest&format={asked}", tall)
+    assert answer.status_code == 422, answer.text[:200]
+    advice = answer.json()["detail"].partition("; ask for ")[2]
+    assert advice == " or ".join(f"format={name}" for name in offered)
