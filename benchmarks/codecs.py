@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from benchmarks.machine import processor
-from workers import imageio
-from workers.codecs import icc
-from workers.imageio import Picture
+from workers.pictures import imageio
+from workers.pictures.codecs import icc
+from workers.pictures.imageio import Picture
 
 Array = NDArray[Any]
 Work = Callable[[], Any]

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from PIL import Image
 
 from benchmarks import machine, pictures
-from workers import devices, imageio
-from workers.engine import Engine
-from workers.picture import Picture
+from workers import devices
+from workers.engine.engine import Engine
+from workers.pictures import imageio
+from workers.pictures.picture import Picture
 
 devices.share_cores_politely()
 

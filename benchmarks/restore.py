@@ -19,9 +19,9 @@ import torch
 
 from benchmarks import machine, pictures
 from models.airnet import Airnet, AirnetConfig
-from workers import feathered
-from workers.engine import Engine, _restore_halo
-from workers.picture import Picture
+from workers.engine import feathered
+from workers.engine.engine import Engine, _restore_halo
+from workers.pictures.picture import Picture
 
 TOLD = 320 * 480
 SETTINGS = (

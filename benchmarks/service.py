@@ -27,7 +27,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from workers import devices, imageio
+from workers import devices
+from workers.pictures import imageio
 
 devices.share_cores_politely()
 
@@ -74,7 +75,7 @@ def wait_until_ready(client: httpx.Client) -> None:
 
 def in_process(data: bytes) -> Callable[[], bytes]:
     """The engine's own call: decode, enhance, encode."""
-    from workers.engine import Engine
+    from workers.engine.engine import Engine
 
     engine = Engine(device="cpu", threads=devices.usable_cores())
     engine.load("lut3d")

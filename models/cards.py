@@ -111,7 +111,7 @@ LIIF = Card(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
         "inventing detail: beyond x4 it is a sharper interpolation",
     ),
-    cpu_s_per_mp=4.0,  # 3.2 at x4, 4.6 at x2, in bfloat16 by `workers.engine`
+    cpu_s_per_mp=4.0,  # 3.2 at x4, 4.6 at x2, in bfloat16 by `workers.engine.engine`
     measured=read("liif"),
 )
 
@@ -295,7 +295,7 @@ AIRNET = Card(
         "two of these at once; blur and scratches, which it was not taught; rain that hides what is behind it",
     ),
     unshuffle=2,
-    cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine`
+    cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine.engine`
     measured=read("airnet"),
 )
 

@@ -8,7 +8,7 @@ Duchon, "Lanczos filtering in one and two dimensions", J. Appl. Meteorology 18, 
 in the discrete cosine transform domain", ICIP 1995 (half-sample symmetric extension).
 
 A kernel is stretched by the ratio when an axis shrinks, its weights sum to 1, and taps beyond the window are dropped
-before that. So the interior equals Pillow's `resize` everywhere; at the frame a window cut by `workers.tiles` is
+before that. So the interior equals Pillow's `resize` everywhere; at the frame a window cut by `workers.engine.tiles` is
 mirrored, while a window that ends at the frame gives Pillow's border too.
 """
 

@@ -2,7 +2,7 @@
 
 A tile is planned on the output grid; `Axis` says, in exact integers, where its samples lie in the window of input
 pixels that was cut for it. Coordinates are pixel centres: output index i of n_out lies at
-p = (i + 1/2) n_in / n_out - 1/2 on the input axis. It does not cut, pad or paste; that is `workers.tiles`.
+p = (i + 1/2) n_in / n_out - 1/2 on the input axis. It does not cut, pad or paste; that is `workers.engine.tiles`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class View:
 
 
 class Upscaler(Protocol):
-    """What `workers.engine` asks of a model of the task `upscale`."""
+    """What `workers.engine.engine` asks of a model of the task `upscale`."""
 
     def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """windows (N, C, h, w) in [0, 1], one view each -> N tensors (C, rows.count, cols.count), not clamped."""
@@ -61,7 +61,7 @@ class Upscaler(Protocol):
 
 
 class Restorer(Protocol):
-    """What `workers.engine` asks of a model of the task `restore`."""
+    """What `workers.engine.engine` asks of a model of the task `restore`."""
 
     @property
     def bytes_per_pixel(self) -> int:

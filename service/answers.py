@@ -12,8 +12,8 @@ from service.house import House
 from service.results import result_response
 from service.schemas import eta_s, job_json, job_path
 from workers.errors import JobCancelled, LutraError, StoreFull, Unavailable
-from workers.job import FAILED, JobStatus
-from workers.records import QueueFacts
+from workers.jobs.job import FAILED, JobStatus
+from workers.jobs.records import QueueFacts
 
 
 async def picture_of(request: Request, house: House, status: JobStatus, extra: dict[str, str]) -> Response:

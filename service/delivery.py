@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.offload import Threads
 from workers.errors import Unavailable
-from workers.store import Store
+from workers.jobs.store import Store
 
 LAST_BYTES = 64 * 1024
 TELL_AFTER_S = 0.1

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from workers import devices, embedded
 from workers.errors import LutraError
-from workers.job import served_models
+from workers.jobs.job import served_models
+from workers.jobs.store import Store
 from workers.settings import Settings
-from workers.store import Store
 
 if TYPE_CHECKING:
-    from workers.engine import Engine
+    from workers.engine.engine import Engine
 
 PACKAGES = (
     "torch",
@@ -86,7 +86,7 @@ def _redis(settings: Settings) -> str:
 
 def _engine(settings: Settings) -> Iterator[Line]:
     try:
-        from workers.engine import Engine
+        from workers.engine.engine import Engine
     except ImportError as error:
         yield "engine", MISSING, f"{error.name} is not installed: pip install 'lutra[worker]'"
         return

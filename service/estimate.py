@@ -13,8 +13,8 @@ from typing import Any
 from models.cards import Card, Size
 from service.house import House
 from workers.errors import LutraError, TooManyPixels
-from workers.policy import SizeAsked
-from workers.speeds import computed_pixels
+from workers.operations.choice import SizeAsked
+from workers.operations.speeds import computed_pixels
 
 OVERHEAD_S = 0.05
 DECODE_S_PER_MP = 0.02

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from service.house import House
 from workers.errors import JobGone, JobUnknown, StoreUnavailable
+from workers.jobs.records import Event
 from workers.log import Log
-from workers.records import Event
 
 COMMENT_EVERY_S = 10.0
 RETRY_MS = 2000

@@ -20,11 +20,12 @@ from tqdm import tqdm
 from models.cards import OWN_LUT, Card
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from service.folders import FORMAT_OF, Found, find_pictures, shown
-from workers import geometry, imageio, policy
-from workers.engine import Engine
+from workers.engine.engine import Engine
 from workers.errors import LutraError, ParameterError
-from workers.imageio import Picture
-from workers.job import check_strength, choose_model, served_models
+from workers.jobs.job import check_strength, choose_model, served_models
+from workers.operations import choice, sizes
+from workers.pictures import imageio
+from workers.pictures.imageio import Picture
 from workers.settings import Settings
 
 SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "avif": ".avif", "tiff": ".tif"}
@@ -90,14 +91,14 @@ def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
     served = served_models(settings.models, settings.weights_dir)
     card = choose_model("upscale", arguments.model, served)
     _check_size_asked(arguments, settings, card)
-    engine = _engine(settings, *([] if policy.is_auto(arguments.model) else [card.name]))
-    asked = policy.SizeAsked(arguments.scale, arguments.height, arguments.width, arguments.fit, arguments.max_pixels)
-    limits = policy.Limits(settings.max_scale, settings.max_output_pixels)
+    engine = _engine(settings, *([] if choice.is_auto(arguments.model) else [card.name]))
+    asked = choice.SizeAsked(arguments.scale, arguments.height, arguments.width, arguments.fit, arguments.max_pixels)
+    limits = choice.Limits(settings.max_scale, settings.max_output_pixels)
 
     def better(data: bytes, tick: Tick) -> Picture:
         header = imageio.probe(data)
-        small = policy.Small(header.height, header.width, header.lossy)
-        card, (height, width) = policy.plan_upscale(small, asked, arguments.model, arguments.effort, served, {}, limits)
+        small = choice.Small(header.height, header.width, header.lossy)
+        card, (height, width) = choice.plan_upscale(small, asked, arguments.model, arguments.effort, served, {}, limits)
         _load(engine, card.name)
         strength = check_strength(card, arguments.strength, served).get("strength", 1.0)
         picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
@@ -118,9 +119,7 @@ def _check_size_asked(arguments: argparse.Namespace, settings: Settings, card: C
     """What is wrong with the size for every picture is wrong usage. Raises ParameterError."""
     if arguments.scale is not None:
         highest = min(card.max_scale, settings.max_scale)
-        geometry.parse_scale(
-            arguments.scale, model=card.name, lowest=Fraction(card.min_scale), highest=Fraction(highest)
-        )
+        sizes.parse_scale(arguments.scale, model=card.name, lowest=Fraction(card.min_scale), highest=Fraction(highest))
     elif not any((arguments.width, arguments.height, arguments.max_pixels)):
         raise ParameterError("no size asked for: give --scale, --width and/or --height, or --max-pixels")
 

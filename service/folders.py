@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers import imageio
 from workers.errors import LutraError, NotAPicture
+from workers.pictures import imageio
 
 FORMAT_OF = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi"), "jpeg"),

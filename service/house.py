@@ -23,7 +23,7 @@ from service.delivery import Notes
 from service.offload import Threads
 from service.upload import ENVELOPE_BYTES, Budget
 from service.waiting import Bell, Ring
-from workers import celery_app, imageio, metrics, speeds
+from workers import metrics
 from workers.errors import (
     JobGone,
     JobUnknown,
@@ -34,11 +34,14 @@ from workers.errors import (
     TooManyUploads,
     Unavailable,
 )
-from workers.job import SUCCEEDED, Job, JobStatus, PictureFacts, new_job, served_models
+from workers.jobs import celery_app
+from workers.jobs.job import SUCCEEDED, Job, JobStatus, PictureFacts, new_job, served_models
+from workers.jobs.records import Limits, QueueFacts
+from workers.jobs.store import REMOVED, Store
 from workers.log import Log
-from workers.records import Limits, QueueFacts
+from workers.operations import speeds
+from workers.pictures import imageio
 from workers.settings import Settings
-from workers.store import REMOVED, Store
 
 STORE_TIMEOUT_S = 2.0
 STORE_THREADS = 32

@@ -15,7 +15,7 @@ from service.openapi import PICTURE, problems_of
 from service.router import Router
 from service.schemas import JobJson, job_json
 from workers.errors import JobNotFinished
-from workers.job import CANCELLED, FAILED, SUCCEEDED
+from workers.jobs.job import CANCELLED, FAILED, SUCCEEDED
 
 router = Router()
 

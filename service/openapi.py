@@ -6,7 +6,7 @@ from typing import Any
 
 from service import problems
 from service.schemas import JobJson, Problem
-from workers import imageio
+from workers.pictures import imageio
 
 PICTURE: dict[str, Any] = {media_type: {} for media_type in imageio.MEDIA_TYPE.values()}
 BINARY = {"type": "string", "format": "binary"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from workers.errors import NotAcceptable
-from workers.imageio import FORMATS_OUT, MEDIA_TYPE, output_format
+from workers.pictures.imageio import FORMATS_OUT, MEDIA_TYPE, output_format
 
 MAX_WAIT_S = 600.0
 SERVER_ORDER = ("webp", "jpeg", "png", "avif", "tiff")

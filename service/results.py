@@ -12,8 +12,8 @@ from service.delivery import Delivery, Notes
 from service.offload import Threads
 from service.preferences import listed
 from service.schemas import job_path
-from workers.job import JobStatus
-from workers.store import Store
+from workers.jobs.job import JobStatus
+from workers.jobs.store import Store
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 SUFFIX = {"jpeg": "jpg"}

@@ -19,9 +19,10 @@ from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, listed, read_prefer
 from service.router import Router
 from service.upload import read_upload
-from workers import imageio, policy
 from workers.errors import NotImplementedYet, ParameterError, TooManyPixels
-from workers.job import SUCCEEDED, check_strength, choose_model, new_id
+from workers.jobs.job import SUCCEEDED, check_strength, choose_model, new_id
+from workers.operations import choice
+from workers.pictures import imageio
 
 router = Router()
 
@@ -140,15 +141,15 @@ async def upscale(
     """
     house = house_of(request)
     settings = house.settings
-    limits = policy.Limits(settings.max_scale, settings.max_output_pixels, settings.job_timeout_seconds)
-    asked = policy.SizeAsked(scale, height, width, fit, max_pixels)
+    limits = choice.Limits(settings.max_scale, settings.max_output_pixels, settings.job_timeout_seconds)
+    asked = choice.SizeAsked(scale, height, width, fit, max_pixels)
 
     async def wish(header: imageio.Header, _: Cube | None) -> Wish:
-        small = policy.Small(header.height, header.width, header.lossy)
+        small = choice.Small(header.height, header.width, header.lossy)
         speeds = await house.speeds()
 
-        def plan(model: str | None, asked: policy.SizeAsked) -> tuple[Card, Size]:
-            card, size = policy.plan_upscale(small, asked, model, effort, house.models, speeds, limits)
+        def plan(model: str | None, asked: choice.SizeAsked) -> tuple[Card, Size]:
+            card, size = choice.plan_upscale(small, asked, model, effort, house.models, speeds, limits)
             check_strength(card, strength, house.models)
             return card, size
 

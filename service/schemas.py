@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.cards import Card
 from service import problems
-from workers.job import QUEUED, SUCCEEDED, JobStatus, rfc3339
-from workers.records import QueueFacts
+from workers.jobs.job import QUEUED, SUCCEEDED, JobStatus, rfc3339
+from workers.jobs.records import QueueFacts
 
 
 class Problem(BaseModel):

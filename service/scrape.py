@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from workers import metrics
-from workers.records import QueueFacts
+from workers.jobs.records import QueueFacts
 
 
 class QueueCollector(Collector):

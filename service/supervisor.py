@@ -24,9 +24,9 @@ import redis
 
 from workers import embedded
 from workers.errors import LutraError
+from workers.jobs.store import connect
 from workers.log import Log
 from workers.settings import Settings
-from workers.store import connect
 
 LOOK_EVERY_S = 0.1
 REDIS_START_S = 10.0

@@ -17,9 +17,9 @@ import redis.asyncio
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from workers.connections import keepalive_options
+from workers.jobs.connections import keepalive_options
+from workers.jobs.store import WAKE_CHANNEL
 from workers.log import Log
-from workers.store import WAKE_CHANNEL
 
 SWEEP_S = 2.0
 PING_S = 4.0

@@ -20,8 +20,8 @@ import redis
 from PIL import Image
 
 from workers import embedded
-from workers.records import Limits
-from workers.store import Store, connect
+from workers.jobs.records import Limits
+from workers.jobs.store import Store, connect
 
 READY_S = 90.0
 

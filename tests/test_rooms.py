@@ -18,12 +18,8 @@ FLOORS = {"kernels": 0, "models": 1, "workers": 2, "service": 3}
 TORCH_ROOMS = (
     "kernels/",
     "models/",
-    "workers/engine",
-    "workers/tiles",
+    "workers/engine/",
     "workers/runner",
-    "workers/sweep",  # the engine's loop over tiles
-    "workers/feathered",  # its loop over tiles that overlap
-    "workers/transparency",  # the engine's alpha
 )
 
 

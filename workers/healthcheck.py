@@ -10,8 +10,8 @@ import socket
 import sys
 
 from workers.errors import LutraError
+from workers.jobs.store import Store
 from workers.settings import read_settings
-from workers.store import Store
 
 TIMEOUT_S = 2.0
 

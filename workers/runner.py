@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 from models import own_lut
 from models.cards import OWN_LUT, Card
 from models.cube import Cube, write_cube
-from workers import imageio, metrics, speeds
-from workers.decoder import Decoder
-from workers.engine import Engine
+from workers import metrics
+from workers.engine.engine import Engine
 from workers.errors import (
     InternalError,
     JobCancelled,
@@ -29,10 +28,13 @@ from workers.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from workers.jobs.reaper import LEASE_S
+from workers.jobs.records import Claim
+from workers.jobs.store import Store
 from workers.log import Log, about
-from workers.reaper import LEASE_S
-from workers.records import Claim
-from workers.store import Store
+from workers.operations import speeds
+from workers.pictures import imageio
+from workers.pictures.decoder import Decoder
 
 RENEW_S = 3.0
 TELL_EVERY_S = 0.1

@@ -1,7 +1,7 @@
 """The worker process: a Celery parent that neither imports torch nor computes, and a child per device that does both.
 
 The parent's consumer loop beats for each child that reported its models loaded, buries children that died or stand
-still, and looks for lost work (`workers.reaper`): when that loop stands still, so does the heartbeat, and the gateway
+still, and looks for lost work (`jobs.reaper`): when that loop stands still, so does the heartbeat, and the gateway
 refuses jobs. The same where it turns but takes no message (`workers.liveness`): the worker then reconnects, and if
 that does not help starts itself again. A child loads every model before its first job; one that cannot load says why
 and exits.
@@ -24,16 +24,17 @@ import redis
 from celery.exceptions import SecurityWarning
 
 from models.cards import OWN_LUT
-from workers import celery_app, devices, metrics, place
+from workers import devices, metrics
 from workers.errors import Unavailable, error_codes
-from workers.job import served_models
+from workers.jobs import celery_app, place
+from workers.jobs.job import served_models
+from workers.jobs.reaper import LEASE_S, PERIOD_S, Reaper
+from workers.jobs.records import Limits
+from workers.jobs.store import Store
 from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
 from workers.log import Log
 from workers.process import AGAIN, kill, start_again
-from workers.reaper import LEASE_S, PERIOD_S, Reaper
-from workers.records import Limits
 from workers.settings import Settings
-from workers.store import Store
 
 if TYPE_CHECKING:
     from workers.runner import Runner
@@ -313,7 +314,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     """Build store, engine and runner in a fresh child and report it to the store as ready."""
     from billiard import current_process
 
-    from workers.engine import Engine
+    from workers.engine.engine import Engine
     from workers.runner import EngineMetrics, Runner
 
     told_file(os.getpid()).unlink(missing_ok=True)

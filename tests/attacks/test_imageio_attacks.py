@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.attacks import files
-from workers.codecs import avif
 from workers.errors import CorruptPicture, NotAPicture, PictureError, TooManyPixels
-from workers.imageio import decode, probe
+from workers.pictures.codecs import avif
+from workers.pictures.imageio import decode, probe
 
 LIMIT = 50_000_000
 
@@ -103,7 +103,7 @@ def test_all_hostile_files_together_fit_in_little_memory() -> None:
         "import cv2, imagecodecs, imagecodecs.imagecodecs, simplejpeg, tifffile\n"
         "from tests.attacks import files\n"
         "from workers.errors import PictureError\n"
-        "from workers.imageio import decode\n"
+        "from workers.pictures.imageio import decode\n"
         "made = [h.data for h in files.hostile().values()] + list(files.good().values())\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for data in made:\n"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.attacks import files, profiles
-from workers.codecs import icc
-from workers.imageio import Picture, decode, encode
+from workers.pictures.codecs import icc
+from workers.pictures.imageio import Picture, decode, encode
 
 LIMIT = 50_000_000
 STEEP = profiles.steep_profiles()

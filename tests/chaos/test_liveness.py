@@ -15,10 +15,10 @@ import pytest
 
 from tests.chaos.test_chaos import ASYNC, ends_well, runs_as, start_long, told
 from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
-from workers import celery_app
-from workers.job import Computation, Job, PictureFacts, new_id
+from workers.jobs import celery_app
+from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.store import Store
 from workers.liveness import HUNGER_S, STUCK_S
-from workers.store import Store
 
 pytestmark = pytest.mark.chaos
 

@@ -23,8 +23,8 @@ from models.cards import CARDS
 from service import serve
 from service.scrape import QueueCollector
 from workers import errors, metrics, worker
+from workers.jobs.store import QueueFacts
 from workers.settings import Settings
-from workers.store import QueueFacts
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from workers.healthcheck import living_children
-from workers.store import Store
+from workers.jobs.store import Store
 
 
 def check(url: str | None) -> tuple[int, str]:

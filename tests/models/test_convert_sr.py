@@ -19,9 +19,9 @@ from models.contract import Axis, View
 from models.liif import Liif, LiifConfig
 from models.weights import WeightsError
 from service import cli
-from workers.engine import Engine
-from workers.imageio import Picture
-from workers.job import served_models
+from workers.engine.engine import Engine
+from workers.jobs.job import served_models
+from workers.pictures.imageio import Picture
 
 State = dict[str, Any]
 

@@ -28,7 +28,7 @@ from models.contract import Axis, View
 from models.eclut import UNIT, Eclut, EclutConfig
 from models.train import __main__ as command
 from models.train.recipes.eclut import BUDGETS, Recipe
-from workers import tiles
+from workers.engine import tiles
 
 PARAMETERS = {2: 19_172, 3: 22_097, 4: 26_192}
 ALL_PAIRS = torch.cartesian_prod(torch.arange(256.0), torch.arange(256.0))

@@ -23,10 +23,10 @@ from models.train.recipes import srgan, srresnet
 from models.weights import Weights, WeightsError
 from tests.models.drawn import draw_photo
 from tests.models.test_srresnet import SMALL, draw, make
-from workers.engine import Engine
+from workers.engine.engine import Engine
 from workers.errors import ParameterError
-from workers.imageio import Picture
-from workers.job import check_strength, computation_key
+from workers.jobs.job import check_strength, computation_key
+from workers.pictures.imageio import Picture
 
 TINY = SrresnetConfig(width=8, blocks=1, batch_norm=False, interpolated_base=True)
 OPPONENT = DiscriminatorConfig(width=4, dense=8, spectral=True)

@@ -13,7 +13,7 @@ from models.classical import KERNELS, Resampler, from_finer
 from models.contract import Axis, View
 from models.srresnet import HALO, Srresnet, SrresnetConfig
 from models.weights import Weights
-from workers import tiles
+from workers.engine import tiles
 
 SMALL = SrresnetConfig(width=8, blocks=2)
 SMALL_HALO = HALO - 2 * (SrresnetConfig().blocks - SMALL.blocks)

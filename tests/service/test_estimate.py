@@ -22,9 +22,9 @@ import pytest
 from models.cards import BY_NAME, CARDS
 from service.estimate import ENCODE_S_PER_MP
 from tests.living import as_file, free_port, private_redis, wait_until
-from workers.imageio import FORMATS_OUT
-from workers.speeds import Speed, key_of
-from workers.store import Store
+from workers.jobs.store import Store
+from workers.operations.speeds import Speed, key_of
+from workers.pictures.imageio import FORMATS_OUT
 
 LIMIT_S = 1.0
 UPSCALERS = [name for name, card in CARDS.items() if card.task == "upscale"]

@@ -11,8 +11,8 @@ from PIL import Image
 from service.cli import main
 from service.house import result_estimate
 from tests.living import Lutra, as_file, opened, photo
-from workers import imageio
-from workers.job import PictureFacts, choose_model, new_job, served_models
+from workers.jobs.job import PictureFacts, choose_model, new_job, served_models
+from workers.pictures import imageio
 
 PIXELS = photo(40, 56)
 LOSSLESS = as_file(PIXELS, "WEBP", lossless=True)

@@ -18,7 +18,7 @@ from service.cli import main
 from service.upload import Budget, read_upload
 from tests.living import Lutra, as_file, opened, photo
 from workers.errors import UploadTooLarge
-from workers.job import PictureFacts, new_job
+from workers.jobs.job import PictureFacts, new_job
 
 PHOTO = as_file(photo(), "PNG")
 HALVING = "LUT_1D_SIZE 2\n0 0 0\n0.5 0.5 0.5\n"

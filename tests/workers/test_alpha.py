@@ -17,10 +17,10 @@ from PIL import Image, ImageDraw
 from models.classical import KERNELS, Resampler
 from models.contract import Axis, View
 from tests.living import photo
-from workers import transparency
-from workers.engine import Engine
-from workers.picture import Picture
-from workers.tiles import cut
+from workers.engine import transparency
+from workers.engine.engine import Engine
+from workers.engine.tiles import cut
+from workers.pictures.picture import Picture
 
 SIZE = 48
 RED, GREEN = (200, 40, 30), (0, 255, 0)

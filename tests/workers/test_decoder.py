@@ -17,10 +17,10 @@ import pytest
 
 from tests.attacks import files, profiles
 from tests.living import wait_until
-from workers import decoder as decoder_module
-from workers import imageio
-from workers.decoder import Decoder
 from workers.errors import CorruptPicture, CostlyPicture, JobCancelled, OutOfMemory, TooManyPixels
+from workers.pictures import decoder as decoder_module
+from workers.pictures import imageio
+from workers.pictures.decoder import Decoder
 
 LIMIT = 50_000_000
 
@@ -157,10 +157,8 @@ def test_too_little_memory_is_said_and_does_not_last(decoder: Decoder) -> None:
 
 def test_it_ends_with_its_parent_though_it_can_do_nothing_itself() -> None:
     """The parent is killed without a word, and the decoder stands still: it can neither read its pipe nor exit."""
-    program = (
-        "import time; from workers.decoder import Decoder; made = Decoder(); made._wait_until_ready(lambda: None); "
-    )
-    program += "print(made.pid, flush=True); time.sleep(60)"
+    program = "import time; from workers.pictures.decoder import Decoder; made = Decoder(); "
+    program += "made._wait_until_ready(lambda: None); print(made.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

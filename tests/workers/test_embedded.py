@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.living import private_redis
-from workers import celery_app, embedded
+from workers import embedded
 from workers.embedded import NoRedis
-from workers.store import Store
+from workers.jobs import celery_app
+from workers.jobs.store import Store
 
 
 def test_it_listens_on_a_socket_that_only_its_user_may_open(tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ from models import catalog
 from models.cards import CARDS, Card
 from models.classical import KERNELS, Resampler
 from models.contract import Upscaler, View
-from workers import engine as engine_module
-from workers import transparency
-from workers.engine import Engine, choose_device
+from workers.engine import engine as engine_module
+from workers.engine import transparency
+from workers.engine.engine import Engine, choose_device
+from workers.engine.sweep import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, ParameterError, UnknownModel
-from workers.geometry import target_size
-from workers.picture import Picture
-from workers.sweep import Silent
+from workers.operations.sizes import target_size
+from workers.pictures.picture import Picture
 
 CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "fourier")
 SCALES = ("1.5", "2", "3.7", "8")
@@ -563,8 +563,8 @@ def test_the_user_s_own_weights_are_told_by_their_own_hash(tmp_path: Path) -> No
 PEAK = """
 import resource, sys
 import numpy as np
-from workers.engine import Engine
-from workers.picture import Picture
+from workers.engine.engine import Engine
+from workers.pictures.picture import Picture
 
 model, height, width, scale = sys.argv[1], *map(int, sys.argv[2:])
 engine = Engine(device="cpu", threads=1)

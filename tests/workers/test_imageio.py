@@ -14,9 +14,9 @@ from PIL import Image
 
 from tests.attacks import files
 from tests.attacks.files import photo
-from workers import imageio
 from workers.errors import NotAPicture, ParameterError, TooManyPixels
-from workers.imageio import FORMATS_OUT, Picture, decode, encode, probe
+from workers.pictures import imageio
+from workers.pictures.imageio import FORMATS_OUT, Picture, decode, encode, probe
 
 LIMIT = 50_000_000
 LOSSLESS = ("png", "tiff")
@@ -362,7 +362,7 @@ def test_the_header_is_read_with_pillow_alone(tmp_path: Any) -> None:
     for kind in ("png", "webp", "avif", "tiff"):
         (tmp_path / f"a.{kind}").write_bytes(encode(picture(), kind))
     code = (
-        "import sys, pathlib, workers.imageio as i\n"
+        "import sys, pathlib, workers.pictures.imageio as i\n"
         "assert not {'PIL', 'logging.config'} & set(sys.modules)\n"
         "for p in sorted(pathlib.Path(sys.argv[1]).iterdir()): i.probe(p.read_bytes())\n"
         "heavy = {'numpy', 'cv2', 'torch', 'simplejpeg', 'imagecodecs', 'tifffile'} & set(sys.modules)\n"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.attacks import files, profiles
 from tests.attacks.files import chunk, photo
-from workers.codecs import avif, cicp, colour_box, icc
-from workers.imageio import Picture, decode, encode
+from workers.pictures.codecs import avif, cicp, colour_box, icc
+from workers.pictures.imageio import Picture, decode, encode
 
 LIMIT = 1_000_000
 SRGB, P3, BT2020 = 1, 12, 9

@@ -14,8 +14,8 @@ from PIL import Image
 from tests.attacks import files, profiles
 from tests.attacks.files import photo
 from tests.attacks.profiles import DISPLAY_P3, PROPHOTO
-from workers.codecs import exif, icc
-from workers.imageio import FORMATS_OUT, Picture, decode, encode
+from workers.pictures.codecs import exif, icc
+from workers.pictures.imageio import FORMATS_OUT, Picture, decode, encode
 
 LIMIT = 50_000_000
 P3 = profiles.matrix_profile(DISPLAY_P3, 2.2)

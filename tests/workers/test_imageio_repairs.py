@@ -15,7 +15,7 @@ from PIL import Image
 from tests.attacks import files, jpegs
 from tests.attacks.files import chunk, long, photo, short
 from workers.errors import CorruptPicture
-from workers.imageio import Picture, decode, probe
+from workers.pictures.imageio import Picture, decode, probe
 
 LIMIT = 1_000_000
 

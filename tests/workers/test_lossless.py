@@ -10,10 +10,10 @@ from PIL import Image
 
 from tests.attacks import profiles
 from tests.living import as_file, photo
-from workers import imageio
-from workers.codecs import avif
 from workers.errors import ParameterError
-from workers.picture import Picture
+from workers.pictures import imageio
+from workers.pictures.codecs import avif
+from workers.pictures.picture import Picture
 
 
 def picture(channels: int = 3, *, alpha: str = "", icc: bytes | None = None, kind: type = np.uint8) -> Picture:

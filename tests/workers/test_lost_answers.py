@@ -9,8 +9,8 @@ import pytest
 
 from tests.workers.test_store import claim, kinds, make_job, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
-from workers.records import computation_fields
-from workers.store import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Store
+from workers.jobs.records import computation_fields
+from workers.jobs.store import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Store
 
 
 @pytest.fixture

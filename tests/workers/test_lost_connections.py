@@ -15,9 +15,9 @@ from kombu import Connection, Consumer, Queue
 from service.waiting import Bell
 from tests.living import wait_until
 from tests.proxy import Proxy, proxied
-from workers import celery_app
 from workers.consumer import QoS, with_our_channels
-from workers.store import WAKE_CHANNEL, Store
+from workers.jobs import celery_app
+from workers.jobs.store import WAKE_CHANNEL, Store
 
 IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
 

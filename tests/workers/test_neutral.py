@@ -11,10 +11,10 @@ import torch
 from models.cards import CARDS
 from models.cube import read_cube, write_cube
 from tests.living import photo
-from workers import neutral
-from workers.engine import Engine
-from workers.geometry import target_size
-from workers.picture import Picture
+from workers.engine import neutral
+from workers.engine.engine import Engine
+from workers.operations.sizes import target_size
+from workers.pictures.picture import Picture
 
 ENLARGING = [name for name, card in CARDS.items() if card.task == "upscale"]
 RESTORING = [name for name, card in CARDS.items() if card.task == "restore"]

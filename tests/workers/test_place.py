@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from workers import place
+from workers.jobs import place
 
 
 def test_a_living_process_of_this_place_is_no_ghost() -> None:

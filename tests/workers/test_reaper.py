@@ -9,9 +9,9 @@ import pytest
 from celery import Celery
 
 from tests.workers.test_store import claim, put
-from workers import celery_app
-from workers.reaper import MESSAGE_GRACE_S, Reaper
-from workers.store import Store
+from workers.jobs import celery_app
+from workers.jobs.reaper import MESSAGE_GRACE_S, Reaper
+from workers.jobs.store import Store
 
 
 @pytest.fixture

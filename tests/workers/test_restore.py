@@ -17,12 +17,12 @@ from models.airnet import Airnet
 from models.cards import CARDS, Card
 from tests.living import photo
 from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet
-from workers import feathered
-from workers.engine import Engine, _restore_halo
+from workers.engine import feathered
+from workers.engine.engine import Engine, _restore_halo
+from workers.engine.feathered import ALIGN, FEATHER, FRAME, cut_axis
+from workers.engine.sweep import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, UnknownModel
-from workers.feathered import ALIGN, FEATHER, FRAME, cut_axis
-from workers.picture import Picture
-from workers.sweep import Silent
+from workers.pictures.picture import Picture
 
 HALO = 40  # on the cards of the models made here: more than a feather and what they see
 

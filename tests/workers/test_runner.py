@@ -19,15 +19,15 @@ import pytest
 from models.cards import BY_NAME
 from models.cube import read_cube
 from tests.living import as_file, opened, photo, wait_until
-from workers import decoder as decoder_module
 from workers import runner as runner_module
-from workers.engine import Engine
+from workers.engine.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
-from workers.job import Computation, Job, PictureFacts, new_id
-from workers.records import Claim
+from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.records import Claim
+from workers.jobs.store import Store
+from workers.operations.speeds import key_of
+from workers.pictures import decoder as decoder_module
 from workers.runner import LeaseLost, Runner, Watch
-from workers.speeds import key_of
-from workers.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.living import photo
-from workers.engine import Engine
-from workers.imageio import Picture
+from workers.engine.engine import Engine
+from workers.pictures.imageio import Picture
 
 PRECISIONS = ("fp32", "auto")  # auto: bfloat16 where the CPU multiplies it
 SIDES = (64, 72)

@@ -8,9 +8,9 @@ import random
 import pytest
 
 from models.cards import BY_NAME, CARDS, OWN_LUT, Card
-from workers import policy, speeds
-from workers.policy import Limits, SizeAsked, Small
-from workers.speeds import HALF_LIFE_S, SEEN, STEP, Speed, computed_pixels, key_of, tells
+from workers.operations import choice, speeds
+from workers.operations.choice import Limits, SizeAsked, Small
+from workers.operations.speeds import HALF_LIFE_S, SEEN, STEP, Speed, computed_pixels, key_of, tells
 
 LIIF = BY_NAME["liif"]
 NOW = 1e9
@@ -43,7 +43,7 @@ class Memory:
         served = {card.name: card for card in self.cards}
         small = Small(128, 128, lossy=False)
         limits = Limits(8, patience_s=60)
-        return policy.plan_upscale(small, SizeAsked("8"), "auto", "best", served, known, limits)[0].name
+        return choice.plan_upscale(small, SizeAsked("8"), "auto", "best", served, known, limits)[0].name
 
 
 def test_nothing_measured_is_what_the_cards_say() -> None:

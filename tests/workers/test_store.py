@@ -20,9 +20,9 @@ from workers.errors import (
     TooManyPixels,
     WorkerLost,
 )
-from workers.job import Computation, Job, PictureFacts, new_id
-from workers.records import Claim
-from workers.store import CHUNK_BYTES, RECORD_BYTES, Store
+from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.records import Claim
+from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, Store
 
 LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}

@@ -10,8 +10,8 @@ import pytest
 
 from tests.workers.test_store import LATE, LOST, OUTPUT, claim, make_job, put, weight_of_records
 from workers.errors import JobGone, StoreFull
-from workers.job import Job
-from workers.store import CHUNK_BYTES, RECORD_BYTES, REMOVED, Store
+from workers.jobs.job import Job
+from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, REMOVED, Store
 
 RESULT = b"r" * 100_000
 

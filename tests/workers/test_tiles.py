@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.contract import Axis
-from workers import tiles
+from workers.engine import tiles
 
 SHAPES = [
     ((1, 1), (2, 3), 5),

@@ -1,0 +1,249 @@
+"""One pass of a restorer over a picture: tiles that overlap, each seen with a halo, blended where they meet.
+
+For networks that see further than any halo can be: what differs between two tiles is spread over the width of a
+feather instead of standing as a step. Over the frame the picture is continued by mirroring it at its edge. Memory holds
+one row of tiles as floats; picture and result stay as they are. It does not choose model, tile or precision; that is
+`workers.engine.engine`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.contract import Axis, Restorer, View
+from workers.engine import tiles
+from workers.engine.sweep import Array, Observer, Progress, Runs, is_out_of_memory
+from workers.errors import InternalError, OutOfMemory
+from workers.log import Log
+
+FEATHER = 32  # pixels to both sides of a border over which two tiles are blended
+FRAME = 8  # mirrored pixels around the picture: what a network makes of the end of a window stays outside
+ALIGN = 4  # windows begin at multiples of it, so that a network that folds pixels together folds the same ones
+NARROWEST = 2 * FEATHER + ALIGN  # of a tile: at most two tiles meet along an axis
+SMALLEST_TILE = 96
+
+Float = NDArray[np.float32]
+
+log = Log(__name__)
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis, in pixels of the picture.
+
+    It is told for `start` to `stop`, feathers included; `border` is where it meets the tile before. Its window begins
+    at `origin` and is `length` long.
+    """
+
+    start: int
+    stop: int
+    border: int
+    origin: int
+    length: int
+    size: int
+
+    def weights(self) -> Float:
+        """How much the tile counts at each of its pixels; those of all tiles add up to 1."""
+        at = np.arange(self.start, self.stop)
+        rising, falling = (_ramp(at, edge) for edge in (self.border, self.stop - FEATHER))
+        found: Float = np.ones(len(at), np.float32)
+        if self.border:
+            found *= rising
+        if self.stop < self.size:
+            found *= 1 - falling
+        return found
+
+    @property
+    def finished(self) -> int:
+        """Pixels before this one are told by no later tile."""
+        return self.stop if self.stop == self.size else self.stop - 2 * FEATHER
+
+
+def restore(
+    runs: Runs[Restorer],
+    picture: Array,
+    result: Array,
+    *,
+    tile: int,
+    halo: int,
+    strength: float,
+    progress: Progress,
+    observe: Observer,
+) -> int:
+    """Fills `result` (H, W, C) from `picture` of the same size and type; returns the tile that memory allowed at last.
+
+    A picture of one channel fills all the channels of the result.
+
+    `tile` is the side of what a window is for, `halo` what it shows around. `strength` below 1 goes towards the picture
+    itself. Raises OutOfMemory or InternalError, and whatever `progress` raises, between tiles.
+    """
+    turned = picture.shape[1] > picture.shape[0]
+    if turned:  # a row of tiles is as long as the shorter side
+        picture, result = picture.transpose(1, 0, 2), result.transpose(1, 0, 2)
+    work = _Work(runs, picture, turned, observe)
+    rows, cols = cut_picture(picture.shape, tile, halo)
+    carried: Float = np.zeros((0, *picture.shape[1:]), np.float32)
+    while rows:
+        row = rows[0]
+        told = _tell_row(work, row, cols, progress)
+        if told is None:
+            tile = _smaller(runs, tile)
+            rows, cols = cut_picture(picture.shape, tile, halo, begin=row.border)
+            progress.replan(progress.total - progress.done, len(rows) * len(cols))
+            continue
+        told[: len(carried)] += carried
+        whole = row.finished - row.start
+        _write(told[:whole], picture[row.start : row.finished], result[row.start : row.finished], strength)
+        carried = told[whole:]
+        rows = rows[1:]
+    return tile
+
+
+def count(size: tuple[int, ...], tile: int, halo: int) -> int:
+    """Tiles of a picture (height, width)."""
+    rows, cols = cut_picture(size, tile, halo)
+    return len(rows) * len(cols)
+
+
+def cut_picture(shape: tuple[int, ...], tile: int, halo: int, begin: int = 0) -> tuple[list[Span], list[Span]]:
+    """Spans of both axes of a picture (H, W, ...), of its rows from `begin` on."""
+    return cut_axis(shape[0], tile, halo, begin), cut_axis(shape[1], tile, halo)
+
+
+def cut_axis(size: int, tile: int, halo: int, begin: int = 0) -> list[Span]:
+    """Spans that cover an axis from `begin` on, as even as can be: few, with windows of at most tile + 2 halo."""
+    left = size - begin
+    longest = tile + 2 * halo
+    if begin == 0 and left <= longest:
+        parts = 1
+    elif begin == 0 and left <= 2 * (tile + halo):
+        parts = 2
+    else:
+        parts = max(1, min(-(-left // tile), left // NARROWEST))
+    edges = [begin + part * left // parts // ALIGN * ALIGN for part in range(parts)] + [size]
+    return [_span(edges[part], edges[part + 1], size, halo) for part in range(parts)]
+
+
+def _span(border: int, end: int, size: int, halo: int) -> Span:
+    """A tile from `border` to `end`, with feathers and halo where there is picture, and a frame where there is none."""
+    origin = max(border - halo, -FRAME) if border else -FRAME
+    last = min(end + halo, size + FRAME) if end < size else size + FRAME
+    start = border - FEATHER if border else 0
+    stop = end + FEATHER if end < size else size
+    return Span(start, stop, border, origin, last - origin, size)
+
+
+def _ramp(at: NDArray[np.int64], border: int) -> Float:
+    """From 0 to 1 over the feathers of a border."""
+    return ((at - (border - FEATHER) + 0.5) / (2 * FEATHER)).clip(0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every tile of one picture needs; `turned`: its rows are the picture's columns."""
+
+    runs: Runs[Restorer]
+    picture: Array
+    turned: bool
+    observe: Observer
+
+
+def _tell_row(work: _Work, row: Span, cols: list[Span], progress: Progress) -> Float | None:
+    """The weighted sum of a row of tiles, (row.stop - row.start, W, C), or None when memory ran out."""
+    told: Float = np.zeros((row.stop - row.start, *work.picture.shape[1:]), np.float32)
+    down = row.weights()[:, None, None]
+    for col in cols:
+        tile = _attempt(work, row, col)
+        if tile is not None and not np.isfinite(tile).all():
+            tile = _in_full(work, row, col)
+        if tile is None:
+            work.observe.oom_retry(work.runs.name)
+            return None
+        told[:, col.start : col.stop] += tile * down * col.weights()[:, None]
+        work.observe.tiles(work.runs.name, 1)
+        work.observe.batch(work.runs.name, 1)
+        progress.advance(1)
+    return told
+
+
+def _attempt(work: _Work, row: Span, col: Span) -> Float | None:
+    """One tile, or None when memory ran out; the exception, which holds tensors, ends with this function."""
+    try:
+        return _tile(work, row, col)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _tile(work: _Work, row: Span, col: Span) -> Float:
+    """What the model tells of one tile, (rows, cols, C) in [0, 1], not clamped."""
+    runs = work.runs
+    window = _window(work.picture, row, col)
+    x = torch.from_numpy(window).to(runs.device).permute(2, 0, 1)[None].float()
+    x = x.div_(float(np.iinfo(work.picture.dtype).max)).expand(-1, 3, -1, -1)
+    if work.turned:
+        x = x.transpose(2, 3)
+    made = runs.model(x)[0].float()
+    if work.turned:
+        made = made.transpose(1, 2)
+    if runs.grey:
+        made = made.mean(0, keepdim=True)
+    top, left = row.start - row.origin, col.start - col.origin
+    made = made[:, top : top + row.stop - row.start, left : left + col.stop - col.start]
+    found: Float = made.permute(1, 2, 0).cpu().numpy()
+    return found
+
+
+def _window(picture: Array, row: Span, col: Span) -> Array:
+    """The picture around a tile (h, w, C), mirrored over the frame."""
+    kind = np.uint8 if picture.dtype == np.uint8 else np.float32  # torch computes little with 16 bits
+    window = np.empty((row.length, col.length, picture.shape[2]), kind)
+    axes = [Axis(one.start, one.stop - one.start, one.size, one.size, one.origin) for one in (row, col)]
+    tiles.cut(picture, View(*axes), window)
+    return window
+
+
+def _in_full(work: _Work, row: Span, col: Span) -> Float | None:
+    """A tile whose values are not numbers, once more in float32; None when memory ran out.
+
+    Raises InternalError where that is no better.
+    """
+    runs = work.runs
+    if runs.in_full is not None:
+        work.observe.nonfinite_retry(runs.name)
+        log.warning("values are not numbers, tile repeated in float32", model=runs.name)
+        tile = _attempt(replace(work, runs=replace(runs, model=runs.in_full(), in_full=None)), row, col)
+        if tile is None or np.isfinite(tile).all():
+            return tile
+    raise InternalError(f"{runs.name} made values that are not numbers from this picture")
+
+
+def _smaller(runs: Runs[Restorer], tile: int) -> int:
+    """The tile to go on with after memory ran out. Raises OutOfMemory where there is none smaller."""
+    if runs.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if tile <= SMALLEST_TILE:
+        raise OutOfMemory(
+            f"{runs.name} ran out of memory on {runs.device} even in tiles of {tile} pixels; try again later"
+        )
+    tile = max(SMALLEST_TILE, tile // 2)
+    log.warning("memory ran out, smaller tiles", model=runs.name, tile=tile)
+    return tile
+
+
+def _write(told: Float, picture: Array, result: Array, strength: float) -> None:
+    """Values in [0, 1] -> levels of the result's type, `strength` of the way from the picture; rounded half up."""
+    top = np.iinfo(result.dtype).max
+    told *= np.float32(top)
+    np.clip(told, 0, top, out=told)
+    if strength < 1:
+        told -= picture
+        told *= np.float32(strength)
+        told += picture
+    told += 0.5
+    result[...] = told.astype(result.dtype)

@@ -1,0 +1,109 @@
+"""The Celery application: one queue, messages that carry a computation's id and nothing else, no result backend.
+
+State, input, result and events live in `workers.jobs.store`. This module knows neither torch nor pictures, so that the
+gateway can send with it. A message may be lost or come twice: the reaper sends what is queued in the store and in no
+queue, and a claim drops what is leased or ended. So Celery keeps no second book of messages in hand in Redis
+(`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import kombu.exceptions
+import redis
+from celery import Celery
+from kombu import Queue  # type: ignore[attr-defined]
+
+from workers.errors import StoreUnavailable
+from workers.jobs.connections import keepalive_options
+
+QUEUE = "lutra"
+TASK = "lutra.compute"
+HARD_LIMIT_GRACE_S = 60
+BROKER_TIMEOUT_S = 4.0
+BROKER_PING_S = 4  # a poll that is silent for so long beyond its own second is given up: forgotten in 5 to 9 s
+SEND_ERRORS = (kombu.exceptions.OperationalError, redis.RedisError, OSError)
+
+
+def broker_url(redis_url: str) -> str:
+    """The same Redis in kombu's spelling; redis-py says unix://PATH where kombu says redis+socket://PATH."""
+    if redis_url.startswith("unix:"):
+        return "redis+socket://" + urlsplit(redis_url).path
+    return redis_url
+
+
+def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | None = None) -> Celery:
+    """The application on one Redis. kombu has no socket timeout of its own; `send_timeout_s` is the gateway's."""
+    timeout_s = send_timeout_s or BROKER_TIMEOUT_S
+    transport: dict[str, Any] = {
+        "ack_emulation": False,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "socket_keepalive_options": keepalive_options(),
+        "health_check_interval": BROKER_PING_S,
+    }
+    app = Celery("lutra", broker=broker_url(redis_url), set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_queues=[Queue(QUEUE)],  # type: ignore[no-untyped-call]
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=job_timeout_s + HARD_LIMIT_GRACE_S,
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=180,
+        worker_consumer="workers.consumer:Consumer",
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        broker_transport_options=transport,
+    )
+    return app
+
+
+def send(app: Celery, computation_id: str) -> None:
+    """Put a computation's id into the queue; where that fails once more, on a connection that nobody has used before.
+
+    Two messages of one computation do no harm. Raises StoreUnavailable.
+    """
+    try:
+        _send(app, computation_id)
+    except SEND_ERRORS:
+        try:
+            with app.connection_for_write() as fresh:
+                _send(app, computation_id, connection=fresh)
+        except SEND_ERRORS as error:
+            raise StoreUnavailable("the job queue does not answer") from error
+
+
+def _send(app: Celery, computation_id: str, **options: Any) -> None:
+    """Without kombu's own retry: where it cannot reconnect at once it leaves a closed channel in the pool."""
+    app.send_task(TASK, args=[computation_id], queue=QUEUE, ignore_result=True, retry=False, **options)
+
+
+def queued_ids(client: redis.Redis) -> set[str]:
+    """Computations whose message waits in the queue."""
+    waiting = cast("list[bytes]", client.lrange(QUEUE, 0, -1))
+    return {name for name in map(_computation_id, waiting) if name}
+
+
+def _computation_id(raw: bytes) -> str:
+    """The one argument of a Celery message (protocol 2: args, kwargs, embed, JSON in base64); empty for garbage."""
+    try:
+        message = json.loads(raw)
+        encoded = message["properties"]["body_encoding"] == "base64"
+        body = base64.b64decode(message["body"]) if encoded else message["body"]
+        return str(json.loads(body)[0][0])
+    except (ValueError, LookupError, TypeError):
+        return ""

@@ -1,0 +1,156 @@
+"""What the store keeps, as dataclasses, and how a job's two hashes in Redis become one `JobStatus` and back.
+
+Pure words and numbers: nothing here talks to Redis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workers.errors import LutraError
+from workers.jobs.job import CANCELLED, QUEUED, RUNNING, SUCCEEDED, Computation, JobStatus
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the store may hold: jobs queued and running, bytes of pictures and records; and how long a result stays.
+
+    `evict_delivered`: where there is no room for a new job, results that have reached their clients go first.
+    """
+
+    queue_size: int = 100
+    store_bytes: int = 1024**3
+    result_ttl_s: int = 3600
+    evict_delivered: bool = True
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to a computation until its lease ends; `attempt` is the fencing token."""
+
+    computation_id: str
+    attempt: int
+    operation: str
+    model: str
+    parameters: Mapping[str, Any]
+    input: Mapping[str, Any]
+    input_chunks: int
+    queue_s: float
+    timeout_s: float
+    request_id: str
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Reclaimed:
+    """What became of a computation whose worker is gone: `verdict` is queued, failed, cancelled or kept."""
+
+    verdict: str
+    operation: str
+    model: str
+    error_code: str
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """The queue at one moment. `work_s`: estimated work until its end, or until the computation that was asked about.
+
+    `room_s`: until the store frees the bytes of something that has ended; None where nothing held has an end yet.
+    """
+
+    queued: int
+    running: int
+    active: int
+    oldest_age_s: float
+    workers_alive: int
+    stored_bytes: int
+    work_s: float
+    room_s: float | None = None
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until that work is probably done."""
+        return self.work_s / max(1, self.workers_alive)
+
+    @property
+    def place_s(self) -> float:
+        """Seconds until one of the jobs taken in is probably done and its place free."""
+        return self.wait_s / max(1, self.active)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a job's stream; `id` is its Redis stream id and the id of the Server-Sent Event."""
+
+    id: str
+    kind: str
+    data: str
+
+
+def text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def number(value: Any) -> float | None:
+    return None if value in (None, b"", "") else float(value)
+
+
+def problem_json(error: LutraError) -> str:
+    return json.dumps(
+        {"code": error.code, "detail": error.message, "retryable": error.retryable, "members": error.members}
+    )
+
+
+def computation_fields(computation: Computation, chunks: int, request_id: str) -> dict[str, Any]:
+    return {
+        "key": computation.key,
+        "operation": computation.operation,
+        "model": computation.model,
+        "parameters": json.dumps(dict(computation.parameters)),
+        "input": json.dumps(asdict(computation.input)),
+        "input_chunks": chunks,
+        "estimate_s": computation.estimate_s,
+        "request_id": request_id,
+    }
+
+
+def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
+    return json.loads(record[name]) if record.get(name) else default
+
+
+def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> str:
+    """The computation's state, unless this job has left it while others stayed."""
+    return CANCELLED if job.get(b"left") == b"1" else text(computation[b"state"])
+
+
+def _progress(state: str, computation: Mapping[bytes, bytes]) -> float:
+    if state == SUCCEEDED:
+        return 1.0
+    total = int(computation.get(b"total") or 0)
+    return round(int(computation.get(b"done") or 0) / total, 4) if total and state == RUNNING else 0.0
+
+
+def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes]) -> JobStatus:
+    state = _job_state(job, computation)
+    return JobStatus(
+        id=job_id,
+        computation_id=text(job[b"computation"]),
+        operation=text(computation[b"operation"]),
+        model=text(computation[b"model"]),
+        parameters=json.loads(computation[b"parameters"]),
+        state=state,
+        created_at=float(job[b"created_at"]),
+        started_at=number(computation.get(b"started_at")) if state != QUEUED else None,
+        finished_at=number(job.get(b"left_at") or computation.get(b"finished_at")),
+        attempts=int(computation.get(b"attempt") or 0),
+        progress=_progress(state, computation),
+        input=json.loads(computation[b"input"]),
+        output=_json(computation, b"output", None),
+        timings_s=_json(computation, b"timings_s", {}),
+        error=_json(computation, b"error", None),
+        estimate_s=float(computation.get(b"estimate_s") or 0),
+        result_attempt=int(computation.get(b"result_attempt") or 0),
+    )

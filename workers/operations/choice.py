@@ -1,0 +1,150 @@
+"""Which model enlarges a picture, and to which size: the one place where `model=auto` decides.
+
+Of the learnt models that are served and not `by_name_only`, step by step:
+1. those whose range holds the scale that is asked for;
+2. of these, those that finish in time at the speed measured here (of a model that has not run yet: its card's, at the
+   pace of those that have): within FAST_S for `effort=fast`, within the time that a job has for `effort=best`; where
+   none does, the fastest alone;
+3. of these, the one that scored highest on the benchmark nearest to what is asked: x2, x3 or x4, and small pictures
+   that went through a JPEG for a picture that came in lossy;
+4. within TIE_DB of it, the fastest.
+Where nothing learnt fits, a classical filter serves. It neither loads nor runs anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import median
+
+from models.cards import Card
+from workers.jobs.job import choose_model
+from workers.operations import sizes
+
+BENCHMARK, BENCHMARK_SCALES, LOSSY = "Set14", (2, 3, 4), "JPEG 75 "
+TIE_DB = 0.05
+FAST_S = 1.0
+HEAVY_S_PER_MP = 0.3
+CLASSICAL = ("lanczos", "bicubic", "bilinear", "fourier", "nearest")  # the first that is served, where nothing else is
+
+
+@dataclass(frozen=True)
+class SizeAsked:
+    """The size as a request tells it; see `sizes.target_size`."""
+
+    scale: str | None = None
+    height: str | int | None = None
+    width: str | int | None = None
+    fit: str = "inside"
+    max_pixels: str | int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What this installation allows. `patience_s`: the longest a job may take."""
+
+    max_scale: float
+    max_output_pixels: int | None = None
+    patience_s: float = math.inf
+
+
+@dataclass(frozen=True)
+class Small:
+    """What is known of the picture before it is read."""
+
+    height: int
+    width: int
+    lossy: bool
+
+
+def plan_upscale(
+    small: Small,
+    asked: SizeAsked,
+    model: str | None,
+    effort: str,
+    served: Mapping[str, Card],
+    s_per_mp: Mapping[str, float],
+    limits: Limits,
+) -> tuple[Card, tuple[int, int]]:
+    """The card and the (height, width) of the result.
+
+    `s_per_mp`: seconds per megapixel as measured here, by name, of the models that were. Raises ParameterError,
+    TooManyPixels, UnknownModel.
+    """
+    if not is_auto(model):
+        card = choose_model("upscale", model, served)
+        return card, size_for(small, asked, card.name, (card.min_scale, card.max_scale), limits)
+    choosable = candidates(served.values()) or [choose_model("upscale", "auto", served)]  # or says that none is served
+    reach = min(card.min_scale for card in choosable), max(card.max_scale for card in choosable)
+    size = size_for(small, asked, "auto", reach, limits)
+    return choose_upscaler(small, size, effort, choosable, s_per_mp, limits.patience_s), size
+
+
+def is_auto(model: str | None) -> bool:
+    return model is None or model == "auto"
+
+
+def candidates(cards: Iterable[Card]) -> list[Card]:
+    """What `auto` chooses from: what has learnt and invents nothing, else the first classical filter there is."""
+    upscalers = [card for card in cards if card.task == "upscale"]
+    learnt = [card for card in upscalers if card.file is not None and not card.by_name_only]
+    classical = sorted((card for card in upscalers if card.name in CLASSICAL), key=lambda c: CLASSICAL.index(c.name))
+    return learnt or classical[:1]
+
+
+def size_for(small: Small, asked: SizeAsked, model: str, reach: tuple[float, float], limits: Limits) -> tuple[int, int]:
+    return sizes.target_size(
+        small.height,
+        small.width,
+        scale=asked.scale,
+        out_height=asked.height,
+        out_width=asked.width,
+        fit=asked.fit,
+        max_pixels=asked.max_pixels,
+        model=model,
+        min_scale=Fraction(reach[0]),
+        max_scale=Fraction(min(reach[1], limits.max_scale)),
+        max_output_pixels=limits.max_output_pixels,
+    )
+
+
+def choose_upscaler(
+    small: Small,
+    size: tuple[int, int],
+    effort: str,
+    cards: list[Card],
+    s_per_mp: Mapping[str, float],
+    patience_s: float,
+) -> Card:
+    """One of `cards`, by the steps at the head of this file."""
+    pace = relative_pace(cards, s_per_mp)
+    work = {card.name: card.work_pixels((small.height, small.width), size) / 1e6 for card in cards}
+    seconds = {card.name: s_per_mp.get(card.name, pace * card.cpu_s_per_mp) * work[card.name] for card in cards}
+    scale = math.sqrt(size[0] * size[1] / (small.height * small.width))
+    within = [card for card in cards if card.min_scale <= scale <= card.max_scale] or cards
+    allowed_s = min(FAST_S, patience_s) if effort == "fast" else patience_s
+    in_time = [card for card in within if seconds[card.name] <= allowed_s]
+    if not in_time:
+        return min(within, key=lambda card: seconds[card.name])
+    scores = score_each(in_time, scale, small.lossy)
+    best = max(scores.values())
+    equal = [card for card in in_time if scores[card.name] >= best - TIE_DB]
+    return min(equal, key=lambda card: (seconds[card.name], card.name))
+
+
+def relative_pace(cards: list[Card], s_per_mp: Mapping[str, float]) -> float:
+    """How many times as long as on their cards the measured networks take here, by their median; 1 before any was.
+
+    What costs less than HEAVY_S_PER_MP is left out: it says more of memory than of the machine's arithmetic.
+    """
+    networks = [card for card in cards if card.name in s_per_mp and card.cpu_s_per_mp >= HEAVY_S_PER_MP]
+    return median([s_per_mp[card.name] / card.cpu_s_per_mp for card in networks] or [1.0])
+
+
+def score_each(cards: list[Card], scale: float, lossy: bool) -> dict[str, float]:
+    """dB by name; a model that was never measured stands behind those that were."""
+    nearest = min(BENCHMARK_SCALES, key=lambda known: abs(math.log(scale / known)))
+    key = f"{BENCHMARK} x{nearest} {LOSSY if lossy else ''}Y"
+    return {card.name: card.measured.scores.get(key, -math.inf) for card in cards}

@@ -1,0 +1,110 @@
+"""What a megapixel of each model costs here: learnt slowly, from jobs that tell it, and forgotten where it puts off.
+
+A job teaches where it computed enough pixels of both sides large enough beside what is computed around a tile, in 8
+bits, to its end or to its deadline, in a process that was never stopped. A speed is the median of the last SEEN jobs,
+moved by at most STEP a job, from what the card says at the pace of the other models on. One that is slower than that
+goes back to it, half the way (as a ratio) in HALF_LIFE_S: what `auto` avoids for its speed is tried again. Speeds are
+kept by name, size and cost of the network, so that weights of the user's own begin anew. It talks to no store.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from models.cards import Card, Size
+from workers.operations.choice import relative_pace
+
+LEAST_PIXELS = 100_000  # smaller jobs say more of their overhead than of the model
+LEAST_SIDE, MOST_SIDE, HALOS = 128, 256, 4  # of the input: HALOS times the halo, within these two
+SEEN = 7
+STEP = 2.0
+HALF_LIFE_S = 6 * 3600.0  # shorter would make a slow machine forget each night what its only network costs
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds per megapixel at a time (of the epoch), and the (time, seconds) of the jobs that it comes from."""
+
+    s_per_mp: float
+    at: float
+    seen: tuple[tuple[float, float], ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, stored: str) -> Speed | None:
+        """None for anything but what `to_json` wrote, for instance a rate of an older version."""
+        try:
+            told = json.loads(stored)
+            return cls(float(told["s_per_mp"]), float(told["at"]), tuple((float(t), float(s)) for t, s in told["seen"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def now(self, expected: float, now: float) -> float:
+        """What it is worth by now; `expected`: by the card at the pace of the others."""
+        if self.s_per_mp <= expected:
+            return self.s_per_mp
+        left: float = 0.5 ** (max(0.0, now - self.at) / HALF_LIFE_S)
+        return expected * math.pow(self.s_per_mp / expected, left)
+
+
+def key_of(card: Card) -> str:
+    return f"{card.name}:{card.parameters}:{card.cpu_s_per_mp:.6g}"
+
+
+def computed_pixels(card: Card, size: Size, wanted: Size, parameters: Mapping[str, Any]) -> float:
+    """Pixels that the model computes to make (height, width) `wanted` of `size`; 0 where it is not asked to."""
+    skipped = card.task != "upscale" and parameters.get("strength") == 0
+    return 0 if skipped or parameters.get("format") == "cube" else card.work_pixels(size, wanted)
+
+
+def tells(card: Card, size: Size, pixels: float) -> bool:
+    """Whether `pixels` computed of a picture of this (height, width) say what a megapixel costs."""
+    least = min(MOST_SIDE, max(LEAST_SIDE, HALOS * (card.halo or 0)))
+    return pixels >= LEAST_PIXELS and min(size) >= least
+
+
+def every(cards: Iterable[Card], stored: Mapping[str, str], now: float | None = None) -> dict[str, float]:
+    """Seconds per megapixel of each card by name, on one scale: measured, else the card's at the pace of the measured.
+
+    `stored`: `Speed.to_json` by `key_of`.
+    """
+    cards, now = list(cards), time.time() if now is None else now
+    known = _known(cards, stored)
+    return {
+        card.name: known[card.name].now(_expected(card, cards, known), now)
+        if card.name in known
+        else _expected(card, cards, known)
+        for card in cards
+    }
+
+
+def learn(
+    card: Card, cards: Iterable[Card], stored: Mapping[str, str], s_per_mp: float, now: float | None = None
+) -> Speed:
+    """The speed of `card` after one more job; `cards`: all that are served, for the pace."""
+    cards, now = list(cards), time.time() if now is None else now
+    known = _known([*cards, card], stored)
+    expected, before = _expected(card, cards, known), known.get(card.name)
+    fresh = [(at, seen) for at, seen in before.seen if abs(now - at) < HALF_LIFE_S] if before else []
+    seen = (*fresh, (now, s_per_mp))[-SEEN:]
+    start = before.now(expected, now) if before else expected
+    found = min(max(median(seconds for _, seconds in seen), start / STEP), start * STEP)
+    return Speed(found, now, seen)
+
+
+def _known(cards: Iterable[Card], stored: Mapping[str, str]) -> dict[str, Speed]:
+    found = {card.name: Speed.of(stored[key_of(card)]) for card in cards if key_of(card) in stored}
+    return {name: speed for name, speed in found.items() if speed is not None}
+
+
+def _expected(card: Card, cards: list[Card], known: Mapping[str, Speed]) -> float:
+    others = {name: speed.s_per_mp for name, speed in known.items() if name != card.name}
+    return card.cpu_s_per_mp * relative_pace(cards, others)

@@ -1,0 +1,166 @@
+"""JPEG: segments, header, pixels through libjpeg-turbo (simplejpeg), EXIF and ICC spliced into what it writes.
+
+Multi-picture files (MPO) give their first picture. Lossless, 12-bit and hierarchical JPEG are refused.
+Source: ITU-T T.81 (1992) annex B; JFIF 1.02; ICC.1:2010 annex B.4; Exif 2.32 section 4.7.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from workers.errors import CorruptPicture, NotAPicture
+from workers.pictures.codecs import exif
+from workers.pictures.picture import Header, Scan, turned
+
+if TYPE_CHECKING:
+    from workers.pictures.picture import Pixels
+
+log = logging.getLogger(__name__)
+
+MAX_SIDE = 65500
+MAX_SEGMENTS = 2000  # 50 MB of extended XMP are 800; each is a turn of a loop that holds the interpreter
+MAX_SCANS = 200  # progressive encoders write about ten; each scan walks over all coefficients once more
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SOF_READ = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+SOS, EOI, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
+_SEGMENT_BYTES = 65533
+_MAX_STRAY_BYTES = 65536
+_SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # a marker that has a length, or the end of the picture
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+
+class Segment(NamedTuple):
+    marker: int
+    payload: bytes
+    end: int  # where the next one begins
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """Each segment up to and including the first start of scan."""
+    at = 2
+    for _ in range(MAX_SEGMENTS):
+        found = _SEGMENT.search(data, at, at + _MAX_STRAY_BYTES)
+        if found is None or found.start() + 4 > len(data):
+            break
+        at = found.start()
+        marker = data[at + 1]
+        size = int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == EOI or size < 2 or at + 2 + size > len(data):
+            break
+        yield Segment(marker, data[at + 4 : at + 2 + size], at + 2 + size)
+        if marker == SOS:
+            return
+        at += 2 + size
+    else:
+        raise CorruptPicture(f"the JPEG has more than {MAX_SEGMENTS} segments before its picture")
+    raise CorruptPicture("the JPEG ends before its picture begins")
+
+
+def frame(data: bytes) -> Segment:
+    """Marker and payload of the frame header."""
+    found = next((segment for segment in segments(data) if segment.marker in _SOF), None)
+    if found is None or len(found.payload) < 6:
+        raise CorruptPicture("the JPEG has no frame header")
+    return found
+
+
+def read_header(data: bytes) -> Header:
+    marker, payload, _ = frame(data)
+    precision, height, width, components = struct.unpack_from(">BHHB", payload)
+    if marker not in _SOF_READ or precision != 8 or components not in (1, 3, 4):
+        raise NotAPicture(
+            f"JPEG of {precision} bits and {components} components (SOF {marker - 0xC0}) is not supported"
+        )
+    if not width or not height:
+        raise CorruptPicture(f"the JPEG header says {width}x{height} pixels")
+    width, height = turned(width, height, exif.orientation(_exif_of(data)))
+    return Header("jpeg", width, height, 8, has_alpha=False, is_grey=components == 1, lossy=True)
+
+
+def _exif_of(data: bytes) -> bytes | None:
+    return next((s.payload[6:] for s in segments(data) if s.marker == _APP1 and s.payload[:6] == _EXIF), None)
+
+
+def _icc_of(data: bytes) -> bytes | None:
+    """The profile, its chunks put in order; None where chunks are missing."""
+    chunks: dict[int, bytes] = {}
+    total = 0
+    for marker, payload, _ in segments(data):
+        if marker == _APP2 and payload[:12] == _ICC and len(payload) > 14:
+            chunks.setdefault(payload[12], payload[14:])
+            total = payload[13]
+    if not chunks:
+        return None
+    if set(chunks) != set(range(1, total + 1)):
+        log.warning(
+            "ICC profile of a JPEG is dropped: chunks are missing", extra={"chunks": len(chunks), "total": total}
+        )
+        return None
+    return b"".join(chunks[index] for index in range(1, total + 1))
+
+
+def decode(data: bytes) -> Scan:
+    from workers.pictures.codecs import jpeg_pixels
+
+    _refuse_scan_bomb(data)
+    components = frame(data).payload[5]
+    pixels = jpeg_pixels.decode(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
+    if components == 4:
+        import numpy as np
+
+        np.subtract(255, pixels, out=pixels)  # every CMYK JPEG in the wild follows Adobe: 255 is no ink
+    block = _exif_of(data)
+    return Scan(pixels, icc=_icc_of(data), exif=block, orientation=exif.orientation(block))
+
+
+def _refuse_scan_bomb(data: bytes) -> None:
+    if data.count(b"\xff\xda") <= MAX_SCANS:  # cheap, and enough for nearly all files
+        return
+    scans, at = 0, data.find(b"\xff\xda")
+    while True:
+        found = MARKER.search(data, at)
+        if found is None or data[found.start() + 1] == EOI:
+            return
+        marker, at = data[found.start() + 1], found.end()
+        scans += marker == SOS
+        if scans > MAX_SCANS:
+            raise CorruptPicture(f"the JPEG has more than {MAX_SCANS} scans")
+        if marker not in (0x01, 0xD8):
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+
+
+def encode(pixels: Pixels, quality: int | None, icc: bytes | None, block: bytes | None) -> bytes:
+    """8-bit grey or RGB. Colour at full resolution from quality 90 on, and by default (92); halved below."""
+    import simplejpeg
+
+    quality = 92 if quality is None else quality
+    grey = pixels.shape[2] == 1
+    sampling = "Gray" if grey else "444" if quality >= 90 else "420"
+    body: bytes = simplejpeg.encode_jpeg(pixels, quality, "GRAY" if grey else "RGB", sampling)
+    return _spliced(body, icc, block)
+
+
+def _spliced(body: bytes, icc: bytes | None, block: bytes | None) -> bytes:
+    """EXIF and ICC segments behind the JFIF segment."""
+    parts = []
+    if block and len(block) > _SEGMENT_BYTES - len(_EXIF):
+        log.warning("EXIF is dropped: too large for a JPEG", extra={"bytes": len(block)})
+    elif block:
+        parts.append(segment(_APP1, _EXIF + block))
+    if icc:
+        step = _SEGMENT_BYTES - len(_ICC) - 2
+        chunks = [icc[at : at + step] for at in range(0, len(icc), step)]
+        parts += [segment(_APP2, _ICC + bytes((i, len(chunks))) + chunk) for i, chunk in enumerate(chunks, 1)]
+    if not parts:
+        return body
+    at = 4 + int.from_bytes(body[4:6], "big") if body[2:4] == b"\xff\xe0" else 2
+    return b"".join((body[:at], *parts, memoryview(body)[at:]))
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload

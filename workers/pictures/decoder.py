@@ -1,0 +1,239 @@
+"""Decoding in a process beside the worker child, so that a limit of time, a cancel or the deadline can end it.
+
+A codec is C code that holds the interpreter and heeds nobody, and no list of bounds foresees every file. The child
+keeps its models and its lease; what a file can cost it is one small process, which is back in half a second. The file
+goes there and the pixels come back through memory that both see, so that a picture is copied once more and no oftener.
+It knows no format; `workers.pictures.decoder_process` is the other side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+from workers.errors import CorruptPicture, CostlyPicture, InternalError, LutraError, OutOfMemory, error_class
+from workers.log import Log, facts_at_hand, level_and_form
+from workers.pictures.picture import Picture
+
+# Processor seconds that a file may cost. The slowest honest ones (noise in AVIF, 16-bit CMYK with a profile) need 0.22
+# a megapixel on one core of a server of 2026; the rest is for slower machines.
+BASE_S = 1.0
+SECONDS_PER_MEGAPIXEL = 1.0
+SECONDS_PER_MEGABYTE = 0.1
+WALL_FACTOR, WALL_EXTRA_S = 10.0, 30.0  # for one that waits instead of computing
+START_S = 120.0
+BROKEN_S = 5.0  # for a process that hung up to end
+POLL_S = 0.05
+KEEP_BYTES = 64 * 1024**2  # of the shared memory, between jobs
+_ALIGN = 64
+_STEP_BYTES = 4 * 1024**2
+
+log = Log(__name__)
+
+
+def limit_s(pixels: int, size_bytes: int) -> float:
+    """Processor seconds that decoding so many pixels out of so many bytes may take."""
+    return BASE_S + SECONDS_PER_MEGAPIXEL * pixels / 1e6 + SECONDS_PER_MEGABYTE * size_bytes / 1e6
+
+
+class SharedMemory:
+    """Memory without a name that two processes map; it grows and never shrinks, but gives its pages back."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self.descriptor = _memory_file() if descriptor is None else descriptor
+        self._map: mmap.mmap | None = None
+
+    def of(self, size_bytes: int) -> mmap.mmap:
+        """The memory, at least so large. Raises MemoryError where there is not so much."""
+        if self._map is None or len(self._map) < size_bytes:
+            there = os.fstat(self.descriptor).st_size
+            wanted = -(-max(size_bytes, 1) // _STEP_BYTES) * _STEP_BYTES
+            try:
+                if there < wanted:
+                    os.ftruncate(self.descriptor, wanted)
+                self._map = mmap.mmap(self.descriptor, max(there, wanted))
+            except OSError as error:
+                raise MemoryError(f"no shared memory of {wanted} bytes: {error.strerror}") from error
+        return self._map
+
+    def give_back(self, keep_bytes: int) -> None:
+        """Let go of the pages behind `keep_bytes`; whoever still looks there sees zeros."""
+        if self._map is not None and len(self._map) > keep_bytes and hasattr(mmap, "MADV_REMOVE"):
+            self._map.madvise(mmap.MADV_REMOVE, keep_bytes, len(self._map) - keep_bytes)
+
+
+def _memory_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("lutra-decoder")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def place_of(sizes: list[int]) -> list[int]:
+    """Where parts of these sizes lie in the shared memory, and where the last one ends."""
+    starts = [0]
+    for size in sizes:
+        starts.append(-(-(starts[-1] + size) // _ALIGN) * _ALIGN)
+    return starts
+
+
+class Decoder:
+    """One process that decodes, started again whenever it was ended or broke."""
+
+    def __init__(self) -> None:
+        self._memory = SharedMemory()
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = Pipe()
+        fds = (theirs.fileno(), self._memory.descriptor)
+        command = [sys.executable, "-m", "workers.pictures.decoder_process", *map(str, fds)]
+        command += [str(os.getpid()), *level_and_form()]
+        self._process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL)
+        theirs.close()
+        self._line = ours
+        self._poller = select.poll()  # Connection.poll makes one for each call
+        self._poller.register(ours.fileno(), select.POLLIN)
+        self._is_ready = False
+        self._end = weakref.finalize(self, _end, self._process, ours)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def close(self) -> None:
+        self._end()
+
+    def decode(
+        self,
+        data: bytes,
+        *,
+        colour: Literal["keep", "srgb"],
+        max_pixels: int,
+        pixels: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> Picture:
+        """As `imageio.decode`; the picture's arrays lie in shared memory and are good until the next call.
+
+        `pixels`: of the header, for the limit of time. `check` is called every POLL_S; what it raises ends the work.
+        Raises CostlyPicture at the limit, OutOfMemory, and CorruptPicture where the codec broke down.
+        """
+        if self._process.poll() is not None:
+            self._restart()
+        asked = {"bytes": len(data), "colour": colour, "max_pixels": max_pixels, "about": facts_at_hand()}
+        try:
+            self._wait_until_ready(check)
+            self._memory.of(len(data))[: len(data)] = data
+            self._line.send_bytes(json.dumps(asked).encode())
+            self._wait(check, limit_s(pixels, len(data)))
+            told = json.loads(self._line.recv_bytes())
+        except (EOFError, OSError):
+            raise self._broken() from None
+        except BaseException:
+            self._restart()
+            raise
+        if "error" in told:
+            raise _error(told["error"])
+        return self._picture(told)
+
+    def tidy(self) -> None:
+        """Between jobs: pixels of the last picture are let go where they take much room."""
+        self._memory.give_back(KEEP_BYTES)
+
+    def _wait_until_ready(self, check: Callable[[], None]) -> None:
+        give_up = time.monotonic() + START_S
+        while not self._is_ready:
+            if self._line.poll(POLL_S):
+                self._is_ready = bool(self._line.recv_bytes())
+            elif time.monotonic() > give_up:
+                raise InternalError("something went wrong on our side")
+            check()
+
+    def _wait(self, check: Callable[[], None], limit: float) -> None:
+        """Until there is an answer. Raises CostlyPicture, and what `check` raises."""
+        used, start = _processor_s(self.pid), time.monotonic()
+        while not self._poller.poll(POLL_S * 1000):
+            check()
+            wall = time.monotonic() - start
+            if _processor_s(self.pid) - used > limit or wall > WALL_FACTOR * limit + WALL_EXTRA_S:
+                log.warning("decoding was ended: it took too long", limit_s=round(limit, 1), seconds=round(wall, 1))
+                raise CostlyPicture(
+                    f"decoding this picture takes longer than the {limit:.1f} s that its pixels and bytes allow",
+                    limit=round(limit, 1),
+                )
+
+    def _broken(self) -> LutraError:
+        try:
+            status = self._process.wait(BROKEN_S)
+        except subprocess.TimeoutExpired:  # it lives, and only the line between us is gone
+            status = 0
+        log.error("the decoding process ended", status=status)
+        self._restart()
+        if status == -signal.SIGKILL:  # nobody else kills it but the kernel, where memory ran out
+            return OutOfMemory("there is not enough memory to decode this picture")
+        if status < 0:
+            return CorruptPicture("the picture cannot be decoded: its decoder broke down over it")
+        return InternalError("something went wrong on our side")
+
+    def _restart(self) -> None:
+        self._end()
+        self._start()
+
+    def _picture(self, told: dict[str, Any]) -> Picture:
+        import numpy as np
+
+        shape, dtype, sizes = tuple(told["shape"]), np.dtype(told["dtype"]), told["sizes"]
+        starts = place_of(sizes)
+        memory = self._memory.of(starts[-1])
+        flat = [
+            np.frombuffer(memory, dtype, size // dtype.itemsize, at)
+            for size, at in zip(sizes[:2], starts, strict=False)
+        ]
+        icc, exif = (memory[at : at + size] or None for size, at in zip(sizes[2:], starts[2:4], strict=True))
+        alpha = flat[1].reshape(shape[:2]) if sizes[1] else None
+        return Picture(flat[0].reshape(shape), alpha, icc, exif, told["format"], told["lossy"])
+
+
+def _end(process: subprocess.Popen[bytes], line: Connection) -> None:
+    line.close()
+    process.kill()
+    process.wait()
+
+
+def _error(told: dict[str, Any]) -> LutraError:
+    return error_class(told["code"])(told["message"], **told["members"])
+
+
+def _processor_s(pid: int) -> float:
+    """Processor seconds the process has used; 0 where the system does not tell (the wall limit is left then)."""
+    if not sys.platform.startswith("linux"):
+        return 0.0
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED of a process: clock_getcpuclockid(3)
+    except OSError:
+        return 0.0
+
+
+def end_with_parent(parent_pid: int) -> None:
+    """In the decoding process: let the kernel end it with its parent, also in the middle of C code. Linux only."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent_pid:
+        os._exit(0)
+
+
+def line_of(descriptor: int) -> Connection:
+    return Connection(descriptor)
