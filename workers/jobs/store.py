@@ -373,7 +373,7 @@ class Store:
         return bool(self._run("FINISH", *args, *_pairs(fields)))
 
     def keep_rate(self, key: str, rate: str) -> None:
-        """Remember how fast a model is here, in the words of `operations.speeds`. Of two writers the later one counts."""
+        """Remember how fast a model is here (`operations.speeds`). Of two writers the later one counts."""
         with self._reaching():
             self.client.hset("lutra:rates", key, rate)
 
