@@ -80,7 +80,12 @@ $(BIN)/python:
 $(VENV)/.compiler: always | $(BIN)/python
 	@echo '$(CXX)' | cmp -s - $@ || echo '$(CXX)' > $@
 
-$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler | $(BIN)/python
+# The editable installation knows its modules by a list that is made when it is installed.
+MODULES = find service workers models kernels -name '*.py' | LC_ALL=C sort
+$(VENV)/.modules: always | $(BIN)/python
+	@$(MODULES) | cmp -s - $@ || $(MODULES) > $@
+
+$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
 	@echo "installing into $(VENV) and compiling the kernels: a minute or more, the first time alone"
 	$(PIP) --editable '.[local]'
 	touch $@
@@ -91,6 +96,6 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(VENV)/.run $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
-$(VENV)/.kernels: $(SOURCES) $(VENV)/.compiler
+$(VENV)/.kernels: $(SOURCES) $(VENV)/.compiler $(VENV)/.modules
 	$(STRICT) $(PIP) --no-deps --no-build-isolation --config-settings build-dir=build/kernels --editable .
 	touch $(VENV)/.run $@

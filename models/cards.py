@@ -51,11 +51,8 @@ class Card:
     def work_pixels(self, size: Size, wanted: Size) -> int:
         """The pixels that are computed for a result of (height, width) `wanted`; `cpu_s_per_mp` counts these.
 
-        Of a fixed scale those of the next that both sides can be resized down from. A picture that has the size already
-        is not enlarged.
+        Of a fixed scale those of the next that both sides can be resized down from.
         """
-        if self.task == "upscale" and wanted == size:
-            return 0
         sides = list(zip(size, wanted, strict=True))
         enough = [scale for scale in self.fixed_scales if all(out <= scale * side for side, out in sides)]
         scale = min(enough, default=max(self.fixed_scales, default=0))

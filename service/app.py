@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,8 +20,10 @@ from service.guard import Guard
 from service.house import house_of, open_house
 from service.upload import with_hint
 from workers import metrics
-from workers.errors import LutraError, Unavailable
+from workers.errors import LutraError, ParameterError, Unavailable
 from workers.log import Log
+from workers.operations import OPERATIONS
+from workers.operations.operation import Operation
 from workers.settings import Settings
 
 DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
@@ -29,13 +32,15 @@ Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async
 
 EXPOSED = ["Content-Location", "ETag", "Location", "Retry-After", "Server-Timing", "X-Job-Id", "X-Lutra-Model"]
 
-ROOMS = (routes, job_routes, ops_routes, web)
+UNKNOWN_NAME = "extra_forbidden"  # as pydantic calls it
 
 log = Log(__name__)
 
 
-def create_app(settings: Settings, redis_url: str) -> FastAPI:
-    """The ASGI application of one gateway process."""
+def create_app(
+    settings: Settings, redis_url: str, operations: Mapping[str, Operation[Any, Any]] = OPERATIONS
+) -> FastAPI:
+    """The ASGI application of one gateway process, with an endpoint for each of `operations`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -51,8 +56,9 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
     )
-    for module in ROOMS:
-        app.include_router(module.router)
+    app.state.routers = [routes.make_router(operations), job_routes.router, ops_routes.router, web.router]
+    for router in app.state.routers:
+        app.include_router(router)
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)
@@ -87,13 +93,25 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
 
 async def _bad_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    unknown = [str(fault["loc"][-1]) for fault in error.errors() if fault["type"] == UNKNOWN_NAME]
+    faults = [fault for fault in error.errors() if fault["type"] != UNKNOWN_NAME]
+    if not faults:
+        return await _lutra_error(request, _unknown_names(request, unknown))
     seen = [
         {"parameter": str(fault["loc"][-1]), "message": fault["msg"], "input": str(fault.get("input"))[:100]}
-        for fault in error.errors()
+        for fault in faults
     ]
     detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in seen)
     body = problems.plain_problem(422, "A parameter cannot be used", _instance(request), detail)
     return problems.answer({**body, "type": problems.type_of("bad_parameter"), "errors": seen})
+
+
+def _unknown_names(request: Request, unknown: Sequence[str]) -> ParameterError:
+    """A misspelt parameter would otherwise change nothing without a word."""
+    queries = [field.field_info.annotation for field in request.scope["route"].dependant.query_params]
+    known = [name for query in queries for name in getattr(query, "model_fields", ())]
+    seen = ", ".join(repr(name[:40]) for name in unknown[:5])
+    return ParameterError(f"no parameter is named {seen}; known are {', '.join(known)}", allowed=known)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -108,7 +126,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _allowed_methods(request: Request) -> set[str]:
     """Methods of every route that has this path: ours, and those of the documentation, which the application has."""
     found: set[str] = set()
-    for route in (*request.app.routes, *(route for module in ROOMS for route in module.router.routes)):
+    for route in (*request.app.routes, *(route for router in request.app.state.routers for route in router.routes)):
         if route.matches(request.scope)[0] is not Match.NONE:
             found |= getattr(route, "methods", None) or set()
     return found

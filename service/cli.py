@@ -12,13 +12,18 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from models.cards import available
 from service.folders import shown
+from service.options import add_options
 from workers import devices, log
 from workers.errors import LutraError, ParameterError
+from workers.operations import OPERATIONS
+from workers.operations.operation import Operation
 from workers.settings import Settings, read_settings
 
 
@@ -75,64 +80,29 @@ def build_parser() -> argparse.ArgumentParser:
         if name != "worker":
             sub.add_argument("--bind", help="address (LUTRA_BIND)")
             sub.add_argument("--port", type=int, help="port (LUTRA_PORT)")
-    enhance = command("enhance", run_enhance, "Colour and tone of picture files, without the service.")
-    _add_whole(enhance)
-    enhance.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
-    _add_whole(command("restore", run_restore, "Noise, rain or haze off picture files, without the service."))
-    _add_upscale(command("upscale", run_upscale, "Enlarge picture files, without the service."))
+    for operation in OPERATIONS.values():
+        _add_files(command(operation.name, partial(run_operation, operation), operation.help), operation)
     command("models", run_models, "List the models.")
     command("doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not.")
     _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file."))
     return parser
 
 
-def _add_files(parser: argparse.ArgumentParser) -> None:
+def _add_files(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) -> None:
+    """Inputs, output and what else the operation can be asked."""
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="picture files or folders")
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder"
     )
-    parser.add_argument("--model", help="a name from `lutra models`")
-    parser.add_argument("--format", default="auto", choices=("auto", "jpeg", "png", "webp", "avif", "tiff"))
-    parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100")
-    parser.add_argument("--metadata", default="keep", choices=("keep", "strip"))
-    parser.add_argument(
-        "--lossless",
-        action=argparse.BooleanOptionalAction,
-        help="WebP, AVIF: each pixel as it is (default: where the picture came in so and no format is asked for)",
-    )
-
-
-def _add_whole(parser: argparse.ArgumentParser) -> None:
-    _add_files(parser)
-    parser.add_argument(
-        "--strength", type=_ratio, default=1.0, metavar="0..1", help="0: unchanged, 1: as the model says"
-    )
-
-
-def _add_upscale(parser: argparse.ArgumentParser) -> None:
-    _add_files(parser)
-    parser.add_argument("--scale", help="more than 1, for instance 3.7 or 7/2")
-    parser.add_argument("--width", help="pixels")
-    parser.add_argument("--height", help="pixels")
-    parser.add_argument("--fit", default="inside", choices=("inside", "fill"))
-    parser.add_argument("--max-pixels", help="the largest size of at most so many pixels")
-    parser.add_argument("--effort", default="best", choices=("fast", "best"))
-    parser.add_argument(
-        "--strength", type=_ratio, default=1.0, metavar="0..1", help="srgan; 0: the pixels of srresnet, 1: all detail"
-    )
+    add_options(parser, operation.query)
+    if operation.takes_table:
+        parser.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="the published file or files")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.safetensors")
     parser.add_argument("--kind", help="what it is; default: told from its keys")
-
-
-def _ratio(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is outside 0 to 1")
-    return value
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -199,32 +169,18 @@ def _work(settings: Settings, redis_url: str) -> int:
 # -- pictures and facts ----------------------------------------------------------------------------------------------
 
 
-def run_enhance(arguments: argparse.Namespace) -> int:
+def run_operation(operation: Operation[Any, Any], arguments: argparse.Namespace) -> int:
     devices.share_cores_politely()
-    from service.files import enhance_files
+    from service.files import run_on_files
 
-    return enhance_files(_settings(arguments), arguments)
-
-
-def run_restore(arguments: argparse.Namespace) -> int:
-    devices.share_cores_politely()
-    from service.files import restore_files
-
-    return restore_files(_settings(arguments), arguments)
-
-
-def run_upscale(arguments: argparse.Namespace) -> int:
-    devices.share_cores_politely()
-    from service.files import upscale_files
-
-    return upscale_files(_settings(arguments), arguments)
+    return run_on_files(operation, _settings(arguments), arguments)
 
 
 def run_models(arguments: argparse.Namespace) -> int:
     settings = read_settings()
     for card in available(settings.weights_dir).values():
         highest = min(card.max_scale, settings.max_scale)
-        scale = f"x{card.min_scale:g} to x{highest:g}" if card.task == "upscale" else ""
+        scale = f"x{card.min_scale:g} to x{highest:g}" if card.max_scale > 1 else ""
         print(f"{card.name:10} {card.task:8} {card.parameters:>10,} parameters  {scale:10} {card.title} ({card.paper})")
     return 0
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from workers import devices, embedded
 from workers.errors import LutraError
-from workers.jobs.job import served_models
 from workers.jobs.store import Store
+from workers.operations.choice import served_models
 from workers.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""`lutra enhance`, `restore` and `upscale`: picture files in, picture files out, in this process, with a progress bar.
+"""`lutra enhance`, `restore` and `upscale`: picture files in, better files out, in this process, with a progress bar.
 
 Never half a file: the result is written beside its place and then renamed. A file that fails is named and the others
-go on.
+go on. Of this floor this file alone loads the engine, and when it is called for: it is the command line's own worker.
 """
 
 from __future__ import annotations
@@ -10,32 +10,30 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from models.cards import OWN_LUT, Card
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from service.folders import FORMAT_OF, Found, find_pictures, shown
+from service.options import read_query
 from workers.engine.engine import Engine
 from workers.errors import LutraError, ParameterError
-from workers.jobs.job import check_strength, choose_model, served_models
-from workers.operations import choice, sizes
+from workers.operations.choice import Limits, served_models
+from workers.operations.operation import Colour, Encoded, Installation, Operation, Query, Work, plan_encoding
+from workers.operations.way import Unobserved, compute
 from workers.pictures import imageio
-from workers.pictures.imageio import Picture
+from workers.pictures.picture import Picture
 from workers.settings import Settings
 
-SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "avif": ".avif", "tiff": ".tif"}
-
-Tick = Callable[[int, int], None]
-Better = Callable[[bytes, Tick], Picture]
+SUFFIX = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "avif": ".avif", "tiff": ".tif", "cube": ".cube"}
+NAMED = {**FORMAT_OF, ".cube": "cube"}  # what the name of a result says
 
 
 @dataclass(frozen=True)
-class Errand:
+class FileTask:
     """One picture file and where its better version goes; `format` auto: as the name says, else as it came in."""
 
     source: Path
@@ -43,98 +41,93 @@ class Errand:
     format: str
 
 
-def enhance_files(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Every input through the 3D LUT, or through the user's own table; exit status."""
-    own = _own_table(arguments)
-    if own is None:
-        card = choose_model("enhance", arguments.model, served_models(settings.models, settings.weights_dir))
-        engine = _engine(settings, card.name)
-    else:
-        card, engine = OWN_LUT, _engine(settings)
+@dataclass(frozen=True)
+class Command:
+    """What is done to every file."""
 
-    def better(data: bytes, tick: Tick) -> Picture:
-        picture = imageio.decode(data, colour="srgb", max_pixels=settings.max_input_pixels)
-        return engine.enhance(picture, model=card.name, strength=arguments.strength, own=own, tick=tick)
+    operation: Operation[Any, Any]
+    query: Query
+    table: Cube | None
+    at: Installation
+    engine: Engine
+    max_pixels: int
 
-    return _run_errands(arguments, better)
-
-
-def _own_table(arguments: argparse.Namespace) -> Cube | None:
-    """What `--lut` names. Raises ParameterError beside `--model`, LutraError for a file that holds no table."""
-    if arguments.lut is None:
-        return None
-    if arguments.model is not None:
-        raise ParameterError("--lut stands in place of a model; leave --model out")
-    try:
-        with arguments.lut.open("rb") as file:
-            return read_cube(file.read(MAX_BYTES + 1))
-    except OSError as error:
-        raise LutraError(f"{shown(arguments.lut)}: {error.strerror or error}") from None
-    except CubeError as error:
-        raise LutraError(f"{shown(arguments.lut)}: {error}") from None
-
-
-def restore_files(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Noise, rain or haze taken off every input; exit status."""
-    card = choose_model("restore", arguments.model, served_models(settings.models, settings.weights_dir))
-    engine = _engine(settings, card.name)
-
-    def better(data: bytes, tick: Tick) -> Picture:
-        picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
-        return engine.restore(picture, model=card.name, strength=arguments.strength, tick=tick)
-
-    return _run_errands(arguments, better)
-
-
-def upscale_files(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Every input enlarged; exit status."""
-    served = served_models(settings.models, settings.weights_dir)
-    card = choose_model("upscale", arguments.model, served)
-    _check_size_asked(arguments, settings, card)
-    engine = _engine(settings, *([] if choice.is_auto(arguments.model) else [card.name]))
-    asked = choice.SizeAsked(arguments.scale, arguments.height, arguments.width, arguments.fit, arguments.max_pixels)
-    limits = choice.Limits(settings.max_scale, settings.max_output_pixels)
-
-    def better(data: bytes, tick: Tick) -> Picture:
+    def compute(self, data: bytes, format_out: str, *, is_auto: bool, bar: tqdm[Any]) -> Encoded:
+        """The result for one file's bytes; `is_auto`: nobody asked for this format by its name."""
         header = imageio.probe(data)
-        small = choice.Small(header.height, header.width, header.lossy)
-        card, (height, width) = choice.plan_upscale(small, asked, arguments.model, arguments.effort, served, {}, limits)
-        _load(engine, card.name)
-        strength = check_strength(card, arguments.strength, served).get("strength", 1.0)
-        picture = imageio.decode(data, max_pixels=settings.max_input_pixels)
-        return engine.upscale(
-            picture,
-            model=card.name,
-            height=height,
-            width=width,
-            effort=arguments.effort,
-            strength=strength,
-            tick=tick,
-        )
+        query = self.query.model_copy(update={"format": "auto" if is_auto else format_out})
+        encoding = plan_encoding(query, format_out, header)
+        plan = self.operation.plan(query, header, encoding, self.at, self.table)
+        if self.table is None:
+            load(self.engine, plan.card.name)
 
-    return _run_errands(arguments, better)
+        def decode(colour: Colour) -> Picture:
+            return imageio.decode(data, colour=colour, max_pixels=self.max_pixels)
 
+        def tick(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-def _check_size_asked(arguments: argparse.Namespace, settings: Settings, card: Card) -> None:
-    """What is wrong with the size for every picture is wrong usage. Raises ParameterError."""
-    if arguments.scale is not None:
-        highest = min(card.max_scale, settings.max_scale)
-        sizes.parse_scale(arguments.scale, model=card.name, lowest=Fraction(card.min_scale), highest=Fraction(highest))
-    elif not any((arguments.width, arguments.height, arguments.max_pixels)):
-        raise ParameterError("no size asked for: give --scale, --width and/or --height, or --max-pixels")
+        work = Work(self.operation, plan.card.name, plan.parameters, self.table)
+        return compute(work, self.engine, decode, Unobserved(tick))
 
 
-def _engine(settings: Settings, *models: str) -> Engine:
-    """An engine that holds the models. Raises LutraError where their weights cannot be loaded."""
+def run_on_files(operation: Operation[Any, Any], settings: Settings, arguments: argparse.Namespace) -> int:
+    """Every input through the operation; exit status. Raises LutraError for what is wrong with all of them."""
+    command = prepare(operation, settings, arguments)
+    found = list(find_pictures(arguments.inputs))
+    left_out = [one for one in found if one.left_out]
+    for one in left_out:
+        print(f"lutra: {shown(one.path)}: left out: {one.left_out}", file=sys.stderr)
+    pictures = [one for one in found if not one.left_out]
+    tasks = plan_tasks(pictures, arguments.inputs, arguments.output, command)
+
+    failed = sum(one.is_fault for one in left_out)
+    for task in tasks:
+        try:
+            print(shown(run_task(task, command)))
+        except LutraError as error:
+            failed += 1
+            print(f"lutra: {shown(task.source)}: {error.message}", file=sys.stderr)
+        except OSError as error:
+            failed += 1
+            print(f"lutra: {shown(error.filename or task.source)}: {error.strerror or error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def prepare(operation: Operation[Any, Any], settings: Settings, arguments: argparse.Namespace) -> Command:
+    """Read the options and load what every file needs. Raises LutraError."""
+    query = read_query(operation.query, arguments)
+    table = read_table(getattr(arguments, "lut", None))
+    limits = Limits(settings.max_scale, settings.max_output_pixels)
+    at = Installation(served_models(settings.models, settings.weights_dir), limits, {})
+    if table is None:
+        operation.check(query, at)
+    elif query.model is not None:
+        raise ParameterError("--lut stands in place of a model; leave --model out")
+
     engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
     )
-    for model in models:
-        _load(engine, model)
-    return engine
+    if table is None and not (operation.offers_auto and query.model in (None, "auto")):
+        load(engine, operation.choose(query.model, at.models).name)
+    return Command(operation, query, table, at, engine, settings.max_input_pixels)
 
 
-def _load(engine: Engine, model: str) -> None:
+def read_table(path: Path | None) -> Cube | None:
+    """The table in a `.cube` file. Raises LutraError for a file that holds none."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return read_cube(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise LutraError(f"{shown(path)}: {error.strerror or error}") from None
+    except CubeError as error:
+        raise LutraError(f"{shown(path)}: {error}") from None
+
+
+def load(engine: Engine, model: str) -> None:
     """Raises LutraError where the weights cannot be loaded."""
     try:
         engine.load(model)
@@ -142,93 +135,65 @@ def _load(engine: Engine, model: str) -> None:
         raise LutraError(str(error)) from None
 
 
-def plan_errands(pictures: list[Found], inputs: list[Path], output: Path, wanted: str) -> list[Errand]:
+def plan_tasks(pictures: list[Found], inputs: list[Path], output: Path, command: Command) -> list[FileTask]:
     """What goes where. Raises LutraError where the output cannot be what was asked."""
+    wanted, formats = command.query.format, command.operation.formats
+    known = {suffix: name for suffix, name in NAMED.items() if name in formats}
     if not pictures:
         raise LutraError("no picture files were named")
-    if output.suffix and output.suffix.lower() not in FORMAT_OF and not output.is_dir():
-        raise ParameterError(f"no format is named {shown(output.suffix)}; known are {', '.join(sorted(FORMAT_OF))}")
+    if output.suffix and output.suffix.lower() not in known and not output.is_dir():
+        raise ParameterError(f"no format is named {shown(output.suffix)}; known are {', '.join(sorted(known))}")
     if output.name == "-":
         raise ParameterError("the output is a file or a folder; standard output is not served")
     if len(inputs) > 1 and output.suffix and not output.is_dir():
         raise ParameterError(f"{shown(output)} names one file; for several pictures name a folder")
-    one_file = len(pictures) == 1 and not inputs[0].is_dir() and output.suffix.lower() in FORMAT_OF
+    one_file = len(pictures) == 1 and not inputs[0].is_dir() and output.suffix.lower() in known
     if one_file and not output.is_dir():
-        named = FORMAT_OF[output.suffix.lower()]
+        named = known[output.suffix.lower()]
         if wanted not in ("auto", named):
             raise LutraError(f"the output is named {shown(output.suffix)} but --format says {wanted}")
-        return [Errand(pictures[0].path, output, named)]
+        return [FileTask(pictures[0].path, output, named)]
     if output.exists() and not output.is_dir():
         raise LutraError(f"{shown(output)} is a file, and a folder is needed for more than one picture")
-    errands = [Errand(found.path, output / _named(found, wanted), wanted) for found in pictures]
-    _refuse_twins(errands)
-    return errands
+    tasks = [FileTask(found.path, output / _named(found, wanted), wanted) for found in pictures]
+    _refuse_twins(tasks)
+    return tasks
 
 
 def _named(found: Found, wanted: str) -> str:
     """The result's name: the picture's own where that names the format that will leave."""
     source = found.path
-    named = FORMAT_OF.get(source.suffix.lower())
+    named = NAMED.get(source.suffix.lower())
     came_in = found.format or named or "png"  # what cannot be read has a name all the same, for what is said of it
     chosen = imageio.output_format(came_in) if wanted == "auto" else wanted
     return source.name if chosen == named else source.stem + SUFFIX[chosen]
 
 
-def _refuse_twins(errands: list[Errand]) -> None:
+def _refuse_twins(tasks: list[FileTask]) -> None:
     """Two pictures of one name would overwrite each other."""
     seen: dict[str, Path] = {}
-    for errand in errands:
-        twin = seen.setdefault(errand.target.name.lower(), errand.source)
-        if twin is not errand.source:
-            both = f"{shown(twin)} and {shown(errand.source)}"
-            raise LutraError(f"{both} would both become {shown(errand.target.name)}")
+    for task in tasks:
+        twin = seen.setdefault(task.target.name.lower(), task.source)
+        if twin is not task.source:
+            both = f"{shown(twin)} and {shown(task.source)}"
+            raise LutraError(f"{both} would both become {shown(task.target.name)}")
 
 
-def _run_errands(arguments: argparse.Namespace, better: Better) -> int:
-    found = list(find_pictures(arguments.inputs))
-    left_out = [one for one in found if one.left_out]
-    for one in left_out:
-        print(f"lutra: {shown(one.path)}: left out: {one.left_out}", file=sys.stderr)
-    pictures = [one for one in found if not one.left_out]
-    errands = plan_errands(pictures, arguments.inputs, arguments.output, arguments.format)
-    failed = sum(one.is_fault for one in left_out)
-    for errand in errands:
-        try:
-            target = _run_errand(errand, better, arguments)
-            print(shown(target))
-        except LutraError as error:
-            failed += 1
-            print(f"lutra: {shown(errand.source)}: {error.message}", file=sys.stderr)
-        except OSError as error:
-            failed += 1
-            print(f"lutra: {shown(error.filename or errand.source)}: {error.strerror or error}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _run_errand(errand: Errand, better: Better, arguments: argparse.Namespace) -> Path:
+def run_task(task: FileTask, command: Command) -> Path:
     """One picture; the path that was written."""
-    data = errand.source.read_bytes()
-    with tqdm(desc=shown(errand.source.name), unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+    data = task.source.read_bytes()
+    came_in = imageio.sniff(data)
+    chosen = imageio.output_format(came_in) if task.format == "auto" else task.format
+    is_auto = task.format == "auto" or (command.query.format == "auto" and chosen == came_in)
+    with tqdm(desc=shown(task.source.name), unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+        result = command.compute(data, chosen, is_auto=is_auto, bar=bar)
 
-        def tick(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        picture = better(data, tick)
-    chosen = imageio.output_format(picture.format) if errand.format == "auto" else errand.format
-    lossless = imageio.is_kept_lossless(
-        arguments.lossless,
-        chosen,
-        is_auto=errand.format == "auto" or (arguments.format == "auto" and chosen == picture.format),
-        came_in_lossy=picture.lossy,
-    )
-    result = imageio.encode(picture, chosen, quality=arguments.quality, metadata=arguments.metadata, lossless=lossless)
-    target = errand.target
-    if FORMAT_OF.get(target.suffix.lower()) != chosen:
+    target = task.target
+    if NAMED.get(target.suffix.lower()) != chosen:
         target = target.with_suffix(SUFFIX[chosen])
-    if target.exists() and target.samefile(errand.source):
+    if target.exists() and target.samefile(task.source):
         raise LutraError("the output would overwrite the picture itself; name another place")
-    _write_whole(target, result)
+    _write_whole(target, result.data)
     return target
 
 

@@ -18,7 +18,7 @@ from celery import Celery
 from starlette.requests import Request
 
 from models.cards import OWN_LUT, Card
-from models.cube import MAX_BYTES, ROW_BYTES, Cube, CubeError, read_cube
+from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from service.delivery import Notes
 from service.offload import Threads
 from service.upload import ENVELOPE_BYTES, Budget
@@ -35,11 +35,13 @@ from workers.errors import (
     Unavailable,
 )
 from workers.jobs import celery_app
-from workers.jobs.job import SUCCEEDED, Job, JobStatus, PictureFacts, new_job, served_models
+from workers.jobs.job import SUCCEEDED, Job, JobStatus, PictureFacts, new_job
 from workers.jobs.records import Limits, QueueFacts
 from workers.jobs.store import REMOVED, Store
 from workers.log import Log
-from workers.operations import speeds
+from workers.operations import choice, speeds
+from workers.operations.choice import served_models
+from workers.operations.operation import Installation, Plan
 from workers.pictures import imageio
 from workers.settings import Settings
 
@@ -50,9 +52,6 @@ BREAKER_S = 1.0
 CLOSING_S = 20.0
 LONGEST_ID = 64
 RATE_AGE_S = 2.0
-ESTIMATED_BYTES_PER_PIXEL = {"jpeg": 0.7, "webp": 0.5, "avif": 0.4, "png": 3.0, "tiff": 3.0, "cube": 0.0}
-LOSSLESS_BYTES_PER_PIXEL = {"webp": 2.5, "avif": 3.0}
-OUR_NODES = 33  # of the tables that /enhance makes
 TABLE_S = 60.0
 
 log = Log(__name__)
@@ -99,22 +98,24 @@ class House:
             told = {} if error.line is None else {"line": error.line}
             raise ParameterError(f"the part lut is no .cube file: {error}", parameter="lut", **told) from None
 
-    async def make_job(
-        self,
-        data: bytes,
-        header: imageio.Header,
-        operation: str,
-        card: Card,
-        parameters: Mapping[str, Any],
-        **told: Any,
-    ) -> Job:
-        """A job for these bytes; hashing them takes a thread."""
-        facts = PictureFacts(header.format, header.width, header.height, len(data))
-        return await self.picture_threads.run(new_job, data, facts, operation, card, parameters, **told)
+    async def installation(self) -> Installation:
+        """What plans are made for."""
+        limits = choice.Limits(
+            self.settings.max_scale, self.settings.max_output_pixels, self.settings.job_timeout_seconds
+        )
+        return Installation(self.models, limits, await self.speeds())
 
-    async def submit(self, job: Job, data: bytes, output_pixels: int, table: bytes = b"") -> None:
-        """Store the job and send its computation to the queue. Raises Unavailable, and then nothing is left behind."""
-        submit = partial(self._submit, job, data, result_estimate(job, output_pixels), table)
+    async def make_job(self, data: bytes, header: imageio.Header, plan: Plan[Any], **members: Any) -> Job:
+        """A job for these bytes; hashing them takes a thread. `members`: as of `new_job`."""
+        facts = PictureFacts(header.format, header.width, header.height, len(data))
+        return await self.picture_threads.run(new_job, data, facts, plan, **members)
+
+    async def submit(self, job: Job, data: bytes, result_bytes: int, table: bytes = b"") -> None:
+        """Store the job and send its computation to the queue; `result_bytes`: room for its result.
+
+        Raises Unavailable, and then nothing is left behind.
+        """
+        submit = partial(self._submit, job, data, result_bytes, table)
         try:
             try:
                 await self.store_threads.run(submit)
@@ -215,17 +216,6 @@ class House:
                     raise
             except (JobUnknown, JobGone):
                 raise StoreUnavailable("the job store lost its data, and this job with it") from None
-
-
-def result_estimate(job: Job, output_pixels: int) -> int:
-    """Bytes that the result will probably hold, for admission."""
-    parameters = job.computation.parameters
-    if parameters["format"] == "cube":
-        return int(parameters.get("lut", {}).get("nodes_3d", OUR_NODES) ** 3 * ROW_BYTES)
-    wanted = parameters["format"]
-    if parameters.get("lossless") and wanted in LOSSLESS_BYTES_PER_PIXEL:
-        return int(output_pixels * LOSSLESS_BYTES_PER_PIXEL[wanted])
-    return int(output_pixels * ESTIMATED_BYTES_PER_PIXEL[wanted])
 
 
 @asynccontextmanager

@@ -154,7 +154,7 @@ def model_json(card: Card, devices: list[str], sha256: str | None, max_scale: fl
         good_at=list(card.good_at) if ours else [],
         bad_at=list(card.bad_at) if ours else [],
         min_scale=card.min_scale,
-        max_scale=min(card.max_scale, max_scale) if card.task == "upscale" else card.max_scale,
+        max_scale=min(card.max_scale, max_scale),
         fixed_scales=list(card.fixed_scales),
         blends_with=card.blends_with,
         by_name_only=card.by_name_only,

@@ -19,6 +19,7 @@ TORCH_ROOMS = (
     "kernels/",
     "models/",
     "workers/engine/",
+    "workers/operations/",  # for type checkers alone
     "workers/runner",
 )
 

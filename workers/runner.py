@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models import own_lut
 from models.cards import OWN_LUT, Card
-from models.cube import Cube, write_cube
 from workers import metrics
 from workers.engine.engine import Engine
 from workers.errors import (
@@ -32,9 +31,11 @@ from workers.jobs.reaper import LEASE_S
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.log import Log, about
-from workers.operations import speeds
-from workers.pictures import imageio
+from workers.operations import OPERATIONS, speeds
+from workers.operations.operation import Colour, Encoded, Work
+from workers.operations.way import compute
 from workers.pictures.decoder import Decoder
+from workers.pictures.picture import Picture
 
 RENEW_S = 3.0
 TELL_EVERY_S = 0.1
@@ -167,6 +168,23 @@ class Stages:
             self.seconds[name] = round(time.perf_counter() - start, 6)
 
 
+@dataclass(frozen=True)
+class Observed:
+    """One attempt as `way.compute` sees it."""
+
+    watch: Watch
+    stages: Stages
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return self.stages.measure(name)
+
+    def check(self) -> None:
+        self.watch.check()
+
+    def tick(self, done: int, total: int) -> None:
+        self.watch.tick(done, total)
+
+
 class EngineMetrics:
     """The engine's observer: counts tiles, batches and retries."""
 
@@ -216,8 +234,8 @@ class Runner:
         teaches = False
         try:
             with watch:
-                result, facts = self._compute(claim, watch, stages)
-                chunks = self._keep(claim, result, watch)
+                result = self._compute(claim, watch, stages)
+                chunks = self._keep(claim, result.data, watch)
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
             return
@@ -234,50 +252,35 @@ class Runner:
             self._fail(claim, InternalError("something went wrong on our side"), stages, start)
         else:
             teaches = True
-            self._succeed(claim, result, facts, chunks, stages, start, watch)
+            self._succeed(claim, result, chunks, stages, start, watch)
         finally:
             self._decoder.tidy()
         if teaches and not stages.deep and not watch.stood_still:
             self._learn(claim, watch.share_done, stages.seconds.get("infer", 0.0))
 
-    def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> tuple[bytes, dict[str, Any]]:
-        """The result's bytes and what is told of them."""
-        wanted = claim.parameters
-        data, own = self._read(claim, self._store.read_input), self._own_table(claim)
-        with stages.measure("decode"):
-            enhance = claim.operation == "enhance"
+    def _compute(self, claim: Claim, watch: Watch, stages: Stages) -> Encoded:
+        work = self._work(claim)
+        inputs = [self._read(claim, self._store.read_input)]
+
+        def decode(colour: Colour) -> Picture:
             picture = self._decoder.decode(
-                data,
-                colour="srgb" if enhance else "keep",
+                inputs.pop(),
+                colour=colour,
                 max_pixels=self._max_pixels,
                 pixels=claim.input["width"] * claim.input["height"],
                 check=watch.look,
             )
-        del data
-        stages.deep = picture.pixels.itemsize > 1
-        watch.check()
-        if wanted["format"] == "cube":
-            return self._table(claim, picture, own, stages)
-        with stages.measure("infer"):
-            better = self._infer(claim, picture, own, watch.tick)
-        del picture
-        watch.check()
-        with stages.measure("encode"):
-            result = imageio.encode(
-                better,
-                wanted["format"],
-                quality=wanted.get("quality"),
-                metadata=wanted.get("metadata", "keep"),
-                lossless=wanted.get("lossless", False),
-            )
-        height, width = better.pixels.shape[:2]
-        facts = {"format": wanted["format"], "width": width, "height": height, "pixels": width * height}
-        return result, {**facts, "media_type": imageio.MEDIA_TYPE[wanted["format"]]}
+            stages.deep = picture.pixels.itemsize > 1
+            return picture
 
-    def _own_table(self, claim: Claim) -> Cube | None:
-        """The table that the user sent along."""
-        facts = claim.parameters.get("lut")
-        return Cube.of(facts, self._read(claim, self._store.read_table)) if facts else None
+        return compute(work, self._engine, decode, Observed(watch, stages))
+
+    def _work(self, claim: Claim) -> Work[Any]:
+        """What the record asks for, with the table that the user sent along."""
+        operation = OPERATIONS[claim.operation]
+        parameters = operation.parameters.model_validate(dict(claim.parameters))
+        numbers = self._read(claim, self._store.read_table) if operation.has_table(parameters) else b""
+        return Work(operation, claim.model, parameters, operation.table_of(parameters, numbers))
 
     def _read(self, claim: Claim, read: Callable[[Claim], bytes]) -> bytes:
         """What came in with the job. A store that never answers leaves it to whoever holds the lease after that."""
@@ -285,39 +288,6 @@ class Runner:
         if data is None:
             raise LeaseLost
         return data
-
-    def _infer(
-        self, claim: Claim, picture: imageio.Picture, own: Cube | None, tick: Callable[[int, int], None]
-    ) -> imageio.Picture:
-        wanted = claim.parameters
-        if claim.operation == "enhance":
-            return self._engine.enhance(picture, model=claim.model, strength=wanted["strength"], own=own, tick=tick)
-        if claim.operation == "restore":
-            return self._engine.restore(picture, model=claim.model, strength=wanted["strength"], tick=tick)
-        return self._engine.upscale(
-            picture,
-            model=claim.model,
-            height=wanted["height"],
-            width=wanted["width"],
-            effort=wanted["effort"],
-            strength=wanted.get("strength", 1.0),
-            tick=tick,
-        )
-
-    def _table(
-        self, claim: Claim, picture: imageio.Picture, own: Cube | None, stages: Stages
-    ) -> tuple[bytes, dict[str, Any]]:
-        """The fused table of this picture, or the user's own, as a `.cube` file."""
-        strength = claim.parameters["strength"]
-        with stages.measure("infer"):
-            if own is not None:
-                table = own_lut.table_of(own, strength)
-            else:
-                table = self._engine.fused_table(picture, model=claim.model, strength=strength)
-        with stages.measure("encode"):
-            text = write_cube(table, "Lutra").encode()
-        nodes = table.shape[-1]
-        return text, {"format": "cube", "width": nodes, "height": nodes, "media_type": "text/plain; charset=utf-8"}
 
     def _keep(self, claim: Claim, result: bytes, watch: Watch) -> int:
         """Write the result's pieces; how many. A store without memory is waited for, until the job's deadline.
@@ -342,18 +312,18 @@ class Runner:
     def _succeed(
         self,
         claim: Claim,
-        result: bytes,
-        facts: dict[str, Any],
+        result: Encoded,
         chunks: int,
         stages: Stages,
         start: float,
         watch: Watch,
     ) -> None:
         def write() -> bool:
-            return self._store.succeed(claim, result, facts, stages.seconds, chunks=chunks, tiles=watch.total)
+            return self._store.succeed(
+                claim, result.data, result.facts(), stages.seconds, chunks=chunks, tiles=watch.total
+            )
 
-        pixels = facts.get("pixels", 0)
-        self._end(claim, "succeeded", stages, start, write, pixels=pixels, lease_is_sure=watch.is_fresh)
+        self._end(claim, "succeeded", stages, start, write, pixels=result.pixels, lease_is_sure=watch.is_fresh)
 
     def _fail(self, claim: Claim, error: LutraError, stages: Stages, start: float) -> None:
         def write() -> bool:
@@ -426,11 +396,12 @@ class Runner:
 
     def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
         """What a megapixel of this model costs here, from a job that succeeded or ran out of time."""
+        operation = OPERATIONS[claim.operation]
         size = claim.input["height"], claim.input["width"]
-        wanted = claim.parameters.get("height", size[0]), claim.parameters.get("width", size[1])
         try:
             card = self._card(claim.model)
-            pixels = speeds.computed_pixels(card, size, wanted, claim.parameters) * share_done
+            parameters = operation.parameters.model_validate(dict(claim.parameters))
+            pixels = operation.computed_pixels(card, size, parameters) * share_done
             if not speeds.tells(card, size, pixels):
                 return
             served = [self._card(name) for name in self._engine.loaded()]

@@ -20,7 +20,7 @@ from models.liif import Liif, LiifConfig
 from models.weights import WeightsError
 from service import cli
 from workers.engine.engine import Engine
-from workers.jobs.job import served_models
+from workers.operations.choice import served_models
 from workers.pictures.imageio import Picture
 
 State = dict[str, Any]

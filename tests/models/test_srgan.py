@@ -25,7 +25,8 @@ from tests.models.drawn import draw_photo
 from tests.models.test_srresnet import SMALL, draw, make
 from workers.engine.engine import Engine
 from workers.errors import ParameterError
-from workers.jobs.job import check_strength, computation_key
+from workers.jobs.job import computation_key
+from workers.operations.upscale import blend_strength
 from workers.pictures.imageio import Picture
 
 TINY = SrresnetConfig(width=8, blocks=1, batch_norm=False, interpolated_base=True)
@@ -417,12 +418,12 @@ def test_the_engine_serves_every_strength_and_keeps_the_last(served: Path) -> No
 
 
 def test_strength_is_refused_where_there_is_none(served: Path) -> None:
-    assert check_strength(CARDS["srgan"], 0.3, CARDS) == {"strength": 0.3}
-    assert check_strength(CARDS["liif"], 1.0, CARDS) == {}
+    assert blend_strength(CARDS["srgan"], 0.3, CARDS) == 0.3
+    assert blend_strength(CARDS["liif"], 1.0, CARDS) is None
     with pytest.raises(ParameterError, match="liif has no strength; ask for model=srgan, which has"):
-        check_strength(CARDS["liif"], 0.3, CARDS)
+        blend_strength(CARDS["liif"], 0.3, CARDS)
     with pytest.raises(ParameterError, match="no strength below 1 where srresnet is not served"):
-        check_strength(CARDS["srgan"], 0.3, {"srgan": CARDS["srgan"]})
+        blend_strength(CARDS["srgan"], 0.3, {"srgan": CARDS["srgan"]})
 
 
 def test_a_blend_is_another_computation_when_either_network_is_another(

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from models.cards import BY_NAME, CARDS
-from service.estimate import ENCODE_S_PER_MP
 from tests.living import as_file, free_port, private_redis, wait_until
 from workers.jobs.store import Store
+from workers.operations.operation import ENCODE_S_PER_MP
 from workers.operations.speeds import Speed, key_of
 from workers.pictures.imageio import FORMATS_OUT
 

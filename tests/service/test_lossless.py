@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from service.cli import main
-from service.house import result_estimate
 from tests.living import Lutra, as_file, opened, photo
-from workers.jobs.job import PictureFacts, choose_model, new_job, served_models
+from workers.jobs.job import PictureFacts, new_job
+from workers.operations.choice import choose_model, served_models
+from workers.operations.enhance import Enhance, EnhanceParameters
+from workers.operations.operation import Plan
 from workers.pictures import imageio
 
 PIXELS = photo(40, 56)
@@ -65,13 +67,11 @@ def test_what_cannot_be_is_a_problem(lutra: Lutra, query: str, data: bytes, told
 def test_equal_computations_are_equal_in_this_too() -> None:
     card = choose_model("enhance", None, served_models(()))
     facts = PictureFacts("webp", 56, 40, len(LOSSLESS))
-    jobs = {
-        lossless: new_job(LOSSLESS, facts, "enhance", card, {"strength": 0.0, "format": "webp", "lossless": lossless})
-        for lossless in (True, False)
-    }
-    assert jobs[True].computation.key != jobs[False].computation.key
-    assert result_estimate(jobs[True], 1000) > 2 * result_estimate(jobs[False], 1000)
-    assert result_estimate(jobs[True], 40 * 56) > 0.8 * len(LOSSLESS)
+    kept, lossy = (EnhanceParameters(format="webp", strength=0.0, lossless=lossless) for lossless in (True, False))
+    jobs = [new_job(LOSSLESS, facts, Plan(Enhance(), card, one, (40, 56))) for one in (kept, lossy)]
+    assert jobs[0].computation.key != jobs[1].computation.key
+    assert Enhance().result_bytes(kept, 1000) > 2 * Enhance().result_bytes(lossy, 1000)
+    assert Enhance().result_bytes(kept, 40 * 56) > 0.8 * len(LOSSLESS)
 
 
 def test_the_command_line_keeps_and_makes_lossless_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ from service.upload import Budget, read_upload
 from tests.living import Lutra, as_file, opened, photo
 from workers.errors import UploadTooLarge
 from workers.jobs.job import PictureFacts, new_job
+from workers.operations.enhance import Enhance, EnhanceParameters, TableFacts
+from workers.operations.operation import Plan
 
 PHOTO = as_file(photo(), "PNG")
 HALVING = "LUT_1D_SIZE 2\n0 0 0\n0.5 0.5 0.5\n"
@@ -193,9 +195,10 @@ def test_the_command_line_takes_the_same_table(tmp_path: Path, capsys: pytest.Ca
 
 def test_another_table_is_another_computation_and_how_it_is_written_is_not() -> None:
     def key(text: str) -> str:
-        parameters = {"strength": 1.0, "lut": read_cube(text.encode()).facts()}
+        lut = TableFacts.model_validate(read_cube(text.encode()).facts())
+        parameters = EnhanceParameters(format="png", strength=1.0, lut=lut)
         facts = PictureFacts("png", 64, 48, len(PHOTO))
-        return new_job(PHOTO, facts, "enhance", OWN_LUT, parameters).computation.key
+        return new_job(PHOTO, facts, Plan(Enhance(), OWN_LUT, parameters, (48, 64))).computation.key
 
     assert key(SWAPPING) == key("# a comment\n" + SWAPPING.replace(" 1", " 1.000"))
     others = [SWAPPING.replace("1 1 1", "1 1 0.9"), "DOMAIN_MAX 2 2 2\n" + SWAPPING, HALVING]

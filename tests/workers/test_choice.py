@@ -100,7 +100,7 @@ def test_a_model_of_fixed_scale_pays_for_what_it_computes() -> None:
     assert BY_NAME["eclut"].work_pixels((10, 10), (80, 80)) == 6400
     assert BY_NAME["liif"].work_pixels((10, 10), (25, 25)) == 625
     assert BY_NAME["eclut"].work_pixels((10, 10), (10, 40)) == 1600  # it makes x4 of both sides
-    assert BY_NAME["srresnet"].work_pixels((10, 10), (10, 10)) == 0
+    assert choice.enlarged_pixels(BY_NAME["srresnet"], (10, 10), (10, 10)) == 0
 
 
 def test_invented_detail_is_never_taken_unasked() -> None:

@@ -8,9 +8,9 @@ import random
 import pytest
 
 from models.cards import BY_NAME, CARDS, OWN_LUT, Card
-from workers.operations import choice, speeds
+from workers.operations import OPERATIONS, choice, speeds
 from workers.operations.choice import Limits, SizeAsked, Small
-from workers.operations.speeds import HALF_LIFE_S, SEEN, STEP, Speed, computed_pixels, key_of, tells
+from workers.operations.speeds import HALF_LIFE_S, SEEN, STEP, Speed, key_of, tells
 
 LIIF = BY_NAME["liif"]
 NOW = 1e9
@@ -157,10 +157,16 @@ def test_thin_and_small_pictures_tell_nothing_and_photos_do(name: str) -> None:
 
 def test_nothing_is_computed_where_nothing_is_asked_for() -> None:
     size = (400, 600)
-    for name in ("lut3d", "airnet", "lut"):
+
+    def pixels(name: str, **parameters: object) -> float:
         card = BY_NAME[name]
-        assert computed_pixels(card, size, size, {"strength": 0.0, "format": "png"}) == 0
-        assert computed_pixels(card, size, size, {"strength": 0.01, "format": "png"}) == 240_000
-        assert computed_pixels(card, size, size, {"strength": 1.0, "format": "cube"}) == 0
-    assert computed_pixels(BY_NAME["srgan"], size, (800, 1200), {"strength": 0.0, "format": "png"}) == 16 * 240_000
-    assert computed_pixels(LIIF, size, size, {"format": "png"}) == 0
+        operation = OPERATIONS[card.task]
+        return operation.computed_pixels(card, size, operation.parameters(**({"format": "png"} | parameters)))
+
+    for name in ("lut3d", "airnet", "lut"):
+        assert pixels(name, strength=0.0) == 0
+        assert pixels(name, strength=0.01) == 240_000
+    assert pixels("lut3d", strength=1.0, format="cube") == 0
+    doubled = {"height": 800, "width": 1200, "effort": "best"}
+    assert pixels("srgan", strength=0.0, **doubled) == 16 * 240_000
+    assert pixels("liif", height=400, width=600, effort="best") == 0

@@ -1,6 +1,6 @@
-"""Which model enlarges a picture, and to which size: the one place where `model=auto` decides.
+"""Which model serves, by name or by `model=auto`, and to which size one enlarges.
 
-Of the learnt models that are served and not `by_name_only`, step by step:
+Of the learnt models that enlarge, are served and not `by_name_only`, `auto` takes one step by step:
 1. those whose range holds the scale that is asked for;
 2. of these, those that finish in time at the speed measured here (of a model that has not run yet: its card's, at the
    pace of those that have): within FAST_S for `effort=fast`, within the time that a job has for `effort=best`; where
@@ -17,17 +17,50 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from statistics import median
 
-from models.cards import Card
-from workers.jobs.job import choose_model
+from models.cards import Card, Size, available
+from workers.errors import UnknownModel
 from workers.operations import sizes
 
+UPSCALE = "upscale"
 BENCHMARK, BENCHMARK_SCALES, LOSSY = "Set14", (2, 3, 4), "JPEG 75 "
 TIE_DB = 0.05
 FAST_S = 1.0
 HEAVY_S_PER_MP = 0.3
 CLASSICAL = ("lanczos", "bicubic", "bilinear", "fourier", "nearest")  # the first that is served, where nothing else is
+
+
+def served_models(only: tuple[str, ...], weights_dir: Path | None = None) -> dict[str, Card]:
+    """The cards that this installation serves; `only` empty means all, with those whose weights the user brought."""
+    return {name: card for name, card in available(weights_dir).items() if not only or name in only}
+
+
+def choose_model(
+    task: str, asked: str | None, served: Mapping[str, Card], *, default: str = "auto", offers_auto: bool = False
+) -> Card:
+    """The card for `asked`, None: for `default`. `auto` is the largest; of those that enlarge, `plan_upscale` decides.
+
+    Raises UnknownModel with the known names.
+    """
+    fitting = {name: card for name, card in served.items() if card.task == task}
+    name = asked or default
+    if name == "auto" and fitting:
+        return max(fitting.values(), key=lambda card: card.parameters)
+    if name not in fitting:
+        if not fitting:
+            raise UnknownModel(f"/{task} is not served here: no model for it is at hand", allowed=[])
+        known = ["auto", *fitting] if offers_auto else list(fitting)
+        raise UnknownModel(
+            f"model {name[:40]!r} is not served for /{task}; known are {', '.join(known) or 'none'}", allowed=known
+        )
+    return fitting[name]
+
+
+def enlarged_pixels(card: Card, size: Size, wanted: Size) -> int:
+    """Pixels that are computed to make (height, width) `wanted` of `size`; 0 where it has this size already."""
+    return 0 if wanted == size else card.work_pixels(size, wanted)
 
 
 @dataclass(frozen=True)
@@ -74,9 +107,9 @@ def plan_upscale(
     TooManyPixels, UnknownModel.
     """
     if not is_auto(model):
-        card = choose_model("upscale", model, served)
+        card = choose_model(UPSCALE, model, served, offers_auto=True)
         return card, size_for(small, asked, card.name, (card.min_scale, card.max_scale), limits)
-    choosable = candidates(served.values()) or [choose_model("upscale", "auto", served)]  # or says that none is served
+    choosable = candidates(served.values()) or [choose_model(UPSCALE, "auto", served)]  # or says that none is served
     reach = min(card.min_scale for card in choosable), max(card.max_scale for card in choosable)
     size = size_for(small, asked, "auto", reach, limits)
     return choose_upscaler(small, size, effort, choosable, s_per_mp, limits.patience_s), size
@@ -88,7 +121,7 @@ def is_auto(model: str | None) -> bool:
 
 def candidates(cards: Iterable[Card]) -> list[Card]:
     """What `auto` chooses from: what has learnt and invents nothing, else the first classical filter there is."""
-    upscalers = [card for card in cards if card.task == "upscale"]
+    upscalers = [card for card in cards if card.task == UPSCALE]
     learnt = [card for card in upscalers if card.file is not None and not card.by_name_only]
     classical = sorted((card for card in upscalers if card.name in CLASSICAL), key=lambda c: CLASSICAL.index(c.name))
     return learnt or classical[:1]
@@ -120,7 +153,7 @@ def choose_upscaler(
 ) -> Card:
     """One of `cards`, by the steps at the head of this file."""
     pace = relative_pace(cards, s_per_mp)
-    work = {card.name: card.work_pixels((small.height, small.width), size) / 1e6 for card in cards}
+    work = {card.name: enlarged_pixels(card, (small.height, small.width), size) / 1e6 for card in cards}
     seconds = {card.name: s_per_mp.get(card.name, pace * card.cpu_s_per_mp) * work[card.name] for card in cards}
     scale = math.sqrt(size[0] * size[1] / (small.height * small.width))
     within = [card for card in cards if card.min_scale <= scale <= card.max_scale] or cards

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
 
 from models.cards import Card, Size
 from workers.operations.choice import relative_pace
@@ -57,12 +56,6 @@ class Speed:
 
 def key_of(card: Card) -> str:
     return f"{card.name}:{card.parameters}:{card.cpu_s_per_mp:.6g}"
-
-
-def computed_pixels(card: Card, size: Size, wanted: Size, parameters: Mapping[str, Any]) -> float:
-    """Pixels that the model computes to make (height, width) `wanted` of `size`; 0 where it is not asked to."""
-    skipped = card.task != "upscale" and parameters.get("strength") == 0
-    return 0 if skipped or parameters.get("format") == "cube" else card.work_pixels(size, wanted)
 
 
 def tells(card: Card, size: Size, pixels: float) -> bool:
