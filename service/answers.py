@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
 from service import problems
-from service.house import House
+from service.gateway import Gateway
 from service.results import result_response
 from service.schemas import eta_s, job_json, job_path
 from workers.errors import JobCancelled, LutraError, StoreFull, Unavailable
@@ -16,13 +16,15 @@ from workers.jobs.job import FAILED, JobStatus
 from workers.jobs.records import QueueFacts
 
 
-async def picture_of(request: Request, house: House, status: JobStatus, extra: dict[str, str]) -> Response:
-    ttl_s = house.settings.result_ttl_seconds
-    return await result_response(request, status, house.store, house.store_threads, house.notes, ttl_s, extra)
+async def picture_of(request: Request, gateway: Gateway, status: JobStatus, extra: dict[str, str]) -> Response:
+    ttl_s = gateway.settings.result_ttl_seconds
+    return await result_response(
+        request, status, gateway.store, gateway.store_threads, gateway.deliveries, ttl_s, extra
+    )
 
 
-async def accepted(house: House, status: JobStatus, headers: dict[str, str]) -> Response:
-    queue = await house.queue_or_none(status)
+async def accepted(gateway: Gateway, status: JobStatus, headers: dict[str, str]) -> Response:
+    queue = await gateway.queue_or_none(status)
     body = job_json(status, queue)
     later = {"Location": job_path(status.id), "Retry-After": retry_after(queue, status), "Cache-Control": "no-store"}
     return JSONResponse(body.model_dump(), 202, {**headers, **later})

@@ -1,4 +1,4 @@
-"""The gateway's only wiring: settings in, ASGI application out. The lifespan opens the house and closes it."""
+"""The gateway's only wiring: settings in, ASGI application out. The lifespan opens the gateway and closes it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.routing import Match
 
 from service import job_routes, ops_routes, problems, routes, web
 from service.answers import retry_refused
+from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
-from service.house import house_of, open_house
 from service.upload import with_hint
 from workers import metrics
 from workers.errors import LutraError, ParameterError, Unavailable
@@ -44,9 +44,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_house(settings, redis_url) as house:
-            app.state.house = house
-            log.info("gateway started", models=len(house.models))
+        async with open_gateway(settings, redis_url) as gateway:
+            app.state.gateway = gateway
+            log.info("gateway started", models=len(gateway.models))
             yield
 
     app = FastAPI(
@@ -85,7 +85,7 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LutraError)
     headers = {}
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = retry_refused(error, await house_of(request).queue_or_none())
+        headers["Retry-After"] = retry_refused(error, await gateway_of(request).queue_or_none())
     elif error.retryable:
         headers["Retry-After"] = "30"
     return problems.answer(problems.body_of(with_hint(request, error), _instance(request)), headers)
@@ -125,8 +125,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _allowed_methods(request: Request) -> set[str]:
     """Methods of every route that has this path: ours, and those of the documentation, which the application has."""
-    found: set[str] = set()
+    methods: set[str] = set()
     for route in (*request.app.routes, *(route for router in request.app.state.routers for route in router.routes)):
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
-    return found
+            methods |= getattr(route, "methods", None) or set()
+    return methods

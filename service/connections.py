@@ -237,7 +237,7 @@ class Connection(HttpToolsProtocol):
 async def _answer_early(app: ASGIApp, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the application. An answer that begins before the request's body has come closes the connection behind it.
 
-    uvicorn would close at once after the last byte; it is told otherwise then, and `on_response_complete` lingers.
+    uvicorn would close at once after the last byte; it is kept from that here, and `on_response_complete` lingers.
     """
 
     async def answer(message: Message) -> None:
@@ -257,9 +257,9 @@ def _head_too_large() -> HeadersTooLarge:
 def _as_bytes(error: LutraError, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The problem as a whole answer."""
     request_id = secrets.token_hex(16)
-    told = {"X-Request-ID": request_id, "Connection": "close"}
+    fields = {"X-Request-ID": request_id, "Connection": "close"}
     if isinstance(error, Unavailable):
-        told["Retry-After"] = "5"
-    answer = problems.answer(problems.body_of(error, f"urn:lutra:request:{request_id}"), told)
+        fields["Retry-After"] = "5"
+    answer = problems.answer(problems.body_of(error, f"urn:lutra:request:{request_id}"), fields)
     lines = [name + b": " + value for name, value in (*headers, *answer.raw_headers)]
     return STATUS_LINE[status] + b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body)

@@ -1,4 +1,4 @@
-"""A result on its way to a client, piece by piece, and the note that it arrived.
+"""A result on its way to a client, piece by piece, and the report that it arrived.
 
 Arrived means: all of it was handed to the connection, and the client was still there when only the last bytes were
 left. What the network lost after that, HTTP does not tell. It chooses no range and sets no header.
@@ -19,7 +19,7 @@ from workers.errors import Unavailable
 from workers.jobs.store import Store
 
 LAST_BYTES = 64 * 1024
-TELL_AFTER_S = 0.1
+REPORT_AFTER_S = 0.1
 
 
 class Delivery(Response):
@@ -67,32 +67,33 @@ class Delivery(Response):
             self._arrived()
 
 
-class Notes:
-    """Jobs whose clients have what they asked for: told to the store together, a moment later, or when room is needed.
+class Deliveries:
+    """Jobs whose clients have what they asked for: reported to the store together, a moment later, or when room is
+    needed.
 
-    A note that is lost with the gateway costs room and no picture: the result stays until it expires.
+    A report that is lost with the gateway costs room and no picture: the result stays until it expires.
     """
 
     def __init__(self, store: Store, threads: Threads) -> None:
         self._store, self._threads = store, threads
         self._waiting: list[str] = []
-        self._telling = asyncio.Lock()
+        self._reporting = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
 
     def add(self, job_id: str) -> None:
         """The whole result, or the problem, was sent to the client of this job."""
         self._waiting.append(job_id)
         if self._later is None or self._later.done():
-            self._later = asyncio.create_task(self._tell_later())
+            self._later = asyncio.create_task(self._report_later())
 
-    async def _tell_later(self) -> None:
-        await asyncio.sleep(TELL_AFTER_S)
-        await self.tell()
+    async def _report_later(self) -> None:
+        await asyncio.sleep(REPORT_AFTER_S)
+        await self.report()
 
-    async def tell(self) -> None:
+    async def report(self) -> None:
         """Returns when the store knows of all that were added before, or does not answer."""
-        async with self._telling:
-            told, self._waiting = self._waiting, []
-            if told:
+        async with self._reporting:
+            arrived, self._waiting = self._waiting, []
+            if arrived:
                 with suppress(Unavailable):
-                    await self._threads.run(self._store.note_delivery, *told)
+                    await self._threads.run(self._store.note_delivery, *arrived)

@@ -97,9 +97,9 @@ def _engine(settings: Settings) -> Iterator[Line]:
         yield _tried(name, lambda name=name: _load(engine, name))  # type: ignore[misc]
     facts = engine.facts()
     yield "device", OK, f"{facts['device']}, {facts['precision']}, {facts['threads']} threads"
-    for kernel, told in facts["kernels"].items():
+    for kernel, state in facts["kernels"].items():
         needed = kernel == "cpu" or engine.device.type == "cuda"
-        yield f"kernel {kernel}", OK if told == "built" else SLOWER if needed else ABSENT, str(told)
+        yield f"kernel {kernel}", OK if state == "built" else SLOWER if needed else ABSENT, str(state)
 
 
 def _load(engine: Engine, name: str) -> str:

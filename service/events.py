@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 
-from service.house import House
+from service.gateway import Gateway
 from workers.errors import JobGone, JobUnknown, StoreUnavailable
 from workers.jobs.records import Event
 from workers.log import Log
@@ -29,13 +29,13 @@ def as_text(event: Event) -> str:
     return f"id: {event.id}\nevent: {event.kind}\ndata: {event.data}\n\n"
 
 
-async def stream(job_id: str, after: str, house: House) -> AsyncIterator[str]:
+async def stream(job_id: str, after: str, gateway: Gateway) -> AsyncIterator[str]:
     """Text of the event stream, until the job's `end` (or until it is gone, or the gateway stops)."""
-    store, threads = house.store, house.store_threads
+    store, threads = gateway.store, gateway.store_threads
     yield f"retry: {RETRY_MS}\n\n"
     spoke = time.monotonic()
-    async with house.bell.listen(job_id, every_event=True) as ring:
-        while not house.is_closing:
+    async with gateway.wakeups.wait_for(job_id, every_event=True) as waiter:
+        while not gateway.is_closing:
             try:
                 events = await threads.run(store.events, job_id, after)
                 for event in events:
@@ -52,4 +52,4 @@ async def stream(job_id: str, after: str, house: House) -> AsyncIterator[str]:
             if time.monotonic() - spoke >= COMMENT_EVERY_S:
                 spoke = time.monotonic()
                 yield ": still here\n\n"
-            await ring.wait(COMMENT_EVERY_S)
+            await waiter.wait(COMMENT_EVERY_S)

@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
-from service.folders import FORMAT_OF, Found, find_pictures, shown
+from service.folders import FORMAT_OF, FolderEntry, find_pictures, shown
 from service.options import read_query
 from workers.engine.engine import Engine
 from workers.errors import LutraError, ParameterError
@@ -75,11 +75,11 @@ class Command:
 def run_on_files(operation: Operation[Any, Any], settings: Settings, arguments: argparse.Namespace) -> int:
     """Every input through the operation; exit status. Raises LutraError for what is wrong with all of them."""
     command = prepare(operation, settings, arguments)
-    found = list(find_pictures(arguments.inputs))
-    left_out = [one for one in found if one.left_out]
+    entries = list(find_pictures(arguments.inputs))
+    left_out = [one for one in entries if one.left_out]
     for one in left_out:
         print(f"lutra: {shown(one.path)}: left out: {one.left_out}", file=sys.stderr)
-    pictures = [one for one in found if not one.left_out]
+    pictures = [one for one in entries if not one.left_out]
     tasks = plan_tasks(pictures, arguments.inputs, arguments.output, command)
 
     failed = sum(one.is_fault for one in left_out)
@@ -135,7 +135,7 @@ def load(engine: Engine, model: str) -> None:
         raise LutraError(str(error)) from None
 
 
-def plan_tasks(pictures: list[Found], inputs: list[Path], output: Path, command: Command) -> list[FileTask]:
+def plan_tasks(pictures: list[FolderEntry], inputs: list[Path], output: Path, command: Command) -> list[FileTask]:
     """What goes where. Raises LutraError where the output cannot be what was asked."""
     wanted, formats = command.query.format, command.operation.formats
     known = {suffix: name for suffix, name in NAMED.items() if name in formats}
@@ -155,16 +155,16 @@ def plan_tasks(pictures: list[Found], inputs: list[Path], output: Path, command:
         return [FileTask(pictures[0].path, output, named)]
     if output.exists() and not output.is_dir():
         raise LutraError(f"{shown(output)} is a file, and a folder is needed for more than one picture")
-    tasks = [FileTask(found.path, output / _named(found, wanted), wanted) for found in pictures]
+    tasks = [FileTask(entry.path, output / _named(entry, wanted), wanted) for entry in pictures]
     _refuse_twins(tasks)
     return tasks
 
 
-def _named(found: Found, wanted: str) -> str:
+def _named(entry: FolderEntry, wanted: str) -> str:
     """The result's name: the picture's own where that names the format that will leave."""
-    source = found.path
+    source = entry.path
     named = NAMED.get(source.suffix.lower())
-    came_in = found.format or named or "png"  # what cannot be read has a name all the same, for what is said of it
+    came_in = entry.format or named or "png"  # what cannot be read has a name all the same, for the error
     chosen = imageio.output_format(came_in) if wanted == "auto" else wanted
     return source.name if chosen == named else source.stem + SUFFIX[chosen]
 

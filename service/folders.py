@@ -1,4 +1,4 @@
-"""What a folder holds, told by the files' first bytes, and how a file's name is shown.
+"""What a folder holds, recognised by the files' first bytes, and how a file's name is shown.
 
 A name says nothing here: `.jfif` is a JPEG, and a page of text named `.jpg` is no picture. It decodes nothing.
 """
@@ -25,7 +25,7 @@ INVISIBLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, halves of
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderEntry:
     """A file that was named or lies in a folder; `format` None: no picture that we know, or not to be read.
 
     `left_out` says why a thing in a folder is passed over; `is_fault`: it should have been a picture.
@@ -37,13 +37,13 @@ class Found:
     is_fault: bool = False
 
 
-def find_pictures(inputs: list[Path]) -> Iterator[Found]:
+def find_pictures(inputs: list[Path]) -> Iterator[FolderEntry]:
     """What is named and what lies in the folders that are named, by name. Raises LutraError for a closed folder."""
     for path in inputs:
         if path.is_dir():
             yield from (look_at(child) for child in _sorted(path))
         else:
-            yield Found(path, format_of(path))
+            yield FolderEntry(path, format_of(path))
 
 
 def _sorted(folder: Path) -> list[Path]:
@@ -53,19 +53,19 @@ def _sorted(folder: Path) -> list[Path]:
         raise LutraError(f"{shown(folder)}: {error.strerror or error}") from None
 
 
-def look_at(path: Path) -> Found:
+def look_at(path: Path) -> FolderEntry:
     """One thing in a folder. A pipe or device is never opened: it might not answer."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            return Found(path, left_out="a folder in a folder")
+            return FolderEntry(path, left_out="a folder in a folder")
         if not stat.S_ISREG(mode):
-            return Found(path, left_out="not a file")
-        return Found(path, imageio.sniff(_first_bytes(path)))
+            return FolderEntry(path, left_out="not a file")
+        return FolderEntry(path, imageio.sniff(_first_bytes(path)))
     except OSError as error:
-        return Found(path, left_out=error.strerror or str(error), is_fault=True)
+        return FolderEntry(path, left_out=error.strerror or str(error), is_fault=True)
     except NotAPicture as error:
-        return Found(path, left_out=error.message, is_fault=path.suffix.lower() in CLAIMING)
+        return FolderEntry(path, left_out=error.message, is_fault=path.suffix.lower() in CLAIMING)
 
 
 def format_of(path: Path) -> str | None:

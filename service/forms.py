@@ -81,9 +81,9 @@ def _next_line(body: bytes, dashes: bytes, start: int) -> int | None:
     """Where the next line begins that begins with `dashes`; its line end may lie at `start`."""
     needle = b"\r\n" + dashes
     while start < len(body):
-        found = body.find(needle, start, start + FIND_BYTES + len(needle))
-        if found >= 0:
-            return found + 2
+        at = body.find(needle, start, start + FIND_BYTES + len(needle))
+        if at >= 0:
+            return at + 2
         start += FIND_BYTES
     return None
 

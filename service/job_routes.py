@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from service import events as sse
 from service.answers import ended_badly, picture_of, retry_after
-from service.house import house_of
+from service.gateway import gateway_of
 from service.openapi import PICTURE, problems_of
 from service.router import Router
 from service.schemas import JobJson, job_json
@@ -27,9 +27,9 @@ JobId = Annotated[str, Path()]
 )
 async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     """The job as it stands."""
-    house = house_of(request)
-    status = await house.status(id, detach=True)
-    queue = None if status.ended else await house.queue_or_none(status)
+    gateway = gateway_of(request)
+    status = await gateway.status(id, detach=True)
+    queue = None if status.ended else await gateway.queue_or_none(status)
     headers = {"Cache-Control": "no-store"}
     if not status.ended:
         headers["Retry-After"] = retry_after(queue, status)
@@ -45,13 +45,13 @@ async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
 )
 async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     """The picture of a job that succeeded; the problem of one that failed."""
-    house = house_of(request)
-    status = await house.status(id, detach=True)
+    gateway = gateway_of(request)
+    status = await gateway.status(id, detach=True)
     if status.state == SUCCEEDED:
-        return await picture_of(request, house, status, {})
+        return await picture_of(request, gateway, status, {})
     if status.state in (FAILED, CANCELLED):
         if request.method == "GET":
-            house.notes.add(id)
+            gateway.deliveries.add(id)
         raise ended_badly(status)
     raise JobNotFinished(f"the job is {status.state}", state=status.state, progress=status.progress)
 
@@ -65,12 +65,12 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
 )
 async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     """Server-Sent Events `state`, `progress` and `end`, replayed from `Last-Event-ID` on."""
-    house = house_of(request)
-    status = await house.status(id, detach=True)
+    gateway = gateway_of(request)
+    status = await gateway.status(id, detach=True)
     after = sse.start_after(request.headers.get("last-event-id"))
-    if after != "0" and status.ended and not await house.store_threads.run(house.store.events, id, after):
+    if after != "0" and status.ended and not await gateway.store_threads.run(gateway.store.events, id, after):
         return Response(status_code=204)  # tells an EventSource that came back after `end` to stay away
-    stream: AsyncIterator[str] | Iterator[str] = sse.stream(id, after, house)
+    stream: AsyncIterator[str] | Iterator[str] = sse.stream(id, after, gateway)
     if request.method == "HEAD":
         stream = iter(())  # no Content-Length, as GET has none
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -89,7 +89,7 @@ async def cancel_job(request: Request, id: JobId) -> Response:  # noqa: A002
 
     A job that has succeeded or failed is removed with its pictures at once: 200 and the job as it was, then 410.
     """
-    house = house_of(request)
-    status = await house.cancel(id)
+    gateway = gateway_of(request)
+    status = await gateway.cancel(id)
     body = job_json(status, None).model_dump()
     return JSONResponse(body, 200 if status.ended else 202, {"Cache-Control": "no-store"})

@@ -8,7 +8,7 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.house import house_of
+from service.gateway import gateway_of
 from service.router import Router
 from service.schemas import HealthJson, ModelsJson, model_json
 from service.scrape import registry_of
@@ -20,22 +20,22 @@ router = Router()
 @router.get("/models", operation_id="listModels", tags=["models"], response_model=ModelsJson)
 async def list_models(request: Request) -> ModelsJson:
     """Every model that is served: facts, scores, and the devices that hold it now."""
-    house = house_of(request)
+    gateway = gateway_of(request)
     try:
-        children = await house.store_threads.run(house.store.children)
+        children = await gateway.store_threads.run(gateway.store.children)
     except Unavailable:
         children = {}
-    devices: dict[str, list[str]] = {name: [] for name in house.models}
+    devices: dict[str, list[str]] = {name: [] for name in gateway.models}
     weights: dict[str, str] = {}
     for facts in children.values():
-        for name, told in facts.get("models", {}).items():
+        for name, loaded in facts.get("models", {}).items():
             if name in devices and facts["device"] not in devices[name]:
                 devices[name].append(facts["device"])
-            weights[name] = told["sha256"]
+            weights[name] = loaded["sha256"]
     return ModelsJson(
         models=[
-            model_json(card, devices[name], weights.get(name), house.settings.max_scale)
-            for name, card in house.models.items()
+            model_json(card, devices[name], weights.get(name), gateway.settings.max_scale)
+            for name, card in gateway.models.items()
         ]
     )
 
@@ -55,11 +55,11 @@ async def livez() -> HealthJson:
 )
 async def readyz(request: Request, verbose: Annotated[str | None, Query()] = None) -> Response:
     """Redis answers and at least one worker child with its models loaded has a live heartbeat."""
-    house = house_of(request)
+    gateway = gateway_of(request)
     try:
-        queue = await house.queue()
+        queue = await gateway.queue()
         if not queue.workers_alive:
-            returns = await house.store_threads.run(house.store.worker_returns)
+            returns = await gateway.store_threads.run(gateway.store.worker_returns)
             loading = "no worker is alive; one is loading its models, and jobs are taken in for it"
             raise NoWorker(loading if returns else "no worker is alive")
     except LutraError as error:
@@ -67,15 +67,15 @@ async def readyz(request: Request, verbose: Annotated[str | None, Query()] = Non
         return JSONResponse({"status": "unavailable", "reason": error.message}, 503, headers)
     body: dict[str, Any] = {"status": "ok"}
     if verbose is not None and verbose.lower() not in ("0", "false", "no"):
-        body["queue"] = {"queued": queue.queued, "running": queue.running, "capacity": house.settings.queue_size}
-        body["workers"] = await house.store_threads.run(house.store.children)
+        body["queue"] = {"queued": queue.queued, "running": queue.running, "capacity": gateway.settings.queue_size}
+        body["workers"] = await gateway.store_threads.run(gateway.store.children)
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/metrics", operation_id="metrics", tags=["ops"], response_class=PlainTextResponse)
 async def read_metrics(request: Request) -> Response:
     """Prometheus text format."""
-    house = house_of(request)
-    queue = await house.queue_or_none()
-    text = await house.picture_threads.run(generate_latest, registry_of(queue, house.settings.queue_size))
+    gateway = gateway_of(request)
+    queue = await gateway.queue_or_none()
+    text = await gateway.picture_threads.run(generate_latest, registry_of(queue, gateway.settings.queue_size))
     return Response(text, media_type=CONTENT_TYPE_LATEST)

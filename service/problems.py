@@ -63,7 +63,7 @@ def type_of(code: str) -> str:
 
 
 def body_of(error: errors.LutraError, instance: str) -> dict[str, Any]:
-    """The problem as a JSON object; a 500 tells nothing but what the table says and the instance."""
+    """The problem as a JSON object; a 500 says nothing but what the table says and the instance."""
     status, title = status_and_title(type(error))
     problem = {"type": type_of(error.code), "title": title, "status": status, "instance": instance}
     if status == 500 and not isinstance(error, (errors.JobTimeout, errors.WorkerLost)):

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import problems
-from service.delivery import Delivery, Notes
+from service.delivery import Deliveries, Delivery
 from service.offload import Threads
 from service.preferences import listed
 from service.schemas import job_path
@@ -64,7 +64,7 @@ async def result_response(
     status: JobStatus,
     store: Store,
     threads: Threads,
-    notes: Notes,
+    deliveries: Deliveries,
     ttl_s: int,
     extra: dict[str, str],
 ) -> Response:
@@ -93,6 +93,6 @@ async def result_response(
 
     def arrived() -> None:
         if stop - start == size:
-            notes.add(status.id)
+            deliveries.add(status.id)
 
     return Delivery(first, pieces, stop - start, threads, arrived, code, headers, media_type)

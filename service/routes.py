@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from service.answers import accepted, ended_badly, picture_of
-from service.house import house_of
+from service.gateway import gateway_of
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, listed, read_prefer
 from service.router import Router
@@ -55,34 +55,34 @@ def make_endpoint(operation: Operation[Any, Any]) -> Any:
 async def answer(request: Request, operation: Operation[Any, Any], query: Query) -> Response:
     """Take the picture in, wait as the client prefers, and answer with the picture, the job or the problem."""
     _refuse_idempotency_key(request)
-    house = house_of(request)
-    wait = read_prefer(request.headers.getlist("prefer"), house.settings.sync_wait_seconds)
+    gateway = gateway_of(request)
+    wait = read_prefer(request.headers.getlist("prefer"), gateway.settings.sync_wait_seconds)
     if query.model is not None or not operation.takes_table:  # a table of the user's own needs no model
-        operation.choose(query.model, house.models)  # refuses an unknown one before anything is uploaded
+        operation.choose(query.model, gateway.models)  # refuses an unknown one before anything is uploaded
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
     job_id = new_id()
-    async with house.bell.listen(job_id) as ring:
+    async with gateway.wakeups.wait_for(job_id) as waiter:
         await _take_in(request, operation, query, wait, job_id)
         if wait.detached and not wait.seconds:
-            return await accepted(house, await house.status(job_id), headers)
-        status = await house.wait_for_end(job_id, ring, wait.seconds, lambda: _client_left(request))
+            return await accepted(gateway, await gateway.status(job_id), headers)
+        status = await gateway.wait_for_end(job_id, waiter, wait.seconds, lambda: _client_left(request))
 
     if status is None:
         return Response(status_code=499)
     if status.state == SUCCEEDED:
-        return await picture_of(request, house, status, headers)
+        return await picture_of(request, gateway, status, headers)
     if status.ended:
-        house.notes.add(job_id)
+        gateway.deliveries.add(job_id)
         raise ended_badly(status)
-    await house.status(job_id, detach=True)
-    return await accepted(house, status, headers)
+    await gateway.status(job_id, detach=True)
+    return await accepted(gateway, status, headers)
 
 
 async def _take_in(request: Request, operation: Operation[Any, Any], query: Query, wait: Wait, job_id: str) -> None:
     """Read, probe, plan, make the job, submit it; the picture's bytes are let go before anybody waits."""
-    house = house_of(request)
-    settings = house.settings
-    with house.uploads.hold(request.client.host if request.client else "") as hold:
+    gateway = gateway_of(request)
+    settings = gateway.settings
+    with gateway.uploads.hold(request.client.host if request.client else "") as hold:
         data, lut = await read_upload(
             request,
             settings.max_upload_bytes,
@@ -90,18 +90,18 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
             min_rate=settings.min_upload_bytes_per_second,
             takes_lut=operation.takes_table,
         )
-        header = await house.probe(data)
+        header = await gateway.probe(data)
         _refuse_pixels(header, settings.max_input_pixels)
-        table = await house.read_table(lut) if lut is not None else None
+        table = await gateway.read_table(lut) if lut is not None else None
         del lut
 
-        asked = Asked(query, header, await house.installation(), table)
+        asked = Asked(query, header, await gateway.installation(), table)
         accept = listed(request.headers, "accept")
         format_out = choose_format(query.format, accept, header.format, detached=wait.detached)
         plan = operation.plan(query, header, plan_encoding(query, format_out, header), asked.at, table)
         _refuse_sides(plan)
 
-        job = await house.make_job(
+        job = await gateway.make_job(
             data,
             header,
             plan,
@@ -112,7 +112,7 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
         )
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
-        await house.submit(job, data, result_bytes, table.numbers if table else b"")
+        await gateway.submit(job, data, result_bytes, table.numbers if table else b"")
 
 
 def _refuse_idempotency_key(request: Request) -> None:

@@ -13,7 +13,7 @@ from workers.jobs.records import QueueFacts
 
 
 class Problem(BaseModel):
-    """RFC 9457; further members tell the limit that was hit."""
+    """RFC 9457; further members name the limit that was hit."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -106,7 +106,7 @@ def job_path(job_id: str) -> str:
 
 
 def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
-    """A job as told to users; `queue` gives the estimate of when it will be done."""
+    """A job as users see it; `queue` gives the estimate of when it will be done."""
     path = job_path(status.id)
     error = problems.body_of(problems.stored_error(status.error), path) if status.error else None
     return JobJson(
@@ -139,7 +139,7 @@ def eta_s(status: JobStatus, queue: QueueFacts | None) -> float | None:
 
 
 def model_json(card: Card, devices: list[str], sha256: str | None, max_scale: float) -> ModelJson:
-    """A card as it holds here; of weights that are not ours (`sha256` as a worker told it) no scores are known."""
+    """A card as it holds here; of weights that are not ours (`sha256` as a worker reported it) no scores are known."""
     ours = sha256 in (None, card.sha256)
     return ModelJson(
         name=card.name,

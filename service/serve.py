@@ -33,7 +33,7 @@ def serve(settings: Settings, redis_url: str) -> int:
         http=partial(Connection, crowd),  # type: ignore[arg-type]  # a class is asked for, and only called
         ws="none",
         log_config=None,
-        log_level="error",  # of requests that it cannot read we tell ourselves, with the reason
+        log_level="error",  # of requests that it cannot read we log ourselves, with the reason
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
@@ -46,14 +46,14 @@ def serve(settings: Settings, redis_url: str) -> int:
 
 
 class Server(uvicorn.Server):
-    """Tells the house that it closes as soon as a signal says so, before uvicorn waits for open requests."""
+    """Starts closing the gateway as soon as a signal comes, before uvicorn waits for open requests."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        house = getattr(self._app.state, "house", None)
-        if house is not None:
-            house.start_closing()
+        gateway = getattr(self._app.state, "gateway", None)
+        if gateway is not None:
+            gateway.start_closing()
         super().handle_exit(sig, frame)

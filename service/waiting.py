@@ -29,7 +29,7 @@ RETRY_S = 0.5
 log = Log(__name__)
 
 
-class Ring:
+class Waiter:
     """Set when there is something new; `wait` clears it. `every_event`: not only the end of the job is news."""
 
     def __init__(self, *, every_event: bool) -> None:
@@ -40,7 +40,7 @@ class Ring:
         self._event.set()
 
     async def wait(self, timeout_s: float) -> bool:
-        """True where it rang within `timeout_s`."""
+        """True where there was news within `timeout_s`."""
         try:
             async with asyncio.timeout(max(0.0, timeout_s)):
                 await self._event.wait()
@@ -50,8 +50,8 @@ class Ring:
         return True
 
 
-class Bell:
-    """The subscription and those who listen to it."""
+class Wakeups:
+    """The subscription and those who wait for it."""
 
     def __init__(self, redis_url: str) -> None:
         tcp: dict[str, Any] = {
@@ -60,11 +60,11 @@ class Bell:
             "socket_keepalive_options": keepalive_options(),
         }
         self._client = redis.asyncio.from_url(redis_url, **({} if redis_url.startswith("unix:") else tcp))
-        self._rings: dict[str, set[Ring]] = defaultdict(set)
+        self._waiters: dict[str, set[Waiter]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Bell]:
+    async def running(self) -> AsyncIterator[Wakeups]:
         """Keep the subscription for as long as the block lasts."""
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
         try:
@@ -77,32 +77,32 @@ class Bell:
             await self._client.aclose()
 
     @asynccontextmanager
-    async def listen(self, job_id: str, *, every_event: bool = False) -> AsyncIterator[Ring]:
-        """A ring for one job; listen first, then read the store."""
-        ring = Ring(every_event=every_event)
-        self._rings[job_id].add(ring)
+    async def wait_for(self, job_id: str, *, every_event: bool = False) -> AsyncIterator[Waiter]:
+        """A waiter for one job; first this, then read the store."""
+        waiter = Waiter(every_event=every_event)
+        self._waiters[job_id].add(waiter)
         try:
-            yield ring
+            yield waiter
         finally:
-            self._rings[job_id].discard(ring)
-            if not self._rings[job_id]:
-                del self._rings[job_id]
+            self._waiters[job_id].discard(waiter)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
 
     @property
-    def listeners(self) -> int:
-        return sum(len(rings) for rings in self._rings.values())
+    def waiting(self) -> int:
+        return sum(len(waiters) for waiters in self._waiters.values())
 
     def wake_all(self) -> None:
         """Let everybody read again."""
-        for rings in self._rings.values():
-            for ring in rings:
-                ring.set()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.set()
 
     def _wake(self, message: str) -> None:
         job_id, _, kind = message.partition(" ")
-        for ring in self._rings.get(job_id, ()):
-            if ring.every_event or kind == "end":
-                ring.set()
+        for waiter in self._waiters.get(job_id, ()):
+            if waiter.every_event or kind == "end":
+                waiter.set()
 
     async def _sweep(self) -> None:
         while True:

@@ -402,7 +402,7 @@ class Runner:
             card = self._card(claim.model)
             parameters = operation.parameters.model_validate(dict(claim.parameters))
             pixels = operation.computed_pixels(card, size, parameters) * share_done
-            if not speeds.tells(card, size, pixels):
+            if not speeds.is_representative(card, size, pixels):
                 return
             served = [self._card(name) for name in self._engine.loaded()]
             speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)

@@ -12,7 +12,7 @@ import pytest
 import redis
 from kombu import Connection, Consumer, Queue
 
-from service.waiting import Bell
+from service.waiting import Wakeups
 from tests.living import wait_until
 from tests.proxy import Proxy, proxied
 from workers.consumer import QoS, with_our_channels
@@ -135,7 +135,7 @@ def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Sto
         return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 
     async def lose_it() -> float:
-        async with Bell(proxy.url).running():
+        async with Wakeups(proxy.url).running():
             await asyncio.to_thread(wait_until, lambda: subscribers() == 1, 10, "the bell listens")
             proxy.forget()
             start = time.monotonic()
@@ -149,7 +149,7 @@ def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Sto
 @pytest.mark.slow
 def test_the_bell_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
     async def stay() -> int:
-        async with Bell(proxy.url).running():
+        async with Wakeups(proxy.url).running():
             await asyncio.sleep(IN_TIME_S)
             return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 

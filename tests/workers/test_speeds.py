@@ -10,7 +10,7 @@ import pytest
 from models.cards import BY_NAME, CARDS, OWN_LUT, Card
 from workers.operations import OPERATIONS, choice, speeds
 from workers.operations.choice import Limits, SizeAsked, Small
-from workers.operations.speeds import HALF_LIFE_S, SEEN, STEP, Speed, key_of, tells
+from workers.operations.speeds import HALF_LIFE_S, SEEN, STEP, Speed, is_representative, key_of
 
 LIIF = BY_NAME["liif"]
 NOW = 1e9
@@ -149,10 +149,10 @@ def test_thin_and_small_pictures_tell_nothing_and_photos_do(name: str) -> None:
     card = BY_NAME[name]
     scale = 2 if card.task == "upscale" else 1
     for height, width in ((1, 25_000), (25_000, 1), (50_000, 8), (100, 100_000), (40, 40)):
-        assert not tells(card, (height, width), scale**2 * height * width)
+        assert not is_representative(card, (height, width), scale**2 * height * width)
     for height, width in ((400, 400), (480, 640), (3000, 4000), (256, 20_000)):
-        assert tells(card, (height, width), scale**2 * height * width)
-    assert not tells(card, (3000, 4000), 99_000)  # stopped after its first tiles
+        assert is_representative(card, (height, width), scale**2 * height * width)
+    assert not is_representative(card, (3000, 4000), 99_000)  # stopped after its first tiles
 
 
 def test_nothing_is_computed_where_nothing_is_asked_for() -> None:

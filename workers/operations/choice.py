@@ -65,7 +65,7 @@ def enlarged_pixels(card: Card, size: Size, wanted: Size) -> int:
 
 @dataclass(frozen=True)
 class SizeAsked:
-    """The size as a request tells it; see `sizes.target_size`."""
+    """The size as a request asks for it; see `sizes.target_size`."""
 
     scale: str | None = None
     height: str | int | None = None

@@ -1,4 +1,4 @@
-"""What a megapixel of each model costs here: learnt slowly, from jobs that tell it, and forgotten where it puts off.
+"""What a megapixel of each model costs here: learnt slowly, from representative jobs, and forgotten where it puts off.
 
 A job teaches where it computed enough pixels of both sides large enough beside what is computed around a tile, in 8
 bits, to its end or to its deadline, in a process that was never stopped. A speed is the median of the last SEEN jobs,
@@ -41,8 +41,10 @@ class Speed:
     def of(cls, stored: str) -> Speed | None:
         """None for anything but what `to_json` wrote, for instance a rate of an older version."""
         try:
-            told = json.loads(stored)
-            return cls(float(told["s_per_mp"]), float(told["at"]), tuple((float(t), float(s)) for t, s in told["seen"]))
+            fields = json.loads(stored)
+            return cls(
+                float(fields["s_per_mp"]), float(fields["at"]), tuple((float(t), float(s)) for t, s in fields["seen"])
+            )
         except (ValueError, TypeError, KeyError):
             return None
 
@@ -58,7 +60,7 @@ def key_of(card: Card) -> str:
     return f"{card.name}:{card.parameters}:{card.cpu_s_per_mp:.6g}"
 
 
-def tells(card: Card, size: Size, pixels: float) -> bool:
+def is_representative(card: Card, size: Size, pixels: float) -> bool:
     """Whether `pixels` computed of a picture of this (height, width) say what a megapixel costs."""
     least = min(MOST_SIDE, max(LEAST_SIDE, HALOS * (card.halo or 0)))
     return pixels >= LEAST_PIXELS and min(size) >= least
@@ -89,13 +91,13 @@ def learn(
     fresh = [(at, seen) for at, seen in before.seen if abs(now - at) < HALF_LIFE_S] if before else []
     seen = (*fresh, (now, s_per_mp))[-SEEN:]
     start = before.now(expected, now) if before else expected
-    found = min(max(median(seconds for _, seconds in seen), start / STEP), start * STEP)
-    return Speed(found, now, seen)
+    learnt = min(max(median(seconds for _, seconds in seen), start / STEP), start * STEP)
+    return Speed(learnt, now, seen)
 
 
 def _known(cards: Iterable[Card], stored: Mapping[str, str]) -> dict[str, Speed]:
-    found = {card.name: Speed.of(stored[key_of(card)]) for card in cards if key_of(card) in stored}
-    return {name: speed for name, speed in found.items() if speed is not None}
+    speeds = {card.name: Speed.of(stored[key_of(card)]) for card in cards if key_of(card) in stored}
+    return {name: speed for name, speed in speeds.items() if speed is not None}
 
 
 def _expected(card: Card, cards: list[Card], known: Mapping[str, Speed]) -> float:

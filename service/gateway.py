@@ -1,4 +1,4 @@
-"""What the routes share: settings, store, queue, bell and threads, opened and closed together.
+"""What the routes share: settings, store, queue, wake-ups and threads, opened and closed together.
 
 Here is the life of a request's job: made, submitted, waited for, cancelled; answers are made in `service.routes`.
 """
@@ -19,10 +19,10 @@ from starlette.requests import Request
 
 from models.cards import OWN_LUT, Card
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
-from service.delivery import Notes
+from service.delivery import Deliveries
 from service.offload import Threads
 from service.upload import ENVELOPE_BYTES, Budget
-from service.waiting import Bell, Ring
+from service.waiting import Waiter, Wakeups
 from workers import metrics
 from workers.errors import (
     JobGone,
@@ -58,19 +58,19 @@ log = Log(__name__)
 
 
 @dataclass
-class House:
+class Gateway:
     """The gateway's parts."""
 
     settings: Settings
     store: Store
     celery: Celery
-    bell: Bell
+    wakeups: Wakeups
     store_threads: Threads
     picture_threads: Threads
     table_threads: Threads
     models: Mapping[str, Card]
     uploads: Budget
-    notes: Notes
+    deliveries: Deliveries
     closes_at: float = math.inf
     speeds_at: float = -math.inf
     speeds_then: Mapping[str, float] = field(default_factory=dict)
@@ -95,8 +95,8 @@ class House:
         try:
             return await self.table_threads.run(read_cube, data)
         except CubeError as error:
-            told = {} if error.line is None else {"line": error.line}
-            raise ParameterError(f"the part lut is no .cube file: {error}", parameter="lut", **told) from None
+            members = {} if error.line is None else {"line": error.line}
+            raise ParameterError(f"the part lut is no .cube file: {error}", parameter="lut", **members) from None
 
     async def installation(self) -> Installation:
         """What plans are made for."""
@@ -120,7 +120,7 @@ class House:
             try:
                 await self.store_threads.run(submit)
             except StoreFull:
-                await self.notes.tell()
+                await self.deliveries.report()
                 await self.store_threads.run(submit)
         except Unavailable as error:
             metrics.ADMISSION_REJECTED.labels(error.code).inc()
@@ -179,14 +179,14 @@ class House:
         return None
 
     async def wait_for_end(
-        self, job_id: str, ring: Ring, seconds: float, gone: Callable[[], Awaitable[None]]
+        self, job_id: str, waiter: Waiter, seconds: float, gone: Callable[[], Awaitable[None]]
     ) -> JobStatus | None:
         """The job once it has ended, or as it is after `seconds`; None where `gone` (the client left) came first.
 
         A client that leaves cancels its own job, unless somebody has read it by id meanwhile.
         """
         left = asyncio.ensure_future(gone())
-        ended = asyncio.ensure_future(self._until_ended(job_id, ring, seconds))
+        ended = asyncio.ensure_future(self._until_ended(job_id, waiter, seconds))
         try:
             await asyncio.wait({left, ended}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
@@ -198,14 +198,14 @@ class House:
             for task in (left, ended):
                 task.cancel()
 
-    async def _until_ended(self, job_id: str, ring: Ring, seconds: float) -> JobStatus:
-        """Wait for the ring, which was there before the job was, then read; a store that hangs is asked again.
+    async def _until_ended(self, job_id: str, waiter: Waiter, seconds: float) -> JobStatus:
+        """Wait for news (`waiter` was there before the job was), then read; a store that hangs is asked again.
 
         Raises StoreUnavailable for a job that is gone although it was just taken in: the store lost its data.
         """
         give_up = time.monotonic() + seconds
         while True:
-            await ring.wait(min(give_up, self.closes_at) - time.monotonic())
+            await waiter.wait(min(give_up, self.closes_at) - time.monotonic())
             in_time = time.monotonic() < min(give_up, self.closes_at)
             try:
                 status = await self.status(job_id)
@@ -219,8 +219,8 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]:
-    """Open everything the gateway needs; nothing is contacted before the first request but the bell's Redis."""
+async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gateway]:
+    """Open everything the gateway needs; before the first request only the Redis of the wake-ups is contacted."""
     limits = Limits(
         settings.queue_size, settings.store_bytes, settings.result_ttl_seconds, evict_delivered=settings.evict_delivered
     )
@@ -232,13 +232,13 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
     models = served_models(settings.models, settings.weights_dir)
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
-        async with Bell(redis_url).running() as bell:
+        async with Wakeups(redis_url).running() as wakeups:
             largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
             uploads = Budget(max(settings.store_bytes, 2 * largest))
-            notes = Notes(store, store_threads)
+            deliveries = Deliveries(store, store_threads)
             threads = store_threads, picture_threads, table_threads
-            yield House(settings, store, celery, bell, *threads, models, uploads, notes)
-            await notes.tell()
+            yield Gateway(settings, store, celery, wakeups, *threads, models, uploads, deliveries)
+            await deliveries.report()
     finally:
         store_threads.close()
         picture_threads.close()
@@ -247,6 +247,6 @@ async def open_house(settings: Settings, redis_url: str) -> AsyncIterator[House]
         store.close()
 
 
-def house_of(request: Request) -> House:
-    house: House = request.app.state.house
-    return house
+def gateway_of(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
