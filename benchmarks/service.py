@@ -28,7 +28,12 @@ import numpy as np
 from PIL import Image
 
 from workers import devices
+from workers.operations import OPERATIONS
+from workers.operations.enhance import EnhanceParameters
+from workers.operations.operation import Colour, Work
+from workers.operations.way import Unobserved, compute
 from workers.pictures import imageio
+from workers.pictures.picture import Picture
 
 devices.share_cores_politely()
 
@@ -74,16 +79,18 @@ def wait_until_ready(client: httpx.Client) -> None:
 
 
 def in_process(data: bytes) -> Callable[[], bytes]:
-    """The engine's own call: decode, enhance, encode."""
+    """The worker's own way, without a store: decode, enhance, encode."""
     from workers.engine.engine import Engine
 
     engine = Engine(device="cpu", threads=devices.usable_cores())
     engine.load("lut3d")
+    work = Work(OPERATIONS["enhance"], "lut3d", EnhanceParameters(format="jpeg", strength=1.0))
+
+    def decode(colour: Colour) -> Picture:
+        return imageio.decode(data, colour=colour, max_pixels=10**8)
 
     def call() -> bytes:
-        picture = imageio.decode(data, colour="srgb", max_pixels=10**8)
-        better = engine.enhance(picture, model="lut3d", strength=1.0, tick=lambda done, total: None)
-        return imageio.encode(better, "jpeg")
+        return compute(work, engine, decode, Unobserved(lambda done, total: None)).data
 
     return call
 

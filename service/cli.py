@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -58,8 +58,8 @@ def entrance() -> None:
     sys.exit(main())
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands with their options."""
+def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> argparse.ArgumentParser:
+    """All commands with their options, one of them for each operation."""
     parser = argparse.ArgumentParser(
         "lutra", description="One HTTP POST takes a photo in and gives a better photo back.", allow_abbrev=False
     )
@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         if name != "worker":
             sub.add_argument("--bind", help="address (LUTRA_BIND)")
             sub.add_argument("--port", type=int, help="port (LUTRA_PORT)")
-    for operation in OPERATIONS.values():
+    for operation in operations.values():
         _add_files(command(operation.name, partial(run_operation, operation), operation.help), operation)
     command("models", run_models, "List the models.")
     command("doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not.")

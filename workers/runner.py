@@ -32,7 +32,7 @@ from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds
-from workers.operations.operation import Colour, Encoded, Work
+from workers.operations.operation import Colour, Encoded, Operation, Work
 from workers.operations.way import compute
 from workers.pictures.decoder import Decoder
 from workers.pictures.picture import Picture
@@ -204,13 +204,23 @@ class EngineMetrics:
 class Runner:
     """Runs computations on one engine. `owner` names this child in the store."""
 
-    def __init__(self, store: Store, engine: Engine, *, owner: str, job_timeout_s: float, max_pixels: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        *,
+        owner: str,
+        job_timeout_s: float,
+        max_pixels: int,
+        operations: Mapping[str, Operation[Any, Any]] = OPERATIONS,
+    ) -> None:
         self._store = store
         self._engine = engine
         self._owner = owner
         self._job_timeout_s = job_timeout_s
         self._max_pixels = max_pixels
         self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
+        self._operations = operations
         self._decoder = Decoder()
 
     def close(self) -> None:
@@ -277,7 +287,7 @@ class Runner:
 
     def _work(self, claim: Claim) -> Work[Any]:
         """What the record asks for, with the table that the user sent along."""
-        operation = OPERATIONS[claim.operation]
+        operation = self._operations[claim.operation]
         parameters = operation.parameters.model_validate(dict(claim.parameters))
         numbers = self._read(claim, self._store.read_table) if operation.has_table(parameters) else b""
         return Work(operation, claim.model, parameters, operation.table_of(parameters, numbers))
@@ -396,7 +406,7 @@ class Runner:
 
     def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
         """What a megapixel of this model costs here, from a job that succeeded or ran out of time."""
-        operation = OPERATIONS[claim.operation]
+        operation = self._operations[claim.operation]
         size = claim.input["height"], claim.input["width"]
         try:
             card = self._card(claim.model)
