@@ -10,7 +10,8 @@ from models.cards import BY_NAME, CARDS, Card
 from models.scores import Measured
 from workers.errors import ParameterError, TooManyPixels, UnknownModel
 from workers.operations import choice
-from workers.operations.choice import Limits, SizeAsked, Small
+from workers.operations.choice import Limits, Small
+from workers.operations.sizes import SizeAsked
 
 SMALL = Small(300, 400, lossy=False)
 LIMITS = Limits(8)

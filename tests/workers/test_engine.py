@@ -27,7 +27,7 @@ from workers.engine import transparency
 from workers.engine.engine import Engine, choose_device
 from workers.engine.sweep import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, ParameterError, UnknownModel
-from workers.operations.sizes import target_size
+from workers.operations.sizes import SizeAsked, target_size
 from workers.pictures.picture import Picture
 
 CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "fourier")
@@ -132,7 +132,7 @@ def noise(height: int = 61, width: int = 83, channels: int = 3, kind: type = np.
 
 
 def enlarge(engine: Engine, source: Picture, model: str, scale: str = "2") -> Picture:
-    height, width = target_size(*source.pixels.shape[:2], scale=scale)
+    height, width = target_size(*source.pixels.shape[:2], SizeAsked(scale=scale))
     return engine.upscale(source, model=model, height=height, width=width, tick=quiet)
 
 
@@ -180,7 +180,7 @@ def test_a_flat_picture_stays_flat_without_steps_at_tile_borders(model: str) -> 
 @pytest.mark.parametrize("model", [*CLASSICAL, "conv"])
 def test_the_thinnest_pictures_work(model: str, size: tuple[int, int], conv: str) -> None:
     found = enlarge(Engine(device="cpu"), picture(noise(*size)), model, "1.5")
-    assert found.pixels.shape[:2] == target_size(*size, scale="1.5")
+    assert found.pixels.shape[:2] == target_size(*size, SizeAsked(scale="1.5"))
 
 
 def test_both_axes_may_have_their_own_scale() -> None:
@@ -369,7 +369,7 @@ def test_out_of_memory_goes_on_with_smaller_tiles(error: type[Exception], serve:
     observe, ticks = Counting(), []
     engine = Engine(device="cpu", tile="64", observe=observe)
     name = serve(starved(40 * 40, error), name="starved")
-    height, width = target_size(61, 83, scale="3.7")
+    height, width = target_size(61, 83, SizeAsked(scale="3.7"))
     found = engine.upscale(source, model=name, height=height, width=width, tick=lambda *at: ticks.append(at))
     assert apart(found.pixels, expected) <= 1
     assert observe.seen["oom"] >= 1

@@ -13,7 +13,7 @@ from models.cube import read_cube, write_cube
 from tests.living import photo
 from workers.engine import neutral
 from workers.engine.engine import Engine
-from workers.operations.sizes import target_size
+from workers.operations.sizes import SizeAsked, target_size
 from workers.pictures.picture import Picture
 
 ENLARGING = [name for name, card in CARDS.items() if card.task == "upscale"]
@@ -51,7 +51,7 @@ def better(source: Picture, model: str, tile: str, scale: str = "1.7") -> np.nda
     engine = Engine(device="cpu", tile=tile)
     if model in RESTORING:
         return engine.restore(source, model=model, tick=quiet).pixels
-    height, width = target_size(*source.pixels.shape[:2], scale=scale)
+    height, width = target_size(*source.pixels.shape[:2], SizeAsked(scale=scale))
     return engine.upscale(source, model=model, height=height, width=width, tick=quiet).pixels
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from models.cards import BY_NAME, CARDS, OWN_LUT, Card
 from workers.operations import OPERATIONS, choice, speeds
-from workers.operations.choice import Limits, SizeAsked, Small
+from workers.operations.choice import Limits, Small
+from workers.operations.sizes import SizeAsked
 from workers.operations.speeds import HALF_LIFE_S, SEEN, STEP, Speed, is_representative, key_of
 
 LIIF = BY_NAME["liif"]

@@ -22,7 +22,7 @@ from statistics import median
 
 from models.cards import Card, Size, available
 from workers.errors import UnknownModel
-from workers.operations import sizes
+from workers.operations.sizes import Bounds, SizeAsked, target_size
 
 UPSCALE = "upscale"
 BENCHMARK, BENCHMARK_SCALES, LOSSY = "Set14", (2, 3, 4), "JPEG 75 "
@@ -61,17 +61,6 @@ def choose_model(
 def enlarged_pixels(card: Card, size: Size, wanted: Size) -> int:
     """Pixels that are computed to make (height, width) `wanted` of `size`; 0 where it has this size already."""
     return 0 if wanted == size else card.work_pixels(size, wanted)
-
-
-@dataclass(frozen=True)
-class SizeAsked:
-    """The size as a request asks for it; see `sizes.target_size`."""
-
-    scale: str | None = None
-    height: str | int | None = None
-    width: str | int | None = None
-    fit: str = "inside"
-    max_pixels: str | int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,18 +117,9 @@ def candidates(cards: Iterable[Card]) -> list[Card]:
 
 
 def size_for(small: Small, asked: SizeAsked, model: str, reach: tuple[float, float], limits: Limits) -> tuple[int, int]:
-    return sizes.target_size(
-        small.height,
-        small.width,
-        scale=asked.scale,
-        out_height=asked.height,
-        out_width=asked.width,
-        fit=asked.fit,
-        max_pixels=asked.max_pixels,
-        model=model,
-        min_scale=Fraction(reach[0]),
-        max_scale=Fraction(min(reach[1], limits.max_scale)),
-        max_output_pixels=limits.max_output_pixels,
+    max_scale = Fraction(min(reach[1], limits.max_scale))
+    return target_size(
+        small.height, small.width, asked, Bounds(model, Fraction(reach[0]), max_scale, limits.max_output_pixels)
     )
 
 

@@ -7,6 +7,7 @@ process agrees on the size. It does not tile and knows nothing of models beyond 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from workers.errors import ParameterError, TooManyPixels
@@ -37,36 +38,58 @@ def parse_scale(value: Number, *, model: str = "this model", lowest: Number = 1,
     return scale
 
 
-def target_size(
-    height: int,
-    width: int,
-    *,
-    scale: Number | None = None,
-    out_height: str | int | None = None,
-    out_width: str | int | None = None,
-    fit: str = "inside",
-    max_pixels: str | int | None = None,
-    model: str = "this model",
-    min_scale: Number = 1,
-    max_scale: Number = 8,
-    max_output_pixels: int | None = None,
-) -> tuple[int, int]:
-    """The (height, width) that a request asks for; `None` is a parameter that was not sent.
+@dataclass(frozen=True)
+class SizeAsked:
+    """The size as it is asked for, in one of three ways; None is a parameter that was not sent.
 
-    One of three ways: `scale`; `out_height` and/or `out_width` (both: the largest size of the same aspect inside, or
-    with `fit="fill"` exactly these two); `max_pixels` (the largest size of the same aspect with at most so many pixels,
-    which stops at `max_scale`: it is an upper bound, not a wish). A size equal to the picture's own is allowed in the
-    last two ways. Raises ParameterError, or TooManyPixels beyond `max_output_pixels`.
+    `scale`; `height` and/or `width` (both: the largest size of the same aspect inside, or with `fit="fill"` exactly
+    these two); `max_pixels` (the largest size of the same aspect with at most so many pixels: an upper bound, so it
+    stops at the largest scale).
     """
-    _check_ways(scale, out_height, out_width, max_pixels, fit)
-    low, high = max(exact(min_scale, "scale"), Fraction(1)), exact(max_scale, "scale")
-    if scale is not None:
-        size = output_size(height, width, parse_scale(scale, model=model, lowest=low, highest=high))
-    elif max_pixels is not None:
-        size = _size_below(height, width, whole(max_pixels, "max_pixels"), high)
+
+    scale: Number | None = None
+    height: str | int | None = None
+    width: str | int | None = None
+    fit: str = "inside"
+    max_pixels: str | int | None = None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What `model` does, and how many pixels a result may have."""
+
+    model: str = "this model"
+    min_scale: Number = 1
+    max_scale: Number = 8
+    max_output_pixels: int | None = None
+
+    @property
+    def low(self) -> Fraction:
+        return max(exact(self.min_scale, "scale"), Fraction(1))
+
+    @property
+    def high(self) -> Fraction:
+        return exact(self.max_scale, "scale")
+
+
+ANY_MODEL = Bounds()
+
+
+def target_size(height: int, width: int, asked: SizeAsked, bounds: Bounds = ANY_MODEL) -> tuple[int, int]:
+    """The (height, width) that is asked for a picture of this one.
+
+    A size equal to the picture's own is allowed where no scale is asked for. Raises ParameterError, or TooManyPixels
+    beyond `max_output_pixels`.
+    """
+    _check_ways(asked)
+    low, high = bounds.low, bounds.high
+    if asked.scale is not None:
+        size = output_size(height, width, parse_scale(asked.scale, model=bounds.model, lowest=low, highest=high))
+    elif asked.max_pixels is not None:
+        size = _size_below(height, width, whole(asked.max_pixels, "max_pixels"), high)
     else:
-        size = _size_of_sides(height, width, out_height, out_width, fit, model, low, high)
-    _check_pixels(size, height, width, max_output_pixels)
+        size = _size_of_sides(height, width, asked, bounds)
+    _check_pixels(size, bounds.max_output_pixels)
     return size
 
 
@@ -115,38 +138,27 @@ def _check_range(scale: Fraction, seen: str, parameter: str, model: str, low: Fr
         raise _refused(f"{seen} is outside {plain(low)} to {plain(high)} for {model}", parameter, low, high)
 
 
-def _check_ways(
-    scale: Number | None, height: str | int | None, width: str | int | None, max_pixels: str | int | None, fit: str
-) -> None:
-    ways = {
-        "scale": scale is not None,
-        "width/height": not height is width is None,
-        "max_pixels": max_pixels is not None,
+def _check_ways(asked: SizeAsked) -> None:
+    sent = {
+        "scale": asked.scale is not None,
+        "width/height": not asked.height is asked.width is None,
+        "max_pixels": asked.max_pixels is not None,
     }
-    asked = [name for name, sent in ways.items() if sent]
-    if not asked:
+    ways = [name for name, is_sent in sent.items() if is_sent]
+    if not ways:
         raise ParameterError("no size asked for: send scale, or width and/or height, or max_pixels", parameter="scale")
-    if len(asked) > 1:
-        raise ParameterError(f"{' and '.join(asked)} ask for a size twice: send one of them", parameter=asked[1])
-    if fit not in ("inside", "fill"):
-        raise ParameterError(f"fit {_seen(fit)} is unknown: allowed are inside and fill", parameter="fit")
-    if fit == "fill" and (height is None or width is None):
+    if len(ways) > 1:
+        raise ParameterError(f"{' and '.join(ways)} ask for a size twice: send one of them", parameter=ways[1])
+    if asked.fit not in ("inside", "fill"):
+        raise ParameterError(f"fit {_seen(asked.fit)} is unknown: allowed are inside and fill", parameter="fit")
+    if asked.fit == "fill" and (asked.height is None or asked.width is None):
         raise ParameterError("fit=fill needs both width and height", parameter="fit")
 
 
-def _size_of_sides(
-    height: int,
-    width: int,
-    out_height: str | int | None,
-    out_width: str | int | None,
-    fit: str,
-    model: str,
-    low: Fraction,
-    high: Fraction,
-) -> tuple[int, int]:
-    sides = (("height", height, out_height), ("width", width, out_width))
+def _size_of_sides(height: int, width: int, asked: SizeAsked, bounds: Bounds) -> tuple[int, int]:
+    sides = (("height", height, asked.height), ("width", width, asked.width))
     wanted = {name: (whole(out, name), side) for name, side, out in sides if out is not None}
-    if fit == "inside":  # the side that binds decides; a box may be roomier than the picture can fill
+    if asked.fit == "inside":  # the side that binds decides; a box may be roomier than the picture can fill
         tightest = min(wanted, key=lambda name: Fraction(*wanted[name]))
         wanted = {tightest: wanted[tightest]}
     for name, (out, side) in wanted.items():
@@ -154,8 +166,9 @@ def _size_of_sides(
             seen = f"{name} {out} is smaller than the picture's {side}"
             raise ParameterError(f"{seen}: /upscale only enlarges", parameter=name, minimum=side)
         ratio = Fraction(out, side)
-        _check_range(ratio, f"{name} {out} is scale {plain(ratio)}, which", name, model, low, high)
-    if fit == "fill":
+        seen = f"{name} {out} is scale {plain(ratio)}, which"
+        _check_range(ratio, seen, name, bounds.model, bounds.low, bounds.high)
+    if asked.fit == "fill":
         return wanted["height"][0], wanted["width"][0]
     return output_size(height, width, Fraction(*next(iter(wanted.values()))))
 
@@ -177,7 +190,7 @@ def _size_below(height: int, width: int, max_pixels: int, high: Fraction) -> tup
     return output_size(height, width, Fraction(fits, longer))
 
 
-def _check_pixels(size: tuple[int, int], height: int, width: int, limit: int | None) -> None:
+def _check_pixels(size: tuple[int, int], limit: int | None) -> None:
     pixels = size[0] * size[1]
     if limit is None or pixels <= limit:
         return

@@ -11,7 +11,7 @@ from pydantic import Field
 from models.cards import Card, Size
 from models.cube import Cube
 from workers.errors import ParameterError
-from workers.operations.choice import UPSCALE, SizeAsked, Small, enlarged_pixels, plan_upscale
+from workers.operations.choice import UPSCALE, Small, enlarged_pixels, plan_upscale
 from workers.operations.operation import (
     Advice,
     Encoding,
@@ -28,7 +28,7 @@ from workers.operations.operation import (
     Tick,
     Work,
 )
-from workers.operations.sizes import parse_scale
+from workers.operations.sizes import SizeAsked, parse_scale
 from workers.pictures.picture import Header, Picture
 
 if TYPE_CHECKING:
