@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from models.cards import available
+from service import parts
 from service.folders import shown
 from service.options import add_options
 from workers import devices, log
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
+        parts.need(*arguments.needs)
         return command(arguments)
     except ParameterError as error:
         print(f"lutra: {error.message}", file=sys.stderr)
@@ -66,25 +68,26 @@ def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> 
     parser.add_argument("--version", action="version", version=f"lutra {version('lutra')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, *needs: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, needs=needs)
         return sub
 
-    for name, run, text in (
-        ("up", run_up, "Serve: private Redis if LUTRA_REDIS_URL is not set, worker and gateway, until Ctrl-C."),
-        ("gateway", run_gateway, "Serve HTTP only; LUTRA_REDIS_URL says where the queue is."),
-        ("worker", run_worker, "Work off the queue only; LUTRA_REDIS_URL says where it is."),
+    up = "Serve: private Redis if LUTRA_REDIS_URL is not set, worker and gateway, until Ctrl-C."
+    for name, run, text, needs in (
+        ("up", run_up, up, ("gateway", "worker")),
+        ("gateway", run_gateway, "Serve HTTP only; LUTRA_REDIS_URL says where the queue is.", ("gateway",)),
+        ("worker", run_worker, "Work off the queue only; LUTRA_REDIS_URL says where it is.", ("worker",)),
     ):
-        sub = command(name, run, text)
+        sub = command(name, run, text, *needs)
         if name != "worker":
             sub.add_argument("--bind", help="address (LUTRA_BIND)")
             sub.add_argument("--port", type=int, help="port (LUTRA_PORT)")
     for operation in operations.values():
-        _add_files(command(operation.name, partial(run_operation, operation), operation.help), operation)
+        _add_files(command(operation.name, partial(run_operation, operation), operation.help, "worker"), operation)
     command("models", run_models, "List the models.")
     command("doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not.")
-    _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file."))
+    _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))
     return parser
 
 

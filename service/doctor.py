@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from service import parts
 from workers import devices, embedded
 from workers.errors import LutraError
 from workers.jobs.store import Store
@@ -51,6 +52,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     )
     yield "cores", OK, f"{devices.usable_cores()} usable, {devices.visible_gpus()} GPUs visible"
     yield from _packages()
+    yield _gateway()
     yield _tried("redis", lambda: _redis(settings))
     yield from _engine(settings)
 
@@ -64,6 +66,13 @@ def _packages() -> Iterator[Line]:
                 yield name, ABSENT, "not installed (HEIC pictures are refused)"
             else:
                 yield name, MISSING, "not installed"
+
+
+def _gateway() -> Line:
+    lacking = ", ".join(parts.missing("gateway"))
+    if lacking:
+        return "gateway", ABSENT, f"{lacking} not installed: {parts.how_to_install('gateway')}"
+    return "gateway", OK, "its packages are installed"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Line:
@@ -88,7 +97,7 @@ def _engine(settings: Settings) -> Iterator[Line]:
     try:
         from workers.engine.engine import Engine
     except ImportError as error:
-        yield "engine", MISSING, f"{error.name} is not installed: pip install 'lutra[worker]'"
+        yield "engine", MISSING, f"{error.name} is not installed: {parts.how_to_install('worker')}"
         return
     engine = Engine(
         device=settings.device, precision=settings.precision, tile=settings.tile, weights_dir=settings.weights_dir
