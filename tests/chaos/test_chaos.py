@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.living import Lutra, as_file, descendants, opened, photo, private_redis, running_lutra, wait_until
+from workers import embedded
 
 pytestmark = pytest.mark.chaos
 
@@ -164,9 +165,11 @@ def test_a_redis_that_stands_still_is_told_at_once_and_all_goes_on_after_it(tmp_
 
 
 def test_a_redis_that_dies_is_restarted_and_the_service_goes_on(lutra: Lutra) -> None:
-    (redis,) = lutra.pids("redis-server")
+    (redis,) = lutra.pids(embedded.find_server().name)
     os.kill(redis, signal.SIGKILL)
-    wait_until(lambda: redis not in lutra.pids("redis-server") and lutra.ready(), 60, "the service is ready again")
+    wait_until(
+        lambda: redis not in lutra.pids(embedded.find_server().name) and lutra.ready(), 60, "the service is ready again"
+    )
     assert lutra.post("/upscale?scale=2&model=nearest", long_photo(32)).status_code == 200
 
 
@@ -255,7 +258,7 @@ def test_a_client_that_waits_while_redis_loses_its_data_is_told_to_come_again(lu
     thread = threading.Thread(target=post)
     thread.start()
     wait_until(lambda: lutra.samples("lutra_jobs_in_progress").get('{operation="upscale"}') == 1, 30, "the job runs")
-    (redis,) = lutra.pids("redis-server")
+    (redis,) = lutra.pids(embedded.find_server().name)
     os.kill(redis, signal.SIGKILL)
     thread.join(60)
     assert [answer.status_code for answer in answers] == [503]

