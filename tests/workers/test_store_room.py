@@ -218,7 +218,7 @@ def test_records_of_jobs_that_were_cancelled_or_whose_failure_was_told_make_room
     for job in (told, untold):
         store.fail(claim(store, job), LOST, {})
     store.note_delivery(told.id)
-    put(store, b"x" * (100_000 - 3 * RECORD_BYTES))
+    put(store, b"x" * (100_000 - 3 * RECORD_BYTES - 1000))  # what `MEMORY USAGE` says of a record differs by hundreds
     put(store)
     assert is_gone(store, cancelled.id, "was told") and is_gone(store, told.id, "was told")
     assert store.status(untold.id).state == "failed"
