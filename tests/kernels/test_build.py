@@ -25,6 +25,7 @@ PACKED = (
     "service/web/*.css",
     "service/web/*.js",
     "workers/**/*.py",
+    "workers/jobs/scripts/*.lua",
     "models/*.py",
     "models/scores/*.py",
     "models/scores/*.json",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.workers.test_store import claim, kinds, make_job, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
+from workers.jobs import script as script_module
 from workers.jobs.records import computation_fields
+from workers.jobs.script import Script, load_scripts
 from workers.jobs.store import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Store
 
 
@@ -18,9 +21,9 @@ def twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store each of whose scripts is run, loses its answer, and is run again."""
     once = store._run
 
-    def run(name: str, *args: object) -> object:
-        once(name, *args)
-        return once(name, *args)
+    def run(script: Script, *args: object) -> object:
+        once(script, *args)
+        return once(script, *args)
 
     monkeypatch.setattr(store, "_run", run)
     yield store
@@ -37,6 +40,20 @@ def test_a_job_whose_every_script_runs_twice_lives_as_if_once(twice: Store) -> N
     assert kinds(twice, job) == ["state", "state", "progress", "state", "end"]
     assert twice.status(job.id).attempts == 1
     assert twice.queue().stored_bytes == len(b"better") + weight_of_records(twice)
+
+
+def test_scripts_that_redis_has_forgotten_are_sent_again(store: Store) -> None:
+    job = put(store)
+    store.client.script_flush()
+    taken = claim(store, job)
+    store.client.script_flush()
+    assert store.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {})
+    assert store.status(job.id).state == "succeeded"
+
+
+def test_every_file_of_a_script_has_its_name_in_the_enum() -> None:
+    files = {path.stem for path in (Path(script_module.__file__).parent / "scripts").iterdir()}
+    assert files == {*Script, "prelude"} and set(load_scripts()) == set(Script)
 
 
 def test_the_last_place_of_the_queue_is_given_to_one_job_and_asked_for_twice(
@@ -56,7 +73,7 @@ def test_a_job_stored_again_after_a_worker_has_taken_it_stays_taken(store: Store
     taken = claim(store, job)
     record = computation_fields(job.computation, 1, "")
     args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
-    store._run("SUBMIT", *args, *(part for pair in record.items() for part in pair), "detached", 0)
+    store._run(Script.SUBMIT, *args, *(part for pair in record.items() for part in pair), "detached", 0)
     assert store.status(job.id).state == "running"
     assert store.renew(taken, lease_s=30) == 1
 

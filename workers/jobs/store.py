@@ -1,6 +1,6 @@
 """The only truth about jobs and computations, in Redis: records, pictures in pieces, events, leases, limits.
 
-Each change of state is one Lua script (`workers.jobs.scripts`), so that a record, its event, its place in the queue
+Each change of state is one Lua script (`workers.jobs.script`), so that a record, its event, its place in the queue
 and its bytes never disagree. A worker's writes carry the attempt it was given and are refused once another holds it
 (fencing). It sends and receives no Celery message and never looks inside a picture.
 """
@@ -29,7 +29,6 @@ from workers.errors import (
     StoreUnavailable,
     TooManyPixels,
 )
-from workers.jobs import scripts
 from workers.jobs.connections import keepalive_options
 from workers.jobs.job import CANCELLED, SUCCEEDED, Job, JobStatus
 from workers.jobs.records import (
@@ -44,6 +43,7 @@ from workers.jobs.records import (
     status_of,
     text,
 )
+from workers.jobs.script import Script, load_scripts
 
 CHUNK_BYTES = 4 * 1024**2
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
@@ -116,7 +116,7 @@ class Store:
         self.limits = limits or Limits()
         self._breaker_s = breaker_s
         self._down_until = 0.0
-        self._scripts: dict[str, Any] = {}
+        self._scripts = load_scripts()
 
     @classmethod
     def at(cls, url: str, limits: Limits | None = None, *, timeout_s: float = 2.0, breaker_s: float = 0.0) -> Store:
@@ -142,17 +142,14 @@ class Store:
             self._down_until = time.monotonic() + self._breaker_s
             raise StoreUnavailable("the job store does not answer") from error
 
-    def _run(self, name: str, *args: Any) -> Any:
-        """Run one script of `scripts` by its constant's name."""
-        if name not in self._scripts:
-            source = scripts.PRELUDE + getattr(scripts, name)
-            self._scripts[name] = (source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
-        source, sha1 = self._scripts[name]
+    def _run(self, script: Script, *args: Any) -> Any:
+        """Run one script, by its name where Redis knows it; a restart or SCRIPT FLUSH makes it forget."""
+        source = self._scripts[script]
         with self._reaching():
             try:
-                return self.client.evalsha(sha1, 0, *args)
+                return self.client.evalsha(source.sha1, 0, *args)
             except redis.exceptions.NoScriptError:
-                return self.client.eval(source, 0, *args)
+                return self.client.eval(source.text, 0, *args)
 
     # -- the gateway's side ------------------------------------------------------------------------------------------
 
@@ -192,7 +189,7 @@ class Store:
         args = [computation_id, size_bytes, limits.queue_size, limits.store_bytes, ADMISSION_HOLD_S, HEARTBEAT_TTL_S]
         answer = "again"
         while answer == "again":  # so many small results make room that they go some at a time
-            answer = text(self._run("ADMIT", *args, int(limits.evict_delivered)))
+            answer = text(self._run(Script.ADMIT, *args, int(limits.evict_delivered)))
         if answer == "no_worker":
             raise NoWorker("no worker is alive to take the job")
         if answer == "queue_full":
@@ -205,12 +202,12 @@ class Store:
         record = computation_fields(job.computation, chunks, job.request_id)
         request = {"detached": int(job.detached), "request_id": job.request_id}
         args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
-        self._run("SUBMIT", *args, *_pairs(record), *_pairs(request))
+        self._run(Script.SUBMIT, *args, *_pairs(record), *_pairs(request))
 
     def withdraw(self, job: Job) -> None:
         """Undo `put` for a job that could not be sent; a store that does not answer is left to its sweep."""
         try:
-            self._run("WITHDRAW", job.computation.id, job.id)
+            self._run(Script.WITHDRAW, job.computation.id, job.id)
         except StoreUnavailable:
             return
 
@@ -219,7 +216,7 @@ class Store:
 
         Raises JobUnknown, or JobGone after its time to live.
         """
-        job, computation, gone = self._run("STATUS", job_id, int(detach))
+        job, computation, gone = self._run(Script.STATUS, job_id, int(detach))
         if not job or not computation:
             raise self._missing(gone)
         return status_of(job_id, _mapping(job), _mapping(computation))
@@ -237,7 +234,7 @@ class Store:
         One that succeeded or failed is removed at once with its bytes (REMOVED), unless `only_if_attached`. A result
         that other jobs share stays for them. To cancel what was cancelled changes nothing.
         """
-        answer = self._run("CANCEL", job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
+        answer = self._run(Script.CANCEL, job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
         if answer:
             return text(answer[0])
         with self._reaching():
@@ -245,7 +242,7 @@ class Store:
 
     def note_delivery(self, *job_ids: str) -> None:
         """The whole result, or the problem, has reached each job's client, in this order: it may go to make room."""
-        self._run("NOTE_DELIVERY", *job_ids)
+        self._run(Script.NOTE_DELIVERY, *job_ids)
 
     def events(self, job_id: str, after: str = "0") -> list[Event]:
         """The job's events later than the id `after`, oldest first."""
@@ -261,7 +258,9 @@ class Store:
 
     def queue(self, until: str = "") -> QueueFacts:
         """The queue, the workers and the bytes held at this moment; `until`: the computation that is asked about."""
-        queued, running, active, oldest, alive, stored, work, room, now = self._run("QUEUE", HEARTBEAT_TTL_S, until)
+        queued, running, active, oldest, alive, stored, work, room, now = self._run(
+            Script.QUEUE, HEARTBEAT_TTL_S, until
+        )
         since, room_at = number(oldest), number(room)
         age = max(0.0, float(now) - since) if since is not None else 0.0
         room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
@@ -285,7 +284,7 @@ class Store:
 
     def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
         """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
-        attempt, *told = self._run("CLAIM", computation_id, owner, lease_s, timeout_s, secrets.token_hex(8))
+        attempt, *told = self._run(Script.CLAIM, computation_id, owner, lease_s, timeout_s, secrets.token_hex(8))
         if not attempt:
             return None
         queue_s, record, jobs = told[0], _mapping(told[1]), sorted(told[2])
@@ -322,11 +321,11 @@ class Store:
 
     def renew(self, claim: Claim, *, lease_s: float) -> int:
         """Prolong the lease, never past the deadline: 1 held, 2 held but cancelled, 0 lost to another attempt."""
-        return int(self._run("RENEW", claim.computation_id, claim.attempt, lease_s))
+        return int(self._run(Script.RENEW, claim.computation_id, claim.attempt, lease_s))
 
     def progress(self, claim: Claim, done: int, total: int) -> int:
         """Tell how many tiles of how many are done; answers as `renew`."""
-        return int(self._run("PROGRESS", claim.computation_id, claim.attempt, done, total))
+        return int(self._run(Script.PROGRESS, claim.computation_id, claim.attempt, done, total))
 
     def put_result(self, claim: Claim, result: bytes) -> int:
         """Write the result's pieces under this attempt; nobody sees them before `succeed`. How many there are."""
@@ -370,7 +369,7 @@ class Store:
 
     def _finish(self, claim: Claim, state: str, size: int, error: str, fields: Mapping[str, Any]) -> bool:
         args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, size, error]
-        return bool(self._run("FINISH", *args, *_pairs(fields)))
+        return bool(self._run(Script.FINISH, *args, *_pairs(fields)))
 
     def keep_rate(self, key: str, rate: str) -> None:
         """Remember how fast a model is here (`operations.speeds`). Of two writers the later one counts."""
@@ -386,7 +385,7 @@ class Store:
         last alive, jobs are admitted in the hope of it.
         """
         pairs = {name: "" if facts is None else json.dumps(facts) for name, facts in children.items()}
-        self._run("BEAT", HEARTBEAT_TTL_S, RETURN_S, place, int(is_loading), *_pairs(pairs))
+        self._run(Script.BEAT, HEARTBEAT_TTL_S, RETURN_S, place, int(is_loading), *_pairs(pairs))
 
     def worker_returns(self) -> bool:
         """True where a worker that was alive a moment ago is loading its models again: jobs are admitted meanwhile."""
@@ -426,17 +425,17 @@ class Store:
         """Take back what `owner` (empty: whoever's lease has ended) held; `blame`: the MAX_LOSSES-th time fails it."""
         args = [computation_id, owner, self.limits.result_ttl_s, TOMBSTONE_S, MAX_LOSSES if blame else 0]
         verdict, operation, model, error = map(
-            text, self._run("RECLAIM", *args, problem_json(lost), problem_json(timeout))
+            text, self._run(Script.RECLAIM, *args, problem_json(lost), problem_json(timeout))
         )
         return Reclaimed(verdict, operation, model, json.loads(error)["code"] if error else "")
 
     def unsent(self, grace_s: float) -> list[str]:
         """Computations queued in the store whose message was sent more than `grace_s` ago; sweeps what has expired."""
-        return [text(name) for name in self._run("UNSENT", grace_s)]
+        return [text(name) for name in self._run(Script.UNSENT, grace_s)]
 
     def touch(self, computation_id: str) -> bool:
         """Note that a message is being sent now; False where the computation is no longer queued."""
-        return bool(self._run("TOUCH", computation_id))
+        return bool(self._run(Script.TOUCH, computation_id))
 
     def try_lock(self, name: str, owner: str, seconds: float) -> bool:
         """True where `owner` holds the lock `name` for the next `seconds`, newly or still."""
