@@ -1,16 +1,17 @@
--- comp, bytes, queue_size, store_bytes, hold_s, heartbeat_ttl, evict_delivered -> reason, 'ok', or 'again'
+-- Reserves a place in the queue and bytes for a computation that is about to be stored.
+-- Answers ok, no_worker, queue_full or store_full; or again, where room is made in more than one step.
+local comp, bytes, queue_size, store_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local hold_s, heartbeat_ttl_s, evict_delivered = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 sweep()
-local comp, size = ARGV[1], tonumber(ARGV[2])
 if redis.call('ZSCORE', P .. 'active', comp) then return 'ok' end  -- it was admitted, only the answer was lost
-if redis.call('ZCOUNT', P .. 'alive', NOW - tonumber(ARGV[6]), '+inf') == 0
+if redis.call('ZCOUNT', P .. 'alive', NOW - heartbeat_ttl_s, '+inf') == 0
     and redis.call('ZCOUNT', P .. 'returning', NOW, '+inf') == 0 then return 'no_worker' end
-if redis.call('ZCARD', P .. 'active') >= tonumber(ARGV[3]) then return 'queue_full' end
-local stored = tonumber(redis.call('GET', P .. 'blob_bytes') or '0')
-local lacking = stored + size - tonumber(ARGV[4])
+if redis.call('ZCARD', P .. 'active') >= queue_size then return 'queue_full' end
+local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + bytes - store_bytes
 if lacking > 0 then
-  local made = ARGV[7] == '1' and make_room(lacking) or 'store_full'
-  if made ~= 'ok' then return made end
+  local answer = evict_delivered and make_room(lacking) or 'store_full'
+  if answer ~= 'ok' then return answer end
 end
-redis.call('ZADD', P .. 'active', NOW + tonumber(ARGV[5]), comp)
-hold(comp, size, NOW + tonumber(ARGV[5]))
+redis.call('ZADD', P .. 'active', NOW + hold_s, comp)
+reserve(comp, bytes, NOW + hold_s)
 return 'ok'

@@ -1,22 +1,27 @@
--- heartbeat_ttl, return_s, place, loading, then child/facts pairs ('' keeps the facts that are there): these live
-write_in_spite_of_oom()
-local ttl, place = tonumber(ARGV[1]), ARGV[3]
-for i = 5, #ARGV, 2 do
-  if ARGV[i + 1] ~= '' then redis.call('HSET', P .. 'child_facts', ARGV[i], ARGV[i + 1]) end
-  if redis.call('HEXISTS', P .. 'child_facts', ARGV[i]) == 1 then
-    redis.call('ZADD', P .. 'alive', NOW, ARGV[i])
+-- The heartbeat of the children of a place. After the named arguments come children and their facts; empty facts keep
+-- those that are there, and a child without any is not counted. With `is_loading` another child of the place loads its
+-- models: jobs are admitted for return_s after a child of it was last alive.
+-- Answers 1.
+local heartbeat_ttl_s, return_s, place, is_loading = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'
+local first_child = 5
+allow_writes_when_full()
+for i = first_child, #ARGV, 2 do
+  local child, facts = ARGV[i], ARGV[i + 1]
+  if facts ~= '' then redis.call('HSET', P .. 'child_facts', child, facts) end
+  if redis.call('HEXISTS', P .. 'child_facts', child) == 1 then
+    redis.call('ZADD', P .. 'alive', NOW, child)
     redis.call('ZADD', P .. 'served', NOW, place)
   end
 end
-redis.call('ZREMRANGEBYSCORE', P .. 'served', '-inf', NOW - tonumber(ARGV[2]))
+redis.call('ZREMRANGEBYSCORE', P .. 'served', '-inf', NOW - return_s)
 redis.call('ZREMRANGEBYSCORE', P .. 'returning', '-inf', NOW)
-local served = redis.call('ZSCORE', P .. 'served', place)
-if ARGV[4] == '1' and served then
-  redis.call('ZADD', P .. 'returning', math.min(NOW + ttl, tonumber(served) + tonumber(ARGV[2])), place)
+local served_at = redis.call('ZSCORE', P .. 'served', place)
+if is_loading and served_at then
+  redis.call('ZADD', P .. 'returning', math.min(NOW + heartbeat_ttl_s, tonumber(served_at) + return_s), place)
 else
   redis.call('ZREM', P .. 'returning', place)
 end
-for _, child in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', NOW - 6 * ttl)) do
+for _, child in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', NOW - 6 * heartbeat_ttl_s)) do
   redis.call('ZREM', P .. 'alive', child)
   redis.call('HDEL', P .. 'child_facts', child)
 end

@@ -1,50 +1,54 @@
--- job, only_if_attached, ttl, tombstone -> {state of the job after it}, {removed} or {}
-local job = ARGV[1]
+-- Cancels a job: one that waits ends, one that runs is told to stop, one that has ended is removed. With
+-- `only_if_attached` (its client has left) nothing is removed, and a detached job stays.
+-- Answers {the job's state after it}, {detached}, {removed}, or {} for a job that is not there.
+local job, only_if_attached, result_ttl_s, tombstone_s = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4])
 local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'detached', 'left')
-local comp = record[1]
+local comp, is_detached, has_left = record[1], record[2] == '1', record[3] == '1'
 if not comp then return {} end
-if ARGV[2] == '1' and record[2] == '1' then return {'detached'} end
-write_in_spite_of_oom()
+if only_if_attached and is_detached then return {'detached'} end
+allow_writes_when_full()
 local key = P .. 'comp:' .. comp
 local state = redis.call('HGET', key, 'state')
 if not state then return {} end
-if record[3] == '1' or state == 'cancelled' then return {'cancelled'} end
-if state ~= 'queued' and state ~= 'running' then
-  if ARGV[2] == '1' then return {state} end
-  redis.call('EXPIRE', P .. 'gone:' .. job, tonumber(ARGV[4]))
-  local weight, shared, wanted = weigh_job(job), false, false
-  for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-    shared = shared or other ~= job
-    wanted = wanted or (other ~= job and redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1')
+if has_left or state == 'cancelled' then return {'cancelled'} end
+
+local others, wanting = 0, 0  -- other jobs of the computation, and those of them that did not leave it
+for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+  if other ~= job then
+    others = others + 1
+    if redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1' then wanting = wanting + 1 end
   end
-  if not shared then
+end
+
+if state ~= 'queued' and state ~= 'running' then
+  if only_if_attached then return {state} end
+  redis.call('EXPIRE', P .. 'gone:' .. job, tombstone_s)
+  if others == 0 then
     remove(comp, 'deleted')
     return {'removed'}
   end
+  local job_bytes = memory_of_job(job)
   redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
   redis.call('SET', P .. 'gone:' .. job, 'deleted', 'KEEPTTL')
   redis.call('SREM', key .. ':jobs', job)
-  local held = tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0') - weight
-  if not wanted then
+  local bytes = reserved_bytes(comp) - job_bytes
+  if wanting == 0 then
     drop_result(comp)
-    held = weigh_records(comp)
+    bytes = memory_of_records(comp)
   end
-  hold(comp, math.max(0, held), tonumber(redis.call('ZSCORE', P .. 'blobs', comp) or NOW))
-  note_if_all_have_it(comp)
+  reserve(comp, math.max(0, bytes), tonumber(redis.call('ZSCORE', P .. 'blobs', comp) or NOW))
+  mark_if_delivered(comp)
   return {'removed'}
 end
-local others = 0
-for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-  if other ~= job and redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1' then others = others + 1 end
-end
-if others > 0 then
+
+if wanting > 0 then  -- the computation goes on for them
   redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', stamp())
   emit_to(job, 'state', '{"state":"cancelled"}')
   emit_to(job, 'end', '{"state":"cancelled"}')
   return {'cancelled'}
 end
 if state == 'queued' then
-  finish(comp, 'cancelled', tonumber(ARGV[3]), tonumber(ARGV[4]), 0, '')
+  finish(comp, 'cancelled', result_ttl_s, tombstone_s, 0, '')
   return {'cancelled'}
 end
 redis.call('HSET', key, 'cancel', '1')

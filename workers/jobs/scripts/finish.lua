@@ -1,16 +1,18 @@
--- comp, attempt, state, ttl, tombstone, result_bytes, error, field/value pairs -> 1, or 0 where the attempt is stale
-local comp = ARGV[1]
+-- Ends an attempt in a terminal state; its result's pieces are there already.
+-- After the named arguments come fields and values of the record.
+-- Answers 1, or 0 where the attempt is stale.
+local comp, attempt, state, result_ttl_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local tombstone_s, result_bytes, error, first_field = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], 8
 local key = P .. 'comp:' .. comp
-local before = redis.call('HMGET', key, 'state', 'attempt')
-if before[1] == ARGV[3] and before[2] == ARGV[2] then return 1 end  -- it was done, only the answer was lost
-if not holds(comp, ARGV[2]) then return 0 end
-write_in_spite_of_oom()
-local told = redis.call('HGET', key, 'done')
-for i = 8, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
-local tiles = redis.call('HMGET', key, 'done', 'total')
-if tiles[1] ~= told then emit(comp, 'progress', '{"done":' .. tiles[1] .. ',"total":' .. tiles[2] .. '}') end
-for i = 0, tonumber(redis.call('HGET', key, 'result_chunks') or '0') - 1 do
-  redis.call('EXPIRE', P .. 'out:' .. comp .. ':' .. ARGV[2] .. ':' .. i, tonumber(ARGV[4]))
+local last = redis.call('HMGET', key, 'state', 'attempt', 'done')
+if last[1] == state and last[2] == attempt then return 1 end  -- it was done, only the answer was lost
+if not is_held_by(comp, attempt) then return 0 end
+allow_writes_when_full()
+for i = first_field, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+local record = redis.call('HMGET', key, 'done', 'total', 'result_chunks')
+if record[1] ~= last[3] then emit(comp, 'progress', '{"done":' .. record[1] .. ',"total":' .. record[2] .. '}') end
+for i = 0, tonumber(record[3] or '0') - 1 do
+  redis.call('EXPIRE', P .. 'out:' .. comp .. ':' .. attempt .. ':' .. i, result_ttl_s)
 end
-finish(comp, ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7])
+finish(comp, state, result_ttl_s, tombstone_s, result_bytes, error)
 return 1

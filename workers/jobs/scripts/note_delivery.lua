@@ -1,10 +1,11 @@
--- jobs, the first delivered first -> 1; their clients had their results whole, or their problems
-write_in_spite_of_oom()
-for _, job in ipairs(ARGV) do
+-- Notes of jobs, the first delivered first, that their clients have the whole result, or the problem. Answers 1.
+local jobs = ARGV
+allow_writes_when_full()
+for _, job in ipairs(jobs) do
   local comp = redis.call('HGET', P .. 'job:' .. job, 'computation')
   if comp then
     redis.call('HSET', P .. 'job:' .. job, 'delivered', '1')
-    note_if_all_have_it(comp)
+    mark_if_delivered(comp)
     NOW = NOW + 0.000001  -- so that they keep their order
   end
 end

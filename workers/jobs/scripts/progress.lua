@@ -1,9 +1,10 @@
--- comp, attempt, done, total -> as RENEW
-local comp = ARGV[1]
-if not holds(comp, ARGV[2]) then return 0 end
-local told = redis.call('HMGET', P .. 'comp:' .. comp, 'done', 'total')
-if told[1] ~= ARGV[3] or told[2] ~= ARGV[4] then
-  redis.call('HSET', P .. 'comp:' .. comp, 'done', ARGV[3], 'total', ARGV[4])
-  emit(comp, 'progress', '{"done":' .. ARGV[3] .. ',"total":' .. ARGV[4] .. '}')
+-- Notes how many tiles of how many an attempt has done, with an event. Answers as renew.
+local comp, attempt, done, total = unpack(ARGV)
+if not is_held_by(comp, attempt) then return 0 end
+local key = P .. 'comp:' .. comp
+local last = redis.call('HMGET', key, 'done', 'total')
+if last[1] ~= done or last[2] ~= total then
+  redis.call('HSET', key, 'done', done, 'total', total)
+  emit(comp, 'progress', '{"done":' .. done .. ',"total":' .. total .. '}')
 end
-return redis.call('HGET', P .. 'comp:' .. comp, 'cancel') == '1' and 2 or 1
+return redis.call('HGET', key, 'cancel') == '1' and 2 or 1

@@ -1,25 +1,29 @@
--- comp, owner or '' (then: only when the lease has ended), ttl, tombstone, max_losses (0: no blame), error if lost,
--- error if over time
---   -> {queued | failed | cancelled | kept, operation, model, error}
-local comp = ARGV[1]
+-- Takes a running computation back from `owner`, or, where that is empty, from whoever's lease has ended. It is queued
+-- again, but ends where it was cancelled, is over time, or lost its worker for the max_losses-th time (0: no blame).
+-- Answers {queued | failed | cancelled, operation, model, error}, or kept in the first place where nothing was done.
+local comp, owner, result_ttl_s, tombstone_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local max_losses, lost_error, timeout_error = tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local key = P .. 'comp:' .. comp
-local facts = redis.call('HMGET', key, 'state', 'owner', 'deadline', 'cancel', 'operation', 'model')
-if facts[1] ~= 'running' then redis.call('ZREM', P .. 'running', comp); return {'kept', '', '', ''} end
-local lease = tonumber(redis.call('ZSCORE', P .. 'running', comp) or '0')
-if (ARGV[2] == '' and lease > NOW) or (ARGV[2] ~= '' and ARGV[2] ~= facts[2]) then return {'kept', '', '', ''} end
-write_in_spite_of_oom()
+local record = redis.call('HMGET', key, 'state', 'owner', 'deadline', 'cancel', 'operation', 'model')
+local operation, model = record[5], record[6]
+local kept = {'kept', '', '', ''}
+if record[1] ~= 'running' then
+  redis.call('ZREM', P .. 'running', comp)
+  return kept
+end
+local lease_end = tonumber(redis.call('ZSCORE', P .. 'running', comp) or '0')
+if (owner == '' and lease_end > NOW) or (owner ~= '' and owner ~= record[2]) then return kept end
+allow_writes_when_full()
 local function ended(state, error)
-  finish(comp, state, tonumber(ARGV[3]), tonumber(ARGV[4]), 0, error)
-  return {state, facts[5], facts[6], error}
+  finish(comp, state, result_ttl_s, tombstone_s, 0, error)
+  return {state, operation, model, error}
 end
-if facts[4] == '1' then return ended('cancelled', '') end
-if NOW >= tonumber(facts[3]) then return ended('failed', ARGV[7]) end
-if tonumber(ARGV[5]) > 0 and redis.call('HINCRBY', key, 'losses', 1) >= tonumber(ARGV[5]) then
-  return ended('failed', ARGV[6])
-end
+if record[4] == '1' then return ended('cancelled', '') end
+if NOW >= tonumber(record[3]) then return ended('failed', timeout_error) end
+if max_losses > 0 and redis.call('HINCRBY', key, 'losses', 1) >= max_losses then return ended('failed', lost_error) end
 redis.call('HSET', key, 'state', 'queued', 'sent_at', stamp())
 redis.call('HDEL', key, 'owner')
 redis.call('ZREM', P .. 'running', comp)
 redis.call('ZADD', P .. 'queued', tonumber(redis.call('HGET', key, 'created_at')), comp)
 emit(comp, 'state', '{"state":"queued"}')
-return {'queued', facts[5], facts[6], ''}
+return {'queued', operation, model, ''}

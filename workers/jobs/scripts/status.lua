@@ -1,11 +1,13 @@
--- job, detach -> {the job's fields and values, its computation's, what its tombstone says}
-local key = P .. 'job:' .. ARGV[1]
+-- Reads a job; with `detach` it outlives the connection that made it from now on.
+-- Answers {the job's fields and values, its computation's, what its tombstone says}.
+local job, detach = ARGV[1], ARGV[2] == '1'
+local key = P .. 'job:' .. job
 local comp = redis.call('HGET', key, 'computation')
-if comp and ARGV[2] == '1' then
-  write_in_spite_of_oom()
+if comp and detach then
+  allow_writes_when_full()
   redis.call('HSET', key, 'detached', '1')
 end
 return {
   redis.call('HGETALL', key), comp and redis.call('HGETALL', P .. 'comp:' .. comp) or {},
-  redis.call('GET', P .. 'gone:' .. ARGV[1])
+  redis.call('GET', P .. 'gone:' .. job)
 }

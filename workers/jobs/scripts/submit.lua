@@ -1,21 +1,26 @@
--- comp, job, pending_ttl, tombstone, n, n field/value pairs of the computation, then those of the job -> created_at
-local comp, job, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local key, n = P .. 'comp:' .. comp, tonumber(ARGV[5])
-local there = redis.call('HGET', P .. 'job:' .. job, 'created_at')
-if there then return there end  -- it was done, only the answer was lost
-for i = 6, 5 + 2 * n, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+-- Stores the records of an admitted job and its computation, whose input is there already, and queues it.
+-- After the named arguments come so many fields and values of the computation, then those of the job.
+-- Answers the time of creation.
+local comp, job, pending_ttl_s, tombstone_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local job_fields = 6 + 2 * tonumber(ARGV[5])
+local key = P .. 'comp:' .. comp
+local created_at = redis.call('HGET', P .. 'job:' .. job, 'created_at')
+if created_at then return created_at end  -- it was done, only the answer was lost
+for i = 6, job_fields - 1, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp())
 redis.call('SADD', key .. ':jobs', job)
-for i = 6 + 2 * n, #ARGV, 2 do redis.call('HSET', P .. 'job:' .. job, ARGV[i], ARGV[i + 1]) end
+for i = job_fields, #ARGV, 2 do redis.call('HSET', P .. 'job:' .. job, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', P .. 'job:' .. job, 'computation', comp, 'created_at', stamp())
-local chunks = tonumber(redis.call('HGET', key, 'input_chunks'))
-for i = 0, chunks - 1 do
-  if redis.call('EXPIRE', P .. 'in:' .. comp .. ':' .. i, ttl) == 0 then return redis.error_reply('input expired') end
+for i = 0, tonumber(redis.call('HGET', key, 'input_chunks')) - 1 do
+  local chunk = P .. 'in:' .. comp .. ':' .. i
+  if redis.call('EXPIRE', chunk, pending_ttl_s) == 0 then return redis.error_reply('input expired') end
 end
 redis.call('ZADD', P .. 'active', FOREVER, comp)
 redis.call('ZADD', P .. 'queued', NOW, comp)
-hold(comp, tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0'), FOREVER)
+reserve(comp, reserved_bytes(comp), FOREVER)
 emit(comp, 'state', '{"state":"queued"}')
-for _, k in ipairs({key, key .. ':jobs', P .. 'job:' .. job, P .. 'events:' .. job}) do redis.call('EXPIRE', k, ttl) end
-redis.call('SET', P .. 'gone:' .. job, '1', 'EX', ttl + tonumber(ARGV[4]))
+for _, each in ipairs({key, key .. ':jobs', P .. 'job:' .. job, P .. 'events:' .. job}) do
+  redis.call('EXPIRE', each, pending_ttl_s)
+end
+redis.call('SET', P .. 'gone:' .. job, '1', 'EX', pending_ttl_s + tombstone_s)
 return stamp()
