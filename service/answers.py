@@ -12,7 +12,7 @@ from service.gateway import Gateway
 from service.results import result_response
 from service.schemas import eta_s, job_json, job_path
 from workers.errors import JobCancelled, LutraError, StoreFull, Unavailable
-from workers.jobs.job import FAILED, JobStatus
+from workers.jobs.job import JobState, JobStatus
 from workers.jobs.records import QueueFacts
 
 
@@ -52,6 +52,6 @@ def retry_refused(error: Unavailable, queue: QueueFacts | None) -> str:
 
 def ended_badly(status: JobStatus) -> LutraError:
     """The error of a job that has ended without a picture."""
-    if status.state == FAILED and status.error:
+    if status.state is JobState.FAILED and status.error:
         return problems.stored_error(status.error)
     return JobCancelled("the job was cancelled")

@@ -35,9 +35,9 @@ from workers.errors import (
     Unavailable,
 )
 from workers.jobs import celery_app
-from workers.jobs.job import SUCCEEDED, Job, JobStatus, PictureFacts, new_job
-from workers.jobs.records import Limits, QueueFacts
-from workers.jobs.store import REMOVED, Store
+from workers.jobs.job import Job, JobState, JobStatus, PictureFacts, new_job
+from workers.jobs.records import CancelOutcome, Limits, QueueFacts
+from workers.jobs.store import Store
 from workers.log import Log
 from workers.operations import choice, speeds
 from workers.operations.choice import served_models
@@ -144,17 +144,17 @@ class Gateway:
     async def cancel(self, job_id: str) -> JobStatus:
         """Cancel, or remove what has ended: the job after it, or as it was. Raises JobUnknown, JobGone, Unavailable."""
         before = await self.status(job_id)
-        state = await self._cancel(before)
-        if state != REMOVED:
+        outcome = await self._cancel(before)
+        if outcome is not CancelOutcome.REMOVED:
             return await self.status(job_id)
-        return before if before.ended else replace(before, state=SUCCEEDED)  # it ended between the two
+        return before if before.ended else replace(before, state=JobState.SUCCEEDED)  # it ended between the two
 
-    async def _cancel(self, before: JobStatus, *, only_if_attached: bool = False) -> str:
-        """The state after it; counts a job that ends here because no worker had it yet."""
-        state = await self.store_threads.run(self.store.cancel, before.id, only_if_attached=only_if_attached)
-        if before.state == "queued" and state == "cancelled":
-            metrics.count_end(before.operation, before.model, state)
-        return state
+    async def _cancel(self, before: JobStatus, *, only_if_attached: bool = False) -> CancelOutcome:
+        """What became of it; counts a job that ends here because no worker had it yet."""
+        outcome = await self.store_threads.run(self.store.cancel, before.id, only_if_attached=only_if_attached)
+        if before.state is JobState.QUEUED and outcome is CancelOutcome.CANCELLED:
+            metrics.count_end(before.operation, before.model, JobState.CANCELLED)
+        return outcome
 
     async def speeds(self) -> Mapping[str, float]:
         """Seconds per megapixel by name of all that is served, and of a user's own table; RATE_AGE_S old at most."""

@@ -15,7 +15,7 @@ from service.openapi import PICTURE, problems_of
 from service.router import Router
 from service.schemas import JobJson, job_json
 from workers.errors import JobNotFinished
-from workers.jobs.job import CANCELLED, FAILED, SUCCEEDED
+from workers.jobs.job import JobState
 
 router = Router()
 
@@ -47,9 +47,9 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     """The picture of a job that succeeded; the problem of one that failed."""
     gateway = gateway_of(request)
     status = await gateway.status(id, detach=True)
-    if status.state == SUCCEEDED:
+    if status.state is JobState.SUCCEEDED:
         return await picture_of(request, gateway, status, {})
-    if status.state in (FAILED, CANCELLED):
+    if status.ended:
         if request.method == "GET":
             gateway.deliveries.add(id)
         raise ended_badly(status)

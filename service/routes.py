@@ -18,7 +18,7 @@ from service.preferences import Wait, choose_format, listed, read_prefer
 from service.router import Router
 from service.upload import read_upload
 from workers.errors import NotImplementedYet, ParameterError, TooManyPixels
-from workers.jobs.job import SUCCEEDED, new_id
+from workers.jobs.job import JobState, new_id
 from workers.operations.estimate import Asked, estimate_s
 from workers.operations.operation import Operation, Plan, Query, plan_encoding
 from workers.pictures import imageio
@@ -69,7 +69,7 @@ async def answer(request: Request, operation: Operation[Any, Any], query: Query)
 
     if status is None:
         return Response(status_code=499)
-    if status.state == SUCCEEDED:
+    if status.state is JobState.SUCCEEDED:
         return await picture_of(request, gateway, status, headers)
     if status.ended:
         gateway.deliveries.add(job_id)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.cards import Card
 from service import problems
-from workers.jobs.job import QUEUED, SUCCEEDED, JobStatus, rfc3339
+from workers.jobs.job import JobState, JobStatus, rfc3339
 from workers.jobs.records import QueueFacts
 
 
@@ -114,14 +114,14 @@ def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
         operation=status.operation,
         model=status.model,
         parameters=dict(status.parameters),
-        state=status.state,  # type: ignore[arg-type]
+        state=status.state.value,  # type: ignore[arg-type]
         progress=status.progress,
         created_at=rfc3339(status.created_at) or "",
         started_at=rfc3339(status.started_at),
         finished_at=rfc3339(status.finished_at),
         attempts=status.attempts,
         input=PictureJson(**status.input),
-        output=PictureJson(**status.output) if status.output and status.state == SUCCEEDED else None,
+        output=PictureJson(**status.output) if status.output and status.state is JobState.SUCCEEDED else None,
         timings_s=dict(status.timings_s),
         eta_s=eta_s(status, queue),
         error=Problem(**error) if error else None,
@@ -133,7 +133,7 @@ def eta_s(status: JobStatus, queue: QueueFacts | None) -> float | None:
     """Seconds until the job is probably done, from the measured speed of the models; None once it has ended."""
     if queue is None or status.ended:
         return None
-    if status.state == QUEUED:
+    if status.state is JobState.QUEUED:
         return round(queue.wait_s, 2)
     return round(status.estimate_s * (1 - status.progress), 2)
 

@@ -27,8 +27,9 @@ from workers.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from workers.jobs.job import JobState
 from workers.jobs.reaper import LEASE_S
-from workers.jobs.records import Claim
+from workers.jobs.records import Claim, Hold
 from workers.jobs.store import Store
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds
@@ -63,13 +64,13 @@ class Watch:
         self._claim = claim
         self._deadline = time.monotonic() + claim.timeout_s
         self._told_at = self._looked_at = time.monotonic()
-        self._answer = 1
+        self._hold = Hold.HELD
         self._asked_at = time.monotonic()
         self.done, self.total = 0, 0
         self.stood_still = False
         self._pulse_at = time.monotonic()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
 
     def __enter__(self) -> Watch:
         self._pulse_at = time.monotonic()
@@ -80,15 +81,15 @@ class Watch:
         self._pulse()
         self._stop.set()  # it ends by itself; a renewal that is still under way is refused by the store
 
-    def _hold(self) -> None:
+    def _keep_renewing(self) -> None:
         while self._pause(RENEW_S) and time.monotonic() < self._deadline:
             try:
-                self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
+                self._hold = self._store.renew(self._claim, lease_s=LEASE_S)
                 self._asked_at = time.monotonic()
             except Unavailable:
                 log.warning("the lease could not be renewed")
             self._pulse_at = time.monotonic()
-            if self._answer == 0:
+            if self._hold is Hold.LOST:
                 return
 
     def _pause(self, seconds: float) -> bool:
@@ -116,7 +117,7 @@ class Watch:
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
             try:
-                self._answer = self._store.progress(self._claim, done, total)
+                self._hold = self._store.progress(self._claim, done, total)
                 self._asked_at = now
             except Unavailable:
                 log.warning("progress could not be told")
@@ -129,7 +130,7 @@ class Watch:
     @property
     def is_fresh(self) -> bool:
         """True where the store was asked a moment ago and the lease was held."""
-        return self._answer == 1 and time.monotonic() - self._asked_at < FRESH_S
+        return self._hold is Hold.HELD and time.monotonic() - self._asked_at < FRESH_S
 
     def look(self) -> None:
         """For work that has no tiles to tick: ask at most every LOOK_EVERY_S whether to go on, then `check`."""
@@ -137,16 +138,16 @@ class Watch:
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             try:
-                self._answer = self._store.renew(self._claim, lease_s=LEASE_S)
+                self._hold = self._store.renew(self._claim, lease_s=LEASE_S)
             except Unavailable:
                 log.warning("the lease could not be renewed")
         self.check()
 
     def check(self) -> None:
         """Raises JobCancelled, JobTimeout or LeaseLost where the work must stop."""
-        if self._answer == 0:
+        if self._hold is Hold.LOST:
             raise LeaseLost
-        if self._answer == 2:
+        if self._hold is Hold.CANCELLED:
             raise JobCancelled("the job was cancelled")
         if time.monotonic() >= self._deadline:
             raise JobTimeout(f"the job ran longer than {self._claim.timeout_s:g} s", limit=self._claim.timeout_s)
@@ -250,7 +251,7 @@ class Runner:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
             return
         except JobCancelled:
-            self._end(claim, "cancelled", stages, start, lambda: self._store.end_cancelled(claim))
+            self._end(claim, JobState.CANCELLED, stages, start, lambda: self._store.end_cancelled(claim))
         except LutraError as error:
             teaches = isinstance(error, JobTimeout)  # that what always takes too long is not tried for ever
             self._fail(claim, error, stages, start)
@@ -333,18 +334,18 @@ class Runner:
                 claim, result.data, result.facts(), stages.seconds, chunks=chunks, tiles=watch.total
             )
 
-        self._end(claim, "succeeded", stages, start, write, pixels=result.pixels, lease_is_sure=watch.is_fresh)
+        self._end(claim, JobState.SUCCEEDED, stages, start, write, pixels=result.pixels, lease_is_sure=watch.is_fresh)
 
     def _fail(self, claim: Claim, error: LutraError, stages: Stages, start: float) -> None:
         def write() -> bool:
             return self._store.fail(claim, error, stages.seconds)
 
-        self._end(claim, "failed", stages, start, write, error_code=error.code)
+        self._end(claim, JobState.FAILED, stages, start, write, error_code=error.code)
 
     def _end(
         self,
         claim: Claim,
-        outcome: str,
+        outcome: JobState,
         stages: Stages,
         start: float,
         write: Callable[[], bool],
@@ -387,7 +388,7 @@ class Runner:
     def _count(
         self,
         claim: Claim,
-        outcome: str,
+        outcome: JobState,
         stages_s: Mapping[str, float],
         seconds: float,
         pixels: int,
@@ -399,7 +400,7 @@ class Runner:
         metrics.JOB_DURATION.labels(operation, model).observe(seconds)
         for stage, stage_s in stages_s.items():
             metrics.STAGE_DURATION.labels(operation, stage).observe(stage_s)
-        if outcome != "succeeded":
+        if outcome is not JobState.SUCCEEDED:
             return
         metrics.INPUT_PIXELS.labels(operation, model).inc(claim.input["width"] * claim.input["height"])
         metrics.OUTPUT_PIXELS.labels(operation, model).inc(pixels)

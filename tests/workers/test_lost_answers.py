@@ -11,7 +11,7 @@ import pytest
 from tests.workers.test_store import claim, kinds, make_job, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
 from workers.jobs import script as script_module
-from workers.jobs.records import computation_fields
+from workers.jobs.records import Hold, computation_fields
 from workers.jobs.script import Script, load_scripts
 from workers.jobs.store import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Store
 
@@ -34,8 +34,8 @@ def test_a_job_whose_every_script_runs_twice_lives_as_if_once(twice: Store) -> N
     assert (twice.queue().queued, twice.queue().active) == (1, 1)
     taken = claim(twice, job)
     assert taken.attempt == 1
-    assert twice.progress(taken, 1, 4) == 1
-    assert twice.renew(taken, lease_s=30) == 1
+    assert twice.progress(taken, 1, 4) is Hold.HELD
+    assert twice.renew(taken, lease_s=30) is Hold.HELD
     assert twice.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {})
     assert kinds(twice, job) == ["state", "state", "progress", "state", "end"]
     assert twice.status(job.id).attempts == 1
@@ -75,7 +75,7 @@ def test_a_job_stored_again_after_a_worker_has_taken_it_stays_taken(store: Store
     args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
     store._run(Script.SUBMIT, *args, *(part for pair in record.items() for part in pair), "detached", 0)
     assert store.status(job.id).state == "running"
-    assert store.renew(taken, lease_s=30) == 1
+    assert store.renew(taken, lease_s=30) is Hold.HELD
 
 
 def test_a_cancelled_job_cancelled_again_answers_the_same(twice: Store) -> None:
@@ -91,7 +91,7 @@ def test_a_second_claim_by_the_same_child_is_a_new_attempt(store: Store) -> None
     job = put(store)
     first, second = claim(store, job), claim(store, job)
     assert (first.attempt, second.attempt) == (1, 2)
-    assert store.renew(first, lease_s=30) == 0
+    assert store.renew(first, lease_s=30) is Hold.LOST
 
 
 def test_work_goes_on_while_redis_is_out_of_memory(store: Store) -> None:
@@ -99,7 +99,7 @@ def test_work_goes_on_while_redis_is_out_of_memory(store: Store) -> None:
     store.client.config_set("maxmemory", 1)
     try:
         taken = claim(store, job)
-        assert store.renew(taken, lease_s=30) == 1
+        assert store.renew(taken, lease_s=30) is Hold.HELD
         assert store.status(job.id, detach=True).state == "running"
     finally:
         store.client.config_set("maxmemory", 0)

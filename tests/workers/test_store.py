@@ -21,7 +21,7 @@ from workers.errors import (
     WorkerLost,
 )
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
-from workers.jobs.records import Claim
+from workers.jobs.records import Claim, Hold, Reclaimed
 from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, Store
 
 LOST, LATE = WorkerLost("lost"), JobTimeout("late")
@@ -54,6 +54,12 @@ def weight_of_records(store: Store) -> int:
     return sum(store.client.memory_usage(key) for key in keys)
 
 
+def reclaim(store: Store, job: Job, owner: str = "", *, blame: bool = True) -> Reclaimed:
+    taken = store.reclaim(job.computation.id, owner, LOST, LATE, blame=blame)
+    assert taken is not None
+    return taken
+
+
 def kinds(store: Store, job: Job) -> list[str]:
     return [event.kind for event in store.events(job.id)]
 
@@ -64,7 +70,7 @@ def test_a_job_goes_from_queued_to_succeeded_and_its_result_is_what_was_written(
     taken = claim(store, job)
     assert store.read_input(taken) == b"picture"
     assert store.status(job.id).state == "running"
-    assert store.progress(taken, 1, 4) == 1
+    assert store.progress(taken, 1, 4) is Hold.HELD
     assert store.status(job.id).progress == 0.25
     assert store.succeed(taken, b"better", OUTPUT, {"infer": 0.5})
     status = store.status(job.id)
@@ -128,11 +134,11 @@ def test_a_claim_of_an_unknown_or_ended_computation_is_refused(store: Store) -> 
 def test_a_stale_attempt_can_write_nothing(store: Store) -> None:
     job = put(store)
     stale = claim(store, job, lease_s=0)
-    assert store.reclaim(job.computation.id, "", LOST, LATE).verdict == "queued"
+    assert reclaim(store, job).state == "queued"
     fresh = claim(store, job, "test:2")
     assert fresh.attempt == 2
-    assert store.renew(stale, lease_s=30) == 0
-    assert store.progress(stale, 1, 2) == 0
+    assert store.renew(stale, lease_s=30) is Hold.LOST
+    assert store.progress(stale, 1, 2) is Hold.LOST
     assert not store.fail(stale, LOST, {})
     assert not store.succeed(stale, b"stale", OUTPUT, {})
     assert store.succeed(fresh, b"fresh", OUTPUT, {})
@@ -143,19 +149,19 @@ def test_a_stale_attempt_can_write_nothing(store: Store) -> None:
 def test_a_lease_that_holds_is_not_reclaimed_but_a_dead_owner_is(store: Store) -> None:
     job = put(store)
     claim(store, job, "test:7")
-    assert store.reclaim(job.computation.id, "", LOST, LATE).verdict == "kept"
-    assert store.reclaim(job.computation.id, "test:8", LOST, LATE).verdict == "kept"
-    assert store.reclaim(job.computation.id, "test:7", LOST, LATE).verdict == "queued"
+    assert store.reclaim(job.computation.id, "", LOST, LATE) is None
+    assert store.reclaim(job.computation.id, "test:8", LOST, LATE) is None
+    assert reclaim(store, job, "test:7").state == "queued"
     assert store.status(job.id).state == "queued"
 
 
 def test_a_computation_that_lost_its_worker_twice_fails(store: Store) -> None:
     job = put(store)
-    verdicts = []
+    states = []
     for _ in range(2):
         claim(store, job, lease_s=0)
-        verdicts.append(store.reclaim(job.computation.id, "", LOST, LATE).verdict)
-    assert verdicts == ["queued", "failed"]
+        states.append(reclaim(store, job).state)
+    assert states == ["queued", "failed"]
     assert store.status(job.id).error["code"] == "worker_lost"  # type: ignore[index]
 
 
@@ -163,16 +169,16 @@ def test_a_worker_that_stops_in_order_is_no_blame_on_the_computation(store: Stor
     job = put(store)
     for _ in range(3):
         claim(store, job)
-        assert store.reclaim(job.computation.id, "test:1", LOST, LATE, blame=False).verdict == "queued"
+        assert reclaim(store, job, "test:1", blame=False).state == "queued"
 
 
 def test_the_lease_is_never_renewed_past_the_deadline(store: Store) -> None:
     job = put(store)
     taken = claim(store, job, lease_s=30, timeout_s=0.05)
     time.sleep(0.1)
-    assert store.renew(taken, lease_s=30) == 1
-    reclaimed = store.reclaim(job.computation.id, "", LOST, LATE)
-    assert (reclaimed.verdict, reclaimed.error_code) == ("failed", "job_timeout")
+    assert store.renew(taken, lease_s=30) is Hold.HELD
+    reclaimed = reclaim(store, job)
+    assert (reclaimed.state, reclaimed.error_code) == ("failed", "job_timeout")
 
 
 def test_cancelling_a_queued_job_ends_it_and_a_running_one_is_told_at_its_next_tick(store: Store) -> None:
@@ -182,7 +188,7 @@ def test_cancelling_a_queued_job_ends_it_and_a_running_one_is_told_at_its_next_t
     assert store.cancel(queued.id) == "cancelled"
     assert store.status(queued.id).state == "cancelled"
     assert store.cancel(running.id) == "running"
-    assert store.progress(taken, 1, 2) == 2
+    assert store.progress(taken, 1, 2) is Hold.CANCELLED
     assert store.end_cancelled(taken)
     assert store.status(running.id).state == "cancelled"
     assert kinds(store, running)[-1] == "end"
@@ -192,7 +198,7 @@ def test_a_cancelled_job_whose_worker_dies_is_cancelled_and_not_tried_again(stor
     job = put(store)
     claim(store, job)
     store.cancel(job.id)
-    assert store.reclaim(job.computation.id, "test:1", LOST, LATE).verdict == "cancelled"
+    assert reclaim(store, job, "test:1").state == "cancelled"
 
 
 def test_a_client_that_leaves_cancels_only_a_job_that_was_not_detached(store: Store) -> None:

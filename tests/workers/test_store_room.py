@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.workers.test_store import LATE, LOST, OUTPUT, claim, make_job, put, weight_of_records
+from tests.workers.test_store import LOST, OUTPUT, claim, make_job, put, reclaim, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.jobs.job import Job
-from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, REMOVED, Store
+from workers.jobs.records import CancelOutcome
+from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, Store
 
 RESULT = b"r" * 100_000
 
@@ -65,7 +66,7 @@ def test_the_records_of_every_end_count_until_they_expire(make_store: Callable[.
     store.fail(claim(store, failed), LOST, {})
     store.cancel(cancelled.id)
     claim(store, lost, lease_s=0, timeout_s=0)
-    assert store.reclaim(lost.computation.id, "", LOST, LATE).verdict == "failed"
+    assert reclaim(store, lost).state == "failed"
     assert store.queue().stored_bytes == len(b"better") + weight_of_records(store) > 4 * 4096
     time.sleep(1.2)
     assert store.queue().stored_bytes == 0
@@ -95,7 +96,7 @@ def test_deleting_an_ended_job_frees_its_bytes_at_once_and_leaves_a_tombstone(st
     good, bad = done(store), put(store)
     store.fail(claim(store, bad), LOST, {})
     for job in (good, bad):
-        assert store.cancel(job.id) == REMOVED
+        assert store.cancel(job.id) is CancelOutcome.REMOVED
         assert is_gone(store, job.id, "deleted")
         assert 24 * 3600 - 5 < store.client.ttl(f"lutra:gone:{job.id}") <= 24 * 3600
         with pytest.raises(JobGone, match="deleted"):
@@ -121,11 +122,11 @@ def test_a_client_that_leaves_at_the_last_moment_removes_nothing(store: Store) -
 def test_a_result_that_jobs_share_stays_until_the_last_of_them_is_deleted(store: Store) -> None:
     job = done(store)
     twin = twin_of(store, job)
-    assert store.cancel(job.id) == REMOVED
+    assert store.cancel(job.id) is CancelOutcome.REMOVED
     assert is_gone(store, job.id, "deleted")
     assert result_of(store, twin) == RESULT
     assert store.queue().stored_bytes >= len(RESULT)
-    assert store.cancel(twin) == REMOVED
+    assert store.cancel(twin) is CancelOutcome.REMOVED
     assert is_gone(store, twin, "deleted")
     assert store.queue().stored_bytes == 0 and not store.client.keys("lutra:out:*")
 
@@ -136,7 +137,7 @@ def test_a_shared_result_goes_with_the_last_job_that_wants_it_and_a_cancelled_on
     job = done(store)
     left = twin_of(store, job)
     store.client.hset(f"lutra:job:{left}", mapping={"left": "1", "left_at": "1"})
-    assert store.cancel(job.id) == REMOVED
+    assert store.cancel(job.id) is CancelOutcome.REMOVED
     assert store.status(left).state == "cancelled"
     assert not store.client.keys("lutra:out:*")
     assert store.queue().stored_bytes == weight_of_records(store) - store.client.memory_usage(f"lutra:gone:{job.id}")
@@ -256,7 +257,7 @@ def test_what_an_older_version_left_behind_ends_expires_and_is_deleted(store: St
     store.client.set("lutra:gone:old", "1")
     assert is_gone(store, "old", "expired")
     store.note_delivery(ended.id)
-    assert store.cancel(ended.id) == REMOVED
+    assert store.cancel(ended.id) is CancelOutcome.REMOVED
     assert store.succeed(claim(store, queued), b"better", OUTPUT, {})
     kept = weight_of_records(store) - sum(map(store.client.memory_usage, ("lutra:gone:old", f"lutra:gone:{ended.id}")))
     assert store.queue().stored_bytes == len(b"better") + kept
@@ -268,7 +269,7 @@ def test_with_redis_out_of_memory_a_delivery_is_noted_and_a_job_deleted(store: S
     store.client.config_set("maxmemory", 1)
     try:
         store.note_delivery(one.id)
-        assert store.cancel(other.id) == REMOVED
+        assert store.cancel(other.id) is CancelOutcome.REMOVED
     finally:
         store.client.config_set("maxmemory", 0)
     assert store.client.zcard("lutra:delivered") == 1

@@ -11,14 +11,25 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum, auto
 from typing import Any
 
 from models.cards import CARDS, Card
 from workers.operations.operation import Plan
 
-QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
-STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
-TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+
+class JobState(StrEnum):
+    """Where a job or a computation stands, in the words of Redis, of the events and of the JSON."""
+
+    QUEUED = auto()
+    RUNNING = auto()
+    SUCCEEDED = auto()
+    FAILED = auto()
+    CANCELLED = auto()
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class JobStatus:
     operation: str
     model: str
     parameters: Mapping[str, Any]
-    state: str
+    state: JobState
     created_at: float
     started_at: float | None
     finished_at: float | None
@@ -85,7 +96,7 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        return self.state in TERMINAL
+        return self.state.is_terminal
 
 
 def new_id() -> str:

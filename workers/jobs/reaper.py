@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from workers import metrics
 from workers.errors import JobTimeout, Unavailable, WorkerLost
 from workers.jobs import celery_app
+from workers.jobs.job import JobState
 from workers.jobs.store import Store
 from workers.log import Log
 
@@ -68,14 +69,14 @@ class Reaper:
         timeout = JobTimeout("the job ran longer than this service allows")
         for computation, owner in held.items():
             taken = self._store.reclaim(computation, owner, lost, timeout, blame=blame)
-            if taken.verdict == "kept":
+            if taken is None:
                 continue
-            log.warning("computation taken back", computation_id=computation, reason=reason, now=taken.verdict)
-            if taken.verdict == "queued":
+            log.warning("computation taken back", computation_id=computation, reason=reason, now=taken.state)
+            if taken.state is JobState.QUEUED:
                 metrics.JOBS_REQUEUED.labels(reason).inc()
                 self._send(computation)
             else:
-                metrics.count_end(taken.operation, taken.model, taken.verdict, taken.error_code)
+                metrics.count_end(taken.operation, taken.model, taken.state, taken.error_code)
 
     def _resend(self) -> None:
         """Send what no queue holds, if it was so at the last look too: between queue and claim a message is in hand."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from workers.errors import LutraError
-from workers.jobs.job import CANCELLED, QUEUED, RUNNING, SUCCEEDED, Computation, JobStatus
+from workers.jobs.job import Computation, JobState, JobStatus
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,30 @@ class Claim:
     job_id: str
 
 
+class Hold(IntEnum):
+    """How an attempt stands to its computation, as the scripts answer: LOST is to another attempt, or to its end."""
+
+    LOST = 0
+    HELD = 1
+    CANCELLED = 2
+
+
+class CancelOutcome(StrEnum):
+    """What became of a job that was cancelled."""
+
+    CANCELLED = "cancelled"
+    STOPPING = "running"  # its worker is told at the next tile
+    REMOVED = "removed"  # it had ended
+    DETACHED = "detached"  # its client left, and it goes on all the same
+    SUCCEEDED = "succeeded"  # its client left when it had just ended
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class Reclaimed:
-    """What became of a computation whose worker is gone: `verdict` is queued, failed, cancelled or kept."""
+    """What became of a computation that was taken back from its worker: `state` is queued, failed or cancelled."""
 
-    verdict: str
+    state: JobState
     operation: str
     model: str
     error_code: str
@@ -121,16 +141,16 @@ def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
     return json.loads(record[name]) if record.get(name) else default
 
 
-def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> str:
+def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobState:
     """The computation's state, unless this job has left it while others stayed."""
-    return CANCELLED if job.get(b"left") == b"1" else text(computation[b"state"])
+    return JobState.CANCELLED if job.get(b"left") == b"1" else JobState(text(computation[b"state"]))
 
 
-def _progress(state: str, computation: Mapping[bytes, bytes]) -> float:
-    if state == SUCCEEDED:
+def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
+    if state is JobState.SUCCEEDED:
         return 1.0
     total = int(computation.get(b"total") or 0)
-    return round(int(computation.get(b"done") or 0) / total, 4) if total and state == RUNNING else 0.0
+    return round(int(computation.get(b"done") or 0) / total, 4) if total and state is JobState.RUNNING else 0.0
 
 
 def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes]) -> JobStatus:
@@ -143,7 +163,7 @@ def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, byt
         parameters=json.loads(computation[b"parameters"]),
         state=state,
         created_at=float(job[b"created_at"]),
-        started_at=number(computation.get(b"started_at")) if state != QUEUED else None,
+        started_at=number(computation.get(b"started_at")) if state is not JobState.QUEUED else None,
         finished_at=number(job.get(b"left_at") or computation.get(b"finished_at")),
         attempts=int(computation.get(b"attempt") or 0),
         progress=_progress(state, computation),

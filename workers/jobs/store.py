@@ -30,10 +30,12 @@ from workers.errors import (
     TooManyPixels,
 )
 from workers.jobs.connections import keepalive_options
-from workers.jobs.job import CANCELLED, SUCCEEDED, Job, JobStatus
+from workers.jobs.job import Job, JobState, JobStatus
 from workers.jobs.records import (
+    CancelOutcome,
     Claim,
     Event,
+    Hold,
     Limits,
     QueueFacts,
     Reclaimed,
@@ -57,7 +59,6 @@ HEALTH_CHECK_S = 5
 MAX_LOSSES = 2
 LATER = 1e12  # a time that means: no end is known yet
 RECORD_BYTES = 8 * 1024  # of Redis' memory, for the record and events of a job until its end measures them
-REMOVED = "removed"  # what `cancel` answers for a job that had ended
 WHY_GONE = {
     b"deleted": "this job was deleted, and its result with it",
     b"delivered": "the result of this job was delivered and has made room for new jobs since",
@@ -228,15 +229,15 @@ class Store:
             return JobUnknown("no job has this id")
         return JobGone(WHY_GONE.get(gone, "this job and its result have expired"))
 
-    def cancel(self, job_id: str, *, only_if_attached: bool = False) -> str:
-        """Cancel a job; its state after it (`running`: it stops at the next tile). Raises JobUnknown, JobGone.
+    def cancel(self, job_id: str, *, only_if_attached: bool = False) -> CancelOutcome:
+        """Cancel a job. Raises JobUnknown, JobGone.
 
-        One that succeeded or failed is removed at once with its bytes (REMOVED), unless `only_if_attached`. A result
-        that other jobs share stays for them. To cancel what was cancelled changes nothing.
+        One that succeeded or failed is removed at once with its bytes, unless `only_if_attached`. A result that other
+        jobs share stays for them. To cancel what was cancelled changes nothing.
         """
         answer = self._run(Script.CANCEL, job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
         if answer:
-            return text(answer[0])
+            return CancelOutcome(text(answer[0]))
         with self._reaching():
             raise self._missing(cast("bytes | None", self.client.get(f"lutra:gone:{job_id}")))
 
@@ -319,13 +320,13 @@ class Store:
             raise JobGone("the input of this job is gone")
         return data
 
-    def renew(self, claim: Claim, *, lease_s: float) -> int:
-        """Prolong the lease, never past the deadline: 1 held, 2 held but cancelled, 0 lost to another attempt."""
-        return int(self._run(Script.RENEW, claim.computation_id, claim.attempt, lease_s))
+    def renew(self, claim: Claim, *, lease_s: float) -> Hold:
+        """Prolong the lease, never past the deadline."""
+        return Hold(self._run(Script.RENEW, claim.computation_id, claim.attempt, lease_s))
 
-    def progress(self, claim: Claim, done: int, total: int) -> int:
-        """Tell how many tiles of how many are done; answers as `renew`."""
-        return int(self._run(Script.PROGRESS, claim.computation_id, claim.attempt, done, total))
+    def progress(self, claim: Claim, done: int, total: int) -> Hold:
+        """Note how many tiles of how many are done."""
+        return Hold(self._run(Script.PROGRESS, claim.computation_id, claim.attempt, done, total))
 
     def put_result(self, claim: Claim, result: bytes) -> int:
         """Write the result's pieces under this attempt; nobody sees them before `succeed`. How many there are."""
@@ -353,7 +354,7 @@ class Store:
         numbers = {"result_attempt": claim.attempt, "result_chunks": chunks}
         if tiles:
             numbers |= {"done": tiles, "total": tiles}
-        if self._finish(claim, SUCCEEDED, len(result), "", {**fields, **numbers}):
+        if self._finish(claim, JobState.SUCCEEDED, len(result), "", {**fields, **numbers}):
             return True
         prefix = _result_prefix(claim.computation_id, claim.attempt)
         self._unlink(f"{prefix}:{i}" for i in range(chunks))
@@ -361,13 +362,13 @@ class Store:
 
     def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float]) -> bool:
         """End as failed with a problem that users may read; False where the lease was lost meanwhile."""
-        return self._finish(claim, "failed", 0, problem_json(error), {"timings_s": json.dumps(timings_s)})
+        return self._finish(claim, JobState.FAILED, 0, problem_json(error), {"timings_s": json.dumps(timings_s)})
 
     def end_cancelled(self, claim: Claim) -> bool:
         """End as cancelled, because every job that wanted it was."""
-        return self._finish(claim, CANCELLED, 0, "", {})
+        return self._finish(claim, JobState.CANCELLED, 0, "", {})
 
-    def _finish(self, claim: Claim, state: str, size: int, error: str, fields: Mapping[str, Any]) -> bool:
+    def _finish(self, claim: Claim, state: JobState, size: int, error: str, fields: Mapping[str, Any]) -> bool:
         args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, size, error]
         return bool(self._run(Script.FINISH, *args, *_pairs(fields)))
 
@@ -421,13 +422,17 @@ class Store:
 
     def reclaim(
         self, computation_id: str, owner: str, lost: LutraError, timeout: LutraError, *, blame: bool = True
-    ) -> Reclaimed:
-        """Take back what `owner` (empty: whoever's lease has ended) held; `blame`: the MAX_LOSSES-th time fails it."""
+    ) -> Reclaimed | None:
+        """Take back what `owner` (empty: whoever's lease has ended) held; `blame`: the MAX_LOSSES-th time fails it.
+
+        None where that holds nothing of it, or its lease has not ended: then nothing is changed.
+        """
         args = [computation_id, owner, self.limits.result_ttl_s, TOMBSTONE_S, MAX_LOSSES if blame else 0]
-        verdict, operation, model, error = map(
-            text, self._run(Script.RECLAIM, *args, problem_json(lost), problem_json(timeout))
-        )
-        return Reclaimed(verdict, operation, model, json.loads(error)["code"] if error else "")
+        answer = self._run(Script.RECLAIM, *args, problem_json(lost), problem_json(timeout))
+        verdict, operation, model, error = map(text, answer)
+        if verdict == "kept":
+            return None
+        return Reclaimed(JobState(verdict), operation, model, json.loads(error)["code"] if error else "")
 
     def unsent(self, grace_s: float) -> list[str]:
         """Computations queued in the store whose message was sent more than `grace_s` ago; sweeps what has expired."""
