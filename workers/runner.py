@@ -28,8 +28,7 @@ from workers.errors import (
     Unavailable,
 )
 from workers.jobs.job import JobState
-from workers.jobs.reaper import LEASE_S
-from workers.jobs.records import Claim, Hold
+from workers.jobs.records import LEASE_S, Claim, Hold
 from workers.jobs.store import Store
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds

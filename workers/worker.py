@@ -27,8 +27,8 @@ from models.cards import OWN_LUT
 from workers import devices, metrics
 from workers.errors import Unavailable, error_codes
 from workers.jobs import celery_app, place
-from workers.jobs.reaper import LEASE_S, PERIOD_S, Reaper
-from workers.jobs.records import Limits
+from workers.jobs.reaper import PERIOD_S, Reaper
+from workers.jobs.records import LEASE_S, Limits
 from workers.jobs.store import Store
 from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
 from workers.log import Log

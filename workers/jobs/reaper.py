@@ -16,7 +16,6 @@ from workers.jobs.store import Store
 from workers.log import Log
 
 PERIOD_S = 2.0
-LEASE_S = 12.0
 MESSAGE_GRACE_S = 8.0
 
 log = Log(__name__)

@@ -14,6 +14,8 @@ from typing import Any
 from workers.errors import LutraError
 from workers.jobs.job import Computation, JobState, JobStatus
 
+LEASE_S = 12.0  # how long a worker that says nothing keeps a computation
+
 
 @dataclass(frozen=True)
 class Limits:
