@@ -24,7 +24,7 @@ import redis
 
 from workers import embedded
 from workers.errors import LutraError
-from workers.jobs.store import connect
+from workers.jobs.connections import connect
 from workers.log import Log
 from workers.settings import Settings
 

@@ -18,7 +18,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from workers.jobs.connections import keepalive_options
-from workers.jobs.store import WAKE_CHANNEL
+from workers.jobs.records import WAKE_CHANNEL
 from workers.log import Log
 
 SWEEP_S = 2.0

@@ -20,8 +20,9 @@ import redis
 from PIL import Image
 
 from workers import embedded
+from workers.jobs.connections import connect
 from workers.jobs.records import Limits
-from workers.jobs.store import Store, connect
+from workers.jobs.store import Store
 
 READY_S = 90.0
 

@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.test_chaos import ASYNC, ends_well, start_long, told
 from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
 from tests.proxy import Proxy, proxied
-from workers.jobs.store import connect
+from workers.jobs.connections import connect
 
 pytestmark = pytest.mark.chaos
 

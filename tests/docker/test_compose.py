@@ -23,7 +23,7 @@ from models.cards import CARDS
 from service import serve
 from service.scrape import QueueCollector
 from workers import errors, metrics, worker
-from workers.jobs.store import QueueFacts
+from workers.jobs.records import QueueFacts
 from workers.settings import Settings
 
 ROOT = Path(__file__).parents[2]

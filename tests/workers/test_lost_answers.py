@@ -11,9 +11,9 @@ import pytest
 from tests.workers.test_store import claim, kinds, make_job, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
 from workers.jobs import script as script_module
-from workers.jobs.records import Hold, computation_fields
+from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
 from workers.jobs.script import Script, load_scripts
-from workers.jobs.store import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Store
+from workers.jobs.store import Store
 
 
 @pytest.fixture

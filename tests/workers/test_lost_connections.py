@@ -17,7 +17,8 @@ from tests.living import wait_until
 from tests.proxy import Proxy, proxied
 from workers.consumer import QoS, with_our_channels
 from workers.jobs import celery_app
-from workers.jobs.store import WAKE_CHANNEL, Store
+from workers.jobs.records import WAKE_CHANNEL
+from workers.jobs.store import Store
 
 IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
 

@@ -21,8 +21,9 @@ from workers.errors import (
     WorkerLost,
 )
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
-from workers.jobs.records import Claim, Hold, Reclaimed
-from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, Store
+from workers.jobs.records import RECORD_BYTES, Claim, Hold, Reclaimed
+from workers.jobs.store import Store
+from workers.jobs.store_base import CHUNK_BYTES
 
 LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}

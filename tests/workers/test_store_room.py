@@ -11,8 +11,9 @@ import pytest
 from tests.workers.test_store import LOST, OUTPUT, claim, make_job, put, reclaim, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.jobs.job import Job
-from workers.jobs.records import CancelOutcome
-from workers.jobs.store import CHUNK_BYTES, RECORD_BYTES, Store
+from workers.jobs.records import RECORD_BYTES, CancelOutcome
+from workers.jobs.store import Store
+from workers.jobs.store_base import CHUNK_BYTES
 
 RESULT = b"r" * 100_000
 

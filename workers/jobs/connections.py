@@ -7,11 +7,17 @@ idle one, TCP_USER_TIMEOUT one that has something unanswered under way; both in 
 from __future__ import annotations
 
 import socket
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 KEEPALIVE_IDLE_S = 4
 KEEPALIVE_EVERY_S = 2
 KEEPALIVE_PROBES = 3
 UNANSWERED_MS = 10_000
+HEALTH_CHECK_S = 5
 
 _WANTED = {
     "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,  # Linux
@@ -25,3 +31,25 @@ _WANTED = {
 def keepalive_options() -> dict[int, int]:
     """Options of the level IPPROTO_TCP, as redis-py takes them: those that this system has."""
     return {getattr(socket, name): value for name, value in _WANTED.items() if hasattr(socket, name)}
+
+
+def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:
+    """A client whose calls fail after `timeout_s` instead of hanging; `url` is redis://, rediss:// or unix://.
+
+    What fails on one connection is tried once more on a fresh one: each script and command here may run twice.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "health_check_interval": HEALTH_CHECK_S,
+        "socket_keepalive": True,
+        "socket_keepalive_options": keepalive_options(),
+        "retry": Retry(NoBackoff(), 1),
+        "retry_on_error": [redis.ConnectionError],
+        "max_connections": max_connections,
+        "protocol": 2,
+    }
+    if url.startswith("unix:"):
+        for tcp_only in ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options"):
+            del options[tcp_only]
+    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options))

@@ -15,6 +15,13 @@ from workers.errors import LutraError
 from workers.jobs.job import Computation, JobState, JobStatus
 
 LEASE_S = 12.0  # how long a worker that says nothing keeps a computation
+TOMBSTONE_S = 24 * 3600
+PENDING_TTL_S = 7 * 24 * 3600
+ADMISSION_HOLD_S = 60
+HEARTBEAT_TTL_S = 10
+RETURN_S = 60
+RECORD_BYTES = 8 * 1024  # of Redis' memory, for the record and events of a job until its end measures them
+WAKE_CHANNEL = "lutra:wake"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,74 @@
+"""How a job enters the store: a place and bytes are reserved, then its input and its records are written."""
+
+from __future__ import annotations
+
+from workers.errors import LutraError, NoWorker, QueueFull, StoreFull, StoreUnavailable, TooManyPixels
+from workers.jobs.job import Job
+from workers.jobs.records import (
+    ADMISSION_HOLD_S,
+    HEARTBEAT_TTL_S,
+    PENDING_TTL_S,
+    RECORD_BYTES,
+    TOMBSTONE_S,
+    computation_fields,
+    text,
+)
+from workers.jobs.script import Script
+from workers.jobs.store_base import StoreBase, flat_pairs
+
+
+class Admission(StoreBase):
+    """The gateway's side until a job is queued."""
+
+    def put(self, job: Job, data: bytes, *, result_bytes: int, table: bytes = b"") -> None:
+        """Admit a job and store its input and record; `result_bytes` is what its result will hold, by estimate.
+
+        `table`: the numbers of the user's own, whose facts are the parameter `lut`; they lie behind the picture, in
+        pieces of their own, and share its life. Raises NoWorker, QueueFull or StoreFull, and then stores nothing.
+        """
+        computation = job.computation
+        size_bytes = len(data) + len(table) + result_bytes + RECORD_BYTES
+        self._refuse_what_never_fits(size_bytes)
+        self._admit(computation.id, size_bytes)
+        prefix = f"lutra:in:{computation.id}"
+        try:
+            chunks = self._write_chunks(prefix, data, ADMISSION_HOLD_S)
+            if table:
+                chunks += self._write_chunks(prefix, table, ADMISSION_HOLD_S, first=chunks)
+            self._submit(job, chunks)
+        except LutraError:
+            self.withdraw(job)
+            raise
+
+    def _refuse_what_never_fits(self, size_bytes: int) -> None:
+        limit = self.limits.store_bytes
+        if size_bytes > limit:
+            seen = f"picture and result need about {size_bytes} bytes of the store, which holds {limit}"
+            raise TooManyPixels(f"{seen}: ask for a smaller picture or a lossy format", limit=limit)
+
+    def _admit(self, computation_id: str, size_bytes: int) -> None:
+        limits = self.limits
+        args = [computation_id, size_bytes, limits.queue_size, limits.store_bytes, ADMISSION_HOLD_S, HEARTBEAT_TTL_S]
+        answer = "again"
+        while answer == "again":  # so many small results make room that they go some at a time
+            answer = text(self._run(Script.ADMIT, *args, int(limits.evict_delivered)))
+        if answer == "no_worker":
+            raise NoWorker("no worker is alive to take the job")
+        if answer == "queue_full":
+            full = f"the queue is full: {limits.queue_size} jobs are waiting or running"
+            raise QueueFull(full, limit=limits.queue_size)
+        if answer == "store_full":
+            raise StoreFull("no room for another picture until results expire", limit=limits.store_bytes)
+
+    def _submit(self, job: Job, chunks: int) -> None:
+        record = computation_fields(job.computation, chunks, job.request_id)
+        request = {"detached": int(job.detached), "request_id": job.request_id}
+        args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
+        self._run(Script.SUBMIT, *args, *flat_pairs(record), *flat_pairs(request))
+
+    def withdraw(self, job: Job) -> None:
+        """Undo `put` for a job that could not be sent; a store that does not answer is left to its sweep."""
+        try:
+            self._run(Script.WITHDRAW, job.computation.id, job.id)
+        except StoreUnavailable:
+            return

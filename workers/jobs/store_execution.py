@@ -1,0 +1,156 @@
+"""How a computation is done: claimed, computed under a lease, ended; or taken back from a worker that is gone.
+
+Each write carries the attempt that `claim` gave and is refused once another one holds the computation (fencing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, cast
+
+from workers.errors import JobGone, LutraError
+from workers.jobs.job import JobState
+from workers.jobs.records import ADMISSION_HOLD_S, TOMBSTONE_S, Claim, Hold, Reclaimed, problem_json, text
+from workers.jobs.script import Script
+from workers.jobs.store_base import StoreBase, as_mapping, chunk_count, flat_pairs, result_prefix
+
+MAX_LOSSES = 2
+
+
+class Execution(StoreBase):
+    """The runner's side, and the reaper's."""
+
+    def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
+        """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
+        attempt, *told = self._run(Script.CLAIM, computation_id, owner, lease_s, timeout_s, secrets.token_hex(8))
+        if not attempt:
+            return None
+        queue_s, record, jobs = told[0], as_mapping(told[1]), sorted(told[2])
+        return Claim(
+            computation_id,
+            int(attempt),
+            text(record[b"operation"]),
+            text(record[b"model"]),
+            json.loads(record[b"parameters"]),
+            json.loads(record[b"input"]),
+            int(record[b"input_chunks"]),
+            float(queue_s),
+            timeout_s,
+            text(record[b"request_id"]),
+            text(jobs[0]) if jobs else "",
+        )
+
+    def read_input(self, claim: Claim) -> bytes:
+        """The picture as it came in. Raises JobGone where it is not whole any more."""
+        return self._read_pieces(claim, 0, claim.input["bytes"])
+
+    def read_table(self, claim: Claim) -> bytes:
+        """The numbers of the user's own table, of a job that has one. Raises JobGone where they are not whole."""
+        return self._read_pieces(claim, chunk_count(claim.input["bytes"]), claim.parameters["lut"]["bytes"])
+
+    def _read_pieces(self, claim: Claim, first: int, size_bytes: int) -> bytes:
+        keys = [f"lutra:in:{claim.computation_id}:{first + i}" for i in range(chunk_count(size_bytes))]
+        with self._reaching():
+            chunks = [self.client.get(key) for key in keys]
+        data = b"".join(cast("bytes", chunk) for chunk in chunks if chunk is not None)
+        if len(data) != size_bytes:
+            raise JobGone("the input of this job is gone")
+        return data
+
+    def renew(self, claim: Claim, *, lease_s: float) -> Hold:
+        """Prolong the lease, never past the deadline."""
+        return Hold(self._run(Script.RENEW, claim.computation_id, claim.attempt, lease_s))
+
+    def progress(self, claim: Claim, done: int, total: int) -> Hold:
+        """Note how many tiles of how many are done."""
+        return Hold(self._run(Script.PROGRESS, claim.computation_id, claim.attempt, done, total))
+
+    def put_result(self, claim: Claim, result: bytes) -> int:
+        """Write the result's pieces under this attempt; nobody sees them before `succeed`. How many there are."""
+        ttl_s = self.limits.result_ttl_s + ADMISSION_HOLD_S
+        return self._write_chunks(result_prefix(claim.computation_id, claim.attempt), result, ttl_s)
+
+    def succeed(
+        self,
+        claim: Claim,
+        result: bytes,
+        output: Mapping[str, Any],
+        timings_s: Mapping[str, float],
+        *,
+        chunks: int | None = None,
+        tiles: int = 0,
+    ) -> bool:
+        """Record, event and limits in one step, after the result (unless `put_result` wrote its `chunks` already).
+
+        `tiles`: how many there were, if that has not been told. False where the lease was lost meanwhile; the result is
+        dropped then.
+        """
+        chunks = self.put_result(claim, result) if chunks is None else chunks
+        output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
+        fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s)}
+        numbers = {"result_attempt": claim.attempt, "result_chunks": chunks}
+        if tiles:
+            numbers |= {"done": tiles, "total": tiles}
+        if self._finish(claim, JobState.SUCCEEDED, len(result), "", {**fields, **numbers}):
+            return True
+        prefix = result_prefix(claim.computation_id, claim.attempt)
+        self._unlink(f"{prefix}:{i}" for i in range(chunks))
+        return False
+
+    def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float]) -> bool:
+        """End as failed with a problem that users may read; False where the lease was lost meanwhile."""
+        return self._finish(claim, JobState.FAILED, 0, problem_json(error), {"timings_s": json.dumps(timings_s)})
+
+    def end_cancelled(self, claim: Claim) -> bool:
+        """End as cancelled, because every job that wanted it was."""
+        return self._finish(claim, JobState.CANCELLED, 0, "", {})
+
+    def _finish(self, claim: Claim, state: JobState, size: int, error: str, fields: Mapping[str, Any]) -> bool:
+        args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, size, error]
+        return bool(self._run(Script.FINISH, *args, *flat_pairs(fields)))
+
+    def running(self) -> dict[str, str]:
+        """Every running computation and the child that holds it."""
+        with self._reaching():
+            names = [text(name) for name in cast("list[bytes]", self.client.zrange("lutra:running", 0, -1))]
+            pipe = self.client.pipeline(transaction=False)
+            for name in names:
+                pipe.hget(f"lutra:comp:{name}", "owner")
+            owners = pipe.execute()
+        return {name: text(owner or "") for name, owner in zip(names, owners, strict=True)}
+
+    def reclaim(
+        self, computation_id: str, owner: str, lost: LutraError, timeout: LutraError, *, blame: bool = True
+    ) -> Reclaimed | None:
+        """Take back what `owner` (empty: whoever's lease has ended) held; `blame`: the MAX_LOSSES-th time fails it.
+
+        None where that holds nothing of it, or its lease has not ended: then nothing is changed.
+        """
+        args = [computation_id, owner, self.limits.result_ttl_s, TOMBSTONE_S, MAX_LOSSES if blame else 0]
+        answer = self._run(Script.RECLAIM, *args, problem_json(lost), problem_json(timeout))
+        verdict, operation, model, error = map(text, answer)
+        if verdict == "kept":
+            return None
+        return Reclaimed(JobState(verdict), operation, model, json.loads(error)["code"] if error else "")
+
+    def unsent(self, grace_s: float) -> list[str]:
+        """Computations queued in the store whose message was sent more than `grace_s` ago; sweeps what has expired."""
+        return [text(name) for name in self._run(Script.UNSENT, grace_s)]
+
+    def touch(self, computation_id: str) -> bool:
+        """Note that a message is being sent now; False where the computation is no longer queued."""
+        return bool(self._run(Script.TOUCH, computation_id))
+
+    def try_lock(self, name: str, owner: str, seconds: float) -> bool:
+        """True where `owner` holds the lock `name` for the next `seconds`, newly or still."""
+        key, ttl_ms = f"lutra:lock:{name}", int(seconds * 1000)
+        with self._reaching():
+            if self.client.set(key, owner, nx=True, px=ttl_ms):
+                return True
+            holder = self.client.get(key)
+            if holder is None or text(holder) != owner:
+                return False
+            return bool(self.client.pexpire(key, ttl_ms))

@@ -1,0 +1,87 @@
+"""What clients learn of their jobs and of the queue, and what they do to a job: cancel it, take its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from workers.errors import JobGone, JobUnknown, LutraError
+from workers.jobs.job import JobStatus
+from workers.jobs.records import (
+    HEARTBEAT_TTL_S,
+    TOMBSTONE_S,
+    CancelOutcome,
+    Event,
+    QueueFacts,
+    number,
+    status_of,
+    text,
+)
+from workers.jobs.script import Script
+from workers.jobs.store_base import StoreBase, as_mapping, result_prefix
+
+LATER = 1e12  # a time that means: no end is known yet
+WHY_GONE = {
+    b"deleted": "this job was deleted, and its result with it",
+    b"delivered": "the result of this job was delivered and has made room for new jobs since",
+    b"told": "this job ended without a result, which was told, and has made room for new jobs since",
+}
+
+
+class Reading(StoreBase):
+    """The gateway's side from then on."""
+
+    def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
+        """The job as it stands; `detach`: it was read by id and so outlives the connection that made it.
+
+        Raises JobUnknown, or JobGone after its time to live.
+        """
+        job, computation, gone = self._run(Script.STATUS, job_id, int(detach))
+        if not job or not computation:
+            raise self._missing(gone)
+        return status_of(job_id, as_mapping(job), as_mapping(computation))
+
+    @staticmethod
+    def _missing(gone: bytes | None) -> LutraError:
+        """What is told of a job without a record; `gone` is its tombstone."""
+        if gone is None:
+            return JobUnknown("no job has this id")
+        return JobGone(WHY_GONE.get(gone, "this job and its result have expired"))
+
+    def cancel(self, job_id: str, *, only_if_attached: bool = False) -> CancelOutcome:
+        """Cancel a job. Raises JobUnknown, JobGone.
+
+        One that succeeded or failed is removed at once with its bytes, unless `only_if_attached`. A result that other
+        jobs share stays for them. To cancel what was cancelled changes nothing.
+        """
+        answer = self._run(Script.CANCEL, job_id, int(only_if_attached), self.limits.result_ttl_s, TOMBSTONE_S)
+        if answer:
+            return CancelOutcome(text(answer[0]))
+        with self._reaching():
+            raise self._missing(cast("bytes | None", self.client.get(f"lutra:gone:{job_id}")))
+
+    def note_delivery(self, *job_ids: str) -> None:
+        """The whole result, or the problem, has reached each job's client, in this order: it may go to make room."""
+        self._run(Script.NOTE_DELIVERY, *job_ids)
+
+    def events(self, job_id: str, after: str = "0") -> list[Event]:
+        """The job's events later than the id `after`, oldest first."""
+        with self._reaching():
+            entries = cast("list[Any]", self.client.xrange(f"lutra:events:{job_id}", min=f"({after}", max="+"))
+        return [Event(text(id_), text(fields[b"kind"]), text(fields[b"data"])) for id_, fields in entries]
+
+    def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most PIECE_BYTES."""
+        size = int((status.output or {})["bytes"])
+        stop = size if stop is None else min(stop, size)
+        yield from self._read_range(result_prefix(status.computation_id, status.result_attempt), start, stop)
+
+    def queue(self, until: str = "") -> QueueFacts:
+        """The queue, the workers and the bytes held at this moment; `until`: the computation that is asked about."""
+        queued, running, active, oldest, alive, stored, work, room, now = self._run(
+            Script.QUEUE, HEARTBEAT_TTL_S, until
+        )
+        since, room_at = number(oldest), number(room)
+        age = max(0.0, float(now) - since) if since is not None else 0.0
+        room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
+        return QueueFacts(queued, running, active, age, alive, int(stored), float(work), room_s)
