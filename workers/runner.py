@@ -7,7 +7,6 @@ must get through.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -25,10 +24,10 @@ from workers.errors import (
     OutOfMemory,
     StoreFull,
     StoreUnavailable,
-    Unavailable,
 )
 from workers.jobs.job import JobState
-from workers.jobs.records import LEASE_S, Claim, Hold
+from workers.jobs.lease import LeaseLost, Watch
+from workers.jobs.records import LEASE_S, Claim
 from workers.jobs.store import Store
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds
@@ -37,119 +36,12 @@ from workers.operations.way import compute
 from workers.pictures.decoder import Decoder
 from workers.pictures.picture import Picture
 
-RENEW_S = 3.0
-TELL_EVERY_S = 0.1
-FRESH_S = 1.0  # far below LEASE_S: what was held so long ago is held still
 PATIENCE_S = 120.0
 FULL_PAUSE_S = 1.0
-PULSE_S = 0.25  # how often the lease's thread looks at the clock
-STILL_S = 1.0  # a pulse that comes so late says that the process was stopped
-LOOK_EVERY_S = 0.5
 
 T = TypeVar("T")
 
 log = Log(__name__)
-
-
-class LeaseLost(Exception):
-    """Another attempt holds the computation; what this one has is worthless."""
-
-
-class Watch:
-    """The lease of one claim, held by a thread, and the tick that stops a computation nobody may or wants to go on."""
-
-    def __init__(self, store: Store, claim: Claim) -> None:
-        self._store = store
-        self._claim = claim
-        self._deadline = time.monotonic() + claim.timeout_s
-        self._told_at = self._looked_at = time.monotonic()
-        self._hold = Hold.HELD
-        self._asked_at = time.monotonic()
-        self.done, self.total = 0, 0
-        self.stood_still = False
-        self._pulse_at = time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
-
-    def __enter__(self) -> Watch:
-        self._pulse_at = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pulse()
-        self._stop.set()  # it ends by itself; a renewal that is still under way is refused by the store
-
-    def _keep_renewing(self) -> None:
-        while self._pause(RENEW_S) and time.monotonic() < self._deadline:
-            try:
-                self._hold = self._store.renew(self._claim, lease_s=LEASE_S)
-                self._asked_at = time.monotonic()
-            except Unavailable:
-                log.warning("the lease could not be renewed")
-            self._pulse_at = time.monotonic()
-            if self._hold is Hold.LOST:
-                return
-
-    def _pause(self, seconds: float) -> bool:
-        """False where the work ended meanwhile."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if self._stop.wait(min(PULSE_S, left)):
-                return False
-            self._pulse()
-        return True
-
-    def _pulse(self) -> None:
-        """SIGSTOP, or a machine put to sleep, holds all threads: the clock has gone on and this one has not."""
-        now = time.monotonic()
-        self.stood_still |= now - self._pulse_at > PULSE_S + STILL_S
-        self._pulse_at = now
-
-    def tick(self, done: int, total: int) -> None:
-        """Tell progress (at most every TELL_EVERY_S; the last tile is told with the end).
-
-        Raises JobCancelled, JobTimeout or LeaseLost.
-        """
-        now = time.monotonic()
-        self.done, self.total = done, total
-        if now - self._told_at >= TELL_EVERY_S:
-            self._told_at = now
-            try:
-                self._hold = self._store.progress(self._claim, done, total)
-                self._asked_at = now
-            except Unavailable:
-                log.warning("progress could not be told")
-        self.check()
-
-    @property
-    def share_done(self) -> float:
-        return self.done / self.total if self.total else 0.0
-
-    @property
-    def is_fresh(self) -> bool:
-        """True where the store was asked a moment ago and the lease was held."""
-        return self._hold is Hold.HELD and time.monotonic() - self._asked_at < FRESH_S
-
-    def look(self) -> None:
-        """For work that has no tiles to tick: ask at most every LOOK_EVERY_S whether to go on, then `check`."""
-        now = time.monotonic()
-        if now - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = now
-            try:
-                self._hold = self._store.renew(self._claim, lease_s=LEASE_S)
-            except Unavailable:
-                log.warning("the lease could not be renewed")
-        self.check()
-
-    def check(self) -> None:
-        """Raises JobCancelled, JobTimeout or LeaseLost where the work must stop."""
-        if self._hold is Hold.LOST:
-            raise LeaseLost
-        if self._hold is Hold.CANCELLED:
-            raise JobCancelled("the job was cancelled")
-        if time.monotonic() >= self._deadline:
-            raise JobTimeout(f"the job ran longer than {self._claim.timeout_s:g} s", limit=self._claim.timeout_s)
 
 
 class Stages:

@@ -9,7 +9,6 @@ and exits.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -17,18 +16,17 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from celery.exceptions import SecurityWarning
 
-from models.cards import OWN_LUT
 from workers import devices, metrics
-from workers.errors import Unavailable, error_codes
+from workers.child import Child, limits, told_by, told_file
+from workers.errors import Unavailable
 from workers.jobs import celery_app, place
 from workers.jobs.reaper import PERIOD_S, Reaper
-from workers.jobs.records import LEASE_S, Limits
+from workers.jobs.records import LEASE_S
 from workers.jobs.store import Store
 from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
 from workers.log import Log
@@ -36,12 +34,8 @@ from workers.operations.choice import served_models
 from workers.process import AGAIN, kill, start_again
 from workers.settings import Settings
 
-if TYPE_CHECKING:
-    from workers.runner import Runner
-
 DRAIN_S = 30.0
 IDLE_S = 0.5
-RELOAD_PAUSE_S = 2.0
 RESTART_GRACE_S = 15.0
 
 log = Log(__name__)
@@ -272,109 +266,3 @@ class Parent:
             self.reaper.bury(self._children, blame=False)
         except Unavailable:
             log.warning("the store does not answer; leases will run out by themselves")
-
-
-class Child:
-    """One worker child: its store, its engine with the models loaded, its runner."""
-
-    _current: Child | None = None
-
-    def __init__(self, runner: Runner, store: Store, pulses: Pulses, index: int) -> None:
-        self._runner = runner
-        self._store = store
-        self._pulses = pulses
-        self._index = index
-
-    @classmethod
-    def current(cls) -> Child:
-        if cls._current is None:
-            raise RuntimeError("this process has not loaded the models")
-        return cls._current
-
-    @classmethod
-    def start(cls, settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> None:
-        """Load everything and tell the store. Celery would swallow an exception here, so a failure ends the process."""
-        try:
-            cls._current = load_child(settings, redis_url, parent_pid, pulses)
-        except Exception:
-            log.exception("a worker child could not load")
-            time.sleep(RELOAD_PAUSE_S)
-            os._exit(1)
-
-    def run(self, computation_id: str) -> None:
-        with self._pulses.at_work(self._index):
-            self._runner.run(computation_id)
-
-    def close(self) -> None:
-        self._runner.close()
-        self._store.close()
-
-
-def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> Child:
-    """Build store, engine and runner in a fresh child and report it to the store as ready."""
-    from billiard import current_process
-
-    from workers.engine.engine import Engine
-    from workers.runner import EngineMetrics, Runner
-
-    told_file(os.getpid()).unlink(missing_ok=True)
-    owner, index = place.name_of(parent_pid, os.getpid()), getattr(current_process(), "index", 0)
-    concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
-    store = Store.at(redis_url, limits(settings))
-    engine = Engine(
-        device=devices.child_device(settings.device, index),
-        precision=settings.precision,
-        tile=settings.tile,
-        weights_dir=settings.weights_dir,
-        threads=max(1, devices.usable_cores() // concurrency),
-        observe=EngineMetrics(),
-    )
-    cards = served_models(settings.models, settings.weights_dir)
-    metrics.zero_worker([(card.task, name) for name, card in (cards | {OWN_LUT.name: OWN_LUT}).items()], error_codes())
-    for name in cards:
-        start = time.perf_counter()
-        engine.load(name)
-        metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
-        metrics.MODEL_LOADED.labels(name).set(1)
-    facts = engine.facts()
-    for name, told in facts["models"].items():
-        metrics.MODEL_INFO.labels(name, told["sha256"] or "", told["precision"], facts["device"]).set(1)
-    pulses.start(index)
-    tell(facts)
-    store.beat({owner: facts}, place=place.this_place())
-    log.info("models loaded", child=owner, models=len(cards))
-    runner = Runner(
-        store,
-        engine,
-        owner=owner,
-        job_timeout_s=settings.job_timeout_seconds,
-        max_pixels=settings.max_input_pixels,
-    )
-    return Child(runner, store, pulses, index)
-
-
-def told_file(pid: int) -> Path:
-    """Where a child of this machine leaves its facts for its parent, beside its counts."""
-    return Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / f"child-{pid}.json"
-
-
-def tell(facts: dict[str, Any]) -> None:
-    """In the child: it is loaded, and this is what it is. The parent repeats it with each heartbeat."""
-    target = told_file(os.getpid())
-    beside = target.with_suffix(".new")
-    beside.write_text(json.dumps(facts))
-    beside.replace(target)
-
-
-def told_by(pid: int) -> dict[str, Any] | None:
-    """In the parent: what the child `pid` told, None before it is loaded."""
-    try:
-        facts: dict[str, Any] = json.loads(told_file(pid).read_text())
-    except FileNotFoundError:
-        return None
-    return facts
-
-
-def limits(settings: Settings) -> Limits:
-    """The store's limits out of the settings."""
-    return Limits(settings.queue_size, settings.store_bytes, settings.result_ttl_seconds)

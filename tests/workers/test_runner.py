@@ -19,15 +19,16 @@ import pytest
 from models.cards import BY_NAME
 from models.cube import read_cube
 from tests.living import as_file, opened, photo, wait_until
-from workers import runner as runner_module
 from workers.engine.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
+from workers.jobs import lease as lease_module
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.lease import LeaseLost, Watch
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.operations.speeds import key_of
 from workers.pictures import decoder as decoder_module
-from workers.runner import LeaseLost, Runner, Watch
+from workers.runner import Runner
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +164,11 @@ def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(store: Store) 
     assert claims[0] and claims[1]
     store.cancel(cancelled.id)
     with pytest.raises(JobCancelled), Watch(store, claims[0]) as watch:
-        time.sleep(runner_module.TELL_EVERY_S)
+        time.sleep(lease_module.TELL_EVERY_S)
         watch.tick(1, 2)
     store.client.hincrby(f"lutra:comp:{lost.computation.id}", "attempt", 1)
     with pytest.raises(LeaseLost), Watch(store, claims[1]) as watch:
-        time.sleep(runner_module.TELL_EVERY_S)
+        time.sleep(lease_module.TELL_EVERY_S)
         watch.tick(1, 2)
     overdue = store.claim(late.computation.id, "test:1", lease_s=30, timeout_s=0.01)
     assert overdue
@@ -177,8 +178,8 @@ def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(store: Store) 
 
 
 def test_the_lease_is_renewed_while_a_computation_takes_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "RENEW_S", 0.05)
-    monkeypatch.setattr(runner_module, "LEASE_S", 0.5)
+    monkeypatch.setattr(lease_module, "RENEW_S", 0.05)
+    monkeypatch.setattr(lease_module, "LEASE_S", 0.5)
     job = put(store, b"x")
     taken = store.claim(job.computation.id, "test:1", lease_s=0.5, timeout_s=60)
     assert taken
