@@ -12,11 +12,11 @@ from models.cards import OWN_LUT
 from workers import devices, metrics
 from workers.errors import error_codes
 from workers.jobs import place
-from workers.jobs.job import served_models
 from workers.jobs.records import Limits
 from workers.jobs.store import Store
 from workers.liveness import Pulses
 from workers.log import Log
+from workers.operations.choice import served_models
 from workers.settings import Settings
 
 if TYPE_CHECKING:

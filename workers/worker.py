@@ -30,7 +30,6 @@ from workers.jobs.records import LEASE_S
 from workers.jobs.store import Store
 from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
 from workers.log import Log
-from workers.operations.choice import served_models
 from workers.process import AGAIN, kill, start_again
 from workers.settings import Settings
 

@@ -23,7 +23,7 @@ from workers.engine.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
 from workers.jobs import lease as lease_module
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
-from workers.jobs.lease import LeaseLost, Watch
+from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.operations.speeds import key_of
@@ -163,18 +163,18 @@ def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(store: Store) 
     claims = [store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60) for job in (cancelled, lost)]
     assert claims[0] and claims[1]
     store.cancel(cancelled.id)
-    with pytest.raises(JobCancelled), Watch(store, claims[0]) as watch:
-        time.sleep(lease_module.TELL_EVERY_S)
-        watch.tick(1, 2)
+    with pytest.raises(JobCancelled), Lease(store, claims[0]) as lease:
+        time.sleep(lease_module.REPORT_EVERY_S)
+        lease.tick(1, 2)
     store.client.hincrby(f"lutra:comp:{lost.computation.id}", "attempt", 1)
-    with pytest.raises(LeaseLost), Watch(store, claims[1]) as watch:
-        time.sleep(lease_module.TELL_EVERY_S)
-        watch.tick(1, 2)
+    with pytest.raises(LeaseLost), Lease(store, claims[1]) as lease:
+        time.sleep(lease_module.REPORT_EVERY_S)
+        lease.tick(1, 2)
     overdue = store.claim(late.computation.id, "test:1", lease_s=30, timeout_s=0.01)
     assert overdue
-    with pytest.raises(JobTimeout), Watch(store, overdue) as watch:
+    with pytest.raises(JobTimeout), Lease(store, overdue) as lease:
         time.sleep(0.02)
-        watch.tick(1, 2)
+        lease.tick(1, 2)
 
 
 def test_the_lease_is_renewed_while_a_computation_takes_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_the_lease_is_renewed_while_a_computation_takes_long(store: Store, monke
     job = put(store, b"x")
     taken = store.claim(job.computation.id, "test:1", lease_s=0.5, timeout_s=60)
     assert taken
-    with Watch(store, taken):
+    with Lease(store, taken):
         time.sleep(1.0)
         assert store.reclaim(job.computation.id, "", JobTimeout(""), JobTimeout("")) is None
 
@@ -328,30 +328,30 @@ def test_a_cancelled_job_teaches_nothing_and_one_that_ran_out_of_time_does(
     engine.load("bicubic")
 
     def stop_half_way(error: Exception) -> Any:
-        check = Watch.check
+        check = Lease.check
 
-        def stopping(watch: Watch) -> None:
-            check(watch)
-            if watch.share_done >= 0.5:
+        def stopping(lease: Lease) -> None:
+            check(lease)
+            if lease.share_done >= 0.5:
                 raise error
 
         return stopping
 
     for error, learnt in ((JobCancelled("enough"), False), (JobTimeout("late"), True)):
         with monkeypatch.context() as patch:
-            patch.setattr(Watch, "check", stop_half_way(error))
+            patch.setattr(Lease, "check", stop_half_way(error))
             job = put(store, plain, 800, 600)
             Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000).run(job.computation.id)
         assert store.status(job.id).state == ("failed" if learnt else "cancelled")
         assert bool(store.rates()) is learnt
 
 
-def test_a_watch_notices_that_its_process_was_stopped(store: Store) -> None:
+def test_a_lease_notices_that_its_process_was_stopped(store: Store) -> None:
     """In a process of its own, which is stopped and goes on; beside one that only works."""
     program = """
 import sys, time
-from tests.workers.test_runner import watched
-print(watched(sys.argv[1], float(sys.argv[2])), flush=True)
+from tests.workers.test_runner import stood_still_during
+print(stood_still_during(sys.argv[1], float(sys.argv[2])), flush=True)
 """
     for stopped_s in (0.0, 2.5):
         process = subprocess.Popen(
@@ -371,19 +371,19 @@ def redis_of(store: Store) -> str:
     return f"unix://{options['path']}" if "path" in options else f"redis://{options['host']}:{options['port']}"
 
 
-def watched(url: str, seconds: float) -> bool:
-    """Whether a watch over `seconds` of work says that the process stood still."""
+def stood_still_during(url: str, seconds: float) -> bool:
+    """Whether the lease of `seconds` of work says that the process stood still."""
     store = Store.at(url)
     store.beat({"test:1": {}})
     job = put(store, b"x")
     taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
     assert taken
     print("begun", flush=True)
-    with Watch(store, taken) as watch:
+    with Lease(store, taken) as lease:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             sum(range(1000))
-    return watch.stood_still
+    return lease.stood_still
 
 
 def test_a_table_of_the_user_is_applied_and_its_cost_is_learnt(store: Store, runner: Runner) -> None:

@@ -1,0 +1,161 @@
+"""One attempt at a computation: its claim, its lease, its clocks, and the ways in which it ends.
+
+A store that stops answering does not stop the work: what must get through is tried again for PATIENCE_S. Each end is
+counted, then written: whoever is woken by it finds it counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from workers import metrics
+from workers.errors import JobTimeout, LutraError, StoreFull, StoreUnavailable
+from workers.jobs.job import JobState
+from workers.jobs.lease import Lease, LeaseLost
+from workers.jobs.records import LEASE_S, Claim
+from workers.jobs.store import Store
+from workers.log import Log
+from workers.operations.operation import Encoded
+
+PATIENCE_S = 120.0
+RETRY_PAUSE_S = 0.5
+FULL_PAUSE_S = 1.0
+
+T = TypeVar("T")
+
+log = Log(__name__)
+
+
+def insist(ask: Callable[[], T]) -> T | None:
+    """What `ask` answers, tried again while the store does not; None where it did not for PATIENCE_S."""
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable:
+            if time.monotonic() >= give_up:
+                log.error("the store has not answered for this job", seconds=PATIENCE_S)
+                return None
+            time.sleep(RETRY_PAUSE_S)
+
+
+class Attempt:
+    """A claimed computation on its way to `succeed`, `fail` or `cancel`; one of them is called, once.
+
+    It observes what is computed (`operations.way.Observer`). `timings_s`: seconds spent in each stage; `is_deep`: the
+    picture has more than 8 bits, which some models compute another way.
+    """
+
+    def __init__(self, store: Store, claim: Claim) -> None:
+        self._store = store
+        self.claim = claim
+        self.lease = Lease(store, claim)
+        self.timings_s = {"queue": round(claim.queue_s, 6)}
+        self.is_deep = False
+        self._started = time.perf_counter()
+        self._result_chunks = 0
+        self._ran_its_course = False
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times what is inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_s[name] = round(time.perf_counter() - start, 6)
+
+    def check(self) -> None:
+        """Raises JobCancelled, JobTimeout or LeaseLost where the work must stop."""
+        self.lease.check()
+
+    def tick(self, done: int, total: int) -> None:
+        """Reports progress; raises as `check`."""
+        self.lease.tick(done, total)
+
+    @property
+    def tells_speed(self) -> bool:
+        """Whether its time says what its model costs here: of one that succeeded or ran out of time, undisturbed.
+
+        One that always takes too long is learnt from as well, so that it is not tried for ever.
+        """
+        return self._ran_its_course and not self.is_deep and not self.lease.stood_still
+
+    def keep(self, result: Encoded) -> None:
+        """Write the result's pieces. A store without memory is waited for, until the job's deadline.
+
+        Raises StoreFull then; JobCancelled; LeaseLost, also where the store never answers.
+        """
+        while True:
+            try:
+                chunks = insist(lambda: self._store.put_result(self.claim, result.data))
+            except StoreFull as full:
+                log.warning("the store is full, the result waits")
+                time.sleep(FULL_PAUSE_S)
+                try:
+                    self.lease.check()
+                except JobTimeout:
+                    raise full from None
+                continue
+            if chunks is None:
+                raise LeaseLost
+            self._result_chunks = chunks
+            return
+
+    def succeed(self, result: Encoded) -> None:
+        """End with a result whose pieces `keep` has written."""
+        self._ran_its_course = True
+        data, facts, numbers = result.data, result.facts(), {"chunks": self._result_chunks, "tiles": self.lease.total}
+
+        def write() -> bool:
+            return self._store.succeed(self.claim, data, facts, self.timings_s, **numbers)
+
+        self._end(JobState.SUCCEEDED, write, pixels=result.pixels)
+
+    def fail(self, error: LutraError) -> None:
+        """End with a problem that users may read."""
+        self._ran_its_course = isinstance(error, JobTimeout)
+
+        def write() -> bool:
+            return self._store.fail(self.claim, error, self.timings_s)
+
+        self._end(JobState.FAILED, write, error_code=error.code)
+
+    def cancel(self) -> None:
+        """End because nobody wants it any more."""
+        self._end(JobState.CANCELLED, lambda: self._store.end_cancelled(self.claim))
+
+    def _end(self, outcome: JobState, write: Callable[[], bool], *, pixels: int = 0, error_code: str = "") -> None:
+        claim = self.claim
+        if not self.lease.is_fresh and not insist(lambda: self._store.renew(claim, lease_s=LEASE_S)):
+            log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
+            return
+        seconds = time.perf_counter() - self._started
+        self._count(outcome, seconds, pixels, error_code)
+        if not insist(write):
+            log.warning("lease lost at the last moment, end not written", attempt=claim.attempt, outcome=outcome)
+            return
+        log.info(
+            "job ended",
+            operation=claim.operation,
+            model=claim.model,
+            outcome=outcome,
+            seconds=round(seconds, 4),
+            attempt=claim.attempt,
+            **({"code": error_code} if error_code else {}),
+        )
+
+    def _count(self, outcome: JobState, seconds: float, pixels: int, error_code: str) -> None:
+        operation, model = self.claim.operation, self.claim.model
+        metrics.count_end(operation, model, outcome, error_code)
+        metrics.QUEUE_WAIT.labels(operation).observe(self.claim.queue_s)
+        metrics.JOB_DURATION.labels(operation, model).observe(seconds)
+        for stage, stage_s in self.timings_s.items():
+            metrics.STAGE_DURATION.labels(operation, stage).observe(stage_s)
+        if outcome is not JobState.SUCCEEDED:
+            return
+        metrics.INPUT_PIXELS.labels(operation, model).inc(self.claim.input["width"] * self.claim.input["height"])
+        metrics.OUTPUT_PIXELS.labels(operation, model).inc(pixels)
