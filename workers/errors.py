@@ -29,6 +29,7 @@
         +-- QueueFull               queue_full        yes
         +-- StoreFull               store_full        yes
         +-- StoreUnavailable        store_unavailable yes
+        +-- RecordUnreadable        record_unreadable yes
         +-- NoWorker                no_worker         yes
         +-- TooManyUploads          too_many_uploads  yes
         +-- TooManyConnections      too_many_connections yes
@@ -170,6 +171,12 @@ class StoreFull(Unavailable):
 
 class StoreUnavailable(Unavailable):
     code = "store_unavailable"
+
+
+class RecordUnreadable(Unavailable):
+    """A job was recorded by a version of this service that is too new for the one that meets it, or too old."""
+
+    code = "record_unreadable"
 
 
 class NoWorker(Unavailable):

@@ -81,6 +81,8 @@ class Runner:
     def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim
         try:
+            if claim.problem:
+                raise claim.problem
             with attempt.lease:
                 result = self._compute(attempt)
                 attempt.keep(result)

@@ -1,19 +1,31 @@
 """What the store keeps, as dataclasses, and how a job's two hashes in Redis become one `JobStatus` and back.
 
 Pure words and numbers: nothing here talks to Redis.
+
+A computation's record names its version, for the time of an upgrade or its undoing, when workers and gateways of two
+versions share one Redis:
+
+    1   has no field `version`; its parameters are what the endpoint put together
+    2   its parameters are those of the operation, as typed JSON; one that is left out has its default
+
+Both have the same fields and names of parameters, and are read alike. A version is raised where an older reader would
+misread the record; it answers with RecordUnreadable then.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from workers.errors import LutraError
+from workers.errors import LutraError, RecordUnreadable
 from workers.jobs.job import Computation, JobState, JobStatus
 
+RECORD_VERSION = 2
+READABLE_VERSIONS = ("1", "2")
 LEASE_S = 12.0  # how long a worker that says nothing keeps a computation
 TOMBSTONE_S = 24 * 3600
 PENDING_TTL_S = 7 * 24 * 3600
@@ -39,19 +51,23 @@ class Limits:
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's right to a computation until its lease ends; `attempt` is the fencing token."""
+    """A worker's right to a computation until its lease ends; `attempt` is the fencing token.
+
+    `problem`: what it is to fail with, where its record cannot be read here; it has no parameters and no input then.
+    """
 
     computation_id: str
     attempt: int
     operation: str
     model: str
-    parameters: Mapping[str, Any]
-    input: Mapping[str, Any]
-    input_chunks: int
     queue_s: float
     timeout_s: float
     request_id: str
     job_id: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    input: Mapping[str, Any] = field(default_factory=dict)
+    input_chunks: int = 0
+    problem: LutraError | None = None
 
 
 class Hold(IntEnum):
@@ -135,6 +151,7 @@ def problem_json(error: LutraError) -> str:
 
 def computation_fields(computation: Computation, chunks: int, request_id: str) -> dict[str, Any]:
     return {
+        "version": RECORD_VERSION,
         "key": computation.key,
         "operation": computation.operation,
         "model": computation.model,
@@ -144,6 +161,51 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
         "estimate_s": computation.estimate_s,
         "request_id": request_id,
     }
+
+
+@contextmanager
+def readable(record: Mapping[bytes, bytes]) -> Iterator[None]:
+    """Inside, a computation's record is read. Raises RecordUnreadable where this version of the service cannot."""
+    version = text(record.get(b"version", b"1"))[:20]
+    seen = f"this job was recorded by another version of this service (record version {version}"
+    problem = RecordUnreadable(f"{seen}, known here: {', '.join(READABLE_VERSIONS)}); try again", version=version)
+    if version not in READABLE_VERSIONS:
+        raise problem
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        raise problem from error
+
+
+def claim_of(
+    computation_id: str,
+    attempt: int,
+    record: Mapping[bytes, bytes],
+    jobs: Sequence[bytes],
+    *,
+    queue_s: float,
+    timeout_s: float,
+) -> Claim:
+    claim = Claim(
+        computation_id=computation_id,
+        attempt=attempt,
+        operation=text(record.get(b"operation", "unknown")),
+        model=text(record.get(b"model", "unknown")),
+        queue_s=queue_s,
+        timeout_s=timeout_s,
+        request_id=text(record.get(b"request_id", "")),
+        job_id=min(map(text, jobs), default=""),
+    )
+    try:
+        with readable(record):
+            return replace(
+                claim,
+                parameters=json.loads(record[b"parameters"]),
+                input=json.loads(record[b"input"]),
+                input_chunks=int(record[b"input_chunks"]),
+            )
+    except RecordUnreadable as problem:
+        return replace(claim, problem=problem)
 
 
 def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
@@ -162,7 +224,13 @@ def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
     return round(int(computation.get(b"done") or 0) / total, 4) if total and state is JobState.RUNNING else 0.0
 
 
-def status_of(job_id: str, job: dict[bytes, bytes], computation: dict[bytes, bytes]) -> JobStatus:
+def status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
+    """Raises RecordUnreadable."""
+    with readable(computation):
+        return _status_of(job_id, job, computation)
+
+
+def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
     state = _job_state(job, computation)
     return JobStatus(
         id=job_id,

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from workers.errors import JobGone, LutraError
 from workers.jobs.job import JobState
-from workers.jobs.records import ADMISSION_HOLD_S, TOMBSTONE_S, Claim, Hold, Reclaimed, problem_json, text
+from workers.jobs.records import ADMISSION_HOLD_S, TOMBSTONE_S, Claim, Hold, Reclaimed, claim_of, problem_json, text
 from workers.jobs.script import Script
 from workers.jobs.store_base import StoreBase, as_mapping, chunk_count, flat_pairs, result_prefix
 
@@ -25,23 +25,13 @@ class Execution(StoreBase):
 
     def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
         """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
-        attempt, *told = self._run(Script.CLAIM, computation_id, owner, lease_s, timeout_s, secrets.token_hex(8))
+        args = [computation_id, owner, lease_s, timeout_s, secrets.token_hex(8)]
+        attempt, *answer = self._run(Script.CLAIM, *args)
         if not attempt:
             return None
-        queue_s, record, jobs = told[0], as_mapping(told[1]), sorted(told[2])
-        return Claim(
-            computation_id,
-            int(attempt),
-            text(record[b"operation"]),
-            text(record[b"model"]),
-            json.loads(record[b"parameters"]),
-            json.loads(record[b"input"]),
-            int(record[b"input_chunks"]),
-            float(queue_s),
-            timeout_s,
-            text(record[b"request_id"]),
-            text(jobs[0]) if jobs else "",
-        )
+        queue_s, record, jobs = answer
+        times = {"queue_s": float(queue_s), "timeout_s": timeout_s}
+        return claim_of(computation_id, int(attempt), as_mapping(record), jobs, **times)
 
     def read_input(self, claim: Claim) -> bytes:
         """The picture as it came in. Raises JobGone where it is not whole any more."""

@@ -34,7 +34,7 @@ class Reading(StoreBase):
     def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
         """The job as it stands; `detach`: it was read by id and so outlives the connection that made it.
 
-        Raises JobUnknown, or JobGone after its time to live.
+        Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
         """
         job, computation, gone = self._run(Script.STATUS, job_id, int(detach))
         if not job or not computation:
