@@ -142,14 +142,14 @@ def run_gateway(arguments: argparse.Namespace) -> int:
 def run_worker(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     redis_url = _needed_redis(settings)
-    from workers.process import AGAIN, start_again
+    from workers.restart import EXIT_RESTART, restart_in_place
 
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         status = _work(settings, redis_url)
     else:
         status = _work_in_a_folder(settings, redis_url)
-    if status == AGAIN:
-        start_again()
+    if status == EXIT_RESTART:
+        restart_in_place()
     return status
 
 

@@ -31,10 +31,10 @@ def free_port() -> int:
     return embedded._free_port()
 
 
-def wait_until(true: Callable[[], bool], seconds: float, what: str) -> float:
-    """Seconds until `true()`; fails the test, naming `what`, where that takes too long."""
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
+    """Seconds until `condition()`; fails the test, naming `what`, where that takes too long."""
     start = time.monotonic()
-    while not true():
+    while not condition():
         if time.monotonic() - start > seconds:
             pytest.fail(f"{what}: not within {seconds:g} s")
         time.sleep(0.02)
@@ -136,20 +136,20 @@ class Lutra:
 
     def pids(self, *words: str) -> list[int]:
         """Processes below the supervisor whose command line holds all `words`."""
-        found = []
+        matching = []
         for pid in descendants(self.process.pid):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
             if all(word in command for word in words):
-                found.append(pid)
-        return found
+                matching.append(pid)
+        return matching
 
     def children(self) -> list[int]:
         """Pids of the worker children that report to the store."""
-        told = self.client.get("/readyz?verbose=1").json().get("workers", {})
-        return [int(name.rpartition(":")[2]) for name in told]
+        workers = self.client.get("/readyz?verbose=1").json().get("workers", {})
+        return [int(name.rpartition(":")[2]) for name in workers]
 
     def samples(self, name: str) -> dict[str, float]:
         """Samples of one metric at /metrics by their labels as text."""
@@ -168,12 +168,12 @@ def descendants(pid: int) -> list[int]:
             except OSError:
                 continue
             children.setdefault(parent, []).append(int(entry.name))
-    found, ahead = [], [pid]
+    below, ahead = [], [pid]
     while ahead:
-        below = children.get(ahead.pop(), [])
-        found += below
-        ahead += below
-    return found
+        near = children.get(ahead.pop(), [])
+        below += near
+        ahead += near
+    return below
 
 
 @contextmanager

@@ -29,7 +29,7 @@ T = TypeVar("T")
 log = Log(__name__)
 
 
-def insist(ask: Callable[[], T]) -> T | None:
+def with_retry(ask: Callable[[], T]) -> T | None:
     """What `ask` answers, tried again while the store does not; None where it did not for PATIENCE_S."""
     give_up = time.monotonic() + PATIENCE_S
     while True:
@@ -77,21 +77,21 @@ class Attempt:
         self.lease.tick(done, total)
 
     @property
-    def tells_speed(self) -> bool:
+    def is_speed_sample(self) -> bool:
         """Whether its time says what its model costs here: of one that succeeded or ran out of time, undisturbed.
 
         One that always takes too long is learnt from as well, so that it is not tried for ever.
         """
-        return self._ran_its_course and not self.is_deep and not self.lease.stood_still
+        return self._ran_its_course and not self.is_deep and not self.lease.was_stopped
 
-    def keep(self, result: Encoded) -> None:
+    def write_result(self, result: Encoded) -> None:
         """Write the result's pieces. A store without memory is waited for, until the job's deadline.
 
         Raises StoreFull then; JobCancelled; LeaseLost, also where the store never answers.
         """
         while True:
             try:
-                chunks = insist(lambda: self._store.put_result(self.claim, result.data))
+                chunks = with_retry(lambda: self._store.put_result(self.claim, result.data))
             except StoreFull as full:
                 log.warning("the store is full, the result waits")
                 time.sleep(FULL_PAUSE_S)
@@ -106,7 +106,7 @@ class Attempt:
             return
 
     def succeed(self, result: Encoded) -> None:
-        """End with a result whose pieces `keep` has written."""
+        """End with a result whose pieces `write_result` has written."""
         self._ran_its_course = True
         data, facts, numbers = result.data, result.facts(), {"chunks": self._result_chunks, "tiles": self.lease.total}
 
@@ -130,12 +130,12 @@ class Attempt:
 
     def _end(self, outcome: JobState, write: Callable[[], bool], *, pixels: int = 0, error_code: str = "") -> None:
         claim = self.claim
-        if not self.lease.is_fresh and not insist(lambda: self._store.renew(claim, lease_s=LEASE_S)):
+        if not self.lease.is_fresh and not with_retry(lambda: self._store.renew(claim, lease_s=LEASE_S)):
             log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
             return
         seconds = time.perf_counter() - self._started
         self._count(outcome, seconds, pixels, error_code)
-        if not insist(write):
+        if not with_retry(write):
             log.warning("lease lost at the last moment, end not written", attempt=claim.attempt, outcome=outcome)
             return
         log.info(

@@ -46,7 +46,7 @@ class Child:
 
     @classmethod
     def start(cls, settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> None:
-        """Load everything and tell the store. Celery would swallow an exception here, so a failure ends the process."""
+        """Load everything and report it. Celery would swallow an exception here, so a failure ends the process."""
         try:
             cls._current = load_child(settings, redis_url, parent_pid, pulses)
         except Exception:
@@ -70,7 +70,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     from workers.engine.engine import Engine
     from workers.runner import EngineMetrics, Runner
 
-    told_file(os.getpid()).unlink(missing_ok=True)
+    facts_file(os.getpid()).unlink(missing_ok=True)
     owner, index = place.name_of(parent_pid, os.getpid()), getattr(current_process(), "index", 0)
     concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
     store = Store.at(redis_url, limits(settings))
@@ -90,10 +90,10 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
         metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
         metrics.MODEL_LOADED.labels(name).set(1)
     facts = engine.facts()
-    for name, told in facts["models"].items():
-        metrics.MODEL_INFO.labels(name, told["sha256"] or "", told["precision"], facts["device"]).set(1)
+    for name, model in facts["models"].items():
+        metrics.MODEL_INFO.labels(name, model["sha256"] or "", model["precision"], facts["device"]).set(1)
     pulses.start(index)
-    tell(facts)
+    report_facts(facts)
     store.beat({owner: facts}, place=place.this_place())
     log.info("models loaded", child=owner, models=len(cards))
     runner = Runner(
@@ -106,23 +106,23 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     return Child(runner, store, pulses, index)
 
 
-def told_file(pid: int) -> Path:
+def facts_file(pid: int) -> Path:
     """Where a child of this machine leaves its facts for its parent, beside its counts."""
     return Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / f"child-{pid}.json"
 
 
-def tell(facts: dict[str, Any]) -> None:
+def report_facts(facts: dict[str, Any]) -> None:
     """In the child: it is loaded, and this is what it is. The parent repeats it with each heartbeat."""
-    target = told_file(os.getpid())
-    beside = target.with_suffix(".new")
-    beside.write_text(json.dumps(facts))
-    beside.replace(target)
+    target = facts_file(os.getpid())
+    draft = target.with_suffix(".new")
+    draft.write_text(json.dumps(facts))
+    draft.replace(target)
 
 
-def told_by(pid: int) -> dict[str, Any] | None:
-    """In the parent: what the child `pid` told, None before it is loaded."""
+def reported_facts(pid: int) -> dict[str, Any] | None:
+    """In the parent: what the child `pid` reported, None before it is loaded."""
     try:
-        facts: dict[str, Any] = json.loads(told_file(pid).read_text())
+        facts: dict[str, Any] = json.loads(facts_file(pid).read_text())
     except FileNotFoundError:
         return None
     return facts

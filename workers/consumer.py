@@ -23,7 +23,7 @@ log = Log(__name__)
 
 
 class QoS(virtual.QoS):
-    """Counts the messages taken, and gives back a message's slot whether or not the broker can be told."""
+    """Counts the messages taken, and gives back a message's slot whether or not the broker can be reached."""
 
     taken: ClassVar[int] = 0
 

@@ -1,9 +1,9 @@
 """Whether a worker lives: its children's pulse, and whether its parent takes messages that wait.
 
 A process that is stopped, or hangs with the interpreter held, looks alive to the system; so each child counts up in
-memory it shares with its parent, and the parent sees who no longer does. A consumer may be deaf although its loop
-turns; what shows it is that messages wait, a child is idle, and none is taken. Both clocks stand still while this
-process itself does: after a gap between two looks everybody gets the whole time again.
+memory it shares with its parent, and the parent sees which count has stopped. A consumer may be stalled although its
+loop runs: messages wait, a child is idle, and none is taken. Both clocks count looks and pause while this process is
+stopped itself: after a gap between two looks the whole time begins again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from enum import Enum, auto
 
 PULSE_S = 1.0
 STOPPED_S = 10.0
-HUNGER_S = 15.0  # then the worker reconnects; after as much again it restarts
+STALLED_S = 15.0  # then the worker reconnects; after as much again it restarts
 STUCK_S = 40.0
-GAP_S = 6.0  # between two looks: more than this, and it was the looker who stood still
+GAP_S = 6.0  # a longer time between two looks means that this process itself was stopped
 
 
 class Pulses:
@@ -65,25 +65,25 @@ class Clock:
         return since if since is not None and since <= GAP_S else None
 
 
-class Standstill:
-    """Told by looks, not by the clock: what is looked at stood still at so many in a row."""
+class LoopMonitor:
+    """Whether a loop hangs: its count was the same at so many looks in a row. By looks, not by the clock."""
 
     def __init__(self, looks: float) -> None:
         self._limit = looks
-        self._stood = 0
-        self._seen = -1
+        self._unchanged = 0
+        self._count = -1
 
-    def forgive(self) -> None:
-        """There is a reason for it."""
-        self._stood = 0
+    def reset(self) -> None:
+        """There is a reason for it, so the looks are counted from here."""
+        self._unchanged = 0
 
     def look(self, count: int) -> bool:
-        self._stood = self._stood + 1 if count == self._seen else 0
-        self._seen = count
-        return self._stood >= self._limit
+        self._unchanged = self._unchanged + 1 if count == self._count else 0
+        self._count = count
+        return self._unchanged >= self._limit
 
 
-class Wards:
+class PulseMonitor:
     """The parent's view of its children's pulse."""
 
     def __init__(self) -> None:
@@ -92,11 +92,11 @@ class Wards:
         self._counts: dict[int, int] = {}
 
     def stopped(self, counts: Mapping[int, int], now: float) -> set[int]:
-        """Of these pids (of children that are loaded) those whose count has stood still for STOPPED_S of looking."""
+        """Of these pids (of children that are loaded) those whose count has not changed for STOPPED_S of looking."""
         since = self._clock.look(now)
         for pid, count in counts.items():
-            stands = since is not None and self._counts.get(pid) == count
-            self._silent_s[pid] = self._silent_s.get(pid, 0.0) + (since or 0.0) if stands else 0.0
+            is_unchanged = since is not None and self._counts.get(pid) == count
+            self._silent_s[pid] = self._silent_s.get(pid, 0.0) + (since or 0.0) if is_unchanged else 0.0
         self._silent_s = {pid: silent for pid, silent in self._silent_s.items() if pid in counts}
         self._counts = dict(counts)
         return {pid for pid, silent in self._silent_s.items() if silent >= STOPPED_S}
@@ -110,27 +110,30 @@ class Remedy(Enum):
     RESTART = auto()
 
 
-class Hunger:
-    """For how long messages have waited and none was taken although a child is idle; `is_deaf` until one is taken."""
+class StallMonitor:
+    """For how long messages have waited and none was taken although a child is idle, and what to do about it.
+
+    `is_stalled` until one is taken.
+    """
 
     def __init__(self) -> None:
         self._clock = Clock()
         self._taken = -1
         self._seconds = 0.0
         self._has_reconnected = False
-        self.is_deaf = False
+        self.is_stalled = False
 
     def look(self, *, waiting: int, taken: int, is_idle: bool, now: float) -> Remedy:
         """`taken`: how many messages this process has ever taken. First a fresh connection, then a fresh process."""
         since = self._clock.look(now)
         if waiting == 0 or taken != self._taken:
-            self._has_reconnected = self.is_deaf = False
-        hungers = since is not None and waiting > 0 and is_idle and taken == self._taken
-        self._seconds = self._seconds + (since or 0.0) if hungers else 0.0
+            self._has_reconnected = self.is_stalled = False
+        is_stalling = since is not None and waiting > 0 and is_idle and taken == self._taken
+        self._seconds = self._seconds + (since or 0.0) if is_stalling else 0.0
         self._taken = taken
-        if self._seconds < HUNGER_S:
+        if self._seconds < STALLED_S:
             return Remedy.NONE
-        self._seconds, self.is_deaf = 0.0, True
+        self._seconds, self.is_stalled = 0.0, True
         remedy = Remedy.RESTART if self._has_reconnected else Remedy.RECONNECT
         self._has_reconnected = True
         return remedy

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.cards import OWN_LUT, Card
 from workers import metrics
-from workers.attempt import Attempt, insist
+from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
 from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory
 from workers.jobs.lease import LeaseLost
@@ -70,7 +70,7 @@ class Runner:
     def run(self, computation_id: str) -> None:
         """Bring one computation to its end; a message for one that is leased, ended or unknown is dropped."""
         owner, timeout_s = self._owner, self._job_timeout_s
-        claim = insist(lambda: self._store.claim(computation_id, owner, lease_s=LEASE_S, timeout_s=timeout_s))
+        claim = with_retry(lambda: self._store.claim(computation_id, owner, lease_s=LEASE_S, timeout_s=timeout_s))
         if claim is None:
             log.debug("message dropped", computation_id=computation_id)
             return
@@ -85,7 +85,7 @@ class Runner:
                 raise claim.problem
             with attempt.lease:
                 result = self._compute(attempt)
-                attempt.keep(result)
+                attempt.write_result(result)
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
         except JobCancelled:
@@ -102,7 +102,7 @@ class Runner:
             attempt.succeed(result)
         finally:
             self._decoder.tidy()
-        if attempt.tells_speed:
+        if attempt.is_speed_sample:
             self._learn(claim, attempt.lease.share_done, attempt.timings_s.get("infer", 0.0))
 
     def _compute(self, attempt: Attempt) -> Encoded:
@@ -132,7 +132,7 @@ class Runner:
 
     def _read(self, claim: Claim, read: Callable[[Claim], bytes]) -> bytes:
         """What came in with the job. A store that never answers leaves it to whoever holds the lease after that."""
-        data = insist(lambda: read(claim))
+        data = with_retry(lambda: read(claim))
         if data is None:
             raise LeaseLost
         return data

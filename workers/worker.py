@@ -1,9 +1,9 @@
 """The worker process: a Celery parent that neither imports torch nor computes, and a child per device that does both.
 
-The parent's consumer loop beats for each child that reported its models loaded, buries children that died or stand
-still, and looks for lost work (`jobs.reaper`): when that loop stands still, so does the heartbeat, and the gateway
-refuses jobs. The same where it turns but takes no message (`workers.liveness`): the worker then reconnects, and if
-that does not help starts itself again. A child loads every model before its first job; one that cannot load says why
+The parent's consumer loop beats for each child that reported its models loaded, reclaims the work of children that
+died or are stopped, and looks for lost work (`jobs.reaper`): when that loop hangs, the heartbeat ends, and the gateway
+refuses jobs. The same where it runs but takes no message (`workers.liveness`): the worker then reconnects, and if
+that does not help restarts itself. A child loads every model before its first job; one that cannot load says why
 and exits.
 """
 
@@ -22,15 +22,15 @@ import redis
 from celery.exceptions import SecurityWarning
 
 from workers import devices, metrics
-from workers.child import Child, limits, told_by, told_file
+from workers.child import Child, facts_file, limits, reported_facts
 from workers.errors import Unavailable
 from workers.jobs import celery_app, place
 from workers.jobs.reaper import PERIOD_S, Reaper
 from workers.jobs.records import LEASE_S
 from workers.jobs.store import Store
-from workers.liveness import STUCK_S, Hunger, Pulses, Remedy, Standstill, Wards
+from workers.liveness import STUCK_S, LoopMonitor, PulseMonitor, Pulses, Remedy, StallMonitor
 from workers.log import Log
-from workers.process import AGAIN, kill, start_again
+from workers.restart import EXIT_RESTART, kill, restart_in_place
 from workers.settings import Settings
 
 DRAIN_S = 30.0
@@ -41,7 +41,7 @@ log = Log(__name__)
 
 
 def run_worker(settings: Settings, redis_url: str) -> int:
-    """Serve the queue until told to stop; the exit status, AGAIN where this process should `start_again`.
+    """Serve the queue until a signal to stop; the exit status, EXIT_RESTART where it is to `restart_in_place`.
 
     SIGTERM: no new jobs, DRAIN_S for those that run, the rest goes back into the queue.
     """
@@ -65,11 +65,11 @@ def run_worker(settings: Settings, redis_url: str) -> int:
         worker.start()
     finally:
         parent.leave()
-    return AGAIN if parent.is_to_restart else int(worker.exitcode or 0)
+    return EXIT_RESTART if parent.must_restart else int(worker.exitcode or 0)
 
 
 class Parent:
-    """What the worker's parent does beside Celery: metrics, heartbeats, burials, lost work."""
+    """What the worker's parent does beside Celery: metrics, heartbeats, lost children, lost work."""
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
@@ -85,14 +85,14 @@ class Parent:
             lease_s=LEASE_S,
         )
         self.pulses = Pulses(self.concurrency)
-        self.is_to_restart = False
-        self._wards = Wards()
-        self._hunger = Hunger()
-        self._looks = 0
+        self.must_restart = False
+        self._pulse_monitor = PulseMonitor()
+        self._stall_monitor = StallMonitor()
+        self._rounds = 0
         self._children: set[str] = set()
-        self._arrived = True
+        self._is_first_round = True
         self._define_task()
-        self._add_duties()
+        self._add_supervision()
         self._connect_signals(redis_url)
 
     def _define_task(self) -> None:
@@ -107,19 +107,19 @@ class Parent:
         def compute(computation_id: str) -> None:
             Child.current().run(computation_id)
 
-    def _add_duties(self) -> None:
+    def _add_supervision(self) -> None:
         from celery import bootsteps
 
         parent = self
 
-        class Duties(bootsteps.StartStopStep):  # type: ignore[misc]
+        class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
             requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
 
             def start(self, worker: Any) -> None:
-                worker.timer.call_repeatedly(PERIOD_S, parent.look_after, (worker,), priority=10)
-                threading.Thread(target=parent.watch_the_loop, args=(worker,), name="loop-watch", daemon=True).start()
+                worker.timer.call_repeatedly(PERIOD_S, parent.supervise, (worker,), priority=10)
+                threading.Thread(target=parent.watch_loop, args=(worker,), name="loop-watch", daemon=True).start()
 
-        self.app.steps["worker"].add(Duties)
+        self.app.steps["worker"].add(Supervision)
 
     def _connect_signals(self, redis_url: str) -> None:
         from celery import signals
@@ -130,17 +130,17 @@ class Parent:
         def stop_child(**_: Any) -> None:
             Child.current().close()
 
-        def keep_our_logging(**_: Any) -> None:
+        def keep_logging(**_: Any) -> None:
             """A receiver makes Celery leave the loggers as `workers.log` set them up."""
 
-        def tell_ready(**_: Any) -> None:
+        def on_ready(**_: Any) -> None:
             self._serve_metrics()
             log.info("worker started", children=self.concurrency)
 
         signals.worker_process_init.connect(start_child, weak=False)
         signals.worker_process_shutdown.connect(stop_child, weak=False)
-        signals.setup_logging.connect(keep_our_logging, weak=False)
-        signals.worker_ready.connect(tell_ready, weak=False)
+        signals.setup_logging.connect(keep_logging, weak=False)
+        signals.worker_ready.connect(on_ready, weak=False)
 
     def _serve_metrics(self) -> None:
         if not self.settings.metrics_port:
@@ -152,12 +152,13 @@ class Parent:
         except OSError as error:
             log.warning("metrics are not served", port=self.settings.metrics_port, reason=error.strerror)
 
-    def look_after(self, worker: Any) -> None:
+    def supervise(self, worker: Any) -> None:
         """One round of the parent's duties, on the consumer's loop."""
-        self._looks += 1
+        self._rounds += 1
         indices = {process.pid: process.index for process in worker.pool._pool._pool if process.exitcode is None}
-        loaded = {pid: facts for pid in indices if (facts := told_by(pid)) is not None}
-        for pid in self._wards.stopped({pid: self.pulses.count(indices[pid]) for pid in loaded}, time.monotonic()):
+        loaded = {pid: facts for pid in indices if (facts := reported_facts(pid)) is not None}
+        counts = {pid: self.pulses.count(indices[pid]) for pid in loaded}
+        for pid in self._pulse_monitor.stopped(counts, time.monotonic()):
             log.error("a worker child stands still, killed", child=place.name_of(self.pid, pid))
             kill(pid)
             del indices[pid], loaded[pid]
@@ -165,12 +166,12 @@ class Parent:
         dead, self._children = self._children - living, living
         try:
             is_idle = any(not self.pulses.is_at_work(indices[pid]) for pid in loaded)
-            remedy = self._look_for_hunger(is_idle)
+            remedy = self._check_consumer(is_idle)
             self._beat(loaded, is_loading=len(loaded) < self.concurrency)
-            if self._arrived:
-                self._arrived = False
-                self._bury_ghosts()
-            self._bury(dead)
+            if self._is_first_round:
+                self._is_first_round = False
+                self._reclaim_stale_children()
+            self._reclaim(dead)
         except Unavailable:
             self._children |= dead
             log.warning("the store does not answer the worker's heartbeat")
@@ -178,38 +179,38 @@ class Parent:
         self.reaper.look()
         self._recover(remedy, worker)
 
-    def watch_the_loop(self, worker: Any) -> None:
-        """In a thread: a loop that stands still for STUCK_S although the store answers is never left to itself."""
+    def watch_loop(self, worker: Any) -> None:
+        """In a thread: restarts a worker whose loop hangs for STUCK_S although the store answers."""
         from celery import bootsteps
 
-        stuck = Standstill(STUCK_S / PERIOD_S)
+        monitor = LoopMonitor(STUCK_S / PERIOD_S)
         while worker.blueprint.state in (None, bootsteps.RUN):
             time.sleep(PERIOD_S)
             try:
                 self.store.ping()
             except Unavailable:
-                stuck.forgive()
+                monitor.reset()
                 continue
-            if self._looks and stuck.look(self._looks) and worker.blueprint.state == bootsteps.RUN:
+            if self._rounds and monitor.look(self._rounds) and worker.blueprint.state == bootsteps.RUN:
                 log.error("the consumer's loop stands still; the worker starts again")
-                self._start_again_by_force(worker)
+                self._restart_by_force(worker)
 
-    def _look_for_hunger(self, is_idle: bool) -> Remedy:
+    def _check_consumer(self, is_idle: bool) -> Remedy:
         from workers.consumer import QoS
 
         waiting = self.store.messages(celery_app.QUEUE)
-        return self._hunger.look(waiting=waiting, taken=QoS.taken, is_idle=is_idle, now=time.monotonic())
+        return self._stall_monitor.look(waiting=waiting, taken=QoS.taken, is_idle=is_idle, now=time.monotonic())
 
     def _beat(self, loaded: Mapping[int, dict[str, Any]], *, is_loading: bool) -> None:
-        """The heartbeat says: I consume. So a worker that is deaf has none."""
+        """The heartbeat says that messages are consumed, so a stalled consumer has none."""
         named = {place.name_of(self.pid, pid): facts for pid, facts in loaded.items()}
-        if self._hunger.is_deaf:
+        if self._stall_monitor.is_stalled:
             self.store.forget_children(named)
             return
         self.store.beat(named, place=place.this_place(), is_loading=is_loading)
 
     def _recover(self, remedy: Remedy, worker: Any) -> None:
-        """Raises ConnectionError, which makes the consumer start anew on a fresh connection."""
+        """Raises ConnectionError, which makes the consumer start on a fresh connection."""
         from celery import bootsteps
 
         if remedy is Remedy.NONE or worker.blueprint.state != bootsteps.RUN:
@@ -218,35 +219,35 @@ class Parent:
             log.error("messages wait and none is taken although a child is idle; reconnecting")
             raise redis.ConnectionError("no message was taken")
         log.error("messages wait and none is taken on a fresh connection either; the worker starts again")
-        self.is_to_restart = True
-        by_force = threading.Timer(DRAIN_S + RESTART_GRACE_S, self._start_again_by_force, [worker])
-        by_force.daemon = True
-        by_force.start()
+        self.must_restart = True
+        forced = threading.Timer(DRAIN_S + RESTART_GRACE_S, self._restart_by_force, [worker])
+        forced.daemon = True
+        forced.start()
         os.kill(self.pid, signal.SIGTERM)
 
     @staticmethod
-    def _start_again_by_force(worker: Any) -> None:
-        """Without an orderly stop: children are killed, their work queued again as that of ghosts."""
+    def _restart_by_force(worker: Any) -> None:
+        """Without an orderly stop: children are killed, their work queued again as that of stale children."""
         pool = worker.pool._pool  # None once it was stopped
         for process in pool._pool if pool is not None else ():
             if process.exitcode is None:
                 kill(process.pid)
-        start_again()
+        restart_in_place()
 
-    def _bury_ghosts(self) -> None:
+    def _reclaim_stale_children(self) -> None:
         """Children of this place that a killed parent left in the store: their work need not wait for its leases."""
         names = {*self.store.running().values(), *self.store.children()}
-        self._bury({name for name in names if place.is_ghost(name)})
+        self._reclaim({name for name in names if place.is_stale(name)})
 
-    def _bury(self, dead: set[str]) -> None:
+    def _reclaim(self, dead: set[str]) -> None:
         for name in dead:
             metrics.forget_process(place.pid_of(name))
-            told_file(place.pid_of(name)).unlink(missing_ok=True)
+            facts_file(place.pid_of(name)).unlink(missing_ok=True)
             log.warning("a worker child died", child=name)
-        self.reaper.bury(dead)
+        self.reaper.reclaim(dead)
 
     def drain(self) -> None:
-        """Told to stop: wait for the children's jobs, DRAIN_S at most. Celery's own would sleep all of it.
+        """At a signal to stop: wait for the children's jobs, DRAIN_S at most. Celery's own would sleep all of it.
 
         It runs in the signal's handler, so the consumer's loop stands still; the children's marks do not need it. A
         job that was handed over just now is given IDLE_S to begin.
@@ -259,9 +260,9 @@ class Parent:
             time.sleep(0.1)
 
     def leave(self) -> None:
-        """Give back what the children still held, without blame, and take them off the list of the living."""
+        """Give back what the children still held, without blame, and end their heartbeat."""
         try:
             self.store.beat({}, place=place.this_place())
-            self.reaper.bury(self._children, blame=False)
+            self.reaper.reclaim(self._children, blame=False)
         except Unavailable:
             log.warning("the store does not answer; leases will run out by themselves")

@@ -35,17 +35,17 @@ def lutra(tmp_path: Path) -> Iterator[Lutra]:
 def start_long(lutra: Lutra, side: int = 192) -> str:
     """A job that runs for seconds, and runs now."""
     job = str(lutra.post(LONG, long_photo(side), headers=ASYNC).json()["id"])
-    wait_until(lambda: told(lutra, job)["state"] == "running", 30, "the job runs")
+    wait_until(lambda: job_json(lutra, job)["state"] == "running", 30, "the job runs")
     return job
 
 
-def told(lutra: Lutra, job: str) -> dict[str, object]:
+def job_json(lutra: Lutra, job: str) -> dict[str, object]:
     return dict(lutra.client.get(f"/jobs/{job}").json())
 
 
 def ends_well(lutra: Lutra, job: str, seconds: float = 240) -> dict[str, object]:
-    wait_until(lambda: told(lutra, job)["state"] not in ("queued", "running"), seconds, "the job ends")
-    after = told(lutra, job)
+    wait_until(lambda: job_json(lutra, job)["state"] not in ("queued", "running"), seconds, "the job ends")
+    after = job_json(lutra, job)
     assert after["state"] == "succeeded", after["error"]
     picture = opened(lutra.client.get(f"/jobs/{job}/result").content)
     assert picture.width == after["output"]["width"]  # type: ignore[index]
@@ -57,7 +57,7 @@ def test_a_child_killed_in_the_middle_has_its_job_end_well(lutra: Lutra) -> None
     (child,) = lutra.children()
     os.kill(child, signal.SIGKILL)
     start = time.monotonic()
-    wait_until(lambda: told(lutra, job)["attempts"] == 2, 40, "the job runs again")
+    wait_until(lambda: job_json(lutra, job)["attempts"] == 2, 40, "the job runs again")
     print(f"running again after {time.monotonic() - start:.1f} s")
     assert ends_well(lutra, job)["attempts"] == 2
 
@@ -69,7 +69,7 @@ def test_the_whole_worker_group_killed_is_restarted_and_the_job_ends_well(lutra:
     for pid in [parent, *descendants(parent)]:
         os.kill(pid, signal.SIGKILL)
     start = time.monotonic()
-    wait_until(lambda: told(lutra, job)["attempts"] == 2, 60, "the job runs again")
+    wait_until(lambda: job_json(lutra, job)["attempts"] == 2, 60, "the job runs again")
     print(f"running again after {time.monotonic() - start:.1f} s")
     ends_well(lutra, job)
     ends_well(lutra, queued)
@@ -118,18 +118,18 @@ def test_a_computation_that_kills_every_worker_fails_instead_of_coming_back_for_
         for child in lutra.children():
             if Path(f"/proc/{child}").exists():
                 os.kill(child, signal.SIGKILL)
-    wait_until(lambda: told(lutra, job)["state"] == "failed", 60, "the job fails")
-    assert told(lutra, job)["error"]["type"] == "urn:lutra:problem:worker-lost"  # type: ignore[index]
+    wait_until(lambda: job_json(lutra, job)["state"] == "failed", 60, "the job fails")
+    assert job_json(lutra, job)["error"]["type"] == "urn:lutra:problem:worker-lost"  # type: ignore[index]
     wait_until(lutra.ready, 60, "the service is ready again")
     assert lutra.post("/upscale?scale=2&model=nearest", long_photo(32)).status_code == 200
 
 
 def runs_as(lutra: Lutra, job: str, attempt: int) -> bool:
-    now = told(lutra, job)
+    now = job_json(lutra, job)
     return (now["state"], now["attempts"]) == ("running", attempt)
 
 
-def test_a_redis_that_stands_still_is_told_at_once_and_all_goes_on_after_it(tmp_path: Path) -> None:
+def test_a_redis_that_stands_still_is_reported_at_once_and_all_goes_on_after_it(tmp_path: Path) -> None:
     with private_redis(tmp_path / "r") as (url, redis), running_lutra(tmp_path, LUTRA_REDIS_URL=url) as lutra:
         job = start_long(lutra)
         redis.send_signal(signal.SIGSTOP)
@@ -209,7 +209,7 @@ def test_a_port_in_use_is_a_sentence(lutra: Lutra, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_job_that_runs_while_the_service_is_told_to_stop_is_finished_first(tmp_path: Path) -> None:
+def test_a_job_that_runs_while_the_service_is_asked_to_stop_is_finished_first(tmp_path: Path) -> None:
     with running_lutra(tmp_path, LUTRA_SYNC_WAIT_SECONDS="60") as lutra:
         answers: list[int] = []
 
@@ -248,7 +248,7 @@ def test_a_hundred_jobs_over_two_children_are_counted_as_a_hundred(tmp_path: Pat
         assert lutra.samples("lutra_jobs_submitted_total")['{operation="upscale"}'] == 100
 
 
-def test_a_client_that_waits_while_redis_loses_its_data_is_told_to_come_again(lutra: Lutra) -> None:
+def test_a_client_that_waits_while_redis_loses_its_data_is_asked_to_come_again(lutra: Lutra) -> None:
     answers: list[httpx.Response] = []
 
     def post() -> None:
@@ -266,7 +266,7 @@ def test_a_client_that_waits_while_redis_loses_its_data_is_told_to_come_again(lu
     wait_until(lutra.ready, 60, "the service is ready again")
 
 
-def test_an_event_stream_does_not_hold_the_gateway_when_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_an_event_stream_does_not_hold_the_gateway_when_it_is_asked_to_stop(tmp_path: Path) -> None:
     with running_lutra(tmp_path) as lutra:
         job = start_long(lutra, 512)
         ended = threading.Event()

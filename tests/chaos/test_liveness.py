@@ -1,4 +1,4 @@
-"""Workers that live and do not work: deaf consumers, loops that stand still, stopped children, children that load."""
+"""Workers that live and do not work: stalled consumers, loops that hang, stopped children, children that load."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_chaos import ASYNC, ends_well, runs_as, start_long, told
+from tests.chaos.test_chaos import ASYNC, ends_well, job_json, runs_as, start_long
 from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
 from workers.jobs import celery_app
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
 from workers.jobs.store import Store
-from workers.liveness import HUNGER_S, STUCK_S
+from workers.liveness import STALLED_S, STUCK_S
 
 pytestmark = pytest.mark.chaos
 
 SHORT = "/upscale?scale=2&model=bicubic&format=png"
-SPOILT_ONCE = """
+BROKEN_ONCE = """
 import sys, time
 from pathlib import Path
 from workers import consumer, worker
 marker = Path({marker!r})
 if not marker.exists():
     marker.touch()
-    {spoil}
+    {fault}
 from service.cli import main
 sys.exit(main(["worker"]))
 """
-DEAF = "consumer.QoS.can_consume = lambda self: False"
-STANDS = "marker.with_name('stands').touch()"  # a job sent before it does would be done
-STUCK = f"worker.Parent.look_after = lambda self, w: {STANDS} or setattr(self, '_looks', 1) or time.sleep(3600)"
+STALLED = "consumer.QoS.can_consume = lambda self: False"
+HANGS = "marker.with_name('hangs').touch()"  # a job sent before it does would be done
+STUCK = f"worker.Parent.supervise = lambda self, w: {HANGS} or setattr(self, '_rounds', 1) or time.sleep(3600)"
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def lutra(tmp_path: Path) -> Iterator[Lutra]:
 
 
 @contextmanager
-def worker_alone(folder: Path, redis_url: str, spoil: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`lutra worker` that nobody restarts, spoilt when it starts for the first time."""
-    program = SPOILT_ONCE.format(marker=str(folder / "spoilt"), spoil=spoil)
+def worker_alone(folder: Path, redis_url: str, fault: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`lutra worker` that nobody restarts, broken when it starts for the first time."""
+    program = BROKEN_ONCE.format(marker=str(folder / "broken"), fault=fault)
     settings = {"LUTRA_REDIS_URL": redis_url, "LUTRA_MODELS": "bicubic", "LUTRA_METRICS_PORT": "0"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     with (folder / "worker.log").open("wb") as log:
@@ -78,20 +78,20 @@ def small_job() -> tuple[Job, bytes]:
     return Job(new_id(), Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, 1.0)), data
 
 
-@pytest.mark.parametrize("spoil, seconds", [(DEAF, 2 * HUNGER_S), (STUCK, STUCK_S)], ids=["deaf", "stuck"])
+@pytest.mark.parametrize("fault, seconds", [(STALLED, 2 * STALLED_S), (STUCK, STUCK_S)], ids=["stalled", "stuck"])
 def test_a_worker_that_takes_nothing_is_not_counted_and_starts_itself_again(
-    tmp_path: Path, spoil: str, seconds: float
+    tmp_path: Path, fault: str, seconds: float
 ) -> None:
-    with private_redis(tmp_path / "r") as (url, _), worker_alone(tmp_path, url, spoil) as process:
+    with private_redis(tmp_path / "r") as (url, _), worker_alone(tmp_path, url, fault) as process:
         store = Store.at(url)
         wait_until(lambda: bool(store.children()), 60, "a child lives")
-        wait_until(lambda: spoil is DEAF or (tmp_path / "stands").exists(), 30, "the loop stands still")
+        wait_until(lambda: fault is STALLED or (tmp_path / "hangs").exists(), 30, "the loop hangs")
         job, data = small_job()
         store.put(job, data, result_bytes=10_000)
         app = celery_app.make_app(url, job_timeout_s=60)
         celery_app.send(app, job.computation.id)
         start = time.monotonic()
-        wait_until(lambda: not store.children(), HUNGER_S + 15, "no child is counted")
+        wait_until(lambda: not store.children(), STALLED_S + 15, "no child is counted")
         print(f"not counted after {time.monotonic() - start:.1f} s")
         wait_until(lambda: store.status(job.id).ended, seconds + 90, "the job ends")
         print(f"ended after {time.monotonic() - start:.1f} s")
@@ -149,4 +149,4 @@ def test_jobs_are_taken_in_while_the_only_child_loads_again(lutra: Lutra) -> Non
     assert "no worker is alive; one is loading its models, and jobs are taken in for it" in reasons
     for job in jobs:
         ends_well(lutra, job)
-    assert told(lutra, jobs[0])["attempts"] == 1
+    assert job_json(lutra, jobs[0])["attempts"] == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chaos.test_chaos import ASYNC, ends_well, start_long, told
+from tests.chaos.test_chaos import ASYNC, ends_well, job_json, start_long
 from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
 from tests.proxy import Proxy, proxied
 from workers.jobs.connections import connect
@@ -138,7 +138,7 @@ def test_a_redis_out_of_memory_keeps_what_was_taken_in_and_serves_again_when_it_
         time.sleep(15)
         refused = lutra.post(SHORT, short_photo(9), headers=ASYNC)
         assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
-        assert {told(lutra, job)["state"] for job in (running, *queued)} <= {"queued", "running"}
+        assert {job_json(lutra, job)["state"] for job in (running, *queued)} <= {"queued", "running"}
     finally:
         redis.config_set("maxmemory", 0)
         redis.close()

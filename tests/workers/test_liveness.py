@@ -1,4 +1,4 @@
-"""Who stands still and who is deaf, by looks at chosen times; and the pulse of real processes."""
+"""Who is stopped and who is stalled, by looks at chosen times; and the pulse of real processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from pathlib import Path
 import pytest
 
 from tests.living import wait_until
-from workers.liveness import GAP_S, HUNGER_S, PULSE_S, STOPPED_S, Hunger, Pulses, Remedy, Standstill, Wards
+from workers.liveness import (
+    GAP_S,
+    PULSE_S,
+    STALLED_S,
+    STOPPED_S,
+    LoopMonitor,
+    PulseMonitor,
+    Pulses,
+    Remedy,
+    StallMonitor,
+)
 
 LOOK_S = 2.0
 
@@ -27,83 +37,85 @@ def looks(seconds: float, start: float = 0.0) -> Iterator[float]:
         now += LOOK_S
 
 
-def test_a_child_whose_count_stands_still_is_found_and_one_that_counts_is_not() -> None:
-    wards = Wards()
-    found = {now: wards.stopped({1: 7, 2: int(now)}, now) for now in looks(2 * STOPPED_S)}
-    assert not any(found[now] for now in found if now < STOPPED_S)
-    assert all(found[now] == {1} for now in found if now >= STOPPED_S + LOOK_S)
+def test_a_child_whose_count_stands_still_is_reported_and_one_that_counts_is_not() -> None:
+    monitor = PulseMonitor()
+    stopped = {now: monitor.stopped({1: 7, 2: int(now)}, now) for now in looks(2 * STOPPED_S)}
+    assert not any(stopped[now] for now in stopped if now < STOPPED_S)
+    assert all(stopped[now] == {1} for now in stopped if now >= STOPPED_S + LOOK_S)
 
 
 def test_after_a_gap_in_the_looking_every_child_gets_the_whole_time_again() -> None:
-    wards = Wards()
+    monitor = PulseMonitor()
     for now in looks(STOPPED_S - LOOK_S):
-        assert not wards.stopped({1: 7}, now)
+        assert not monitor.stopped({1: 7}, now)
     for now in looks(STOPPED_S - LOOK_S, start=3600):
-        assert not wards.stopped({1: 7}, now)
+        assert not monitor.stopped({1: 7}, now)
 
 
 def test_a_child_that_is_new_under_an_old_number_begins_anew() -> None:
-    wards = Wards()
+    monitor = PulseMonitor()
     for now in looks(STOPPED_S - LOOK_S):
-        wards.stopped({1: 7}, now)
-    wards.stopped({}, STOPPED_S)
-    assert not wards.stopped({1: 7}, STOPPED_S + LOOK_S)
+        monitor.stopped({1: 7}, now)
+    monitor.stopped({}, STOPPED_S)
+    assert not monitor.stopped({1: 7}, STOPPED_S + LOOK_S)
 
 
-def test_a_loop_that_turns_or_has_a_reason_not_to_does_not_stand_still() -> None:
-    turning, waiting = Standstill(3), Standstill(3)
+def test_a_loop_that_runs_or_has_a_reason_not_to_does_not_stand_still() -> None:
+    running, waiting = LoopMonitor(3), LoopMonitor(3)
     for count in range(20):
-        assert not turning.look(count)
-        waiting.forgive()
+        assert not running.look(count)
+        waiting.reset()
         assert not waiting.look(7)
-    assert [Standstill.look(waiting, 7) for _ in range(3)] == [False, True, True]
+    assert [LoopMonitor.look(waiting, 7) for _ in range(3)] == [False, True, True]
 
 
-def remedies(hunger: Hunger, seconds: float, start: float = 0.0, **told: object) -> list[tuple[float, Remedy]]:
-    facts = {"waiting": 3, "taken": 5, "is_idle": True, **told}
-    asked = [(now, hunger.look(now=now, **facts)) for now in looks(seconds, start)]  # type: ignore[arg-type]
+def remedies(
+    monitor: StallMonitor, seconds: float, start: float = 0.0, **changed: object
+) -> list[tuple[float, Remedy]]:
+    facts = {"waiting": 3, "taken": 5, "is_idle": True, **changed}
+    asked = [(now, monitor.look(now=now, **facts)) for now in looks(seconds, start)]  # type: ignore[arg-type]
     return [(now, remedy) for now, remedy in asked if remedy is not Remedy.NONE]
 
 
-def test_a_deaf_worker_reconnects_and_then_restarts() -> None:
-    hunger = Hunger()
-    (first, reconnect), (second, restart) = remedies(hunger, 2 * HUNGER_S + 2 * LOOK_S)
+def test_a_stalled_worker_reconnects_and_then_restarts() -> None:
+    monitor = StallMonitor()
+    (first, reconnect), (second, restart) = remedies(monitor, 2 * STALLED_S + 2 * LOOK_S)
     assert (reconnect, restart) == (Remedy.RECONNECT, Remedy.RESTART)
-    assert HUNGER_S <= first <= HUNGER_S + 2 * LOOK_S
-    assert second - first <= HUNGER_S + LOOK_S
-    assert hunger.is_deaf
+    assert STALLED_S <= first <= STALLED_S + 2 * LOOK_S
+    assert second - first <= STALLED_S + LOOK_S
+    assert monitor.is_stalled
 
 
-@pytest.mark.parametrize("told", [{"waiting": 0}, {"is_idle": False}])
-def test_a_worker_without_work_or_without_an_idle_child_is_not_deaf(told: dict[str, object]) -> None:
-    hunger = Hunger()
-    assert remedies(hunger, 120, **told) == []
-    assert not hunger.is_deaf
+@pytest.mark.parametrize("changed", [{"waiting": 0}, {"is_idle": False}])
+def test_a_worker_without_work_or_without_an_idle_child_is_not_stalled(changed: dict[str, object]) -> None:
+    monitor = StallMonitor()
+    assert remedies(monitor, 120, **changed) == []
+    assert not monitor.is_stalled
 
 
-def test_a_message_that_is_taken_ends_the_hunger() -> None:
-    hunger = Hunger()
-    assert len(remedies(hunger, HUNGER_S + 2 * LOOK_S)) == 1
-    assert remedies(hunger, HUNGER_S - LOOK_S, start=HUNGER_S + 3 * LOOK_S, taken=6) == []
-    assert not hunger.is_deaf
+def test_a_message_that_is_taken_ends_the_stall() -> None:
+    monitor = StallMonitor()
+    assert len(remedies(monitor, STALLED_S + 2 * LOOK_S)) == 1
+    assert remedies(monitor, STALLED_S - LOOK_S, start=STALLED_S + 3 * LOOK_S, taken=6) == []
+    assert not monitor.is_stalled
 
 
-def test_a_queue_that_always_holds_messages_is_no_hunger_while_each_look_finds_another_taken() -> None:
-    hunger = Hunger()
+def test_a_queue_that_always_holds_messages_is_no_stall_while_each_look_finds_another_taken() -> None:
+    monitor = StallMonitor()
     for count, now in enumerate(looks(120)):
-        assert hunger.look(waiting=9, taken=count, is_idle=True, now=now) is Remedy.NONE
+        assert monitor.look(waiting=9, taken=count, is_idle=True, now=now) is Remedy.NONE
 
 
-def test_a_worker_that_stood_still_itself_is_not_deaf_when_it_wakes() -> None:
-    hunger = Hunger()
-    assert remedies(hunger, HUNGER_S - LOOK_S) == []
-    assert remedies(hunger, HUNGER_S - LOOK_S, start=HUNGER_S + GAP_S + 60) == []
+def test_a_worker_that_stood_still_itself_is_not_stalled_when_it_wakes() -> None:
+    monitor = StallMonitor()
+    assert remedies(monitor, STALLED_S - LOOK_S) == []
+    assert remedies(monitor, STALLED_S - LOOK_S, start=STALLED_S + GAP_S + 60) == []
 
 
 def test_after_a_reconnection_that_took_long_the_next_remedy_is_a_restart() -> None:
-    hunger = Hunger()
-    assert [remedy for _, remedy in remedies(hunger, HUNGER_S + LOOK_S)] == [Remedy.RECONNECT]
-    later = remedies(hunger, HUNGER_S + 2 * LOOK_S, start=100)
+    monitor = StallMonitor()
+    assert [remedy for _, remedy in remedies(monitor, STALLED_S + LOOK_S)] == [Remedy.RECONNECT]
+    later = remedies(monitor, STALLED_S + 2 * LOOK_S, start=100)
     assert [remedy for _, remedy in later] == [Remedy.RESTART]
 
 
@@ -148,7 +160,7 @@ marker = Path({marker!r})
 if marker.exists():
     sys.exit(0)
 marker.touch()
-Parent._start_again_by_force(SimpleNamespace(pool=SimpleNamespace(_pool=None)))
+Parent._restart_by_force(SimpleNamespace(pool=SimpleNamespace(_pool=None)))
 """
 
 

@@ -62,7 +62,7 @@ def test_what_a_dead_child_held_is_queued_again_at_once(store: Store, reaper: Re
     job, other = put(store), put(store)
     claim(store, job, "parent:7")
     claim(store, other, "parent:8")
-    reaper.bury({"parent:7"})
+    reaper.reclaim({"parent:7"})
     assert store.status(job.id).state == "queued"
     assert store.status(other.id).state == "running"
 

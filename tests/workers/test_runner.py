@@ -141,7 +141,7 @@ def test_a_picture_for_which_there_is_no_memory_says_so_and_the_next_job_is_fine
     assert store.status(small.id).state == "succeeded"
 
 
-def test_our_own_fault_is_internal_and_tells_nothing(store: Store, runner: Runner) -> None:
+def test_our_own_fault_is_internal_and_reveals_nothing(store: Store, runner: Runner) -> None:
     job = put(store, as_file(photo()), height="not a number")
     runner.run(job.computation.id)
     error = store.status(job.id).error
@@ -271,10 +271,10 @@ def test_a_claim_is_tried_again_while_the_store_does_not_answer(
     job = put(store, as_file(photo()))
     claim, failures = store.claim, [StoreUnavailable("gone"), StoreUnavailable("gone")]
 
-    def fails_twice(*args: Any, **told: Any) -> Claim | None:
+    def fails_twice(*args: Any, **named: Any) -> Claim | None:
         if failures:
             raise failures.pop()
-        return claim(*args, **told)
+        return claim(*args, **named)
 
     monkeypatch.setattr(store, "claim", fails_twice)
     runner.run(job.computation.id)
@@ -350,8 +350,8 @@ def test_a_lease_notices_that_its_process_was_stopped(store: Store) -> None:
     """In a process of its own, which is stopped and goes on; beside one that only works."""
     program = """
 import sys, time
-from tests.workers.test_runner import stood_still_during
-print(stood_still_during(sys.argv[1], float(sys.argv[2])), flush=True)
+from tests.workers.test_runner import was_stopped_during
+print(was_stopped_during(sys.argv[1], float(sys.argv[2])), flush=True)
 """
     for stopped_s in (0.0, 2.5):
         process = subprocess.Popen(
@@ -371,8 +371,8 @@ def redis_of(store: Store) -> str:
     return f"unix://{options['path']}" if "path" in options else f"redis://{options['host']}:{options['port']}"
 
 
-def stood_still_during(url: str, seconds: float) -> bool:
-    """Whether the lease of `seconds` of work says that the process stood still."""
+def was_stopped_during(url: str, seconds: float) -> bool:
+    """Whether the lease of `seconds` of work says that the process was stopped."""
     store = Store.at(url)
     store.beat({"test:1": {}})
     job = put(store, b"x")
@@ -383,7 +383,7 @@ def stood_still_during(url: str, seconds: float) -> bool:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             sum(range(1000))
-    return lease.stood_still
+    return lease.was_stopped
 
 
 def test_a_table_of_the_user_is_applied_and_its_cost_is_learnt(store: Store, runner: Runner) -> None:

@@ -29,15 +29,15 @@ LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}
 
 
-def make_job(data: bytes = b"picture", estimate_s: float = 1.0, **told: object) -> Job:
+def make_job(data: bytes = b"picture", estimate_s: float = 1.0, **options: object) -> Job:
     facts = PictureFacts("png", 1, 1, len(data))
     wanted = {"scale": "2", "format": "png"}
     computation = Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, estimate_s)
-    return Job(new_id(), computation, **told)  # type: ignore[arg-type]
+    return Job(new_id(), computation, **options)  # type: ignore[arg-type]
 
 
-def put(store: Store, data: bytes = b"picture", **told: Any) -> Job:
-    job = make_job(data, **told)
+def put(store: Store, data: bytes = b"picture", **options: Any) -> Job:
+    job = make_job(data, **options)
     store.put(job, data, result_bytes=100)
     return job
 
@@ -182,7 +182,7 @@ def test_the_lease_is_never_renewed_past_the_deadline(store: Store) -> None:
     assert (reclaimed.state, reclaimed.error_code) == ("failed", "job_timeout")
 
 
-def test_cancelling_a_queued_job_ends_it_and_a_running_one_is_told_at_its_next_tick(store: Store) -> None:
+def test_cancelling_a_queued_job_ends_it_and_a_running_one_stops_at_its_next_tick(store: Store) -> None:
     queued, running = put(store), put(store)
     taken = claim(store, running)
     assert store.cancel(queued.id) == "cancelled"
@@ -287,7 +287,7 @@ def test_events_are_replayed_after_an_id(store: Store) -> None:
     assert store.events(job.id, second.id) == []
 
 
-def test_a_child_counts_only_once_it_has_told_its_facts(make_store: Callable[..., Store]) -> None:
+def test_a_child_counts_only_once_it_has_reported_its_facts(make_store: Callable[..., Store]) -> None:
     store = make_store()
     store.beat({"test:1": None})
     assert store.queue().workers_alive == 0
@@ -326,7 +326,7 @@ def test_a_claim_whose_answer_was_lost_can_be_made_again_by_the_same_child_only(
     assert store.succeed(again, b"better", OUTPUT, {})
 
 
-def test_a_picture_that_never_fits_is_not_told_to_come_again(make_store: Callable[..., Store]) -> None:
+def test_a_picture_that_never_fits_is_not_retryable(make_store: Callable[..., Store]) -> None:
     store = make_store(store_bytes=100_000)
     store.beat({"test:1": {}})
     with pytest.raises(TooManyPixels) as refusal:
@@ -370,7 +370,7 @@ def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: St
     assert store.queue(jobs[1].computation.id).work_s == pytest.approx(6 + 4)
 
 
-def test_rates_are_kept_as_they_were_told_last(store: Store) -> None:
+def test_rates_are_kept_as_they_were_written_last(store: Store) -> None:
     assert store.rates() == {}
     for rate in ("10", "20"):
         store.keep_rate("liif:1", rate)

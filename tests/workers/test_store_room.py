@@ -210,24 +210,24 @@ def test_a_full_store_of_many_delivered_results_takes_one_new_job_after_the_othe
     assert survivors == jobs[-len(survivors) :] and 20 < len(survivors) < 100
 
 
-def test_records_of_jobs_that_were_cancelled_or_whose_failure_was_told_make_room_and_others_do_not(
+def test_records_of_jobs_that_were_cancelled_or_whose_failure_was_delivered_make_room_and_others_do_not(
     make_store: Callable[..., Store],
 ) -> None:
     store = make_store(store_bytes=100_000)
     store.beat({"test:1": {}})
-    cancelled, told, untold = put(store), put(store), put(store)
+    cancelled, delivered, undelivered = put(store), put(store), put(store)
     store.cancel(cancelled.id)
-    for job in (told, untold):
+    for job in (delivered, undelivered):
         store.fail(claim(store, job), LOST, {})
-    store.note_delivery(told.id)
+    store.note_delivery(delivered.id)
     put(store, b"x" * (100_000 - 3 * RECORD_BYTES - 1000))  # what `MEMORY USAGE` says of a record differs by hundreds
     put(store)
-    assert is_gone(store, cancelled.id, "was told") and is_gone(store, told.id, "was told")
-    assert store.status(untold.id).state == "failed"
+    assert is_gone(store, cancelled.id, "was told") and is_gone(store, delivered.id, "was told")
+    assert store.status(undelivered.id).state == "failed"
     with pytest.raises(StoreFull):
         for _ in range(10):
             put(store)
-    assert store.status(untold.id).state == "failed"
+    assert store.status(undelivered.id).state == "failed"
 
 
 def test_jobs_that_are_cancelled_one_after_the_other_never_fill_the_store(make_store: Callable[..., Store]) -> None:
@@ -277,7 +277,7 @@ def test_with_redis_out_of_memory_a_delivery_is_noted_and_a_job_deleted(store: S
     assert is_gone(store, other.id, "deleted")
 
 
-def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_told(
+def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_read(
     make_store: Callable[..., Store],
 ) -> None:
     """Readiness asks for the queue: a full Redis whose results expire meanwhile must not make it fail."""

@@ -2,7 +2,7 @@
 
 State, input, result and events live in `workers.jobs.store`. This module knows neither torch nor pictures, so that the
 gateway can send with it. A message may be lost or come twice: the reaper sends what is queued in the store and in no
-queue, and a claim drops what is leased or ended. So Celery keeps no second book of messages in hand in Redis
+queue, and a claim drops what is leased or ended. So Celery keeps no second record of messages in hand in Redis
 (`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
 """
 
@@ -25,7 +25,7 @@ QUEUE = "lutra"
 TASK = "lutra.compute"
 HARD_LIMIT_GRACE_S = 60
 BROKER_TIMEOUT_S = 4.0
-BROKER_PING_S = 4  # a poll that is silent for so long beyond its own second is given up: forgotten in 5 to 9 s
+BROKER_PING_S = 4  # a poll without an answer for so long beyond its own second is given up: a lost one in 5 to 9 s
 SEND_ERRORS = (kombu.exceptions.OperationalError, redis.RedisError, OSError)
 
 

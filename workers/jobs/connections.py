@@ -1,4 +1,4 @@
-"""What every connection to Redis has: time limits, and probes that find out when the other side has forgotten it.
+"""What every connection to Redis has: time limits, and probes that find out when the other side has dropped it.
 
 A firewall, a NAT table or a fail-over can drop a connection without a word to either end. The kernel's probes notice an
 idle one, TCP_USER_TIMEOUT one that has something unanswered under way; both in about ten seconds.
@@ -19,7 +19,7 @@ KEEPALIVE_PROBES = 3
 UNANSWERED_MS = 10_000
 HEALTH_CHECK_S = 5
 
-_WANTED = {
+_OPTIONS = {
     "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,  # Linux
     "TCP_KEEPALIVE": KEEPALIVE_IDLE_S,  # the same on macOS
     "TCP_KEEPINTVL": KEEPALIVE_EVERY_S,
@@ -30,7 +30,7 @@ _WANTED = {
 
 def keepalive_options() -> dict[int, int]:
     """Options of the level IPPROTO_TCP, as redis-py takes them: those that this system has."""
-    return {getattr(socket, name): value for name, value in _WANTED.items() if hasattr(socket, name)}
+    return {getattr(socket, name): value for name, value in _OPTIONS.items() if hasattr(socket, name)}
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.Redis:

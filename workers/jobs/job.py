@@ -34,7 +34,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What is told of an input or output: `format`, size in pixels, size in bytes."""
+    """Facts of an input or output: `format`, size in pixels, size in bytes."""
 
     format: str
     width: int

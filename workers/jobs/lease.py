@@ -1,4 +1,4 @@
-"""The lease of one claim, renewed from a thread, and the tick that stops a computation.
+"""The lease of one claim, renewed from a thread, and the tick that can end a computation.
 
 Progress, cancel and deadline meet in `Lease.tick`, which the engine calls between tiles. A store that does not answer
 stops nothing: the lease may still be held, and what is written at the end is refused where it is not.
@@ -19,7 +19,7 @@ REPORT_EVERY_S = 0.1
 LOOK_EVERY_S = 0.5
 FRESH_S = 1.0  # far below LEASE_S: what was held so long ago is held still
 PULSE_S = 0.25  # how often the lease's thread looks at the clock
-STILL_S = 1.0  # a pulse that comes so late says that the process was stopped
+STOPPED_S = 1.0  # a pulse that comes so late says that the process was stopped
 
 log = Log(__name__)
 
@@ -29,7 +29,7 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """Entered, it is renewed until left. `stood_still`: this process was stopped meanwhile."""
+    """Entered, it is renewed until left. `was_stopped`: this process was stopped meanwhile."""
 
     def __init__(self, store: Store, claim: Claim) -> None:
         now = time.monotonic()
@@ -41,7 +41,7 @@ class Lease:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
         self.done, self.total = 0, 0
-        self.stood_still = False
+        self.was_stopped = False
 
     def __enter__(self) -> Lease:
         self._pulse_at = time.monotonic()
@@ -115,7 +115,7 @@ class Lease:
         return True
 
     def _pulse(self) -> None:
-        """SIGSTOP, or a machine put to sleep, holds all threads: the clock has gone on and this one has not."""
+        """SIGSTOP, or a suspended machine, stops all threads: the clock has gone on and this one has not."""
         now = time.monotonic()
-        self.stood_still |= now - self._pulse_at > PULSE_S + STILL_S
+        self.was_stopped |= now - self._pulse_at > PULSE_S + STOPPED_S
         self._pulse_at = now

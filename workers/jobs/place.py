@@ -1,4 +1,4 @@
-"""Names of worker children, PLACE:PARENT:PID, and whether one that ran in this very place is gone.
+"""Names of worker children, PLACE:PARENT:PID, and whether one of this place is stale: its process is gone.
 
 A place is a host name and a PID namespace (Linux), so that equal pids of two containers are not taken for one another.
 """
@@ -29,7 +29,7 @@ def pid_of(name: str) -> int:
     return int(name.rpartition(":")[2])
 
 
-def is_ghost(name: str) -> bool:
+def is_stale(name: str) -> bool:
     """True where `name` is of this place and its process is gone; unknown counts as alive."""
     place, _, pid = name.rpartition(":")
     if place.rpartition(":")[0] != this_place() or not pid.isdecimal():

@@ -1,4 +1,4 @@
-"""Finds work whose worker is gone and queues it again: ended leases, dead children, messages that no queue holds.
+"""Queues work again whose worker is gone: ended leases, dead children, messages that no queue holds.
 
 Runs in each worker parent, on the consumer's own loop; a lock in Redis lets one at a time look.
 """
@@ -30,40 +30,40 @@ class Reaper:
         self._name = name
         self._lease_s = lease_s
         self._last_look = time.monotonic()
-        self._patient_until = 0.0
-        self._missed: set[str] = set()
+        self._grace_until = 0.0
+        self._unqueued: set[str] = set()
 
     def look(self) -> None:
-        """One round. After a gap (Redis or this process stood still) leases get one lease time to be renewed first."""
+        """One round. After a gap (Redis or this process was stopped) leases get one lease time to be renewed first."""
         now = time.monotonic()
         if now - self._last_look > self._lease_s / 2:
-            self._patient_until = now + self._lease_s
+            self._grace_until = now + self._lease_s
         try:
             if self._store.try_lock("reaper", self._name, 3 * PERIOD_S):
-                if now >= self._patient_until:
-                    self._reclaim(dict.fromkeys(self._store.running(), ""), "lease_expired")
+                if now >= self._grace_until:
+                    self._take_back(dict.fromkeys(self._store.running(), ""), "lease_expired")
                 self._resend()
             self._last_look = now
         except Unavailable:
             log.warning("the reaper cannot reach the store")
 
-    def bury(self, owners: Iterable[str], *, blame: bool = True) -> None:
+    def reclaim(self, owners: Iterable[str], *, blame: bool = True) -> None:
         """These children are gone: what they held is queued again at once, without waiting for the lease to end.
 
         `blame`: the computation may have killed its worker, so it is not tried for ever.
         """
-        dead = set(owners)
-        if not dead:
+        owners = set(owners)
+        if not owners:
             return
-        held = {computation: owner for computation, owner in self._store.running().items() if owner in dead}
-        self._reclaim(held, "worker_lost", blame=blame)
-        self._store.forget_children(dead)
+        held = {computation: owner for computation, owner in self._store.running().items() if owner in owners}
+        self._take_back(held, "worker_lost", blame=blame)
+        self._store.forget_children(owners)
 
     def expire(self, computation_id: str) -> None:
         """End one computation whose deadline has passed and whose child was killed for it."""
-        self._reclaim({computation_id: ""}, "lease_expired")
+        self._take_back({computation_id: ""}, "lease_expired")
 
-    def _reclaim(self, held: dict[str, str], reason: str, *, blame: bool = True) -> None:
+    def _take_back(self, held: dict[str, str], reason: str, *, blame: bool = True) -> None:
         lost = WorkerLost("the worker was lost while computing this job, more than once")
         timeout = JobTimeout("the job ran longer than this service allows")
         for computation, owner in held.items():
@@ -80,9 +80,9 @@ class Reaper:
     def _resend(self) -> None:
         """Send what no queue holds, if it was so at the last look too: between queue and claim a message is in hand."""
         late = self._store.unsent(MESSAGE_GRACE_S)
-        there = celery_app.queued_ids(self._store.client) if late else set()
-        missed, self._missed = self._missed, {computation for computation in late if computation not in there}
-        for computation in missed & self._missed:
+        queued = celery_app.queued_ids(self._store.client) if late else set()
+        before, self._unqueued = self._unqueued, set(late) - queued
+        for computation in before & self._unqueued:
             if self._store.touch(computation):
                 log.warning("message was lost, sent again", computation_id=computation)
                 metrics.JOBS_REQUEUED.labels("message_lost").inc()

@@ -26,7 +26,7 @@ from workers.jobs.job import Computation, JobState, JobStatus
 
 RECORD_VERSION = 2
 READABLE_VERSIONS = ("1", "2")
-LEASE_S = 12.0  # how long a worker that says nothing keeps a computation
+LEASE_S = 12.0  # how long a computation stays with a worker that does not renew
 TOMBSTONE_S = 24 * 3600
 PENDING_TTL_S = 7 * 24 * 3600
 ADMISSION_HOLD_S = 60
@@ -82,7 +82,7 @@ class CancelOutcome(StrEnum):
     """What became of a job that was cancelled."""
 
     CANCELLED = "cancelled"
-    STOPPING = "running"  # its worker is told at the next tile
+    STOPPING = "running"  # its worker stops at the next tile
     REMOVED = "removed"  # it had ended
     DETACHED = "detached"  # its client left, and it goes on all the same
     SUCCEEDED = "succeeded"  # its client left when it had just ended

@@ -12,10 +12,10 @@ Keys (prefix `lutra:`)
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
     delivered          zset      computation whose end reached all its clients -> when; may go where room is needed
-    alive              zset      worker child -> last heartbeat        child_facts   hash   what it told of itself
+    alive              zset      worker child -> last heartbeat        child_facts   hash   what it reported of itself
     served             zset      place of a worker -> when a child of it was last alive
     returning          zset      place of a worker whose child loads -> until when jobs are admitted in the hope of it
-    rates              hash      how fast each model is here, as `workers.operations.speeds` words it
+    rates              hash      how fast each model is here, as `workers.operations.speeds` writes it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
 """

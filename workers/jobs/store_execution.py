@@ -75,8 +75,8 @@ class Execution(StoreBase):
     ) -> bool:
         """Record, event and limits in one step, after the result (unless `put_result` wrote its `chunks` already).
 
-        `tiles`: how many there were, if that has not been told. False where the lease was lost meanwhile; the result is
-        dropped then.
+        `tiles`: how many there were, if that has not been reported. False where the lease was lost meanwhile; the
+        result is dropped then.
         """
         chunks = self.put_result(claim, result) if chunks is None else chunks
         output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}

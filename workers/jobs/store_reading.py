@@ -43,7 +43,7 @@ class Reading(StoreBase):
 
     @staticmethod
     def _missing(gone: bytes | None) -> LutraError:
-        """What is told of a job without a record; `gone` is its tombstone."""
+        """The error of a job without a record; `gone` is its tombstone."""
         if gone is None:
             return JobUnknown("no job has this id")
         return JobGone(WHY_GONE.get(gone, "this job and its result have expired"))

@@ -17,7 +17,7 @@ class Reports(StoreBase):
     def beat(
         self, children: Mapping[str, Mapping[str, Any] | None], *, place: str = "", is_loading: bool = False
     ) -> None:
-        """These children live; facts None keeps what they told before (a child that never told any is not counted).
+        """These children live; facts None keeps what they reported before (a child that never did is not counted).
 
         `is_loading`: another child of this `place` is loading its models. For RETURN_S after a child of the place was
         last alive, jobs are admitted in the hope of it.
@@ -59,7 +59,7 @@ class Reports(StoreBase):
             self.client.hset("lutra:rates", key, rate)
 
     def rates(self) -> dict[str, str]:
-        """What `keep_rate` was given last under each key, and whatever older versions kept there."""
+        """What `keep_rate` wrote last under each key, and whatever older versions kept there."""
         with self._reaching():
-            found = cast("dict[bytes, bytes]", self.client.hgetall("lutra:rates"))
-        return {text(key): text(rate) for key, rate in found.items()}
+            rates = cast("dict[bytes, bytes]", self.client.hgetall("lutra:rates"))
+        return {text(key): text(rate) for key, rate in rates.items()}

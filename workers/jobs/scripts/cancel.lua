@@ -1,4 +1,4 @@
--- Cancels a job: one that waits ends, one that runs is told to stop, one that has ended is removed. With
+-- Cancels a job: one that waits ends, one that runs is to stop, one that has ended is removed. With
 -- `only_if_attached` (its client has left) nothing is removed, and a detached job stays.
 -- Answers {the job's state after it}, {detached}, {removed}, or {} for a job that is not there.
 local job, only_if_attached, result_ttl_s, tombstone_s = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4])

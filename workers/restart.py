@@ -1,4 +1,4 @@
-"""This very process anew, and the end of others: for a worker that can no longer be mended from within."""
+"""Restarts this process in place, and kills others: for a worker that cannot recover from within."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-AGAIN = 75  # EX_TEMPFAIL: a worker that ends so asks its entrance to start it again
+EXIT_RESTART = 75  # EX_TEMPFAIL: a worker that ends so asks its command to restart it
 
 
-def start_again() -> NoReturn:
+def restart_in_place() -> NoReturn:
     """The same command under the same pid: whoever looks after this process need not know, and need not be there."""
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
