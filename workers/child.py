@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.cards import OWN_LUT
+from models.cards import OWN_LUT, Card
 from workers import devices, metrics
 from workers.errors import error_codes
 from workers.jobs import place
@@ -20,6 +21,7 @@ from workers.operations.choice import served_models
 from workers.settings import Settings
 
 if TYPE_CHECKING:
+    from workers.engine.engine import Engine
     from workers.runner import Runner
 
 RELOAD_PAUSE_S = 2.0
@@ -67,31 +69,15 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     """Build store, engine and runner in a fresh child and report it to the store as ready."""
     from billiard import current_process
 
-    from workers.engine.engine import Engine
-    from workers.runner import EngineMetrics, Runner
+    from workers.runner import Runner
 
     facts_file(os.getpid()).unlink(missing_ok=True)
     owner, index = place.name_of(parent_pid, os.getpid()), getattr(current_process(), "index", 0)
-    concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
-    store = Store.at(redis_url, limits(settings))
-    engine = Engine(
-        device=devices.child_device(settings.device, index),
-        precision=settings.precision,
-        tile=settings.tile,
-        weights_dir=settings.weights_dir,
-        threads=max(1, devices.usable_cores() // concurrency),
-        observe=EngineMetrics(),
-    )
+    store = Store.at(redis_url, store_limits(settings))
+    engine = make_engine(settings, index)
     cards = served_models(settings.models, settings.weights_dir)
-    metrics.zero_worker([(card.task, name) for name, card in (cards | {OWN_LUT.name: OWN_LUT}).items()], error_codes())
-    for name in cards:
-        start = time.perf_counter()
-        engine.load(name)
-        metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
-        metrics.MODEL_LOADED.labels(name).set(1)
+    load_models(engine, cards)
     facts = engine.facts()
-    for name, model in facts["models"].items():
-        metrics.MODEL_INFO.labels(name, model["sha256"] or "", model["precision"], facts["device"]).set(1)
     pulses.start(index)
     report_facts(facts)
     store.beat({owner: facts}, place=place.this_place())
@@ -104,6 +90,35 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
         max_pixels=settings.max_input_pixels,
     )
     return Child(runner, store, pulses, index)
+
+
+def make_engine(settings: Settings, index: int) -> Engine:
+    """The engine of the child with this index: its device, and its share of the cores."""
+    from workers.engine.engine import Engine
+    from workers.runner import EngineMetrics
+
+    concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
+    return Engine(
+        device=devices.child_device(settings.device, index),
+        precision=settings.precision,
+        tile=settings.tile,
+        weights_dir=settings.weights_dir,
+        threads=max(1, devices.usable_cores() // concurrency),
+        observe=EngineMetrics(),
+    )
+
+
+def load_models(engine: Engine, cards: Mapping[str, Card]) -> None:
+    """Load every model, with its metrics."""
+    metrics.zero_worker([(card.task, name) for name, card in {**cards, OWN_LUT.name: OWN_LUT}.items()], error_codes())
+    for name in cards:
+        start = time.perf_counter()
+        engine.load(name)
+        metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
+        metrics.MODEL_LOADED.labels(name).set(1)
+    facts = engine.facts()
+    for name, model in facts["models"].items():
+        metrics.MODEL_INFO.labels(name, model["sha256"] or "", model["precision"], facts["device"]).set(1)
 
 
 def facts_file(pid: int) -> Path:
@@ -128,6 +143,6 @@ def reported_facts(pid: int) -> dict[str, Any] | None:
     return facts
 
 
-def limits(settings: Settings) -> Limits:
+def store_limits(settings: Settings) -> Limits:
     """The store's limits out of the settings."""
     return Limits(settings.queue_size, settings.store_bytes, settings.result_ttl_seconds)

@@ -22,7 +22,7 @@ import redis
 from celery.exceptions import SecurityWarning
 
 from workers import devices, metrics
-from workers.child import Child, facts_file, limits, reported_facts
+from workers.child import Child, facts_file, reported_facts, store_limits
 from workers.errors import Unavailable
 from workers.jobs import celery_app, place
 from workers.jobs.reaper import PERIOD_S, Reaper
@@ -77,7 +77,7 @@ class Parent:
         self.pid = os.getpid()
         self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)
         self.app.conf.worker_soft_shutdown_timeout = DRAIN_S
-        self.store = Store.at(redis_url, limits(settings))
+        self.store = Store.at(redis_url, store_limits(settings))
         self.reaper = Reaper(
             self.store,
             lambda computation: celery_app.send(self.app, computation),
