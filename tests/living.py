@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -46,7 +47,8 @@ def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(20, 236, (5, 7, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    return np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    noisy: np.ndarray = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    return noisy
 
 
 def as_file(pixels: np.ndarray, format: str = "JPEG", **options: object) -> bytes:  # noqa: A002
@@ -98,7 +100,7 @@ def make_store(redis_url: str) -> Iterator[Callable[..., Store]]:
     """Stores with limits of the test's own, on an empty Redis."""
     stores: list[Store] = []
 
-    def make(**limits: int) -> Store:
+    def make(**limits: Any) -> Store:
         stores.append(Store.at(redis_url, Limits(**limits)))
         return stores[-1]
 
@@ -114,6 +116,29 @@ def store(make_store: Callable[..., Store]) -> Store:
     made = make_store()
     made.beat({"test:1": {"device": "cpu", "models": {}}})
     return made
+
+
+def hash_of(store: Store, key: str) -> dict[bytes, bytes]:
+    """A hash in Redis as it lies there."""
+    return cast("dict[bytes, bytes]", store.client.hgetall(key))
+
+
+def memory_of(store: Store, *keys: str | bytes) -> int:
+    """Bytes of Redis' memory that these keys take; 0 for one that is not there."""
+    return sum(store.client.memory_usage(key) or 0 for key in keys)
+
+
+def pass_time(store: Store, seconds: float) -> None:
+    """As if so long had gone by: times to live, holds, leases and deadlines come nearer to their end."""
+    for key in cast("list[bytes]", store.client.keys("lutra:*")):
+        if (left_ms := store.client.pttl(key)) >= 0:
+            store.client.pexpire(key, max(0, left_ms - int(seconds * 1000)))
+    for key in cast("list[bytes]", store.client.keys("lutra:comp:*")):
+        if not key.endswith(b":jobs") and store.client.hexists(key, "deadline"):
+            store.client.hincrbyfloat(key, "deadline", -seconds)
+    for name in ("lutra:active", "lutra:blobs", "lutra:running", "lutra:returning"):
+        for member in cast("list[bytes]", store.client.zrange(name, 0, -1)):
+            store.client.zincrby(name, -seconds, member)
 
 
 @dataclass

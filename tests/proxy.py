@@ -1,7 +1,8 @@
 """A small TCP proxy before a real Redis that can lose the connections it has, as a firewall, NAT or fail-over does.
 
-`forget()`: connections that exist now carry nothing any more, in either direction, neither end is notified (no FIN), and
-what is written on them is swallowed, or answered by a reset (`reset=True`). New connections work. It runs in a thread.
+`forget()`: connections that exist now carry nothing any more, in either direction, and neither end is notified (no
+FIN); what is written on them is swallowed, or answered by a reset (`reset=True`). New connections work. It runs in a
+thread.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -110,7 +111,7 @@ def test_connections_lost_under_load(service: tuple[Lutra, Proxy, str]) -> None:
 
 def test_fifty_times_all_connections_killed_under_short_jobs(service: tuple[Lutra, Proxy, str]) -> None:
     lutra, _, url = service
-    redis = connect(url, timeout_s=2)
+    redis: Any = connect(url, timeout_s=2)
     with posting(lutra, threads=2, pause_s=0.1) as (jobs, statuses):
         for _ in range(KILLS):
             time.sleep(0.4)
@@ -129,7 +130,7 @@ def test_a_redis_out_of_memory_keeps_what_was_taken_in_and_serves_again_when_it_
     service: tuple[Lutra, Proxy, str],
 ) -> None:
     lutra, _, url = service
-    redis = connect(url, timeout_s=2)
+    redis: Any = connect(url, timeout_s=2)
     worker = lutra.pids("service.cli worker")
     running = start_long(lutra)
     queued = [lutra.post(SHORT, short_photo(seed), headers=ASYNC).json()["id"] for seed in range(3)]
@@ -153,7 +154,7 @@ def test_a_worker_that_reconnects_while_redis_is_out_of_memory_waits_for_it(tmp_
         private_redis(tmp_path / "r") as (url, _),
         running_lutra(tmp_path, LUTRA_REDIS_URL=url, LUTRA_MODELS="bicubic") as lutra,
     ):
-        redis = connect(url, timeout_s=2)
+        redis: Any = connect(url, timeout_s=2)
         next_picture(lutra, "before")
         worker = lutra.pids("service.cli worker")
         redis.config_set("maxmemory", 1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,11 +70,9 @@ def test_a_loop_that_runs_or_has_a_reason_not_to_does_not_stand_still() -> None:
     assert [LoopMonitor.look(waiting, 7) for _ in range(3)] == [False, True, True]
 
 
-def remedies(
-    monitor: StallMonitor, seconds: float, start: float = 0.0, **changed: object
-) -> list[tuple[float, Remedy]]:
+def remedies(monitor: StallMonitor, seconds: float, start: float = 0.0, **changed: Any) -> list[tuple[float, Remedy]]:
     facts = {"waiting": 3, "taken": 5, "is_idle": True, **changed}
-    asked = [(now, monitor.look(now=now, **facts)) for now in looks(seconds, start)]  # type: ignore[arg-type]
+    asked = [(now, monitor.look(now=now, **facts)) for now in looks(seconds, start)]
     return [(now, remedy) for now, remedy in asked if remedy is not Remedy.NONE]
 
 
@@ -87,7 +86,7 @@ def test_a_stalled_worker_reconnects_and_then_restarts() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"waiting": 0}, {"is_idle": False}])
-def test_a_worker_without_work_or_without_an_idle_child_is_not_stalled(changed: dict[str, object]) -> None:
+def test_a_worker_without_work_or_without_an_idle_child_is_not_stalled(changed: dict[str, Any]) -> None:
     monitor = StallMonitor()
     assert remedies(monitor, 120, **changed) == []
     assert not monitor.is_stalled
@@ -154,6 +153,7 @@ def test_the_pulse_of_a_process_is_seen_from_outside_and_stands_still_while_it_i
 FORCED = """
 import sys
 from pathlib import Path
+from typing import Any
 from types import SimpleNamespace
 from workers.worker import Parent
 marker = Path({marker!r})

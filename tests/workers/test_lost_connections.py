@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection, Consumer, Queue
+from kombu import Consumer, Queue  # type: ignore[attr-defined]
 
 from service.waiting import Wakeups
 from tests.living import wait_until
@@ -39,7 +39,7 @@ def test_the_store_answers_although_its_connection_was_forgotten(proxy: Proxy, r
     store.close()
 
 
-def probes_of(sock: socket.socket) -> tuple[int, int, int]:
+def probes_of(sock: Any) -> tuple[int, int, int]:
     """Seconds until the kernel probes an idle connection, between probes, and how many may stay unanswered."""
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
@@ -75,17 +75,18 @@ def test_a_message_is_sent_although_the_connection_was_forgotten(store: Store, p
     app.close()
 
 
-def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Connection, Any, list[Any]]:
+def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Any, Any, list[Any]]:
     """A consumer's channel with one slot, as the worker has it, and the message that is in it."""
     app = celery_app.make_app(proxy.url, job_timeout_s=10)
     app.conf.broker_transport_options["socket_timeout"] = 1
     celery_app.send(app, "first")
-    connection = with_our_channels(app.connection_for_read())
-    channel = connection.default_channel
-    assert isinstance(channel.qos, QoS)
+    connection: Any = with_our_channels(app.connection_for_read())
+    channel: Any = connection.default_channel
+    qos = channel.qos
+    assert isinstance(qos, QoS)
     channel.basic_qos(0, 1, False)
     taken: list[Any] = []
-    consumer = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
+    consumer: Any = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
     consumer.consume()
     connection.drain_events(timeout=10)
     assert not channel.qos.can_consume()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.living import as_file, opened, photo
+from tests.living import as_file, hash_of, opened, photo
 from workers.engine.engine import Engine
 from workers.errors import RecordUnreadable
 from workers.jobs.job import new_id
@@ -125,7 +125,7 @@ def test_a_record_of_an_unknown_version_is_a_problem_to_readers_and_to_its_worke
         store.status(job)
     assert refusal.value.retryable
     runner.run(computation)
-    record = store.client.hgetall(f"lutra:comp:{computation}")
+    record = hash_of(store, f"lutra:comp:{computation}")
     assert record[b"state"] == b"failed"
     error = json.loads(record[b"error"])
     assert (error["code"], error["retryable"], error["detail"]) == ("record_unreadable", True, refusal.value.message)
@@ -141,7 +141,7 @@ def test_a_record_that_lacks_what_every_known_version_has_ends_as_a_problem_too(
     _, computation = written(store)
     store.client.hdel(f"lutra:comp:{computation}", name)
     runner.run(computation)
-    record = store.client.hgetall(f"lutra:comp:{computation}")
+    record = hash_of(store, f"lutra:comp:{computation}")
     assert (record[b"state"], json.loads(record[b"error"])["code"]) == (b"failed", "record_unreadable")
     runner.close()
 

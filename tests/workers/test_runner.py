@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -18,9 +19,9 @@ import pytest
 
 from models.cards import BY_NAME
 from models.cube import read_cube
-from tests.living import as_file, opened, photo, wait_until
+from tests.living import as_file, opened, pass_time, photo, wait_until
 from workers.engine.engine import Engine
-from workers.errors import JobCancelled, JobTimeout, StoreUnavailable
+from workers.errors import JobCancelled, JobTimeout, StoreFull, StoreUnavailable
 from workers.jobs import lease as lease_module
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
 from workers.jobs.lease import Lease, LeaseLost
@@ -44,24 +45,32 @@ def runner(store: Store, engine: Engine) -> Runner:
 
 
 def put(
-    store: Store, data: bytes, width: int = 64, height: int = 48, model: str = "bicubic", scale: int = 2, **changed: Any
+    store: Store,
+    data: bytes,
+    width: int = 64,
+    height: int = 48,
+    model: str = "bicubic",
+    scale: int = 2,
+    changed: Mapping[str, Any] | None = None,
 ) -> Job:
-    parameters = {
+    parameters: dict[str, Any] = {
+        "metadata": "keep",
         "height": scale * height,
         "width": scale * width,
         "effort": "best",
         "format": "png",
         "quality": None,
-    } | changed
+        **(changed or {}),
+    }
     facts = PictureFacts("jpeg", width, height, len(data))
-    computation = Computation(new_id(), "key", "upscale", model, {"metadata": "keep", **parameters}, facts)
+    computation = Computation(new_id(), "key", "upscale", model, parameters, facts)
     job = Job(new_id(), computation)
     store.put(job, data, result_bytes=0)
     return job
 
 
 def test_a_picture_comes_back_in_the_size_and_format_that_were_asked(store: Store, runner: Runner) -> None:
-    job = put(store, as_file(photo()), format="webp")
+    job = put(store, as_file(photo()), changed={"format": "webp"})
     runner.run(job.computation.id)
     status = store.status(job.id)
     assert status.state == "succeeded", status.error
@@ -126,7 +135,7 @@ def test_a_picture_for_which_there_is_no_memory_says_so_and_the_next_job_is_fine
     store: Store, engine: Engine, kind: str
 ) -> None:
     width, height = 20_000, 5_000
-    large = put(store, as_file(np.zeros((height, width, 3), np.uint8), kind), width, height, format="jpeg")
+    large = put(store, as_file(np.zeros((height, width, 3), np.uint8), kind), width, height, changed={"format": "jpeg"})
     small = put(store, as_file(photo()))
     runner = Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=width * height)
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -142,7 +151,7 @@ def test_a_picture_for_which_there_is_no_memory_says_so_and_the_next_job_is_fine
 
 
 def test_our_own_fault_is_internal_and_reveals_nothing(store: Store, runner: Runner) -> None:
-    job = put(store, as_file(photo()), height="not a number")
+    job = put(store, as_file(photo()), changed={"height": "not a number"})
     runner.run(job.computation.id)
     error = store.status(job.id).error
     assert error is not None
@@ -158,33 +167,40 @@ def test_a_message_for_an_ended_computation_is_dropped(store: Store, runner: Run
     assert store.status(job.id) == before
 
 
-def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(store: Store) -> None:
+def test_the_tick_stops_a_cancelled_a_late_and_a_lost_computation(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "REPORT_EVERY_S", 0.0)
     cancelled, late, lost = (put(store, b"x") for _ in range(3))
     claims = [store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60) for job in (cancelled, lost)]
     assert claims[0] and claims[1]
     store.cancel(cancelled.id)
     with pytest.raises(JobCancelled), Lease(store, claims[0]) as lease:
-        time.sleep(lease_module.REPORT_EVERY_S)
         lease.tick(1, 2)
     store.client.hincrby(f"lutra:comp:{lost.computation.id}", "attempt", 1)
     with pytest.raises(LeaseLost), Lease(store, claims[1]) as lease:
-        time.sleep(lease_module.REPORT_EVERY_S)
         lease.tick(1, 2)
-    overdue = store.claim(late.computation.id, "test:1", lease_s=30, timeout_s=0.01)
+    overdue = store.claim(late.computation.id, "test:1", lease_s=30, timeout_s=0)
     assert overdue
     with pytest.raises(JobTimeout), Lease(store, overdue) as lease:
-        time.sleep(0.02)
         lease.tick(1, 2)
 
 
-def test_the_lease_is_renewed_while_a_computation_takes_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_is_renewed_again_and_again_while_a_computation_takes_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease_module, "RENEW_S", 0.05)
-    monkeypatch.setattr(lease_module, "LEASE_S", 0.5)
     job = put(store, b"x")
-    taken = store.claim(job.computation.id, "test:1", lease_s=0.5, timeout_s=60)
+    taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=900)
     assert taken
+
+    def has_ended() -> bool:
+        return cast("float", store.client.zscore("lutra:running", job.computation.id)) < time.time()
+
     with Lease(store, taken):
-        time.sleep(1.0)
+        for _ in range(3):
+            pass_time(store, 31)
+            wait_until(lambda: not has_ended(), 10, "the lease is renewed")
         assert store.reclaim(job.computation.id, "", JobTimeout(""), JobTimeout("")) is None
 
 
@@ -227,13 +243,30 @@ def test_a_store_that_hangs_before_the_picture_is_read_is_waited_for(
     assert store.status(job.id).state == "succeeded"
 
 
-def test_a_result_waits_while_redis_is_out_of_memory(store: Store, runner: Runner) -> None:
+@pytest.fixture
+def refusals(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[StoreFull]:
+    """Each time that the store refuses a result for want of memory."""
+    seen: list[StoreFull] = []
+    put_result = store.put_result
+
+    def put_and_note(claim: Claim, result: bytes) -> int:
+        try:
+            return put_result(claim, result)
+        except StoreFull as full:
+            seen.append(full)
+            raise
+
+    monkeypatch.setattr(store, "put_result", put_and_note)
+    return seen
+
+
+def test_a_result_waits_while_redis_is_out_of_memory(store: Store, runner: Runner, refusals: list[StoreFull]) -> None:
     job = put(store, as_file(photo()))
     store.client.config_set("maxmemory", 1)
     try:
         thread = threading.Thread(target=runner.run, args=(job.computation.id,))
         thread.start()
-        time.sleep(2)
+        wait_until(lambda: len(refusals) == 2, 30, "the result is refused twice")
         assert store.status(job.id).state == "running"
     finally:
         store.client.config_set("maxmemory", 0)
@@ -244,7 +277,7 @@ def test_a_result_waits_while_redis_is_out_of_memory(store: Store, runner: Runne
 
 @pytest.mark.parametrize("why", ["deadline", "cancel"])
 def test_a_result_that_waits_for_memory_ends_with_its_deadline_or_when_nobody_wants_it(
-    store: Store, engine: Engine, why: str
+    store: Store, engine: Engine, refusals: list[StoreFull], why: str
 ) -> None:
     runner = Runner(store, engine, owner="test:1", job_timeout_s=4 if why == "deadline" else 60, max_pixels=1_000_000)
     job = put(store, as_file(photo()))
@@ -252,9 +285,8 @@ def test_a_result_that_waits_for_memory_ends_with_its_deadline_or_when_nobody_wa
     try:
         thread = threading.Thread(target=runner.run, args=(job.computation.id,))
         thread.start()
-        wait_until(lambda: store.status(job.id).state == "running", 10, "the job runs")
+        wait_until(lambda: bool(refusals), 30, "the result is refused")
         if why == "cancel":
-            time.sleep(1)
             store.cancel(job.id)
         thread.join(30)
     finally:
@@ -359,7 +391,6 @@ print(was_stopped_during(sys.argv[1], float(sys.argv[2])), flush=True)
         )
         assert process.stdout and process.stdout.readline() == "begun\n"
         if stopped_s:
-            time.sleep(0.3)
             process.send_signal(signal.SIGSTOP)
             time.sleep(stopped_s)
             process.send_signal(signal.SIGCONT)
@@ -378,8 +409,8 @@ def was_stopped_during(url: str, seconds: float) -> bool:
     job = put(store, b"x")
     taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
     assert taken
-    print("begun", flush=True)
     with Lease(store, taken) as lease:
+        print("begun", flush=True)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             sum(range(1000))

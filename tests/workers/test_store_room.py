@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 
 import pytest
 
+from tests.living import hash_of, memory_of, pass_time
 from tests.workers.test_store import LOST, OUTPUT, claim, make_job, put, reclaim, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.jobs.job import Job
 from workers.jobs.records import RECORD_BYTES, CancelOutcome
 from workers.jobs.store import Store
-from workers.jobs.store_base import CHUNK_BYTES
+from workers.jobs.store_base import CHUNK_BYTES, flat_pairs
 
 RESULT = b"r" * 100_000
 
@@ -33,8 +33,8 @@ def delivered(store: Store, result: bytes = RESULT) -> Job:
 def twin_of(store: Store, job: Job) -> str:
     """A second job of the same computation, as one that joined it."""
     twin = make_job().id
-    record = store.client.hgetall(f"lutra:job:{job.id}")
-    store.client.hset(f"lutra:job:{twin}", mapping=record)
+    record = hash_of(store, f"lutra:job:{job.id}")
+    store.client.hset(f"lutra:job:{twin}", items=flat_pairs(record))
     store.client.set(f"lutra:gone:{twin}", "1", ex=100)
     store.client.sadd(f"lutra:comp:{job.computation.id}:jobs", twin)
     return twin
@@ -60,7 +60,7 @@ def full(make_store: Callable[..., Store], **limits: int) -> Store:
 
 
 def test_the_records_of_every_end_count_until_they_expire(make_store: Callable[..., Store]) -> None:
-    store = make_store(result_ttl_s=1)
+    store = make_store()
     store.beat({"test:1": {}})
     succeeded, failed, cancelled, lost = (put(store) for _ in range(4))
     store.succeed(claim(store, succeeded), b"better", OUTPUT, {})
@@ -69,7 +69,7 @@ def test_the_records_of_every_end_count_until_they_expire(make_store: Callable[.
     claim(store, lost, lease_s=0, timeout_s=0)
     assert reclaim(store, lost).state == "failed"
     assert store.queue().stored_bytes == len(b"better") + weight_of_records(store) > 4 * 4096
-    time.sleep(1.2)
+    pass_time(store, store.limits.result_ttl_s + 1)
     assert store.queue().stored_bytes == 0
 
 
@@ -141,7 +141,7 @@ def test_a_shared_result_goes_with_the_last_job_that_wants_it_and_a_cancelled_on
     assert store.cancel(job.id) is CancelOutcome.REMOVED
     assert store.status(left).state == "cancelled"
     assert not store.client.keys("lutra:out:*")
-    assert store.queue().stored_bytes == weight_of_records(store) - store.client.memory_usage(f"lutra:gone:{job.id}")
+    assert store.queue().stored_bytes == weight_of_records(store) - memory_of(store, f"lutra:gone:{job.id}")
 
 
 def test_where_there_is_no_room_delivered_results_go_the_oldest_first_and_only_as_many_as_needed(
@@ -238,12 +238,12 @@ def test_jobs_that_are_cancelled_one_after_the_other_never_fill_the_store(make_s
 
 
 def test_what_expired_or_was_deleted_is_no_longer_on_the_list_of_what_may_go(make_store: Callable[..., Store]) -> None:
-    store = make_store(result_ttl_s=1)
+    store = make_store()
     store.beat({"test:1": {}})
     delivered(store)
     store.cancel(delivered(store).id)
     assert store.client.zcard("lutra:delivered") == 1
-    time.sleep(1.2)
+    pass_time(store, store.limits.result_ttl_s + 1)
     store.queue()
     assert store.client.zcard("lutra:delivered") == 0
 
@@ -252,7 +252,7 @@ def test_what_an_older_version_left_behind_ends_expires_and_is_deleted(store: St
     """It held the bytes of pictures alone, noted no delivery, and its tombstones all said 1."""
     queued, ended = put(store), done(store)
     for job, held in ((queued, 107), (ended, len(RESULT))):
-        before = int(store.client.hget("lutra:blob_sizes", job.computation.id))
+        before = int(hash_of(store, "lutra:blob_sizes")[job.computation.id.encode()])
         store.client.hset("lutra:blob_sizes", job.computation.id, held)
         store.client.decrby("lutra:blob_bytes", before - held)
     store.client.set("lutra:gone:old", "1")
@@ -260,9 +260,9 @@ def test_what_an_older_version_left_behind_ends_expires_and_is_deleted(store: St
     store.note_delivery(ended.id)
     assert store.cancel(ended.id) is CancelOutcome.REMOVED
     assert store.succeed(claim(store, queued), b"better", OUTPUT, {})
-    kept = weight_of_records(store) - sum(map(store.client.memory_usage, ("lutra:gone:old", f"lutra:gone:{ended.id}")))
+    kept = weight_of_records(store) - memory_of(store, "lutra:gone:old", f"lutra:gone:{ended.id}")
     assert store.queue().stored_bytes == len(b"better") + kept
-    assert json.loads(store.client.hget(f"lutra:comp:{queued.computation.id}", "output"))["bytes"] == 6
+    assert json.loads(hash_of(store, f"lutra:comp:{queued.computation.id}")[b"output"])["bytes"] == 6
 
 
 def test_with_redis_out_of_memory_a_delivery_is_noted_and_a_job_deleted(store: Store) -> None:
@@ -281,10 +281,10 @@ def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_rea
     make_store: Callable[..., Store],
 ) -> None:
     """Readiness asks for the queue: a full Redis whose results expire meanwhile must not make it fail."""
-    store = make_store(result_ttl_s=1)
+    store = make_store()
     store.beat({"test:1": {}})
     done(store)
-    time.sleep(1.2)
+    pass_time(store, store.limits.result_ttl_s + 1)
     store.client.config_set("maxmemory", 1)
     try:
         assert store.unsent(0) == []

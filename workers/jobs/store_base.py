@@ -34,7 +34,7 @@ def as_mapping(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def flat_pairs(fields: Mapping[str, Any]) -> list[Any]:
+def flat_pairs(fields: Mapping[Any, Any]) -> list[Any]:
     return [part for pair in fields.items() for part in pair]
 
 
