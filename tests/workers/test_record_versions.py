@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.living import as_file, hash_of, opened, photo
+from tests.service.gateway import running_gateway
 from workers.engine.engine import Engine
 from workers.errors import RecordUnreadable
 from workers.jobs.job import new_id
@@ -132,6 +135,22 @@ def test_a_record_of_an_unknown_version_is_a_problem_to_readers_and_to_its_worke
     assert [event.kind for event in store.events(job)][-1] == "end"
     assert store.queue().active == 0 and not store.client.keys("lutra:in:*")
     runner.close()
+
+
+def test_a_gateway_serves_the_jobs_of_the_version_before_and_has_a_problem_for_others(
+    store: Store, redis_url: str, tmp_path: Path
+) -> None:
+    old, new = written(store)[0], written(store, version=99)[0]
+    with running_gateway(tmp_path, LUTRA_REDIS_URL=redis_url) as gateway, httpx.Client(base_url=gateway.url) as client:
+        assert client.get(f"/jobs/{old}").json()["state"] == "queued"
+        assert client.delete(f"/jobs/{old}").json()["state"] == "cancelled"
+        paths = [f"/jobs/{new}{below}" for below in ("", "/result", "/events")]
+        answers = [*map(client.get, paths), client.delete(paths[0])]
+        log = gateway.log.read_text()
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["type"] for answer in answers} == {"urn:lutra:problem:record-unreadable"}
+    assert all("record version 99" in answer.json()["detail"] and "retry-after" in answer.headers for answer in answers)
+    assert "Traceback" not in log and "traceback" not in log
 
 
 @pytest.mark.parametrize("name", ["parameters", "input", "input_chunks"])

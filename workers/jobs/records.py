@@ -8,8 +8,8 @@ versions share one Redis:
     1   has no field `version`; its parameters are what the endpoint put together
     2   its parameters are those of the operation, as typed JSON; one that is left out has its default
 
-Both have the same fields and names of parameters, and are read alike. A version is raised where an older reader would
-misread the record; it answers with RecordUnreadable then.
+Both have the same fields and names of parameters and are read alike, also by what was written before versions were
+named. The next version is for a record that readers of these would misread: they answer with RecordUnreadable.
 """
 
 from __future__ import annotations
@@ -166,15 +166,18 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
 @contextmanager
 def readable(record: Mapping[bytes, bytes]) -> Iterator[None]:
     """Inside, a computation's record is read. Raises RecordUnreadable where this version of the service cannot."""
-    version = text(record.get(b"version", b"1"))[:20]
-    seen = f"this job was recorded by another version of this service (record version {version}"
-    problem = RecordUnreadable(f"{seen}, known here: {', '.join(READABLE_VERSIONS)}); try again", version=version)
+    version = text(record.get(b"version", "1"))
     if version not in READABLE_VERSIONS:
-        raise problem
+        raise _unreadable(version)
     try:
         yield
     except (KeyError, ValueError) as error:
-        raise problem from error
+        raise _unreadable(version) from error
+
+
+def _unreadable(version: str) -> RecordUnreadable:
+    seen = f"this job was recorded by another version of this service (record version {version[:20]}"
+    return RecordUnreadable(f"{seen}, known here: {', '.join(READABLE_VERSIONS)}); try again", version=version[:20])
 
 
 def claim_of(
