@@ -14,7 +14,7 @@ from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
 from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory
 from workers.jobs.lease import LeaseLost
-from workers.jobs.records import LEASE_S, Claim
+from workers.jobs.records import LEASE_S, Claim, readable
 from workers.jobs.store import Store
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds
@@ -124,9 +124,10 @@ class Runner:
         return compute(work, self._engine, decode, attempt)
 
     def _work(self, claim: Claim) -> Work[Any]:
-        """What the record asks for, with the table that the user sent along."""
-        operation = self._operations[claim.operation]
-        parameters = operation.parameters.model_validate(dict(claim.parameters))
+        """What the record asks for, with the table that the user sent along. Raises RecordUnreadable."""
+        with readable(claim.version):
+            operation = self._operations[claim.operation]
+            parameters = operation.parameters.model_validate(dict(claim.parameters))
         numbers = self._read(claim, self._store.read_table) if operation.has_table(parameters) else b""
         return Work(operation, claim.model, parameters, operation.table_of(parameters, numbers))
 

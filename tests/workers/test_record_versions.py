@@ -165,6 +165,24 @@ def test_a_record_that_lacks_what_every_known_version_has_ends_as_a_problem_too(
     runner.close()
 
 
+UNKNOWN: list[Fields] = [
+    {"operation": "mirror"},
+    {"parameters": '{"height": 96, "width": 128, "effort": "best", "format": "png", "added_later": 1}'},
+    {"parameters": '{"height": "not a number", "width": 128, "effort": "best", "format": "png"}'},
+]
+
+
+@pytest.mark.parametrize("changed", UNKNOWN, ids=["operation", "parameter", "value"])
+def test_a_record_that_asks_for_what_is_not_known_here_is_a_problem_that_says_so(
+    store: Store, runner: Runner, changed: Fields
+) -> None:
+    job, computation = written(store, **changed, version=RECORD_VERSION)
+    runner.run(computation)
+    status = store.status(job)
+    assert (status.state, (status.error or {})["code"]) == ("failed", "record_unreadable")
+    runner.close()
+
+
 def test_a_worker_goes_on_after_a_record_it_cannot_read(store: Store, runner: Runner) -> None:
     _, unreadable = written(store, version=99)
     job, computation = written(store, version=RECORD_VERSION)

@@ -28,7 +28,9 @@ from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.operations.speeds import key_of
+from workers.operations.upscale import Upscale
 from workers.pictures import decoder as decoder_module
+from workers.pictures.picture import Picture
 from workers.runner import Runner
 
 
@@ -150,8 +152,15 @@ def test_a_picture_for_which_there_is_no_memory_says_so_and_the_next_job_is_fine
     assert store.status(small.id).state == "succeeded"
 
 
-def test_our_own_fault_is_internal_and_reveals_nothing(store: Store, runner: Runner) -> None:
-    job = put(store, as_file(photo()), changed={"height": "not a number"})
+class Faulty(Upscale):
+    def run(self, *_: object) -> Picture:
+        raise ZeroDivisionError("a secret")
+
+
+def test_our_own_fault_is_internal_and_reveals_nothing(store: Store, engine: Engine) -> None:
+    operations = {"upscale": Faulty()}
+    runner = Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000, operations=operations)
+    job = put(store, as_file(photo()))
     runner.run(job.computation.id)
     error = store.status(job.id).error
     assert error is not None

@@ -57,6 +57,7 @@ class Claim:
     """
 
     computation_id: str
+    version: str
     attempt: int
     operation: str
     model: str
@@ -163,10 +164,13 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
     }
 
 
+def version_of(record: Mapping[bytes, bytes]) -> str:
+    return text(record.get(b"version", "1"))
+
+
 @contextmanager
-def readable(record: Mapping[bytes, bytes]) -> Iterator[None]:
-    """Inside, a computation's record is read. Raises RecordUnreadable where this version of the service cannot."""
-    version = text(record.get(b"version", "1"))
+def readable(version: str) -> Iterator[None]:
+    """Inside, a record of this version is read. Raises RecordUnreadable where this version of the service cannot."""
     if version not in READABLE_VERSIONS:
         raise _unreadable(version)
     try:
@@ -191,6 +195,7 @@ def claim_of(
 ) -> Claim:
     claim = Claim(
         computation_id=computation_id,
+        version=version_of(record),
         attempt=attempt,
         operation=text(record.get(b"operation", "unknown")),
         model=text(record.get(b"model", "unknown")),
@@ -200,7 +205,7 @@ def claim_of(
         job_id=min(map(text, jobs), default=""),
     )
     try:
-        with readable(record):
+        with readable(claim.version):
             return replace(
                 claim,
                 parameters=json.loads(record[b"parameters"]),
@@ -229,7 +234,7 @@ def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
 
 def status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
     """Raises RecordUnreadable."""
-    with readable(computation):
+    with readable(version_of(computation)):
         return _status_of(job_id, job, computation)
 
 
