@@ -16,7 +16,7 @@ export CXX
 endif
 
 # What the compiled kernels are made of.
-SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*.cpp kernels/csrc/*.h)
+SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 

@@ -1,4 +1,4 @@
-"""The modulated deformable convolution on a CUDA device: plans the launches of `csrc/deform.cu`, between which torch
+"""The modulated deformable convolution on a CUDA device: plans the launches of `deform.cu`, between which torch
 multiplies matrices.
 
 It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.deform`; columns of
@@ -19,7 +19,7 @@ from kernels.cuda.places import blocks
 from kernels.reference import deform as reference
 from kernels.reference.deform import TAPS
 
-SOURCE = "deform.cu"
+SOURCE = "deform/deform.cu"
 NAMES = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16"}
 PLACES, THREADS = 8, 256  # a block
 COLUMN_BYTES = 1 << 27  # held at a time

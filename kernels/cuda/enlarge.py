@@ -1,4 +1,4 @@
-"""Table super-resolution on a CUDA device: plans the launches of `csrc/eclut.cu`.
+"""Table super-resolution on a CUDA device: plans the launches of `eclut.cu`.
 
 It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.eclut`, bit by bit.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 from kernels.cuda import loader
 from kernels.cuda.places import MAX_GRID_Y, aligned, blocks
 
-SOURCE = "eclut.cu"
+SOURCE = "eclut/eclut.cu"
 THREADS = 128
 CHANNELS = 3
 

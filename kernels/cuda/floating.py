@@ -1,4 +1,4 @@
-"""The look-up of float pictures and its gradients on a CUDA device: plans the launches of `csrc/lut3d_float.cu`.
+"""The look-up of float pictures and its gradients on a CUDA device: plans the launches of `lut3d_float.cu`.
 
 It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.lut3d`.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from kernels.cuda import loader
 from kernels.cuda.places import MAX_GRID_Y, blocks
 
-SOURCE = "lut3d_float.cu"
+SOURCE = "lut3d_float/lut3d_float.cu"
 NAMES = {torch.float32: "f32", torch.float64: "f64"}
 THREADS = 256
 RUN = 8  # pixels a thread in the gradient of the table

@@ -1,4 +1,4 @@
-"""LM-LIIF's render perceptron on a CUDA device: plans the launches of `csrc/modulated_mlp.cu`.
+"""LM-LIIF's render perceptron on a CUDA device: plans the launches of `modulated_mlp.cu`.
 
 It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.modulated_mlp`.
 """
@@ -14,7 +14,7 @@ from kernels import perceptron
 from kernels.cuda import loader
 from kernels.cuda.places import MAX_GRID_Y, aligned, blocks
 
-SOURCE = "modulated_mlp.cu"
+SOURCE = "modulated_mlp/modulated_mlp.cu"
 NAMES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 THREADS = 128
 

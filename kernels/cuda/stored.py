@@ -1,4 +1,4 @@
-"""The look-up of stored pictures (8 and 16 bits) on a CUDA device: plans the launches of `csrc/lut3d.cu`.
+"""The look-up of stored pictures (8 and 16 bits) on a CUDA device: plans the launches of `lut3d.cu`.
 
 A picture is looked up by one of three ways. `cells`: 8 bits, tables of 2, 3, 5, 9, 17 or 33 nodes whose range is
 at most about two: 48 bytes a cell, integers, within 1/128 of a code of the exact value. `texture`: the same corners
@@ -21,7 +21,7 @@ from kernels.cuda.places import aligned, blocks
 
 Way = Literal["cells", "nodes", "texture"]
 
-SOURCE = "lut3d.cu"
+SOURCE = "lut3d/lut3d.cu"
 THREADS = 256
 RANGE_THREADS = 1024
 TILE_BYTES = 1536  # a warp

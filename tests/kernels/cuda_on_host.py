@@ -25,21 +25,21 @@ from kernels.cuda import loader, stored
 SHIM = Path(__file__).with_name("cuda_on_host.h")
 FLOATS = ("f32", "f64")
 KERNELS = {
-    "lut3d.cu": ("lut3d_range", "lut3d_pack", "lut3d_texels", "lut3d_u8", "lut3d_u8_texture", "lut3d_u16"),
-    "lut3d_float.cu": tuple(
+    "lut3d/lut3d.cu": ("lut3d_range", "lut3d_pack", "lut3d_texels", "lut3d_u8", "lut3d_u8_texture", "lut3d_u16"),
+    "lut3d_float/lut3d_float.cu": tuple(
         f"lut3d_{name}_{of}" for name in ("forward", "backward_picture", "backward_lut") for of in FLOATS
     ),
-    "eclut.cu": tuple(f"eclut_{step}_{scale}" for step in ("lr", "hr") for scale in (2, 3, 4)),
-    "deform.cu": (
+    "eclut/eclut.cu": tuple(f"eclut_{step}_{scale}" for step in ("lr", "hr") for scale in (2, 3, 4)),
+    "deform/deform.cu": (
         *(f"deform_{name}_{of}" for name in ("columns", "gradients") for of in (*FLOATS, "bf16")),
         *(f"deform_scatter_{of}" for of in FLOATS),
     ),
-    "modulated_mlp.cu": ("modulated_mlp_f32", "modulated_mlp_bf16"),
+    "modulated_mlp/modulated_mlp.cu": ("modulated_mlp_f32", "modulated_mlp_bf16"),
 }
 WITH_BARRIERS = (
     *("lut3d_range", "lut3d_u8", "lut3d_u8_texture", "lut3d_u16"),
     *(f"deform_gradients_{of}" for of in (*FLOATS, "bf16")),
-    *KERNELS["modulated_mlp.cu"],
+    *KERNELS["modulated_mlp/modulated_mlp.cu"],
 )
 FLAGS = ("-std=c++20", "-O2", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-pthread")
 

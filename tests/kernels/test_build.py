@@ -35,8 +35,8 @@ PACKED = (
     "kernels/*.py",
     "kernels/reference/*.py",
     "kernels/cuda/*.py",
-    "kernels/csrc/*.h",
-    "kernels/csrc/*.cu",
+    "kernels/csrc/*/*.h",
+    "kernels/csrc/*/*.cu",
 )
 NO_COMPILER = {"CC": "/nonexistent", "CXX": "/nonexistent"}
 
@@ -150,7 +150,7 @@ def test_an_extension_that_cannot_be_loaded_is_told_from_one_that_was_never_buil
 # -- threads ---------------------------------------------------------------------------------------------------------
 
 BANDS = r"""
-#include "parallel.h"
+#include "shared/parallel.h"
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -226,7 +226,7 @@ def test_no_function_compiled_for_an_instruction_set_can_replace_a_portable_one(
     """CMakeLists.txt, the rule of instruction sets: a weak definition is one that the linker may merge with others."""
     nm = tool("nm")
     objects = [*(built / "objects").rglob("*_avx*.cpp.o")]
-    assert len(objects) == len([*CSRC.glob("*_avx*.cpp")])
+    assert len(objects) == len([*CSRC.glob("*/*_avx*.cpp")])
     for path in objects:
         symbols = said(nm, "--demangle", "--defined-only", path).splitlines()
         assert [line for line in symbols if line[16:19] in (" W ", " V ", " u ")] == [], path.name

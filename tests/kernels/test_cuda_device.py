@@ -149,9 +149,9 @@ def test_torch_goes_on_in_its_own_context_after_a_launch(device: torch.device) -
 
 def test_an_error_names_its_kernel_and_leaves_the_device_at_work(device: torch.device) -> None:
     with pytest.raises(RuntimeError, match="CUDA kernel lut3d_pack could not be launched"):
-        loader.launch("lut3d.cu", "lut3d_pack", (1,), 4096, 0, 2, 0, 0, 0, device=device)
+        loader.launch("lut3d/lut3d.cu", "lut3d_pack", (1,), 4096, 0, 2, 0, 0, 0, device=device)
     with pytest.raises(RuntimeError, match="CUDA kernel no_such could not be loaded"):
-        loader.launch("lut3d.cu", "no_such", (1,), 32, device=device)
+        loader.launch("lut3d/lut3d.cu", "no_such", (1,), 32, device=device)
     cuda.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33))
     torch.cuda.synchronize()
 

@@ -487,6 +487,6 @@ def test_a_pixel_that_is_not_a_number_spoils_the_samples_around_it_and_no_other(
 
 
 def test_every_source_is_known_to_the_loader_and_to_the_stand_in() -> None:
-    sources = {path.name for path in loader.SOURCE_FOLDER.glob("*.cu")}
+    sources = {path.relative_to(loader.SOURCE_FOLDER).as_posix() for path in loader.SOURCE_FOLDER.glob("*/*.cu")}
     assert sources == set(loader.SOURCES) == set(cuda_on_host.KERNELS)
     assert {stored.SOURCE, floating.SOURCE, enlarge.SOURCE, deform.SOURCE, render.SOURCE} == sources

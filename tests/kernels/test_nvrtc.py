@@ -88,7 +88,7 @@ def test_a_report_with_a_spill_is_read_as_one() -> None:
 def test_what_does_not_compile_says_which_file_and_why() -> None:
     needs_nvrtc()
     with pytest.raises(RuntimeError, match=r"(?s)lut3d\.cu for sm_1: .*--gpu-architecture"):
-        loader.compile_source("lut3d.cu", "sm_1")
+        loader.compile_source("lut3d/lut3d.cu", "sm_1")
 
 
 @pytest.fixture
@@ -99,30 +99,30 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_was_compiled_once_is_kept_and_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = loader.cubin("lut3d_float.cu", "sm_90")
+    first = loader.cubin("lut3d_float/lut3d_float.cu", "sm_90")
     assert [path.suffix for path in folder.iterdir()] == [".cubin"]
     monkeypatch.setattr(loader, "compile_source", lambda *_: pytest.fail("compiled twice"))
-    assert loader.cubin("lut3d_float.cu", "sm_90") == first
+    assert loader.cubin("lut3d_float/lut3d_float.cu", "sm_90") == first
 
 
 def test_a_damaged_file_is_compiled_anew(folder: Path) -> None:
-    first = loader.cubin("lut3d_float.cu", "sm_90")
+    first = loader.cubin("lut3d_float/lut3d_float.cu", "sm_90")
     (kept,) = folder.iterdir()
     whole = kept.read_bytes()
     for damaged in (whole[:-1], b"", whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):
         kept.write_bytes(damaged)
-        assert loader.cubin("lut3d_float.cu", "sm_90") == first
+        assert loader.cubin("lut3d_float/lut3d_float.cu", "sm_90") == first
         assert kept.read_bytes() == whole
 
 
 def test_another_text_option_or_architecture_is_another_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {loader._fingerprint("lut3d_float.cu", arch) for arch in ARCHITECTURES}
+    names = {loader._fingerprint("lut3d_float/lut3d_float.cu", arch) for arch in ARCHITECTURES}
     monkeypatch.setattr(loader, "STANDARD", "c++20")
-    names.add(loader._fingerprint("lut3d_float.cu", "sm_90"))
+    names.add(loader._fingerprint("lut3d_float/lut3d_float.cu", "sm_90"))
     monkeypatch.setattr(loader, "compiler_version", lambda: "1.2")
-    names.add(loader._fingerprint("lut3d_float.cu", "sm_90"))
+    names.add(loader._fingerprint("lut3d_float/lut3d_float.cu", "sm_90"))
     monkeypatch.setattr(loader, "read_with_headers", lambda _: b"other text")
-    names.add(loader._fingerprint("lut3d_float.cu", "sm_90"))
+    names.add(loader._fingerprint("lut3d_float/lut3d_float.cu", "sm_90"))
     assert len(names) == 6
 
 
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_costs_no_more_than_time(
     needs_nvrtc()
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("LUTRA_CACHE_DIR", str(tmp_path / "file"))
-    assert loader.cubin("lut3d_float.cu", "sm_90")[:4] == b"\x7fELF"
+    assert loader.cubin("lut3d_float/lut3d_float.cu", "sm_90")[:4] == b"\x7fELF"
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -148,6 +148,6 @@ def test_the_folder_is_ours_else_the_users_cache(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_text_of_a_source_holds_its_headers() -> None:
-    text = loader.read_with_headers("lut3d.cu").decode()
-    for name in ("lut3d.cu", "cells.h", "arithmetic.h"):
+    text = loader.read_with_headers("lut3d/lut3d.cu").decode()
+    for name in ("lut3d/lut3d.cu", "lut3d/cells.h", "shared/arithmetic.h"):
         assert (loader.SOURCE_FOLDER / name).read_text() in text
