@@ -30,6 +30,7 @@ from torch.utils._pytree import tree_map_only
 
 from benchmarks import deformable, pictures, rendering
 from kernels import cuda, ops
+from kernels.cuda import deform, eclut, lut3d, lut3d_float, modulated_mlp
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as reference
 
@@ -127,9 +128,9 @@ def stored_case(draw: Callable[..., Any], device: torch.device) -> tuple[list[Te
     inputs = copies(torch.from_numpy(first), device)
     on_device, moved = lut.to(device), 2 * first.nbytes
     works: dict[str, Work] = {
-        path: partial(look_up, cuda.prepare(on_device, path)) for path in ("cells", "texture", "nodes")
+        path: partial(look_up, lut3d.prepare(on_device, path)) for path in ("cells", "texture", "nodes")
     }
-    works["cells, table laid out each time"] = lambda picture: cuda.lut3d_apply(picture, on_device)
+    works["cells, table laid out each time"] = lambda picture: lut3d.lut3d_apply(picture, on_device)
     found = [
         Contender(name, work, moved, float(np.abs(work(inputs[0]).cpu().numpy() - exact).max()))
         for name, work in works.items()
@@ -141,7 +142,7 @@ def wide_case(device: torch.device) -> tuple[list[Tensor], list[Contender]]:
     inputs = copies(torch.from_numpy(pictures.photo(*FRAME).astype(np.uint16) * 257), device)
     lut = pictures.tame_lut(NODES).to(device)
     moved = 2 * inputs[0].numel() * inputs[0].element_size()
-    nodes = Contender("nodes", partial(look_up, cuda.prepare(lut, "nodes")), moved)
+    nodes = Contender("nodes", partial(look_up, lut3d.prepare(lut, "nodes")), moved)
     return inputs, [Contender("copy", torch.clone, moved), nodes]
 
 
@@ -155,7 +156,7 @@ def float_case(device: torch.device) -> tuple[list[Tensor], list[Contender]]:
 
     return inputs, [
         Contender("copy", torch.clone, 2 * plane),
-        Contender("ours, values", lambda picture: cuda.lut3d(picture, lut), 2 * plane),
+        Contender("ours, values", lambda picture: lut3d_float.lut3d(picture, lut), 2 * plane),
         Contender("grid_sample, values", lambda picture: reference.lut3d(picture, lut), 2 * plane),
         Contender("ours, both gradients", gradients(cuda), 3 * plane),
         Contender("grid_sample, both gradients", gradients(reference), 3 * plane),
@@ -174,8 +175,8 @@ def enlarging_case(size: tuple[int, int], device: torch.device) -> tuple[list[Te
     larger = torch.empty(moved // 2, dtype=torch.uint8, device=device)
     return inputs, [
         Contender("copy", lambda _: larger.clone(), moved),
-        Contender("step lr", lambda picture: cuda.eclut(picture, table, 4, "lr"), moved),
-        Contender("step hr", lambda picture: cuda.eclut(picture, squares, 4, "hr"), moved),
+        Contender("step lr", lambda picture: eclut.eclut(picture, table, 4, "lr"), moved),
+        Contender("step hr", lambda picture: eclut.eclut(picture, squares, 4, "hr"), moved),
         Contender("torch bicubic, float", bicubic, moved),
     ]
 
@@ -186,13 +187,13 @@ def deforming_case(dtype: torch.dtype, device: torch.device) -> tuple[list[Tenso
     planes = sum(tensor.numel() * tensor.element_size() for tensor in rest[:2])
     picture, grad = x.numel() * x.element_size(), grad.to(device)
     works: dict[str, Work] = {
-        "ours, values": lambda x: cuda.deform_conv2d(x, *rest),
+        "ours, values": lambda x: deform.deform_conv2d(x, *rest),
         "grid_sample, values": lambda x: deformable.by_grid_sample(x, *rest),
         "conv2d, which deforms nothing": lambda x: deformable.convolved(x, *rest),
     }
     values = [Contender(name, work, 2 * picture + planes) for name, work in works.items()]
     backward = Contender(
-        "ours, all gradients", lambda x: cuda.deform_conv2d_backward(grad, x, *rest), 3 * picture + 2 * planes
+        "ours, all gradients", lambda x: deform.deform_conv2d_backward(grad, x, *rest), 3 * picture + 2 * planes
     )
     return copies(x, device), [Contender("copy", torch.clone, 2 * picture), *values, backward]
 
@@ -201,12 +202,12 @@ def rendering_case(scale: float, dtype: torch.dtype, device: torch.device) -> tu
     said, *rest = rendering.draw_inputs(scale, dtype)
     rest = tree_map_only(Tensor, lambda tensor: tensor.to(device), rest)
     picture, drawn = said.numel() * said.element_size(), 4 * 3 * rendering.samples((said, *rest))
-    ours = Contender("ours", lambda said: cuda.modulated_mlp(said, *rest), picture + drawn)
+    ours = Contender("ours", lambda said: modulated_mlp.modulated_mlp(said, *rest), picture + drawn)
     return copies(said, device), [Contender("copy", torch.clone, 2 * picture), ours]
 
 
-def look_up(table: cuda.Table, picture: Tensor) -> Tensor:
-    return cuda.look_up(picture, table)
+def look_up(table: lut3d.Table, picture: Tensor) -> Tensor:
+    return lut3d.look_up(picture, table)
 
 
 def copies(picture: Tensor, device: torch.device) -> list[Tensor]:

@@ -18,6 +18,11 @@ import torch
 from torch import Tensor
 
 from kernels import cpu, cuda
+from kernels.cuda import deform as cuda_deform
+from kernels.cuda import eclut as cuda_eclut
+from kernels.cuda import lut3d as cuda_lut3d
+from kernels.cuda import lut3d_float as cuda_lut3d_float
+from kernels.cuda import modulated_mlp as cuda_mlp
 from kernels.reference import area as area_reference
 from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as eclut_reference
@@ -298,19 +303,24 @@ def _define(
     check: Check,
     empty: Kernel,
     *,
+    by_cuda: Kernel | None = None,
     check_values: Check | None = None,
     backward: Kernel | None = None,
 ) -> None:
-    """One op. `specification` is its default body; what `kernels.cpu` and `kernels.cuda` have for it are functions of
-    the same name and arguments. `empty` gives results of the right shapes, for tracing.
+    """One op. `specification` is its default body; `kernels.cpu` has a function of the same name and arguments, and
+    `by_cuda` is that of a CUDA device, where there is one. `empty` gives results of the right shapes, for tracing.
 
     By a Library, since `torch.library.custom_op` imports torch._dynamo at the first call: a second that every worker
     and every run of the command line would wait.
     """
     name, _, _ = schema.partition("(")
 
-    def built(module: Any) -> Kernel:
-        return specification if module.why_missing() else getattr(module, name, specification)
+    def on_cpu() -> Kernel:
+        found: Kernel = specification if cpu.why_missing() else getattr(cpu, name)
+        return found
+
+    def on_cuda() -> Kernel:
+        return specification if by_cuda is None or cuda.why_missing() else by_cuda
 
     def run(find: Callable[[], Kernel]) -> Kernel:
         def checked(*arguments: Any) -> Any:
@@ -327,8 +337,8 @@ def _define(
 
     LIBRARY.define(schema)
     LIBRARY.impl(name, run(lambda: specification), "CompositeExplicitAutograd")
-    LIBRARY.impl(name, run(lambda: built(cpu)), "CPU")
-    LIBRARY.impl(name, run(lambda: built(cuda)), "CUDA")
+    LIBRARY.impl(name, run(on_cpu), "CPU")
+    LIBRARY.impl(name, run(on_cuda), "CUDA")
     torch.library.register_fake(f"lutra::{name}", traced, lib=LIBRARY)
     refuse = partial(_refuse_to_differentiate, name)
     torch.library.register_autograd(f"lutra::{name}", backward or refuse, setup_context=_remember, lib=LIBRARY)
@@ -405,6 +415,7 @@ _define(
     lut3d_reference.lut3d_apply,
     _check_apply,
     _empty_like,
+    by_cuda=cuda_lut3d.lut3d_apply,
     check_values=_check_apply_values,
 )
 _define(
@@ -412,6 +423,7 @@ _define(
     lut3d_reference.lut3d,
     _check_lut3d,
     _empty_like,
+    by_cuda=cuda_lut3d_float.lut3d,
     backward=_differentiate_lut3d,
 )
 _define(
@@ -420,12 +432,14 @@ _define(
     lut3d_reference.lut3d_backward,
     _check_lut3d_backward,
     _empty_gradients,
+    by_cuda=cuda_lut3d_float.lut3d_backward,
 )
 _define(
     'eclut(Tensor picture, Tensor table, int scale, str step="lr") -> Tensor',
     eclut_reference.eclut,
     _check_eclut,
     _empty_larger,
+    by_cuda=cuda_eclut.eclut,
 )
 _define(
     "area_mean(Tensor picture, int height, int width) -> Tensor",
@@ -438,6 +452,7 @@ _define(
     deform_reference.deform_conv2d,
     _check_deform,
     _empty_features,
+    by_cuda=cuda_deform.deform_conv2d,
     backward=_differentiate_deform,
 )
 _define(
@@ -446,6 +461,7 @@ _define(
     deform_reference.deform_conv2d_backward,
     _check_deform_backward,
     _empty_deform_gradients,
+    by_cuda=cuda_deform.deform_conv2d_backward,
 )
 _define(
     "modulated_mlp(Tensor modulations, Tensor window, Tensor row_floor, Tensor row_part, Tensor col_floor,"
@@ -453,4 +469,5 @@ _define(
     mlp_reference.modulated_mlp,
     _check_mlp,
     _empty_samples,
+    by_cuda=cuda_mlp.modulated_mlp,
 )

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from kernels import columns as banded
 from kernels.cuda import loader
-from kernels.cuda.floating import check_order_may_vary
-from kernels.cuda.places import blocks
+from kernels.cuda.launches import blocks, check_order_may_vary
 from kernels.reference import deform as reference
 from kernels.reference.deform import TAPS
 

@@ -2,7 +2,7 @@
 
 A compiled file is kept under the hash of all that went into it (source, headers, options, compiler, architecture), so
 it is never stale and a second start compiles nothing. Where the folder cannot be written, each process compiles anew.
-It knows no kernel; `kernels.cuda.stored` and its neighbours do. Source: the cuda-core 1.2 documentation (Program,
+It knows no kernel; `kernels.cuda.lut3d` and its neighbours do. Source: the cuda-core 1.2 documentation (Program,
 ObjectCode, launch).
 """
 

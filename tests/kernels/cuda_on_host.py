@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.cuda import loader, stored
+from kernels.cuda import loader, lut3d
 
 SHIM = Path(__file__).with_name("cuda_on_host.h")
 FLOATS = ("f32", "f64")
@@ -94,9 +94,9 @@ class HostTexture:
     held: object
 
 
-def with_texture(table: stored.Table, texels: Tensor) -> stored.Table:
-    """As the function of that name in `kernels.cuda.stored`, a `HostTexture` of the shim in place of the real one."""
-    fields = (ctypes.c_int64 * 2)(texels.data_ptr(), 2 * stored.CELLS)
+def with_texture(table: lut3d.Table, texels: Tensor) -> lut3d.Table:
+    """As the function of that name in `kernels.cuda.lut3d`, a `HostTexture` of the shim in place of the real one."""
+    fields = (ctypes.c_int64 * 2)(texels.data_ptr(), 2 * lut3d.CELLS)
     return replace(table, texture=HostTexture(ctypes.addressof(fields), (fields, texels)))
 
 
@@ -104,5 +104,5 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """From here on the functions of `kernels.cuda` work on tensors of the processor."""
     compiler()
     monkeypatch.setattr(loader, "launch", launch)
-    monkeypatch.setattr(stored, "_with_texture", with_texture)
+    monkeypatch.setattr(lut3d, "_with_texture", with_texture)
     return torch.device("cpu")

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from kernels import cuda, ops
-from kernels.cuda import loader
+from kernels.cuda import eclut, loader, lut3d
 from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
 from tests.kernels import test_modulated_mlp
@@ -50,14 +50,14 @@ def test_nothing_is_missing_on_this_machine() -> None:
 def test_work_is_queued_on_the_current_stream(device: torch.device, path: Any) -> None:
     """The picture is written by the same stream, late: a launch on another would read what was there before."""
     lut, picture = draw_lut(device, 17), draw_picture(device, 1080, 1920, 3)
-    wanted = cuda.lut3d_apply(picture, lut, path)
+    wanted = lut3d.lut3d_apply(picture, lut, path)
     late = torch.zeros_like(picture)
     torch.cuda.synchronize()
     stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(stream):
         torch.cuda._sleep(200_000_000)
         late.copy_(picture)
-        got = cuda.lut3d_apply(late, lut, path)
+        got = lut3d.lut3d_apply(late, lut, path)
     assert not stream.query()  # the host did not wait
     stream.synchronize()
     assert torch.equal(got, wanted)
@@ -66,15 +66,15 @@ def test_work_is_queued_on_the_current_stream(device: torch.device, path: Any) -
 @pytest.mark.parametrize("path", [None, "texture"])
 def test_a_table_prepared_on_one_stream_is_whole_on_another(device: torch.device, path: Any) -> None:
     lut, picture = draw_lut(device, 33), draw_picture(device, 540, 960, 3)
-    wanted = cuda.lut3d_apply(picture, lut, path)
+    wanted = lut3d.lut3d_apply(picture, lut, path)
     writer: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     late = torch.zeros_like(lut)
     torch.cuda.synchronize()
     with torch.cuda.stream(writer):
         torch.cuda._sleep(200_000_000)
         late.copy_(lut)
-        table = cuda.prepare(late, path)
-    got = cuda.look_up(picture, table)
+        table = lut3d.prepare(late, path)
+    got = lut3d.look_up(picture, table)
     assert torch.equal(got, wanted)
 
 
@@ -82,13 +82,13 @@ def test_streams_at_work_together_do_not_disturb_each_other(device: torch.device
     streams: list[Any] = [torch.cuda.Stream() for _ in range(4)]  # type: ignore[no-untyped-call]
     pictures = [draw_picture(device, 300 + k, 401, 3, seed=k) for k in range(4)]
     luts = [draw_lut(device, nodes, seed=nodes) for nodes in (2, 17, 33, 64)]
-    wanted = [cuda.lut3d_apply(picture, lut) for picture, lut in zip(pictures, luts, strict=True)]
+    wanted = [lut3d.lut3d_apply(picture, lut) for picture, lut in zip(pictures, luts, strict=True)]
     torch.cuda.synchronize()
     got: list[list[Tensor]] = [[] for _ in streams]
     for _ in range(20):
         for k, stream in enumerate(streams):
             with torch.cuda.stream(stream):
-                got[k].append(cuda.lut3d_apply(pictures[k], luts[k]))
+                got[k].append(lut3d.lut3d_apply(pictures[k], luts[k]))
     torch.cuda.synchronize()
     assert all(torch.equal(one, wanted[k]) for k in range(4) for one in got[k])
 
@@ -101,30 +101,30 @@ def test_threads_that_begin_together_get_the_same_kernels(
     monkeypatch.setattr(loader, "_kernels", {})
     picture, lut = draw_picture(device, 64, 65, 3), draw_lut(device, 33)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: cuda.lut3d_apply(picture, lut), range(32)))
+        found = list(pool.map(lambda _: lut3d.lut3d_apply(picture, lut), range(32)))
     assert all(torch.equal(one, found[0]) for one in found)
     assert len(loader._loaded) == 1
 
 
 def test_a_graph_replays_what_it_captured(device: torch.device) -> None:
     picture, lut = draw_picture(device, 64, 65, 3), draw_lut(device, 33)
-    cuda.lut3d_apply(picture, lut)
+    lut3d.lut3d_apply(picture, lut)
     torch.cuda.synchronize()
     graph: Any = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        out = cuda.lut3d_apply(picture, lut)
+        out = lut3d.lut3d_apply(picture, lut)
     other = draw_picture(device, 64, 65, 3, seed=7)
     picture.copy_(other)
     graph.replay()
-    assert torch.equal(out, cuda.lut3d_apply(other, lut))
+    assert torch.equal(out, lut3d.lut3d_apply(other, lut))
 
 
 def test_a_prepared_table_is_read_in_a_capture(device: torch.device) -> None:
-    picture, table = draw_picture(device, 64, 65, 3), cuda.prepare(draw_lut(device, 33))
-    wanted = cuda.look_up(picture, table)
+    picture, table = draw_picture(device, 64, 65, 3), lut3d.prepare(draw_lut(device, 33))
+    wanted = lut3d.look_up(picture, table)
     graph: Any = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        out = cuda.look_up(picture, table)
+        out = lut3d.look_up(picture, table)
     graph.replay()
     assert torch.equal(out, wanted)
 
@@ -134,15 +134,15 @@ def test_the_device_of_the_tensors_is_used_and_the_current_one_stays(device: tor
         pytest.skip("one CUDA device")
     for index in range(2):
         place = torch.device("cuda", index)
-        got = cuda.lut3d_apply(draw_picture(place, 20, 21, 3), draw_lut(place, 33))
+        got = lut3d.lut3d_apply(draw_picture(place, 20, 21, 3), draw_lut(place, 33))
         assert got.device == place
         assert torch.cuda.current_device() == device.index
-        assert torch.equal(got.cpu(), cuda.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33)).cpu())
+        assert torch.equal(got.cpu(), lut3d.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33)).cpu())
 
 
 def test_torch_goes_on_in_its_own_context_after_a_launch(device: torch.device) -> None:
     context = loader.make_current(device).context
-    cuda.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33))
+    lut3d.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33))
     assert loader.make_current(device).context == context
     assert float((torch.ones(8, device=device) @ torch.ones(8, device=device)).item()) == 8
 
@@ -152,7 +152,7 @@ def test_an_error_names_its_kernel_and_leaves_the_device_at_work(device: torch.d
         loader.launch("lut3d/lut3d.cu", "lut3d_pack", (1,), 4096, 0, 2, 0, 0, 0, device=device)
     with pytest.raises(RuntimeError, match="CUDA kernel no_such could not be loaded"):
         loader.launch("lut3d/lut3d.cu", "no_such", (1,), 32, device=device)
-    cuda.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33))
+    lut3d.lut3d_apply(draw_picture(device, 20, 21, 3), draw_lut(device, 33))
     torch.cuda.synchronize()
 
 
@@ -166,7 +166,7 @@ def test_the_ops_use_these_kernels(device: torch.device, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(loader, "launch", noted)
     picture, lut = draw_picture(device, 20, 21, 3), draw_lut(device, 5)
-    assert torch.equal(ops.lut3d_apply(picture, lut), cuda.lut3d_apply(picture, lut))
+    assert torch.equal(ops.lut3d_apply(picture, lut), lut3d.lut3d_apply(picture, lut))
     colours = torch.rand(2, 3, 4, 5, device=device, requires_grad=True)
     ops.lut3d(colours, lut.requires_grad_()).sum().backward()
     torch.ops.lutra.eclut(picture, torch.zeros(65536, 36, dtype=torch.int8, device=device), 2, "lr")
@@ -220,7 +220,7 @@ def test_the_render_perceptron_passes_opcheck(device: torch.device, dtype: torch
 def test_a_large_picture_is_enlarged_as_the_reference_does(device: torch.device) -> None:
     picture = draw_picture(device, 540, 961, 3)
     table = torch.randint(-128, 128, (65536, 144), generator=torch.Generator().manual_seed(0)).to(torch.int8).to(device)
-    assert torch.equal(cuda.eclut(picture, table, 4), ec_reference.eclut(picture, table, 4))
+    assert torch.equal(eclut.eclut(picture, table, 4), ec_reference.eclut(picture, table, 4))
 
 
 def test_a_second_start_compiles_nothing(tmp_path: Path) -> None:

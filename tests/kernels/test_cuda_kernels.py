@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from kernels import cuda
-from kernels.cuda import deform, enlarge, floating, loader, render, stored
+from kernels.cuda import deform, eclut, loader, lut3d, lut3d_float, modulated_mlp
 from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
@@ -93,10 +93,10 @@ def same(first: Tensor, second: Tensor) -> bool:
 @pytest.mark.parametrize("nodes", CELL_NODES)
 def test_each_path_is_within_its_bound_of_float64(device: torch.device, nodes: int, path: Any) -> None:
     for lut in (tame_lut(nodes), steep_lut(nodes)):
-        table = cuda.prepare(lut.to(device), path)
+        table = lut3d.prepare(lut.to(device), path)
         for side in SIDES:
             picture = draw_codes(torch.uint8, side, side + 1, 3)
-            assert_rounds(cuda.look_up(picture.to(device), table), exact_codes(picture, lut), BOUNDS[path])
+            assert_rounds(lut3d.look_up(picture.to(device), table), exact_codes(picture, lut), BOUNDS[path])
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
@@ -107,7 +107,7 @@ def test_any_table_is_looked_up_without_asking_for_a_path(device: torch.device, 
     bound = BOUNDS["cells"] if fits else BOUNDS["nodes"] if dtype == torch.uint8 else BOUND_16
     for side in SIDES:
         picture = draw_codes(dtype, side, side + 1, 3)
-        got = cuda.lut3d_apply(picture.to(device), lut.to(device))
+        got = lut3d.lut3d_apply(picture.to(device), lut.to(device))
         assert got.dtype == dtype
         assert_rounds(got, exact_codes(picture, lut), bound)
 
@@ -119,7 +119,7 @@ def test_every_code_of_an_axis_finds_its_cell(device: torch.device, path: Any, n
     still = torch.full_like(codes, 131)
     pictures = [torch.stack(order, -1)[None] for order in ((codes, still, still), (still, codes, codes.flip(0)))]
     for lut, picture in product((steep_lut(nodes), reference.identity_lut(nodes)), pictures):
-        got = cuda.lut3d_apply(picture.to(device), lut.to(device), path)
+        got = lut3d.lut3d_apply(picture.to(device), lut.to(device), path)
         assert_rounds(got, exact_codes(picture, lut), BOUNDS[path])
 
 
@@ -128,7 +128,7 @@ def test_every_code_of_an_axis_finds_its_cell(device: torch.device, path: Any, n
 def test_the_identity_changes_no_value(device: torch.device, dtype: torch.dtype, nodes: int) -> None:
     values = torch.arange(torch.iinfo(dtype).max + 1)
     picture = torch.stack([values, values.flip(0), values.roll(7)], -1).reshape(16, -1, 3).to(dtype)
-    assert same(cuda.lut3d_apply(picture.to(device), reference.identity_lut(nodes).to(device)).cpu(), picture)
+    assert same(lut3d.lut3d_apply(picture.to(device), reference.identity_lut(nodes).to(device)).cpu(), picture)
 
 
 @pytest.mark.parametrize("reach", [2.0, 3.0, 100.0, 1e6])
@@ -136,7 +136,7 @@ def test_steep_tables_stay_within_a_code(device: torch.device, reach: float) -> 
     lut = steep_lut(17, reach) - reach / 2
     picture = draw_codes(torch.uint8, 40, 41, 3)
     exact = exact_codes(picture, lut)
-    off = (cuda.lut3d_apply(picture.to(device), lut.to(device)).cpu().double() - exact).abs()
+    off = (lut3d.lut3d_apply(picture.to(device), lut.to(device)).cpu().double() - exact).abs()
     inside = (exact > 0) & (exact < 255)
     assert off[~inside].max() <= 0.5 + 1e-6 * 255 * reach
     assert off.max() <= (1 if reach <= 100 else 1e-6 * 255 * reach + 0.5)
@@ -146,14 +146,14 @@ def test_the_range_of_a_table_says_whether_cells_hold_it(device: torch.device) -
     for low, high, tame in ((0, 1, True), (-0.5, 1.5, True), (0, 30, False), (40, 41, False), (-INF, 1, False)):
         lut = torch.full((3, 5, 5, 5), float(low), device=device)
         lut[1, 2, 3, 4] = high
-        assert cuda.prepare(lut).is_tame() is tame
-    assert not cuda.prepare(tame_lut(65).to(device)).is_tame()
+        assert lut3d.prepare(lut).is_tame() is tame
+    assert not lut3d.prepare(tame_lut(65).to(device)).is_tame()
 
 
 def test_a_path_that_does_not_fit_the_table_is_refused(device: torch.device) -> None:
     for path, lut in product(("cells", "texture"), (tame_lut(20), 10 * tame_lut(17))):
         with pytest.raises(ValueError, match=f"path {path} serves tables of 2, 3, 5, 9, 17 or 33 nodes"):
-            cuda.prepare(lut.to(device), path)  # type: ignore[arg-type]
+            lut3d.prepare(lut.to(device), path)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
@@ -171,10 +171,10 @@ def test_nothing_is_written_beyond_the_picture(
         return whole[margin : margin + size].view(dtype).view(picture.shape)
 
     monkeypatch.setattr(torch, "empty_like", empty_like)
-    table = cuda.prepare(tame_lut(3).to(device), "nodes")
+    table = lut3d.prepare(tame_lut(3).to(device), "nodes")
     for pixels in (*range(1, 40), 255, 256, 257, 511, 512, 513, 1023, 1100):
         picture = draw_codes(dtype, 1, pixels, 3)
-        got = cuda.look_up(picture.to(device), table)
+        got = lut3d.look_up(picture.to(device), table)
         assert_rounds(got, exact_codes(picture, tame_lut(3)), BOUND_16)
         assert (whole[:margin] == mark).all() and (whole[-margin:] == mark).all()
 
@@ -184,25 +184,25 @@ def test_nothing_is_written_beyond_the_picture(
 def test_a_batch_equals_its_pictures_one_by_one(device: torch.device, dtype: torch.dtype, batch: int) -> None:
     pictures = draw_codes(dtype, batch, 17, 9, 3).to(device)
     tables = torch.stack([tame_lut(5) * (1 - k / 4) for k in range(3)])[:batch].to(device)
-    shared, own = cuda.lut3d_apply(pictures, tame_lut(5).to(device)), cuda.lut3d_apply(pictures, tables)
+    shared, own = lut3d.lut3d_apply(pictures, tame_lut(5).to(device)), lut3d.lut3d_apply(pictures, tables)
     assert shared.shape == own.shape == pictures.shape
     for k in range(batch):
-        assert same(shared[k], cuda.lut3d_apply(pictures[k], tame_lut(5).to(device)))
-        assert same(own[k], cuda.lut3d_apply(pictures[k], tables[k]))
+        assert same(shared[k], lut3d.lut3d_apply(pictures[k], tame_lut(5).to(device)))
+        assert same(own[k], lut3d.lut3d_apply(pictures[k], tables[k]))
 
 
 def test_views_of_any_stride_and_start_give_what_their_copies_give(device: torch.device) -> None:
     wide, lut = draw_codes(torch.uint8, 34, 41, 3).to(device), tame_lut(17).to(device)
     for view in (wide[1:], wide[::2, 3:33:3].transpose(0, 1), wide[3:, :, :]):
-        assert same(cuda.lut3d_apply(view, lut), cuda.lut3d_apply(view.clone(), lut))
+        assert same(lut3d.lut3d_apply(view, lut), lut3d.lut3d_apply(view.clone(), lut))
     turned = lut.permute(0, 3, 1, 2)
-    assert same(cuda.lut3d_apply(wide, turned), cuda.lut3d_apply(wide, turned.contiguous()))
+    assert same(lut3d.lut3d_apply(wide, turned), lut3d.lut3d_apply(wide, turned.contiguous()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_tables_of_any_floating_type_are_taken_as_float32(device: torch.device, dtype: torch.dtype) -> None:
     picture, lut = draw_codes(torch.uint8, 20, 21, 3).to(device), tame_lut(17).to(dtype).to(device)
-    assert same(cuda.lut3d_apply(picture, lut), cuda.lut3d_apply(picture, lut.float()))
+    assert same(lut3d.lut3d_apply(picture, lut), lut3d.lut3d_apply(picture, lut.float()))
 
 
 # ---- Float pictures --------------------------------------------------------------------------------------------------
@@ -236,8 +236,8 @@ def test_values_and_gradients_equal_the_reference(
         grad = torch.randn(colours.shape, generator=generator(side), dtype=torch.float64)
         on_device = [tensor.to(device=device, dtype=dtype) for tensor in (grad, colours, lut)]
         wanted = reference.lut3d_backward(grad, colours, lut)
-        assert_near(cuda.lut3d(*on_device[1:]), reference.lut3d(colours, lut), dtype, nodes)
-        for got, by in zip(cuda.lut3d_backward(*on_device), wanted, strict=True):
+        assert_near(lut3d_float.lut3d(*on_device[1:]), reference.lut3d(colours, lut), dtype, nodes)
+        for got, by in zip(lut3d_float.lut3d_backward(*on_device), wanted, strict=True):
             assert_near(got, by, dtype, nodes)
 
 
@@ -245,8 +245,8 @@ def test_colours_outside_the_table_are_clamped_and_have_no_slope(device: torch.d
     colour = torch.tensor([-1.0, 0.0, 1.0, 2.0, NAN, INF, -INF, 0.3], dtype=torch.float64)
     colours = torch.stack([colour, colour.roll(1), colour.roll(3)])[None, :, None]
     lut, grad = tame_lut(4).double(), torch.ones_like(colours)
-    assert_near(cuda.lut3d(colours.to(device), lut.to(device)), reference.lut3d(colours, lut), torch.float64, 4)
-    got = cuda.lut3d_backward(grad.to(device), colours.to(device), lut.to(device))
+    assert_near(lut3d_float.lut3d(colours.to(device), lut.to(device)), reference.lut3d(colours, lut), torch.float64, 4)
+    got = lut3d_float.lut3d_backward(grad.to(device), colours.to(device), lut.to(device))
     for ours, theirs in zip(got, reference.lut3d_backward(grad, colours, lut), strict=True):
         assert_near(ours, theirs, torch.float64, 4)
     assert int((got[0] != 0).sum()) == 3
@@ -254,7 +254,7 @@ def test_colours_outside_the_table_are_clamped_and_have_no_slope(device: torch.d
 
 def test_no_addition_to_the_table_is_lost_where_all_pixels_meet(device: torch.device) -> None:
     colours = torch.full((2, 3, 300, 301), 0.5, dtype=torch.float64, device=device)
-    _, by_lut = cuda.lut3d_backward(torch.ones_like(colours), colours, tame_lut(3).double().to(device))
+    _, by_lut = lut3d_float.lut3d_backward(torch.ones_like(colours), colours, tame_lut(3).double().to(device))
     assert float(by_lut.sum()) == colours.numel()
     assert by_lut[:, 1, 1, 1].tolist() == [2 * 300 * 301] * 3
 
@@ -263,7 +263,7 @@ def test_no_addition_to_the_table_is_lost_where_all_pixels_meet(device: torch.de
 @pytest.mark.parametrize("for_lut", [True, False])
 def test_only_the_gradients_that_are_wanted_are_made(device: torch.device, for_picture: bool, for_lut: bool) -> None:
     colours, lut = draw_colours(5, 2, 3, 4, 5).to(device), tame_lut(5).double().to(device)
-    by_picture, by_lut = cuda.lut3d_backward(colours, colours, lut, for_picture, for_lut)
+    by_picture, by_lut = lut3d_float.lut3d_backward(colours, colours, lut, for_picture, for_lut)
     assert by_picture.shape == (colours.shape if for_picture else (0,))
     assert by_lut.shape == (lut.shape if for_lut else (0,))
 
@@ -271,18 +271,19 @@ def test_only_the_gradients_that_are_wanted_are_made(device: torch.device, for_p
 @pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 3, 0, 5)])
 def test_empty_pictures_give_empty_pictures_and_no_gradient(device: torch.device, shape: tuple[int, ...]) -> None:
     colours, lut = torch.zeros(shape, device=device), tame_lut(5).to(device)
-    assert cuda.lut3d(colours, lut).shape == shape
-    by_picture, by_lut = cuda.lut3d_backward(colours, colours, lut)
+    assert lut3d_float.lut3d(colours, lut).shape == shape
+    by_picture, by_lut = lut3d_float.lut3d_backward(colours, colours, lut)
     assert by_picture.shape == shape
     assert not by_lut.any()
 
 
 def test_batches_larger_than_a_grid_go_round(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floating, "MAX_GRID_Y", 2)
+    monkeypatch.setattr(lut3d_float, "MAX_GRID_Y", 2)
     colours, lut = draw_colours(5, 5, 3, 3, 4), torch.stack([tame_lut(5) * k for k in range(5)]).double()
-    assert_near(cuda.lut3d(colours.to(device), lut.to(device)), reference.lut3d(colours, lut), torch.float64, 5)
+    assert_near(lut3d_float.lut3d(colours.to(device), lut.to(device)), reference.lut3d(colours, lut), torch.float64, 5)
     wanted = reference.lut3d_backward(colours, colours, lut)
-    for got, by in zip(cuda.lut3d_backward(*(t.to(device) for t in (colours, colours, lut))), wanted, strict=True):
+    found = lut3d_float.lut3d_backward(colours.to(device), colours.to(device), lut.to(device))
+    for got, by in zip(found, wanted, strict=True):
         assert_near(got, by, torch.float64, 5)
 
 
@@ -290,9 +291,9 @@ def test_where_torch_must_be_deterministic_the_gradient_by_the_table_is_refused(
     colours, lut = draw_colours(5, 1, 3, 4, 5).to(device), tame_lut(5).double().to(device)
     torch.use_deterministic_algorithms(True)
     try:
-        cuda.lut3d_backward(colours, colours, lut, for_lut=False)
+        lut3d_float.lut3d_backward(colours, colours, lut, for_lut=False)
         with pytest.raises(RuntimeError, match="varies from run to run"):
-            cuda.lut3d_backward(colours, colours, lut)
+            lut3d_float.lut3d_backward(colours, colours, lut)
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -313,7 +314,7 @@ def test_table_super_resolution_gives_every_bit_of_the_reference(device: torch.d
     for size in ((1, 1), (1, 2), (2, 1), (2, 2), (1, 50), (3, 4), (17, 18), (33, 129)):
         picture = draw_codes(torch.uint8, *size, 3)
         wanted = ec_reference.eclut(picture, table, scale, step)
-        assert same(cuda.eclut(picture.to(device), table.to(device), scale, step).cpu(), wanted)
+        assert same(eclut.eclut(picture.to(device), table.to(device), scale, step).cpu(), wanted)
 
 
 @pytest.mark.parametrize("step", ["lr", "hr"])
@@ -323,7 +324,7 @@ def test_extreme_tables_are_clamped_as_the_reference_clamps(device: torch.device
         table = ec_table(2, step).clone()
         table[:] = max(-128, min(127, value)) if step == "lr" else value
         wanted = ec_reference.eclut(picture, table, 2, step)
-        assert same(cuda.eclut(picture.to(device), table.to(device), 2, step).cpu(), wanted)
+        assert same(eclut.eclut(picture.to(device), table.to(device), 2, step).cpu(), wanted)
 
 
 def test_entries_that_nine_maps_cannot_have_count_as_the_nearest_they_can(device: torch.device) -> None:
@@ -333,14 +334,14 @@ def test_entries_that_nine_maps_cannot_have_count_as_the_nearest_they_can(device
     table = torch.where(high, 32767, -32768).to(torch.int16)
     wanted = ec_reference.eclut(picture, table, 2, "hr")
     assert ((wanted > 0) & (wanted < 255)).double().mean() > 0.2
-    assert same(cuda.eclut(picture.to(device), table.to(device), 2, "hr"), wanted)
+    assert same(eclut.eclut(picture.to(device), table.to(device), 2, "hr"), wanted)
 
 
 def test_pictures_higher_than_a_grid_go_round(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enlarge, "MAX_GRID_Y", 3)
+    monkeypatch.setattr(eclut, "MAX_GRID_Y", 3)
     picture, table = draw_codes(torch.uint8, 10, 4, 3), ec_table(3, "lr")
     wanted = ec_reference.eclut(picture, table, 3)
-    assert same(cuda.eclut(picture.to(device), table.to(device), 3).cpu(), wanted)
+    assert same(eclut.eclut(picture.to(device), table.to(device), 3).cpu(), wanted)
 
 
 def test_views_and_empty_pictures_are_enlarged(device: torch.device) -> None:
@@ -348,8 +349,8 @@ def test_views_and_empty_pictures_are_enlarged(device: torch.device) -> None:
     wide = torch.cat([torch.zeros(1, 36, dtype=torch.int8), ec_table(2, "lr")]).to(device)
     table = wide[1:]  # begins 36 bytes into its memory
     view = picture[1::2, ::3]
-    assert same(cuda.eclut(view, table, 2), cuda.eclut(view.contiguous(), table.clone(), 2))
-    assert cuda.eclut(picture[:0], table, 2).shape == (0, 26, 3)
+    assert same(eclut.eclut(view, table, 2), eclut.eclut(view.contiguous(), table.clone(), 2))
+    assert eclut.eclut(picture[:0], table, 2).shape == (0, 26, 3)
 
 
 # ---- The deformable convolution --------------------------------------------------------------------------------------
@@ -360,7 +361,7 @@ def assert_convolves_as_specified(inputs: list[Tensor], device: torch.device) ->
     exact, given = [tensor.double() for tensor in inputs], [tensor.to(device) for tensor in inputs]
     dtype = inputs[0].dtype
     grad = test_deform.draw(inputs[0].shape[0], len(inputs[3]), *inputs[0].shape[2:]).to(dtype)
-    found = (cuda.deform_conv2d(*given), *cuda.deform_conv2d_backward(grad.to(device), *given))
+    found = (deform.deform_conv2d(*given), *deform.deform_conv2d_backward(grad.to(device), *given))
     wanted = (
         deform_reference.deform_conv2d(*exact),
         *deform_reference.deform_conv2d_backward(grad.double(), *exact),
@@ -397,7 +398,7 @@ def test_bands_of_any_height_give_the_whole(
 
 def test_no_addition_to_the_picture_is_lost_where_all_taps_meet(device: torch.device) -> None:
     inputs = [tensor.to(device) for tensor in test_deform.all_meet(30, 40, 33)]
-    by_x, *_ = cuda.deform_conv2d_backward(torch.ones(1, 1, 30, 40, device=device), *inputs)
+    by_x, *_ = deform.deform_conv2d_backward(torch.ones(1, 1, 30, 40, device=device), *inputs)
     assert by_x[0, :, 15, 21].tolist() == [9.0 * 30 * 40] * 33
     assert float(by_x.sum()) == 33 * 9.0 * 30 * 40
 
@@ -406,7 +407,7 @@ def test_no_addition_to_the_picture_is_lost_where_all_taps_meet(device: torch.de
 def test_only_the_wanted_gradients_of_a_convolution_are_made(device: torch.device, wanted: tuple[bool, ...]) -> None:
     inputs = [tensor.to(device) for tensor in test_deform.draw_inputs(1, 5, 3, 4, 6, torch.float64)]
     grad = torch.ones(1, 3, 4, 6, dtype=torch.float64, device=device)
-    whole, found = cuda.deform_conv2d_backward(grad, *inputs), cuda.deform_conv2d_backward(grad, *inputs, *wanted)
+    whole, found = deform.deform_conv2d_backward(grad, *inputs), deform.deform_conv2d_backward(grad, *inputs, *wanted)
     for got, full, asked in zip(found, whole, wanted, strict=True):
         if asked:
             test_deform.assert_near(got, full, torch.float64)
@@ -418,17 +419,17 @@ def test_a_convolution_comes_back_in_the_order_in_memory_of_its_picture(device: 
     x, offset, mask, weight = (tensor.to(device) for tensor in test_deform.draw_inputs(2, 8, 4, 9, 13, torch.float32))
     for kept in (torch.contiguous_format, torch.channels_last):
         ordered = x.to(memory_format=kept)
-        found = cuda.deform_conv2d(ordered, offset, mask, weight)
-        by_x, *_ = cuda.deform_conv2d_backward(found, ordered, offset, mask, weight)
+        found = deform.deform_conv2d(ordered, offset, mask, weight)
+        by_x, *_ = deform.deform_conv2d_backward(found, ordered, offset, mask, weight)
         assert found.is_contiguous(memory_format=kept) and by_x.is_contiguous(memory_format=kept)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 2, 4, 5), (2, 3, 2, 0, 5), (2, 3, 0, 4, 5)])
 def test_empty_convolutions_give_zeros(device: torch.device, shape: tuple[int, int, int, int, int]) -> None:
     inputs = [tensor.to(device) for tensor in test_deform.draw_inputs(*shape, torch.float32)]
-    found = cuda.deform_conv2d(*inputs)
+    found = deform.deform_conv2d(*inputs)
     assert found.shape == (shape[0], shape[2], *shape[3:])
-    for tensor, by in zip(inputs, cuda.deform_conv2d_backward(found, *inputs), strict=True):
+    for tensor, by in zip(inputs, deform.deform_conv2d_backward(found, *inputs), strict=True):
         assert by.shape == tensor.shape and not by.any()
 
 
@@ -438,7 +439,7 @@ def test_where_torch_must_be_deterministic_the_gradient_by_the_picture_is_refuse
     torch.use_deterministic_algorithms(True)
     try:
         with pytest.raises(RuntimeError, match="gradient of the picture in an order that varies from run to run"):
-            cuda.deform_conv2d_backward(grad, *inputs)
+            deform.deform_conv2d_backward(grad, *inputs)
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -457,31 +458,31 @@ def test_the_render_perceptron_is_near_the_specification(device: torch.device, s
     for size in ((side, 3), (2, side)):
         inputs = test_modulated_mlp.draw_inputs(*size, scale)
         exact = mlp_reference.modulated_mlp(*test_modulated_mlp.in_float64(inputs))
-        found = cuda.modulated_mlp(*on(device, inputs))
+        found = modulated_mlp.modulated_mlp(*on(device, inputs))
         test_modulated_mlp.assert_near(found.cpu(), exact)
-        assert same(cuda.modulated_mlp(*on(device, (inputs[0].bfloat16(), *inputs[1:]))), found)
+        assert same(modulated_mlp.modulated_mlp(*on(device, (inputs[0].bfloat16(), *inputs[1:]))), found)
 
 
 def test_parts_of_a_rendered_picture_have_the_bits_of_the_whole(
     device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said, window, row, row_part, col, col_part, *rest = on(device, test_modulated_mlp.draw_inputs(9, 60, 2.7))
-    whole = cuda.modulated_mlp(said, window, row, row_part, col, col_part, *rest)
-    monkeypatch.setattr(render, "MAX_GRID_Y", 3)  # and the rows go round
+    whole = modulated_mlp.modulated_mlp(said, window, row, row_part, col, col_part, *rest)
+    monkeypatch.setattr(modulated_mlp, "MAX_GRID_Y", 3)  # and the rows go round
     rows, cols = slice(3, 20), slice(5, 140)
     places = row[rows], row_part[rows], col[cols], col_part[cols]
-    assert same(cuda.modulated_mlp(said, window, *places, *rest), whole[:, rows, cols])
-    assert cuda.modulated_mlp(said, window, row[:0], row_part[:0], *places[2:], *rest).shape == (3, 0, 135)
+    assert same(modulated_mlp.modulated_mlp(said, window, *places, *rest), whole[:, rows, cols])
+    assert modulated_mlp.modulated_mlp(said, window, row[:0], row_part[:0], *places[2:], *rest).shape == (3, 0, 135)
 
 
 def test_a_pixel_that_is_not_a_number_spoils_the_samples_around_it_and_no_other(device: torch.device) -> None:
     said, window, *rest = test_modulated_mlp.draw_inputs(9, 11, 2.7)
-    whole = cuda.modulated_mlp(*on(device, (said, window, *rest)))
+    whole = modulated_mlp.modulated_mlp(*on(device, (said, window, *rest)))
     rows, cols = (torch.stack([floor, floor + 1]) for floor in (rest[0], rest[2]))
     touched = ((rows == 4).any(0)[:, None] & (cols == 6).any(0)).to(device)
     ruined = said.clone()
     ruined[:, 4, 6] = NAN
-    found = cuda.modulated_mlp(*on(device, (ruined, window, *rest)))
+    found = modulated_mlp.modulated_mlp(*on(device, (ruined, window, *rest)))
     assert found[:, touched].isnan().all()
     assert same(found[:, ~touched], whole[:, ~touched])
 
@@ -489,4 +490,4 @@ def test_a_pixel_that_is_not_a_number_spoils_the_samples_around_it_and_no_other(
 def test_every_source_is_known_to_the_loader_and_to_the_stand_in() -> None:
     sources = {path.relative_to(loader.SOURCE_FOLDER).as_posix() for path in loader.SOURCE_FOLDER.glob("*/*.cu")}
     assert sources == set(loader.SOURCES) == set(cuda_on_host.KERNELS)
-    assert {stored.SOURCE, floating.SOURCE, enlarge.SOURCE, deform.SOURCE, render.SOURCE} == sources
+    assert {module.SOURCE for module in (lut3d, lut3d_float, eclut, deform, modulated_mlp)} == sources

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kernels import cpu
 from kernels.reference.lut3d import identity_lut
-from tests.kernels.test_look_up import eight_corners
+from tests.kernels.test_lut3d import eight_corners
 
 pytestmark = pytest.mark.skipif(bool(cpu.why_missing()), reason=cpu.why_missing())
 

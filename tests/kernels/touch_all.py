@@ -11,14 +11,15 @@ from itertools import product
 import torch
 
 from kernels import cuda
+from kernels.cuda import deform, eclut, lut3d, lut3d_float, modulated_mlp
 from kernels.reference.lut3d import identity_lut
 
 
 def touch_stored(device: torch.device) -> None:
     for nodes, pixels, dtype in product((2, 20, 33), (1, 255, 1025), (torch.uint8, torch.uint16)):
         picture = torch.randint(0, torch.iinfo(dtype).max, (1, pixels, 3)).to(dtype).to(device)
-        cuda.lut3d_apply(picture, identity_lut(nodes).to(device))
-    cuda.lut3d_apply(
+        lut3d.lut3d_apply(picture, identity_lut(nodes).to(device))
+    lut3d.lut3d_apply(
         torch.full((33, 31, 3), 255, dtype=torch.uint8, device=device), identity_lut(17).to(device), "texture"
     )
 
@@ -28,14 +29,14 @@ def touch_float(device: torch.device) -> None:
         colours = torch.rand(batch, 3, 17, 31, dtype=dtype, device=device)
         own = identity_lut(nodes, dtype).to(device).expand(batch, 3, nodes, nodes, nodes)
         for lut in (own, own[0]):
-            cuda.lut3d_backward(cuda.lut3d(colours, lut), colours, lut)
+            lut3d_float.lut3d_backward(lut3d_float.lut3d(colours, lut), colours, lut)
 
 
 def touch_enlarging(device: torch.device) -> None:
     for scale, size in product((2, 3, 4), ((1, 1), (2, 45), (19, 3))):
         picture = torch.randint(0, 256, (*size, 3), dtype=torch.uint8).to(device)
-        cuda.eclut(picture, torch.zeros(65536, 9 * scale**2, dtype=torch.int8, device=device), scale, "lr")
-        cuda.eclut(picture, torch.zeros(65536, (scale + 2) ** 2, dtype=torch.int16, device=device), scale, "hr")
+        eclut.eclut(picture, torch.zeros(65536, 9 * scale**2, dtype=torch.int8, device=device), scale, "lr")
+        eclut.eclut(picture, torch.zeros(65536, (scale + 2) ** 2, dtype=torch.int16, device=device), scale, "hr")
 
 
 def touch_deforming(device: torch.device) -> None:
@@ -47,7 +48,7 @@ def touch_deforming(device: torch.device) -> None:
         offset = 4 * torch.randn(2, 18, 7, 9, dtype=wide, device=device)
         offset[:, 3], offset[:, 4] = float("nan"), 1e30
         mask = torch.rand(2, 9, 7, 9, dtype=wide, device=device)
-        cuda.deform_conv2d_backward(cuda.deform_conv2d(x, offset, mask, weight), x, offset, mask, weight)
+        deform.deform_conv2d_backward(deform.deform_conv2d(x, offset, mask, weight), x, offset, mask, weight)
 
 
 def touch_rendering(device: torch.device) -> None:
@@ -59,7 +60,7 @@ def touch_rendering(device: torch.device) -> None:
         window = torch.rand(3, height, width, device=device)
         rows, cols = (torch.arange(-1, scale * side, device=device) // scale for side in (height, width))
         row_part, col_part = (torch.rand(len(floor), device=device) for floor in (rows, cols))
-        cuda.modulated_mlp(said, window, rows, row_part, cols, col_part, 1.0, 1.0, weights, biases)
+        modulated_mlp.modulated_mlp(said, window, rows, row_part, cols, col_part, 1.0, 1.0, weights, biases)
 
 
 def main() -> int:

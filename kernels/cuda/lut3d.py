@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kernels.cuda import loader
-from kernels.cuda.places import aligned, blocks
+from kernels.cuda.launches import aligned, blocks
 
 Way = Literal["cells", "nodes", "texture"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kernels import perceptron
 from kernels.cuda import loader
-from kernels.cuda.places import MAX_GRID_Y, aligned, blocks
+from kernels.cuda.launches import MAX_GRID_Y, aligned, blocks
 
 SOURCE = "modulated_mlp/modulated_mlp.cu"
 NAMES = {torch.float32: "f32", torch.bfloat16: "bf16"}

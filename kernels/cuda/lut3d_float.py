@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels.cuda import loader
-from kernels.cuda.places import MAX_GRID_Y, blocks
+from kernels.cuda.launches import MAX_GRID_Y, blocks, check_order_may_vary
 
 SOURCE = "lut3d_float/lut3d_float.cu"
 NAMES = {torch.float32: "f32", torch.float64: "f64"}
@@ -52,9 +52,3 @@ def _run_float(name: str, pixels_each: int, picture: Tensor, lut: Tensor, *tenso
     grid = (blocks(pixels, THREADS * pixels_each), min(batch, MAX_GRID_Y))
     kernel = f"lut3d_{name}_{NAMES[picture.dtype]}"
     loader.launch(SOURCE, kernel, grid, THREADS, *tensors, batch, pixels, nodes, lut_stride, device=picture.device)
-
-
-def check_order_may_vary(what: str) -> None:
-    """Raises RuntimeError where torch must be deterministic."""
-    if torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled():
-        raise RuntimeError(f"{what} in an order that varies from run to run")

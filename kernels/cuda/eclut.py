@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kernels.cuda import loader
-from kernels.cuda.places import MAX_GRID_Y, aligned, blocks
+from kernels.cuda.launches import MAX_GRID_Y, aligned, blocks
 
 SOURCE = "eclut/eclut.cu"
 THREADS = 128
