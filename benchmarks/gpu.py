@@ -33,6 +33,7 @@ from kernels import cuda, ops
 from kernels.cuda import deform, eclut, lut3d, lut3d_float, modulated_mlp
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as reference
+from kernels.reference import lut3d_float as float_reference
 
 FRAME = (2160, 3840)
 SMALL = ((180, 320), (540, 960))
@@ -157,7 +158,7 @@ def float_case(device: torch.device) -> tuple[list[Tensor], list[Contender]]:
     return inputs, [
         Contender("copy", torch.clone, 2 * plane),
         Contender("ours, values", lambda picture: lut3d_float.lut3d(picture, lut), 2 * plane),
-        Contender("grid_sample, values", lambda picture: reference.lut3d(picture, lut), 2 * plane),
+        Contender("grid_sample, values", lambda picture: float_reference.lut3d(picture, lut), 2 * plane),
         Contender("ours, both gradients", gradients(cuda), 3 * plane),
         Contender("grid_sample, both gradients", gradients(reference), 3 * plane),
     ]

@@ -135,7 +135,7 @@ def area_mean(picture: Tensor, height: int, width: int) -> Tensor:
 
 
 def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
-    """As `kernels.reference.lut3d.lut3d`, to rounding; bit by bit the same on any number of threads."""
+    """As `kernels.reference.lut3d_float.lut3d`, to rounding; bit by bit the same on any number of threads."""
     out = picture.new_empty(picture.shape)
     _cpu.lut3d_forward(_pixels(picture), _tables(lut), _pixels(out), torch.get_num_threads())
     return out
@@ -144,7 +144,7 @@ def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
 def lut3d_backward(
     grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """As `kernels.reference.lut3d.lut3d_backward`, to rounding; bit by bit the same on any number of threads."""
+    """As `kernels.reference.lut3d_float.lut3d_backward`, to rounding; bit by bit the same on any number of threads."""
     by_picture = picture.new_empty(picture.shape if for_picture else 0)
     by_lut = lut.new_empty(lut.shape if for_lut else 0)
     _cpu.lut3d_backward(

@@ -27,6 +27,7 @@ from kernels.reference import area as area_reference
 from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as eclut_reference
 from kernels.reference import lut3d as lut3d_reference
+from kernels.reference import lut3d_float as float_reference
 from kernels.reference import modulated_mlp as mlp_reference
 
 MIN_NODES, MAX_NODES = 2, 129
@@ -420,7 +421,7 @@ _define(
 )
 _define(
     "lut3d(Tensor picture, Tensor lut) -> Tensor",
-    lut3d_reference.lut3d,
+    float_reference.lut3d,
     _check_lut3d,
     _empty_like,
     by_cuda=cuda_lut3d_float.lut3d,
@@ -429,7 +430,7 @@ _define(
 _define(
     "lut3d_backward(Tensor grad, Tensor picture, Tensor lut, bool for_picture=True, bool for_lut=True)"
     " -> (Tensor, Tensor)",
-    lut3d_reference.lut3d_backward,
+    float_reference.lut3d_backward,
     _check_lut3d_backward,
     _empty_gradients,
     by_cuda=cuda_lut3d_float.lut3d_backward,

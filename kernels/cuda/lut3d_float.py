@@ -1,6 +1,6 @@
 """The look-up of float pictures and its gradients on a CUDA device: plans the launches of `lut3d_float.cu`.
 
-It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.lut3d`.
+It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.lut3d_float`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch
 from benchmarks import deformable, peak, peers, pictures, rendering
 from benchmarks.rounds import Contender, Timing, measure, one_turn
 from kernels.reference import deform, modulated_mlp
-from kernels.reference import lut3d as reference
+from kernels.reference import lut3d_float as float_reference
 
 # Truncation makes 1; OpenColorIO's tetrahedra differ from trilinear by a share of a tame table's curvature.
 MOST = 1.3
@@ -22,7 +22,7 @@ MOST = 1.3
 def test_the_exact_look_up_is_grid_sample_in_float64() -> None:
     pixels, lut = pictures.random_pixels(5, 7), pictures.steep_lut(9)
     floats = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255
-    wanted = reference.lut3d(floats, lut.double())[0].permute(1, 2, 0) * 255
+    wanted = float_reference.lut3d(floats, lut.double())[0].permute(1, 2, 0) * 255
     np.testing.assert_allclose(pictures.exact_look_up(pixels, lut), wanted, atol=1e-9)
 
 

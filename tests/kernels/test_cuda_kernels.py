@@ -26,6 +26,7 @@ from kernels.cuda import deform, eclut, loader, lut3d, lut3d_float, modulated_ml
 from kernels.reference import deform as deform_reference
 from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
+from kernels.reference import lut3d_float as float_reference
 from kernels.reference import modulated_mlp as mlp_reference
 from tests.kernels import cuda_on_host, test_deform, test_modulated_mlp
 
@@ -72,7 +73,7 @@ def exact_codes(picture: Tensor, lut: Tensor) -> Tensor:
     """What the look-up gives before it is rounded, float64, clamped to the codes."""
     top = torch.iinfo(picture.dtype).max
     colours = (picture.double() / top).reshape(1, -1, 1, 3).permute(0, 3, 1, 2)
-    found = reference.lut3d(colours, lut.double()) * top
+    found = float_reference.lut3d(colours, lut.double()) * top
     return found.permute(0, 2, 3, 1).reshape(picture.shape).clamp(0, top)
 
 
@@ -235,8 +236,8 @@ def test_values_and_gradients_equal_the_reference(
         )
         grad = torch.randn(colours.shape, generator=generator(side), dtype=torch.float64)
         on_device = [tensor.to(device=device, dtype=dtype) for tensor in (grad, colours, lut)]
-        wanted = reference.lut3d_backward(grad, colours, lut)
-        assert_near(lut3d_float.lut3d(*on_device[1:]), reference.lut3d(colours, lut), dtype, nodes)
+        wanted = float_reference.lut3d_backward(grad, colours, lut)
+        assert_near(lut3d_float.lut3d(*on_device[1:]), float_reference.lut3d(colours, lut), dtype, nodes)
         for got, by in zip(lut3d_float.lut3d_backward(*on_device), wanted, strict=True):
             assert_near(got, by, dtype, nodes)
 
@@ -245,9 +246,11 @@ def test_colours_outside_the_table_are_clamped_and_have_no_slope(device: torch.d
     colour = torch.tensor([-1.0, 0.0, 1.0, 2.0, NAN, INF, -INF, 0.3], dtype=torch.float64)
     colours = torch.stack([colour, colour.roll(1), colour.roll(3)])[None, :, None]
     lut, grad = tame_lut(4).double(), torch.ones_like(colours)
-    assert_near(lut3d_float.lut3d(colours.to(device), lut.to(device)), reference.lut3d(colours, lut), torch.float64, 4)
+    assert_near(
+        lut3d_float.lut3d(colours.to(device), lut.to(device)), float_reference.lut3d(colours, lut), torch.float64, 4
+    )
     got = lut3d_float.lut3d_backward(grad.to(device), colours.to(device), lut.to(device))
-    for ours, theirs in zip(got, reference.lut3d_backward(grad, colours, lut), strict=True):
+    for ours, theirs in zip(got, float_reference.lut3d_backward(grad, colours, lut), strict=True):
         assert_near(ours, theirs, torch.float64, 4)
     assert int((got[0] != 0).sum()) == 3
 
@@ -280,8 +283,10 @@ def test_empty_pictures_give_empty_pictures_and_no_gradient(device: torch.device
 def test_batches_larger_than_a_grid_go_round(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lut3d_float, "MAX_GRID_Y", 2)
     colours, lut = draw_colours(5, 5, 3, 3, 4), torch.stack([tame_lut(5) * k for k in range(5)]).double()
-    assert_near(lut3d_float.lut3d(colours.to(device), lut.to(device)), reference.lut3d(colours, lut), torch.float64, 5)
-    wanted = reference.lut3d_backward(colours, colours, lut)
+    assert_near(
+        lut3d_float.lut3d(colours.to(device), lut.to(device)), float_reference.lut3d(colours, lut), torch.float64, 5
+    )
+    wanted = float_reference.lut3d_backward(colours, colours, lut)
     found = lut3d_float.lut3d_backward(colours.to(device), colours.to(device), lut.to(device))
     for got, by in zip(found, wanted, strict=True):
         assert_near(got, by, torch.float64, 5)

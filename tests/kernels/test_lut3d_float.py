@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from kernels import cpu, ops
-from kernels.reference import lut3d as reference
+from kernels.reference import lut3d_float as reference
+from kernels.reference.lut3d import identity_lut
 
 SIDES = (1, 2, 17, 33, 129)
 NODES = (2, 3, 17, 33, 65, 129)
@@ -37,7 +38,7 @@ def draw(*shape: int) -> Tensor:
 
 @cache
 def draw_lut(nodes: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return (reference.identity_lut(nodes, torch.float64) + 0.2 * draw(3, nodes, nodes, nodes)).to(dtype)
+    return (identity_lut(nodes, torch.float64) + 0.2 * draw(3, nodes, nodes, nodes)).to(dtype)
 
 
 def draw_picture(nodes: int, *shape: int) -> Tensor:

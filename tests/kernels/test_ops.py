@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from kernels import cpu, ops
 from kernels.reference import lut3d as reference
+from kernels.reference import lut3d_float as float_reference
 from kernels.reference.lut3d import identity_lut
 
 NAN, INF = float("nan"), float("inf")
@@ -209,7 +210,7 @@ def test_steep_tables_give_the_codes_of_the_float_look_up(
     lut = (height * (2 * draw(3, 9, 9, 9) - 1)).to(device)
     picture = draw_codes(40, 41, 3, dtype=dtype).to(device)
     colours = picture.permute(2, 0, 1)[None].double() / top
-    wanted = (reference.lut3d(colours, lut.double()) * top + 0.5).clamp(0, top).floor()[0].permute(1, 2, 0)
+    wanted = (float_reference.lut3d(colours, lut.double()) * top + 0.5).clamp(0, top).floor()[0].permute(1, 2, 0)
     got = ops.lut3d_apply(picture, lut).double()
     # float32 may cross from one end to the other beside a zero; it must not do so anywhere else.
     assert ((got - wanted).abs() > 1 + 1e-6 * height * top).double().mean() < 1e-3
@@ -236,7 +237,7 @@ def test_gradients_that_nobody_needs_are_not_computed(monkeypatch: pytest.Monkey
 
     def spy(grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True) -> Any:
         asked.append((for_picture, for_lut))
-        return reference.lut3d_backward(grad, picture, lut, for_picture, for_lut)
+        return float_reference.lut3d_backward(grad, picture, lut, for_picture, for_lut)
 
     monkeypatch.setattr(cpu, "lut3d_backward", spy)
     monkeypatch.setattr(cpu, "why_missing", str)
