@@ -33,6 +33,7 @@ PACKED = (
     "models/train/*.py",
     "models/train/recipes/*.py",
     "kernels/*.py",
+    "kernels/library/*.py",
     "kernels/reference/*.py",
     "kernels/cuda/*.py",
     "kernels/csrc/*/*.h",

@@ -1,0 +1,73 @@
+"""Defines one torch.library op: checks, then the fastest kernel at hand.
+
+By a Library, since `torch.library.custom_op` imports torch._dynamo at the first call: a second that every worker and
+every run of the command line would wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels import cpu, cuda
+
+Library: Any = torch.library.Library  # which has no types
+LIBRARY = Library("lutra", "DEF")
+
+Check = Callable[..., None]
+Kernel = Callable[..., Any]
+
+
+def define(
+    schema: str,
+    specification: Kernel,
+    check: Check,
+    empty: Kernel,
+    *,
+    on_cuda: Kernel | None = None,
+    check_values: Check | None = None,
+    backward: Kernel | None = None,
+) -> None:
+    """`specification` is the default body; `kernels.cpu` has a function of the same name and arguments, and `on_cuda`
+    is that of a CUDA device, where there is one. `empty` gives results of the right shapes, for tracing."""
+    name, _, _ = schema.partition("(")
+
+    def for_cpu() -> Kernel:
+        kernel: Kernel = specification if cpu.why_missing() else getattr(cpu, name)
+        return kernel
+
+    def for_cuda() -> Kernel:
+        return specification if on_cuda is None or cuda.why_missing() else on_cuda
+
+    def checked(choose: Callable[[], Kernel]) -> Kernel:
+        def run(*arguments: Any) -> Any:
+            check(*arguments)
+            if check_values is not None:
+                check_values(*arguments)
+            return choose()(*arguments)
+
+        return run
+
+    def traced(*arguments: Any) -> Any:
+        check(*arguments)
+        return empty(*arguments)
+
+    LIBRARY.define(schema)
+    LIBRARY.impl(name, checked(lambda: specification), "CompositeExplicitAutograd")
+    LIBRARY.impl(name, checked(for_cpu), "CPU")
+    LIBRARY.impl(name, checked(for_cuda), "CUDA")
+    torch.library.register_fake(f"lutra::{name}", traced, lib=LIBRARY)
+    refuse = partial(_refuse_to_differentiate, name)
+    torch.library.register_autograd(f"lutra::{name}", backward or refuse, setup_context=_save_tensors, lib=LIBRARY)
+
+
+def _save_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
+
+
+def _refuse_to_differentiate(name: str, *_: Any) -> None:
+    raise RuntimeError(f"lutra::{name} has no gradient of its own")
