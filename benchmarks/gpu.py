@@ -200,11 +200,12 @@ def deforming_case(dtype: torch.dtype, device: torch.device) -> tuple[list[Tenso
 
 
 def rendering_case(scale: float, dtype: torch.dtype, device: torch.device) -> tuple[list[Tensor], list[Contender]]:
-    said, *rest = rendering.draw_inputs(scale, dtype)
-    rest = tree_map_only(Tensor, lambda tensor: tensor.to(device), rest)
-    picture, drawn = said.numel() * said.element_size(), 4 * 3 * rendering.samples((said, *rest))
-    ours = Contender("ours", lambda said: modulated_mlp.modulated_mlp(said, *rest), picture + drawn)
-    return copies(said, device), [Contender("copy", torch.clone, 2 * picture), ours]
+    inputs = rendering.draw_inputs(scale, dtype)
+    modulations, drawn = inputs[0], 4 * 3 * rendering.count_samples(inputs)
+    rest = tree_map_only(Tensor, lambda tensor: tensor.to(device), inputs[1:])
+    picture = modulations.numel() * modulations.element_size()
+    ours = Contender("ours", lambda x: modulated_mlp.modulated_mlp(x, *rest), picture + drawn)
+    return copies(modulations, device), [Contender("copy", torch.clone, 2 * picture), ours]
 
 
 def look_up(table: lut3d.Table, picture: Tensor) -> Tensor:

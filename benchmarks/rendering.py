@@ -14,7 +14,6 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +23,8 @@ from benchmarks.rounds import Contender, set_threads
 from kernels import cpu, ops
 from kernels.reference import modulated_mlp as reference
 from models.contract import Axis
+
+Inputs = tuple[Tensor, Tensor, ops.Samples, ops.Layers]
 
 SIZE = (64, 96)  # of the window
 SCALES = (2.0, 3.7, 4.0)
@@ -45,7 +46,7 @@ def contenders(scale: float, dtype: torch.dtype, threads: Sequence[int]) -> list
     """Ours with one thread by each path and by the door, torch with each number of threads, the peaks with one."""
     inputs = draw_inputs(scale, dtype)
     by_path = {path: partial(cpu.modulated_mlp, *inputs, threads=1, path=path) for path in cpu.paths()}
-    layers = ((OURS, partial(ops.modulated_mlp, *inputs), "ours"), (TORCH, partial(by_torch, *inputs), "peer"))
+    layers = ((OURS, partial(ops.modulated_mlp, *inputs), "ours"), (TORCH, partial(by_torch, inputs), "peer"))
     return [
         *(Contender(f"lutra, {path}", work, role="ours") for path, work in by_path.items()),
         *(Contender(name, work, n, role) for name, work, role in layers for n in threads),
@@ -58,12 +59,12 @@ def peaks(count: float) -> list[Contender]:
     return [Contender(PEAKS[path], partial(peak.multiply_adds, path, count), role="limit") for path in known]
 
 
-def by_torch(*inputs: Any) -> Tensor:
+def by_torch(inputs: Inputs) -> Tensor:
     with torch.inference_mode():
         return reference.modulated_mlp(*inputs)
 
 
-def draw_inputs(scale: float, dtype: torch.dtype) -> tuple[Any, ...]:
+def draw_inputs(scale: float, dtype: torch.dtype) -> Inputs:
     """The arguments of `ops.modulated_mlp`; modulations with channels last."""
     generator = torch.Generator().manual_seed(0)
 
@@ -71,23 +72,26 @@ def draw_inputs(scale: float, dtype: torch.dtype) -> tuple[Any, ...]:
         return torch.randn(shape, generator=generator)
 
     rows, cols = (Axis(0, round(side * scale), round(side * scale), side, 0) for side in SIZE)
-    said, window = (0.3 * draw(*SIZE, reference.CHANNELS)).to(dtype).permute(2, 0, 1), draw(3, *SIZE).sigmoid()
-    weights = [draw(*shape) * (2 / shape[1]) ** 0.5 for shape in reference.layers()]
-    biases = [0.1 * draw(shape[0]) for shape in reference.layers()]
-    return said, window, *rows.positions(), *cols.positions(), 2 / rows.scale, 2 / cols.scale, weights, biases
+    modulations, window = (0.3 * draw(*SIZE, reference.CHANNELS)).to(dtype).permute(2, 0, 1), draw(3, *SIZE).sigmoid()
+    weights = [draw(*shape) * (2 / shape[1]) ** 0.5 for shape in reference.layer_shapes()]
+    biases = [0.1 * draw(shape[0]) for shape in reference.layer_shapes()]
+    places = ops.Places(*rows.positions()), ops.Places(*cols.positions())
+    samples = ops.Samples(*places, (2 / rows.scale, 2 / cols.scale))
+    return modulations, window, samples, ops.Layers(weights, biases)
 
 
-def samples(inputs: tuple[Any, ...]) -> int:
-    return len(inputs[2]) * len(inputs[4])
+def count_samples(inputs: Inputs) -> int:
+    _, _, samples, _ = inputs
+    return len(samples.rows.floor) * len(samples.cols.floor)
 
 
-def multiply_adds(inputs: tuple[Any, ...]) -> float:
+def multiply_adds(inputs: Inputs) -> float:
     """How many the kernel has to make: those of its method, each input pixel prepared once; padding does not count."""
     units, hidden, colours = reference.UNITS, reference.HIDDEN, reference.COLOURS
     answer = 2 * units + (hidden - 1) * (units + 1) * units  # the way to the sample, then layers with their gain
     sample = 4 * (answer + units + colours) + units * colours  # blend, last layer
     pixel = (units + 1 + hidden - 1) * units  # latent code, gain of the first layer, shifts of the others
-    return samples(inputs) * sample + inputs[1][0].numel() * pixel
+    return count_samples(inputs) * sample + inputs[1][0].numel() * pixel
 
 
 # ---- By itself ---------------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ def main() -> None:
         for name, took in least.items():
             limit = least.get(PEAKS.get(name.removeprefix("lutra, "), ""))
             share = f", {limit / took:.0%} of the peak" if limit else ""
-            print(f"  {name:36} {1e6 * took / samples(inputs):.4f} s{share}")
+            print(f"  {name:36} {1e6 * took / count_samples(inputs):.4f} s{share}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The modulated deformable convolution as matrix products of columns, a band of pixels at a time.
 
-A column is what the nine taps of one pixel read: (9, C) values. Who reads, and who takes gradients back, is told
-(`Loops`): `kernels.cpu` and `kernels.cuda.deform` each bring theirs. The columns of a whole picture are nowhere held.
-Pictures have their channels last; pixels are counted through the batch, row by row. It checks no arguments; that is
-`kernels.ops`. What is computed is said in `kernels.reference.deform`.
+A column is what the nine taps of one pixel read: (9, C) values. What reads columns, and what takes their gradients
+back, is an argument (`Loops`): `kernels.cpu` and `kernels.cuda.deform` each have one. The columns of a whole picture
+are nowhere held. Pictures have their channels last; pixels are counted through the batch, row by row. It checks no
+arguments; that is `kernels.ops`. `kernels.reference.deform` specifies what is computed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kernels.reference.deform import TAPS, empty_pixels, is_channels_last
+from kernels.reference.deform import TAPS, NeedsGrad, empty_pixels, is_channels_last
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor]  # by x, offset, mask and weight
-Found = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # the same as computed; None: not wanted
+Computed = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # the same as computed; None: not needed
 
 
 class Loops(Protocol):
@@ -52,36 +52,34 @@ def differentiate(
     x: Tensor,
     planes: tuple[Tensor, Tensor],
     weight: Tensor,
-    wanted: tuple[bool, bool, bool, bool],
+    needed: NeedsGrad,
     at_once: int,
-) -> Found:
+) -> Computed:
     """grad (N, H, W, O), x (N, H, W, C), planes offset and mask as computed with -> the gradients by x (N, H, W, C),
-    offset, mask and weight (O, 9 C), in the type of the planes; None where not wanted."""
+    offset, mask and weight (O, 9 C), in the type of the planes; None where not needed."""
     taps = taps_last(weight)
-    by_x, by_offset, by_mask, by_taps = found = room_for_gradients(x, planes, taps, wanted)
+    by_x, by_offset, by_mask, by_taps = gradients = room_for_gradients(x, planes, taps, needed)
     columns = _room(x, at_once)
     by_columns = planes[0].new_empty(columns.shape)
     for first, own, above in _bands(by_columns, grad.flatten(0, 2)):
         own.copy_(torch.mm(above, taps).view(own.shape))
         again = columns[: len(own)]
-        loops.slopes(first, own, again if wanted[3] else None, by_offset, by_mask)
+        loops.slopes(first, own, again if needed.weight else None, by_offset, by_mask)
         if by_x is not None:
             loops.send_back(first, own, by_x)
         if by_taps is not None:
             by_taps += torch.mm(above.t(), again.flatten(1))
-    return found
+    return gradients
 
 
-def room_for_gradients(
-    x: Tensor, planes: tuple[Tensor, Tensor], taps: Tensor, wanted: tuple[bool, bool, bool, bool]
-) -> Found:
+def room_for_gradients(x: Tensor, planes: tuple[Tensor, Tensor], taps: Tensor, needed: NeedsGrad) -> Computed:
     """Zeros by x (N, H, W, C) and taps (O, 9 C), which are summed up; memory as it is by offset and mask."""
     offset, mask = planes
     return (
-        offset.new_zeros(x.shape) if wanted[0] else None,
-        torch.empty_like(offset) if wanted[1] else None,
-        torch.empty_like(mask) if wanted[2] else None,
-        offset.new_zeros(taps.shape) if wanted[3] else None,
+        offset.new_zeros(x.shape) if needed.x else None,
+        torch.empty_like(offset) if needed.offset else None,
+        torch.empty_like(mask) if needed.mask else None,
+        offset.new_zeros(taps.shape) if needed.weight else None,
     )
 
 
@@ -92,10 +90,10 @@ def channels_last(x: Tensor) -> Tensor:
 
 def as_in_memory(pixels: Tensor, x: Tensor) -> Tensor:
     """(N, H, W, C) -> (N, C, H, W), in the type and the order of x; the same memory where it is in both already."""
-    found = pixels.permute(0, 3, 1, 2)
-    if found.dtype == x.dtype and is_channels_last(x):
-        return found
-    return empty_pixels(x, pixels.shape[3]).copy_(found)
+    planes = pixels.permute(0, 3, 1, 2)
+    if planes.dtype == x.dtype and is_channels_last(x):
+        return planes
+    return empty_pixels(x, pixels.shape[3]).copy_(planes)
 
 
 def plain_planes(offset: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,15 +102,9 @@ def plain_planes(offset: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tenso
     return offset.detach().to(dtype).contiguous(), mask.detach().to(dtype).contiguous()
 
 
-def as_given(
-    found: Found,
-    x: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-) -> Gradients:
-    """What `differentiate` found, in the types, shapes and order in memory of what was given; empty for None."""
-    by_x, by_offset, by_mask, by_taps = found
+def as_given(computed: Computed, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Gradients:
+    """What `differentiate` returns, in the types, shapes and order in memory of what was given; empty for None."""
+    by_x, by_offset, by_mask, by_taps = computed
     return (
         x.new_empty(0) if by_x is None else as_in_memory(by_x, x),
         offset.new_empty(0) if by_offset is None else by_offset.to(offset.dtype),

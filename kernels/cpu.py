@@ -6,7 +6,6 @@ It computes nothing itself: `kernels._cpu` does, built from `kernels/csrc` where
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +15,8 @@ from kernels import columns as banded
 from kernels import perceptron
 from kernels.reference import area as reference
 from kernels.reference import deform as deform_reference
+from kernels.reference.deform import ALL, NeedsGrad
+from kernels.reference.modulated_mlp import Layers, Samples
 
 COLUMN_BYTES = 1 << 20  # of the columns in flight, a thread
 TALLEST_AREA = (1 << 16) - 2  # rows whose 16-bit codes a 32-bit sum holds
@@ -53,7 +54,7 @@ def paths() -> list[str]:
 def lut3d_apply(picture: Tensor, lut: Tensor, threads: int | None = None, path: str = "auto") -> Tensor:
     """As `kernels.reference.lut3d.lut3d_apply`, to rounding; bit by bit the same on any number of threads.
 
-    `threads` is torch's setting unless told; `path` is one of `paths()`, "exact" (floating point) or "auto", the
+    `threads` is torch's setting by default; `path` is one of `paths()`, "exact" (floating point) or "auto", the
     fastest. A path that the table is too steep or too wide for gives way to floating point.
     """
     out = picture.new_empty(picture.shape)
@@ -82,7 +83,7 @@ def eclut(
 ) -> Tensor:
     """As `kernels.reference.eclut.eclut`, bit by bit; the table's type says the step.
 
-    `threads` is torch's setting unless told; `path` is one of `paths()` or "auto", the fastest.
+    `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
     """
     height, width, channels = picture.shape
     out = picture.new_empty(height * scale, width * scale, channels)
@@ -94,30 +95,25 @@ def eclut(
 def modulated_mlp(
     modulations: Tensor,
     window: Tensor,
-    row_floor: Tensor,
-    row_part: Tensor,
-    col_floor: Tensor,
-    col_part: Tensor,
-    cell_height: float,
-    cell_width: float,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    samples: Samples,
+    layers: Layers,
     threads: int | None = None,
     path: str = "auto",
 ) -> Tensor:
     """As `kernels.reference.modulated_mlp.modulated_mlp`, to rounding; bit by bit the same on any number of threads.
 
-    `threads` is torch's setting unless told; `path` is one of `paths()` or "auto", the fastest.
+    `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
     """
-    out = window.new_empty(len(window), len(row_floor), len(col_floor))
+    rows, cols, cell = samples
+    out = window.new_empty(len(window), len(rows.floor), len(cols.floor))
     _cpu.modulated_mlp(
         _bits(modulations.detach().permute(1, 2, 0).contiguous()),
         window.detach().contiguous(),
-        row_floor.contiguous(),
-        row_part.detach().contiguous(),
-        col_floor.contiguous(),
-        col_part.detach().contiguous(),
-        perceptron.packed(weights, biases, cell_height, cell_width),
+        rows.floor.contiguous(),
+        rows.part.detach().contiguous(),
+        cols.floor.contiguous(),
+        cols.part.detach().contiguous(),
+        perceptron.pack(layers, cell),
         out,
         threads or torch.get_num_threads(),
         path,
@@ -180,25 +176,21 @@ def deform_conv2d_backward(
     offset: Tensor,
     mask: Tensor,
     weight: Tensor,
-    for_x: bool = True,
-    for_offset: bool = True,
-    for_mask: bool = True,
-    for_weight: bool = True,
+    needed: NeedsGrad = ALL,
     path: str = "auto",
 ) -> banded.Gradients:
     """As `kernels.reference.deform.deform_conv2d_backward`, to rounding; the same on every run with as many threads."""
-    wanted = for_x, for_offset, for_mask, for_weight
     if x.dtype == torch.float64 or x.numel() == 0 or weight.numel() == 0:
-        return deform_reference.deform_conv2d_backward(grad, x, offset, mask, weight, *wanted)
+        return deform_reference.deform_conv2d_backward(grad, x, offset, mask, weight, needed)
     pixels, planes = banded.channels_last(x), banded.plain_planes(offset, mask, x)
     above, loops = banded.channels_last(grad), _DeformLoops.of(pixels, *planes, path)
     if loops.multiply_too(weight):
         taps = banded.taps_last(weight)
-        found = banded.room_for_gradients(pixels, planes, taps, wanted)
-        _cpu.deform_differentiate(_bits(above), *loops.inputs, _bits(taps), *found, loops.threads, path)
+        computed = banded.room_for_gradients(pixels, planes, taps, needed)
+        _cpu.deform_differentiate(_bits(above), *loops.inputs, _bits(taps), *computed, loops.threads, path)
     else:
-        found = banded.differentiate(loops, above, pixels, planes, weight, wanted, loops.threads * COLUMN_BYTES)
-    return banded.as_given(found, x, offset, mask, weight)
+        computed = banded.differentiate(loops, above, pixels, planes, weight, needed, loops.threads * COLUMN_BYTES)
+    return banded.as_given(computed, x, offset, mask, weight)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,16 @@ from kernels.library.eclut import eclut
 from kernels.library.lut3d import MAX_VALUE, lut3d_apply
 from kernels.library.lut3d_float import lut3d
 from kernels.library.modulated_mlp import modulated_mlp
+from kernels.reference.modulated_mlp import Layers, Places, Samples
 
 __all__ = [
     "FEATURES",
     "MAX_NODES",
     "MAX_VALUE",
     "MIN_NODES",
+    "Layers",
+    "Places",
+    "Samples",
     "area_mean",
     "deform_conv2d",
     "eclut",

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels.reference.modulated_mlp import Layers
 
-def packed(weights: Sequence[Tensor], biases: Sequence[Tensor], cell_height: float, cell_width: float) -> Tensor:
+
+def pack(layers: Layers, cell: tuple[float, float]) -> Tensor:
     """Seven layers (16, 20), five times (16, 16), (3, 16) and their biases -> one vector.
 
-    First the columns of the hidden layers but for the two of the cell, which all samples share: what they make of it is
-    part of the first bias. Then the biases of the hidden layers, the columns of the last and its bias, the latter two
-    with a fourth colour that is 0.
+    First the columns of the hidden layers but for the two of the cell, which all samples share: their product with it
+    is part of the first bias. Then the biases of the hidden layers, the columns of the last and its bias, the latter
+    two with a fourth colour that is 0.
     """
-    first, *hidden, last = (weight.detach() for weight in weights)
-    first_bias, *hidden_biases, last_bias = (bias.detach() for bias in biases)
-    told = first_bias + cell_height * first[:, -2] + cell_width * first[:, -1]
+    first, *hidden, last = (weight.detach() for weight in layers.weights)
+    first_bias, *hidden_biases, last_bias = (bias.detach() for bias in layers.biases)
+    height, width = cell
+    conditioned = first_bias + height * first[:, -2] + width * first[:, -1]
     columns = [weight.t().flatten() for weight in (first[:, :-2], *hidden)]
-    return torch.cat([*columns, told, *hidden_biases, F.pad(last.t(), (0, 1)).flatten(), F.pad(last_bias, (0, 1))])
+    last_columns, last_bias = F.pad(last.t(), (0, 1)).flatten(), F.pad(last_bias, (0, 1))
+    return torch.cat([*columns, conditioned, *hidden_biases, last_columns, last_bias])

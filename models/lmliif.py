@@ -95,9 +95,12 @@ class Lmliif(nn.Module):
     def render_compiled(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
         """As `render`, of a single picture, without gradients."""
         layers = [self.render_in, *self.render_hidden, self.render_out]
-        places = [part.to(lr.device) for axis in (view.rows, view.cols) for part in axis.positions()]
         weights, biases = [layer.weight.float() for layer in layers], [layer.bias.float() for layer in layers]
-        return ops.modulated_mlp(modulations[0], lr[0], *places, *self.cell(view).tolist(), weights, biases)[None]
+        rows, cols = (
+            ops.Places(*(tensor.to(lr.device) for tensor in axis.positions())) for axis in (view.rows, view.cols)
+        )
+        samples = ops.Samples(rows, cols, tuple(self.cell(view).tolist()))
+        return ops.modulated_mlp(modulations[0], lr[0], samples, ops.Layers(weights, biases))[None]
 
     def render(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
         """lr (N, 3, h, w), its modulations (N, M, h, w) -> samples (N, 3, rows, cols), a band of rows at a time."""

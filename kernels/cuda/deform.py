@@ -16,7 +16,7 @@ from kernels import columns as banded
 from kernels.cuda import loader
 from kernels.cuda.launches import blocks, check_order_may_vary
 from kernels.reference import deform as reference
-from kernels.reference.deform import TAPS
+from kernels.reference.deform import ALL, TAPS, NeedsGrad
 
 SOURCE = "deform/deform.cu"
 NAMES = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16"}
@@ -64,26 +64,17 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Te
 
 
 def deform_conv2d_backward(
-    grad: Tensor,
-    x: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    for_x: bool = True,
-    for_offset: bool = True,
-    for_mask: bool = True,
-    for_weight: bool = True,
+    grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, needed: NeedsGrad = ALL
 ) -> banded.Gradients:
-    """Gradient of what `deform_conv2d` gave -> those by x, offset, mask and weight; empty where not wanted.
+    """Gradient of what `deform_conv2d` gave -> those by x, offset, mask and weight; empty where not needed.
 
     Raises RuntimeError where torch must be deterministic: the gradient by x adds up in any order.
     """
-    wanted = for_x, for_offset, for_mask, for_weight
     if x.numel() == 0 or weight.numel() == 0:
-        return reference.deform_conv2d_backward(grad, x, offset, mask, weight, *wanted)
-    if for_x:
+        return reference.deform_conv2d_backward(grad, x, offset, mask, weight, needed)
+    if needed.x:
         check_order_may_vary("deform_conv2d_backward adds up the gradient of the picture")
     pixels, planes = banded.channels_last(x), banded.plain_planes(offset, mask, x)
     above, loops = banded.channels_last(grad), _Loops(pixels, *planes)
-    found = banded.differentiate(loops, above, pixels, planes, weight, wanted, COLUMN_BYTES)
-    return banded.as_given(found, x, offset, mask, weight)
+    computed = banded.differentiate(loops, above, pixels, planes, weight, needed, COLUMN_BYTES)
+    return banded.as_given(computed, x, offset, mask, weight)

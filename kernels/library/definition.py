@@ -31,20 +31,16 @@ def define(
     on_cuda: Kernel | None = None,
     check_values: Check | None = None,
     backward: Kernel | None = None,
+    grouped: Callable[..., tuple[Any, ...]] | None = None,
 ) -> None:
     """`specification` is the default body; `kernels.cpu` has a function of the same name and arguments, and `on_cuda`
-    is that of a CUDA device, where there is one. `empty` gives results of the right shapes, for tracing."""
+    is that of a CUDA device, where there is one. `empty` gives results of the right shapes, for tracing.
+    `grouped` makes the arguments of all these functions of the flat ones of the schema."""
     name, _, _ = schema.partition("(")
 
-    def for_cpu() -> Kernel:
-        kernel: Kernel = specification if cpu.why_missing() else getattr(cpu, name)
-        return kernel
-
-    def for_cuda() -> Kernel:
-        return specification if on_cuda is None or cuda.why_missing() else on_cuda
-
     def checked(choose: Callable[[], Kernel]) -> Kernel:
-        def run(*arguments: Any) -> Any:
+        def run(*flat: Any) -> Any:
+            arguments = flat if grouped is None else grouped(*flat)
             check(*arguments)
             if check_values is not None:
                 check_values(*arguments)
@@ -52,17 +48,27 @@ def define(
 
         return run
 
-    def traced(*arguments: Any) -> Any:
+    def traced(*flat: Any) -> Any:
+        arguments = flat if grouped is None else grouped(*flat)
         check(*arguments)
         return empty(*arguments)
 
     LIBRARY.define(schema)
     LIBRARY.impl(name, checked(lambda: specification), "CompositeExplicitAutograd")
-    LIBRARY.impl(name, checked(for_cpu), "CPU")
-    LIBRARY.impl(name, checked(for_cuda), "CUDA")
+    LIBRARY.impl(name, checked(partial(_cpu_kernel, name, specification)), "CPU")
+    LIBRARY.impl(name, checked(partial(_cuda_kernel, on_cuda, specification)), "CUDA")
     torch.library.register_fake(f"lutra::{name}", traced, lib=LIBRARY)
     refuse = partial(_refuse_to_differentiate, name)
     torch.library.register_autograd(f"lutra::{name}", backward or refuse, setup_context=_save_tensors, lib=LIBRARY)
+
+
+def _cpu_kernel(name: str, specification: Kernel) -> Kernel:
+    kernel: Kernel = specification if cpu.why_missing() else getattr(cpu, name)
+    return kernel
+
+
+def _cuda_kernel(on_cuda: Kernel | None, specification: Kernel) -> Kernel:
+    return specification if on_cuda is None or cuda.why_missing() else on_cuda
 
 
 def _save_tensors(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

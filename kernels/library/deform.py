@@ -11,6 +11,7 @@ from kernels.cuda import deform as on_cuda
 from kernels.library.checks import any_of, check_storage, shape_of
 from kernels.library.definition import define
 from kernels.reference import deform as reference
+from kernels.reference.deform import NeedsGrad
 
 FEATURES = (torch.float32, torch.float64, torch.bfloat16)
 
@@ -44,7 +45,13 @@ def _check(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> None:
     check_storage(x=x, offset=offset, mask=mask, weight=weight)
 
 
-def _check_backward(grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, *_: bool) -> None:
+def grouped(
+    grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, *needed: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, NeedsGrad]:
+    return grad, x, offset, mask, weight, NeedsGrad(*needed)
+
+
+def _check_backward(grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, needed: NeedsGrad) -> None:
     _check(x, offset, mask, weight)
     shape = (x.shape[0], weight.shape[0], *x.shape[2:])
     if grad.shape != shape or grad.dtype != x.dtype:
@@ -57,20 +64,14 @@ def _empty(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
 
 
 def _empty_gradients(
-    grad: Tensor,
-    x: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    for_x: bool = True,
-    for_offset: bool = True,
-    for_mask: bool = True,
-    for_weight: bool = True,
+    grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, needed: NeedsGrad
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    by_x = reference.empty_pixels(x, x.shape[1]) if for_x else x.new_empty(0)
-    rest = ((offset, for_offset), (mask, for_mask), (weight, for_weight))
-    by_offset, by_mask, by_weight = (tensor.new_empty(tensor.shape if needed else 0) for tensor, needed in rest)
-    return by_x, by_offset, by_mask, by_weight
+    return (
+        reference.empty_pixels(x, x.shape[1]) if needed.x else x.new_empty(0),
+        offset.new_empty(offset.shape if needed.offset else 0),
+        mask.new_empty(mask.shape if needed.mask else 0),
+        weight.new_empty(weight.shape if needed.weight else 0),
+    )
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -94,4 +95,5 @@ define(
     _check_backward,
     _empty_gradients,
     on_cuda=on_cuda.deform_conv2d_backward,
+    grouped=grouped,
 )

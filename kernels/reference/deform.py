@@ -17,12 +17,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 TAPS = 9
 BAND_VALUES = 1 << 20  # of the columns in flight: they stay out of the way of a picture
+
+
+class NeedsGrad(NamedTuple):
+    """Which gradients of the convolution are computed."""
+
+    x: bool = True
+    offset: bool = True
+    mask: bool = True
+    weight: bool = True
+
+
+ALL = NeedsGrad()
 
 
 def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
@@ -41,20 +54,12 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Te
 
 
 def deform_conv2d_backward(
-    grad: Tensor,
-    x: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    for_x: bool = True,
-    for_offset: bool = True,
-    for_mask: bool = True,
-    for_weight: bool = True,
+    grad: Tensor, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, needed: NeedsGrad = ALL
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradient of what `deform_conv2d` gave -> gradients by x, offset, mask and weight; empty where not wanted."""
-    by_x = empty_pixels(x, x.shape[1]).zero_() if for_x else x.new_empty(0)
-    by_offset = offset.new_zeros(offset.shape if for_offset else 0)
-    by_mask = mask.new_zeros(mask.shape if for_mask else 0)
+    """Gradient of what `deform_conv2d` gave -> gradients by x, offset, mask and weight; empty where not needed."""
+    by_x = empty_pixels(x, x.shape[1]).zero_() if needed.x else x.new_empty(0)
+    by_offset = offset.new_zeros(offset.shape if needed.offset else 0)
+    by_mask = mask.new_zeros(mask.shape if needed.mask else 0)
     taps = _taps_first(weight)
     by_taps = torch.zeros_like(taps)
     for n in range(len(x) if x.numel() and weight.numel() else 0):
@@ -67,19 +72,19 @@ def deform_conv2d_backward(
             by_column = torch.einsum("op,tco->tpc", above, taps)
             by_value = by_column * strength
             size = (-1, rows.stop - rows.start, x.shape[3])
-            if for_weight:
+            if needed.weight:
                 by_taps += torch.einsum("tpc,op->tco", values * strength, above)
-            if for_mask:
+            if needed.mask:
                 by_mask[n, :, rows] = (by_column * values).sum(-1).view(size)
-            if for_offset:
+            if needed.offset:
                 slopes = [(by_value * slope).sum(-1) for slope in read.slopes()]
                 by_offset[n, :, rows] = torch.stack(slopes, 1).view(size)
-            if for_x:
+            if needed.x:
                 read.scatter(by_value, by_cells)
-        if for_x:
+        if needed.x:
             by_x[n] = cells.unpad(by_cells)
     by_weight = by_taps.view(3, 3, *by_taps.shape[1:]).permute(3, 2, 0, 1).to(weight.dtype)
-    return by_x, by_offset, by_mask, by_weight.contiguous() if for_weight else weight.new_empty(0)
+    return by_x, by_offset, by_mask, by_weight.contiguous() if needed.weight else weight.new_empty(0)
 
 
 def empty_pixels(x: Tensor, channels: int) -> Tensor:

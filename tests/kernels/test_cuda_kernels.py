@@ -28,6 +28,7 @@ from kernels.reference import eclut as ec_reference
 from kernels.reference import lut3d as reference
 from kernels.reference import lut3d_float as float_reference
 from kernels.reference import modulated_mlp as mlp_reference
+from kernels.reference.deform import NeedsGrad
 from tests.kernels import cuda_on_host, test_deform, test_modulated_mlp
 
 SIDES = (1, 2, 17, 33, 129)
@@ -412,7 +413,8 @@ def test_no_addition_to_the_picture_is_lost_where_all_taps_meet(device: torch.de
 def test_only_the_wanted_gradients_of_a_convolution_are_made(device: torch.device, wanted: tuple[bool, ...]) -> None:
     inputs = [tensor.to(device) for tensor in test_deform.draw_inputs(1, 5, 3, 4, 6, torch.float64)]
     grad = torch.ones(1, 3, 4, 6, dtype=torch.float64, device=device)
-    whole, found = deform.deform_conv2d_backward(grad, *inputs), deform.deform_conv2d_backward(grad, *inputs, *wanted)
+    whole = deform.deform_conv2d_backward(grad, *inputs)
+    found = deform.deform_conv2d_backward(grad, *inputs, NeedsGrad(*wanted))
     for got, full, asked in zip(found, whole, wanted, strict=True):
         if asked:
             test_deform.assert_near(got, full, torch.float64)
@@ -453,7 +455,7 @@ def test_where_torch_must_be_deterministic_the_gradient_by_the_picture_is_refuse
 
 
 def on(device: torch.device, inputs: test_modulated_mlp.Inputs) -> test_modulated_mlp.Inputs:
-    moved: tuple[Any, ...] = tree_map_only(Tensor, lambda tensor: tensor.to(device), inputs)
+    moved: test_modulated_mlp.Inputs = tree_map_only(Tensor, lambda tensor: tensor.to(device), inputs)
     return moved
 
 
@@ -465,29 +467,31 @@ def test_the_render_perceptron_is_near_the_specification(device: torch.device, s
         exact = mlp_reference.modulated_mlp(*test_modulated_mlp.in_float64(inputs))
         found = modulated_mlp.modulated_mlp(*on(device, inputs))
         test_modulated_mlp.assert_near(found.cpu(), exact)
-        assert same(modulated_mlp.modulated_mlp(*on(device, (inputs[0].bfloat16(), *inputs[1:]))), found)
+        modulations, *rest = on(device, inputs)
+        assert same(modulated_mlp.modulated_mlp(modulations.bfloat16(), *rest), found)
 
 
 def test_parts_of_a_rendered_picture_have_the_bits_of_the_whole(
     device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said, window, row, row_part, col, col_part, *rest = on(device, test_modulated_mlp.draw_inputs(9, 60, 2.7))
-    whole = modulated_mlp.modulated_mlp(said, window, row, row_part, col, col_part, *rest)
+    modulations, window, samples, layers = on(device, test_modulated_mlp.draw_inputs(9, 60, 2.7))
+    whole = modulated_mlp.modulated_mlp(modulations, window, samples, layers)
     monkeypatch.setattr(modulated_mlp, "MAX_GRID_Y", 3)  # and the rows go round
     rows, cols = slice(3, 20), slice(5, 140)
-    places = row[rows], row_part[rows], col[cols], col_part[cols]
-    assert same(modulated_mlp.modulated_mlp(said, window, *places, *rest), whole[:, rows, cols])
-    assert modulated_mlp.modulated_mlp(said, window, row[:0], row_part[:0], *places[2:], *rest).shape == (3, 0, 135)
+    some = test_modulated_mlp.some(samples, rows, cols)
+    none = test_modulated_mlp.some(samples, slice(0, 0), cols)
+    assert same(modulated_mlp.modulated_mlp(modulations, window, some, layers), whole[:, rows, cols])
+    assert modulated_mlp.modulated_mlp(modulations, window, none, layers).shape == (3, 0, 135)
 
 
 def test_a_pixel_that_is_not_a_number_spoils_the_samples_around_it_and_no_other(device: torch.device) -> None:
-    said, window, *rest = test_modulated_mlp.draw_inputs(9, 11, 2.7)
-    whole = modulated_mlp.modulated_mlp(*on(device, (said, window, *rest)))
-    rows, cols = (torch.stack([floor, floor + 1]) for floor in (rest[0], rest[2]))
-    touched = ((rows == 4).any(0)[:, None] & (cols == 6).any(0)).to(device)
-    ruined = said.clone()
+    modulations, window, samples, layers = on(device, test_modulated_mlp.draw_inputs(9, 11, 2.7))
+    whole = modulated_mlp.modulated_mlp(modulations, window, samples, layers)
+    rows, cols = (torch.stack([axis.floor, axis.floor + 1]) for axis in samples[:2])
+    touched = (rows == 4).any(0)[:, None] & (cols == 6).any(0)
+    ruined = modulations.clone()
     ruined[:, 4, 6] = NAN
-    found = modulated_mlp.modulated_mlp(*on(device, (ruined, window, *rest)))
+    found = modulated_mlp.modulated_mlp(ruined, window, samples, layers)
     assert found[:, touched].isnan().all()
     assert same(found[:, ~touched], whole[:, ~touched])
 

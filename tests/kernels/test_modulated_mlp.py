@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map_only
 
 from kernels import cpu, ops, perceptron
+from kernels.ops import Layers, Places, Samples
 from kernels.reference import modulated_mlp as reference
 from models.contract import Axis
 
@@ -29,7 +30,7 @@ SIDES = (1, 2, 17, 33, 129)
 SCALES = (1.0, 1.5, 2.0, 3.7, 8.0)
 NAN, INF = float("nan"), float("inf")
 
-Inputs = tuple[Any, ...]
+Inputs = tuple[Tensor, Tensor, Samples, Layers]
 
 on_each_path = pytest.mark.parametrize("path", PATHS)
 
@@ -41,43 +42,50 @@ def need(path: str) -> None:
         pytest.skip(f"this processor or build has no {path}")
 
 
-def draw_layers(seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
+def draw_layers(seed: int = 0) -> Layers:
     generator = torch.Generator().manual_seed(seed)
-    shapes = reference.layers()
+    shapes = reference.layer_shapes()
     weights = [torch.randn(shape, generator=generator) * (2 / shape[1]) ** 0.5 for shape in shapes]
-    return weights, [0.1 * torch.randn(shape[0], generator=generator) for shape in shapes]
+    return Layers(weights, [0.1 * torch.randn(shape[0], generator=generator) for shape in shapes])
 
 
-def draw_said(height: int, width: int) -> Tensor:
+def draw_modulations(height: int, width: int) -> Tensor:
     """Modulations (208, height, width), channels last, in 128ths, so that bfloat16 holds them too."""
     generator = torch.Generator().manual_seed(1000 * height + width)
-    said = 0.4 * torch.randn(height, width, reference.CHANNELS, generator=generator)
-    return ((128 * said).round().clamp(-127, 127) / 128).permute(2, 0, 1)
+    drawn = 0.4 * torch.randn(height, width, reference.CHANNELS, generator=generator)
+    return ((128 * drawn).round().clamp(-127, 127) / 128).permute(2, 0, 1)
 
 
 def draw_window(height: int, width: int) -> Tensor:
     return torch.rand(3, height, width, generator=torch.Generator().manual_seed(height + 1000 * width))
 
 
-def asked(rows: Axis, cols: Axis) -> Inputs:
-    """What follows modulations and window."""
-    return *rows.positions(), *cols.positions(), 2 / rows.scale, 2 / cols.scale, *draw_layers()
+def samples_of(rows: Axis, cols: Axis) -> Samples:
+    return Samples(Places(*rows.positions()), Places(*cols.positions()), (2 / rows.scale, 2 / cols.scale))
+
+
+def some(samples: Samples, rows: Tensor | slice, cols: Tensor | slice) -> Samples:
+    """Of its rows and columns those with these indices."""
+    chosen = (
+        Places(*(tensor[which] for tensor in axis)) for axis, which in ((samples.rows, rows), (samples.cols, cols))
+    )
+    return Samples(*chosen, samples.cell)
+
+
+def grid_size(samples: Samples) -> tuple[int, int]:
+    return len(samples.rows.floor), len(samples.cols.floor)
 
 
 def draw_inputs(height: int, width: int, scale: float, across: float | None = None) -> Inputs:
     """A whole picture, enlarged by `scale` down and `across`, or `scale`, to the right."""
     tall, wide = round(height * scale), round(width * (across or scale))
-    places = asked(Axis(0, tall, tall, height, 0), Axis(0, wide, wide, width, 0))
-    return draw_said(height, width), draw_window(height, width), *places
+    samples = samples_of(Axis(0, tall, tall, height, 0), Axis(0, wide, wide, width, 0))
+    return draw_modulations(height, width), draw_window(height, width), samples, draw_layers()
 
 
 def in_float64(inputs: Inputs) -> Inputs:
-    def widen(value: Any) -> Any:
-        if isinstance(value, list):
-            return [widen(one) for one in value]
-        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-
-    return tuple(widen(value) for value in inputs)
+    widened: Inputs = tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, inputs)
+    return widened
 
 
 def assert_near(got: Tensor, exact: Tensor) -> None:
@@ -89,7 +97,7 @@ def assert_near(got: Tensor, exact: Tensor) -> None:
 
 def written_out(inputs: Inputs) -> Tensor:
     """The definition, one sample and one neighbour after the other."""
-    said, window, row, row_part, col, col_part, cell_height, cell_width, weights, biases = in_float64(inputs)
+    modulations, window, ((row, row_part), (col, col_part), cell), (weights, biases) = in_float64(inputs)
     height, width = window.shape[1:]
     out = np.zeros((3, len(row), len(col)))
     for i, j, down, right in product(range(len(row)), range(len(col)), (0, 1), (0, 1)):
@@ -98,8 +106,8 @@ def written_out(inputs: Inputs) -> Tensor:
         share = (float(row_part[i]) if down else 1 - float(row_part[i])) * (
             float(col_part[j]) if right else 1 - float(col_part[j])
         )
-        channels = said[:, y, x].numpy()
-        v = np.array([*channels[192:], 2 * (place[0] - y), 2 * (place[1] - x), cell_height, cell_width])
+        channels = modulations[:, y, x].numpy()
+        v = np.array([*channels[192:], 2 * (place[0] - y), 2 * (place[1] - x), *cell])
         for layer in range(6):
             scale, shift = channels[16 * layer :][:16], channels[96 + 16 * layer :][:16]
             v = np.maximum((weights[layer].numpy() @ v + biases[layer].numpy()) * (1 + scale) + shift, 0)
@@ -121,11 +129,10 @@ def test_the_specification_equals_the_definition_written_out(scale: float, size:
 
 def test_a_last_layer_of_zeros_leaves_the_bilinear_picture() -> None:
     inputs = draw_inputs(9, 7, 3.7, 2.0)
-    *_, (weights, biases) = inputs[:-2], inputs[-2:]
-    for layer in (weights[-1], biases[-1]):
-        layer.zero_()
-    size = len(inputs[2]), len(inputs[4])
-    wanted = F.interpolate(inputs[1][None].double(), size, mode="bilinear", align_corners=False)[0]
+    _, window, samples, layers = inputs
+    for last in (layers.weights[-1], layers.biases[-1]):
+        last.zero_()
+    wanted = F.interpolate(window[None].double(), grid_size(samples), mode="bilinear", align_corners=False)[0]
     assert_near(ops.modulated_mlp(*inputs), wanted)
 
 
@@ -176,7 +183,7 @@ def test_sides_may_differ_in_scale_and_shrink(path: str) -> None:
 def test_tiles_with_a_halo_of_one_pixel_have_the_bits_of_the_whole(scale: float, path: str) -> None:
     need(path)
     size = 21, 47
-    said, window, outs = draw_said(*size), draw_window(*size), [round(side * scale) for side in size]
+    modulations, window, outs = draw_modulations(*size), draw_window(*size), [round(side * scale) for side in size]
     whole = cpu.modulated_mlp(*draw_inputs(*size, scale), path=path)
     for spans in product(*(pieces(out, 3) for out in outs)):
         axes, cuts = [], []
@@ -185,7 +192,8 @@ def test_tiles_with_a_halo_of_one_pixel_have_the_bits_of_the_whole(scale: float,
             first, last = max(int(floor[0]), 0), min(int(floor[-1]) + 2, side)
             axes.append(Axis(start, stop - start, out, side, first))
             cuts.append(slice(first, last))
-        tile = cpu.modulated_mlp(said[:, *cuts], window[:, *cuts], *asked(*axes), threads=1, path=path)
+        part = modulations[:, *cuts], window[:, *cuts], samples_of(*axes), draw_layers()
+        tile = cpu.modulated_mlp(*part, threads=1, path=path)
         assert torch.equal(tile, whole[:, slice(*spans[0]), slice(*spans[1])])
 
 
@@ -198,26 +206,25 @@ def pieces(length: int, count: int) -> list[tuple[int, int]]:
 @on_each_path
 def test_samples_in_any_order_alone_or_repeated_keep_their_bits(path: str) -> None:
     need(path)
-    said, window, *axes, cell_height, cell_width, weights, biases = draw_inputs(19, 61, 2.7)
-    rest = cell_height, cell_width, weights, biases
-    whole = cpu.modulated_mlp(said, window, *axes, *rest, path=path)
+    modulations, window, samples, layers = draw_inputs(19, 61, 2.7)
+    whole = cpu.modulated_mlp(modulations, window, samples, layers, path=path)
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(0, whole.shape[1], (40,), generator=generator)
-    for count in (1, 5, 300):
-        cols = torch.randint(0, whole.shape[2], (count,), generator=generator)
-        places = axes[0][rows], axes[1][rows], axes[2][cols], axes[3][cols]
-        assert torch.equal(cpu.modulated_mlp(said, window, *places, *rest, path=path), whole[:, rows][:, :, cols])
+    for length in (1, 5, 300):
+        cols = torch.randint(0, whole.shape[2], (length,), generator=generator)
+        part = cpu.modulated_mlp(modulations, window, some(samples, rows, cols), layers, path=path)
+        assert torch.equal(part, whole[:, rows][:, :, cols])
 
 
 @on_each_path
-def test_places_outside_the_window_ask_its_edge(path: str) -> None:
+def test_samples_outside_the_window_have_its_edge_as_neighbours(path: str) -> None:
     need(path)
-    said, window, *_, cell_height, cell_width, weights, biases = draw_inputs(4, 5, 2.0)
+    modulations, window, samples, layers = draw_inputs(4, 5, 2.0)
     floor = torch.tensor([-(2**40), -7, -2, -1, 0, 2, 3, 4, 5, 90, 2**40])
     part = torch.linspace(0, 0.99, len(floor))
     for row, col in ((floor, torch.tensor([1])), (torch.tensor([2]), floor)):
-        places = row, part[: len(row)], col, part[: len(col)]
-        inputs = said, window, *places, cell_height, cell_width, weights, biases
+        outside = Samples(Places(row, part[: len(row)]), Places(col, part[: len(col)]), samples.cell)
+        inputs = modulations, window, outside, layers
         assert_near(cpu.modulated_mlp(*inputs, path=path), reference.modulated_mlp(*in_float64(inputs)))
 
 
@@ -225,20 +232,20 @@ def test_places_outside_the_window_ask_its_edge(path: str) -> None:
 @pytest.mark.parametrize("spoilt", [NAN, INF, -INF])
 def test_what_is_not_finite_spoils_the_samples_around_it_and_no_other(spoilt: float, path: str) -> None:
     need(path)
-    said, window, *rest = draw_inputs(9, 11, 2.7)
-    whole = cpu.modulated_mlp(said, window, *rest, path=path)
-    rows, cols = (torch.stack([floor, floor + 1]) for floor in (rest[0], rest[2]))
+    modulations, window, samples, layers = draw_inputs(9, 11, 2.7)
+    whole = cpu.modulated_mlp(modulations, window, samples, layers, path=path)
+    rows, cols = (torch.stack([axis.floor, axis.floor + 1]) for axis in samples[:2])
     touched = (rows == 4).any(0)[:, None] & (cols == 6).any(0)
-    ruined = said.clone()
+    ruined = modulations.clone()
     ruined[:, 4, 6] = spoilt
-    found = cpu.modulated_mlp(ruined, window, *rest, path=path)
+    found = cpu.modulated_mlp(ruined, window, samples, layers, path=path)
     assert torch.equal(found[:, ~touched], whole[:, ~touched])
     if spoilt != spoilt:
         assert found[:, touched].isnan().all()
-        assert reference.modulated_mlp(ruined, window, *rest)[:, touched].isnan().all()
+        assert reference.modulated_mlp(ruined, window, samples, layers)[:, touched].isnan().all()
     ruined = window.clone()
     ruined[1, 4, 6] = spoilt
-    found = cpu.modulated_mlp(said, ruined, *rest, path=path)
+    found = cpu.modulated_mlp(modulations, ruined, samples, layers, path=path)
     assert torch.equal(found[:, ~touched], whole[:, ~touched])
     assert torch.equal(found[[0, 2]], whole[[0, 2]])
     assert not found[1, touched].isfinite().any()
@@ -247,43 +254,44 @@ def test_what_is_not_finite_spoils_the_samples_around_it_and_no_other(spoilt: fl
 @on_each_path
 def test_any_order_in_memory_gives_the_same_bits(path: str) -> None:
     need(path)
-    said, window, row, row_part, col, col_part, *cell, weights, biases = draw_inputs(8, 13, 1.5)
-    wanted = cpu.modulated_mlp(said, window, row, row_part, col, col_part, *cell, weights, biases, path=path)
-    apart = [torch.stack([one, one], 1)[:, 0] for one in (row, row_part, col, col_part)]
-    turned = [weight.t().contiguous().t() for weight in weights]
-    views = said.contiguous(), window.permute(1, 2, 0).contiguous().permute(2, 0, 1), *apart, *cell, turned, biases
-    assert not any(view.is_contiguous() for view in (*views[1:4], turned[1]))
-    assert torch.equal(cpu.modulated_mlp(*views, path=path), wanted)
-    shifted = torch.cat([torch.zeros(1), said.permute(1, 2, 0).flatten()])[1:].view(8, 13, -1).permute(2, 0, 1)
-    assert torch.equal(cpu.modulated_mlp(shifted, *views[1:], path=path), wanted)
+    modulations, window, samples, layers = draw_inputs(8, 13, 1.5)
+    wanted = cpu.modulated_mlp(modulations, window, samples, layers, path=path)
+    strided = Samples(*(Places(*(torch.stack([t, t], 1)[:, 0] for t in axis)) for axis in samples[:2]), samples.cell)
+    turned = Layers([weight.t().contiguous().t() for weight in layers.weights], layers.biases)
+    planes = window.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    assert not any(view.is_contiguous() for view in (planes, *strided.rows, turned.weights[1]))
+    assert torch.equal(cpu.modulated_mlp(modulations.contiguous(), planes, strided, turned, path=path), wanted)
+    shifted = torch.cat([torch.zeros(1), modulations.permute(1, 2, 0).flatten()])[1:].view(8, 13, -1).permute(2, 0, 1)
+    assert torch.equal(cpu.modulated_mlp(shifted, planes, strided, turned, path=path), wanted)
 
 
 @pytest.mark.parametrize("counts", [(0, 4), (4, 0), (0, 0)])
 def test_no_samples_are_no_trouble(counts: tuple[int, int]) -> None:
-    said, window, *places, cell_height, cell_width, weights, biases = draw_inputs(4, 4, 1.0)
-    places = [place[: counts[k // 2]] for k, place in enumerate(places)]
-    inputs = said, window, *places, cell_height, cell_width, weights, biases
+    modulations, window, samples, layers = draw_inputs(4, 4, 1.0)
+    rows, cols = (slice(0, length) for length in counts)
+    inputs = modulations, window, some(samples, rows, cols), layers
     assert reference.modulated_mlp(*inputs).shape == ops.modulated_mlp(*inputs).shape == (3, *counts)
 
 
 def test_what_does_not_belong_together_is_refused_before_it_is_read() -> None:
     need("portable")
-    said, window, *rest = draw_inputs(3, 4, 2.0)
+    modulations, window, samples, layers = draw_inputs(3, 4, 2.0)
+    shorter = samples._replace(rows=samples.rows._replace(part=samples.rows.part[1:]))
     with pytest.raises(ValueError, match="not of one size"):
-        cpu.modulated_mlp(said[:, :2], window, *rest)
+        cpu.modulated_mlp(modulations[:, :2], window, samples, layers)
     with pytest.raises(ValueError, match="not as long as its axes"):
-        cpu.modulated_mlp(said, window, rest[0], rest[1][1:], *rest[2:])
+        cpu.modulated_mlp(modulations, window, shorter, layers)
     with pytest.raises(ValueError, match="the window holds no pixel"):
-        cpu.modulated_mlp(said[:, :0], window[:, :0], *rest)
+        cpu.modulated_mlp(modulations[:, :0], window[:, :0], samples, layers)
     with pytest.raises(ValueError, match='path is "sse", wanted auto'):
-        cpu.modulated_mlp(said, window, *rest, path="sse")
+        cpu.modulated_mlp(modulations, window, samples, layers, path="sse")
     with pytest.raises(TypeError):
-        cpu.modulated_mlp(said[1:], window, *rest)
+        cpu.modulated_mlp(modulations[1:], window, samples, layers)
 
 
 def test_the_weights_are_packed_column_by_column() -> None:
-    weights, biases = draw_layers()
-    vector = perceptron.packed(weights, biases, 0.5, 0.25)
+    weights, biases = layers = draw_layers()
+    vector = perceptron.pack(layers, (0.5, 0.25))
     assert vector.shape == (18 * 16 + 5 * 256 + 6 * 16 + 16 * 4 + 4,)
     assert torch.equal(vector[16:32], weights[0][:, 1])
     assert torch.equal(vector[288 + 256 + 16 :][:16], weights[2][:, 1])
@@ -304,19 +312,20 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_op_is_one_that_torch_can_trace(dtype: torch.dtype, way: None) -> None:
-    said, *rest = draw_inputs(5, 4, 1.5)
-    torch.library.opcheck(torch.ops.lutra.modulated_mlp, (said.to(dtype), *rest))
+    modulations, window, (rows, cols, cell), layers = draw_inputs(5, 4, 1.5)
+    arguments = modulations.to(dtype), window, *rows, *cols, *cell, *layers
+    torch.library.opcheck(torch.ops.lutra.modulated_mlp, arguments)
 
 
 def test_the_op_has_no_gradient() -> None:
-    said, *rest = draw_inputs(3, 3, 2.0)
+    modulations, window, samples, layers = draw_inputs(3, 3, 2.0)
     with pytest.raises(RuntimeError, match="lutra::modulated_mlp has no gradient of its own"):
-        ops.modulated_mlp(said.requires_grad_(), *rest).sum().backward()
-    weights = [weight.requires_grad_() for weight in rest[-2]]
+        torch.autograd.backward(ops.modulated_mlp(modulations.requires_grad_(), window, samples, layers).sum())
+    trained = Layers([weight.requires_grad_() for weight in layers.weights], layers.biases)
     with pytest.raises(RuntimeError, match="lutra::modulated_mlp has no gradient of its own"):
-        ops.modulated_mlp(said.detach(), *rest[:-2], weights, rest[-1]).sum().backward()
+        torch.autograd.backward(ops.modulated_mlp(modulations.detach(), window, samples, trained).sum())
     with torch.no_grad():
-        assert not ops.modulated_mlp(said, *rest).requires_grad
+        assert not ops.modulated_mlp(modulations, window, samples, layers).requires_grad
 
 
 def test_the_door_gives_what_the_kernel_gives(way: None) -> None:

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
 from kernels import cpu, ops
+from kernels.library.modulated_mlp import grouped
 from kernels.reference import lut3d as reference
 from kernels.reference import lut3d_float as float_reference
 from kernels.reference.lut3d import identity_lut
@@ -263,7 +264,7 @@ def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyP
     planes = torch.zeros(1, 27, 2, 2)
     ops.deform_conv2d(features, planes[:, :18], planes[:, 18:], torch.ones(1, 1, 3, 3)).sum().backward()
     assert features.grad is not None
-    assert ops.modulated_mlp(*rendered()).shape == (3, 2, 7)
+    assert LUTRA.modulated_mlp(*rendered()).shape == (3, 2, 7)
 
 
 def test_what_is_built_serves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,7 +433,9 @@ SPOILT = [
 @pytest.mark.parametrize(("name", "arguments", "said"), REFUSED + MISPLACED)
 def test_the_doors_say_what_they_saw_and_what_they_want(name: str, arguments: tuple[Any, ...], said: str) -> None:
     doors: list[Callable[..., Any]] = [getattr(LUTRA, name)]
-    if hasattr(ops, name):
+    if name == "modulated_mlp":
+        doors.append(lambda *flat: ops.modulated_mlp(*grouped(*flat)))
+    elif hasattr(ops, name):
         doors.append(getattr(ops, name))
     for door in doors:
         with pytest.raises(ValueError, match=re.escape(said)):

@@ -13,6 +13,7 @@ import torch
 from kernels import cuda
 from kernels.cuda import deform, eclut, lut3d, lut3d_float, modulated_mlp
 from kernels.reference.lut3d import identity_lut
+from kernels.reference.modulated_mlp import Layers, Places, Samples, layer_shapes
 
 
 def touch_stored(device: torch.device) -> None:
@@ -52,15 +53,15 @@ def touch_deforming(device: torch.device) -> None:
 
 
 def touch_rendering(device: torch.device) -> None:
-    layers = [(16, 20), *[(16, 16)] * 5, (3, 16)]
-    weights = [torch.randn(layer, device=device) for layer in layers]
-    biases = [torch.randn(layer[0], device=device) for layer in layers]
+    shapes = layer_shapes()
+    weights = [torch.randn(shape, device=device) for shape in shapes]
+    layers = Layers(weights, [torch.randn(shape[0], device=device) for shape in shapes])
     for (height, width), scale, dtype in product(((1, 1), (2, 45), (19, 3)), (1, 5), (torch.float32, torch.bfloat16)):
-        said = torch.randn(208, height, width, device=device).to(dtype)
+        modulations = torch.randn(208, height, width, device=device).to(dtype)
         window = torch.rand(3, height, width, device=device)
-        rows, cols = (torch.arange(-1, scale * side, device=device) // scale for side in (height, width))
-        row_part, col_part = (torch.rand(len(floor), device=device) for floor in (rows, cols))
-        modulated_mlp.modulated_mlp(said, window, rows, row_part, cols, col_part, 1.0, 1.0, weights, biases)
+        floors = (torch.arange(-1, scale * side, device=device) // scale for side in (height, width))
+        rows, cols = (Places(floor, torch.rand(len(floor), device=device)) for floor in floors)
+        modulated_mlp.modulated_mlp(modulations, window, Samples(rows, cols, (1.0, 1.0)), layers)
 
 
 def main() -> int:
