@@ -73,11 +73,6 @@ def value_range(values: Tensor) -> tuple[float, float]:
     return _cpu.value_range(values.detach().float().contiguous().view(-1))
 
 
-def is_tame(lut: Tensor) -> bool:
-    """Whether 16-bit integers hold this table (3, D, D, D) to a hundredth of an 8-bit code."""
-    return _cpu.is_tame(lut.detach().float().contiguous())
-
-
 def eclut(
     picture: Tensor, table: Tensor, scale: int, step: str = "lr", threads: int | None = None, path: str = "auto"
 ) -> Tensor:

@@ -25,8 +25,6 @@ struct Range {
   int bits;
 };
 
-LUTRA_INLINE bool cells_fit(int nodes) { return nodes >= 2 && nodes <= kCells + 1 && kCells % (nodes - 1) == 0; }
-
 LUTRA_INLINE float floor_of(float value) {
   const float whole = float(int(value));
   return whole > value ? whole - 1.0f : whole;

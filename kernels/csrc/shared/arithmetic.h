@@ -135,12 +135,6 @@ LUTRA_INLINE constexpr int eclut_turned(int direction, int row, int column, int 
                           : column * side + last - row;
 }
 
-// Where a row for step "lr" holds what a pixel adds to cell (row, column) of the large block that lies at (down, right),
-// each -1 to 1, from its own.
-LUTRA_INLINE constexpr int eclut_entry(int direction, int down, int right, int row, int column, int scale) {
-  return eclut_turned(direction, down + 1, right + 1, 3) * scale * scale + eclut_turned(direction, row, column, scale);
-}
-
 // How many of the nine maps of step "hr" cover cell (row, column) of the square of scale + 2 cells a side.
 LUTRA_INLINE constexpr int eclut_covered(int cell, int scale) {
   return (cell < 2 ? cell : 2) - (cell < scale ? 0 : cell - scale + 1) + 1;
