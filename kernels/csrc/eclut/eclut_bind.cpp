@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "shared/arithmetic.h"
+#include "eclut/eclut_arithmetic.h"
 #include "eclut/eclut_cpu.h"
 
 namespace nb = nanobind;

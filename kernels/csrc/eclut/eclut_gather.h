@@ -2,10 +2,10 @@
 //
 // `kernels/reference/eclut.py` defines it by what a pixel gives to its neighbours in four rotations of the picture. Here
 // the block takes from its nine neighbours in four directions without rotating anything, so no two writers meet; places in
-// a row of the table are turned at compile time (arithmetic.h). It holds no loops over pixels and no threads.
+// a row of the table are turned at compile time (eclut_arithmetic.h). It holds no loops over pixels and no threads.
 #pragma once
 
-#include "shared/arithmetic.h"
+#include "eclut/eclut_arithmetic.h"
 
 namespace lutra {
 

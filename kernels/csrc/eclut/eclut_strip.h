@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "shared/arithmetic.h"
+#include "eclut/eclut_arithmetic.h"
 #include "eclut/eclut_cpu.h"
 
 #if defined(__GNUC__)
