@@ -63,7 +63,7 @@ def ran(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def said(*command: str | Path, **environment: str) -> str:
+def output_of(*command: str | Path, **environment: str) -> str:
     """What a command that must succeed prints."""
     done = ran(*command, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -138,7 +138,7 @@ def test_without_the_extension_everything_imports_and_one_sentence_says_what_to_
     code = (
         "import sys; sys.modules['kernels._cpu'] = None; from kernels import cpu; print(cpu.paths(), cpu.why_missing())"
     )
-    printed = said(sys.executable, "-c", code)
+    printed = output_of(sys.executable, "-c", code)
     assert printed.startswith("[] ")
     assert "install one (g++ 11" in printed
     assert "the PyTorch reference serves" in printed
@@ -201,8 +201,10 @@ int main() {
 
 def test_bands_cover_all_once_and_their_exceptions_reach_the_caller(tmp_path: Path) -> None:
     (tmp_path / "bands.cpp").write_text(BANDS)
-    said(compiler(), "-std=c++20", "-O1", "-pthread", f"-I{CSRC}", tmp_path / "bands.cpp", "-o", tmp_path / "bands")
-    said(tmp_path / "bands")
+    output_of(
+        compiler(), "-std=c++20", "-O1", "-pthread", f"-I{CSRC}", tmp_path / "bands.cpp", "-o", tmp_path / "bands"
+    )
+    output_of(tmp_path / "bands")
 
 
 # -- wheels ----------------------------------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ def test_no_function_compiled_for_an_instruction_set_can_replace_a_portable_one(
     objects = [*(built / "objects").rglob("*_avx*.cpp.o")]
     assert len(objects) == len([*CSRC.glob("*/*_avx*.cpp")])
     for path in objects:
-        symbols = said(nm, "--demangle", "--defined-only", path).splitlines()
+        symbols = output_of(nm, "--demangle", "--defined-only", path).splitlines()
         assert [line for line in symbols if line[16:19] in (" W ", " V ", " u ")] == [], path.name
 
 
@@ -256,7 +258,7 @@ lut = torch.rand(3, 5, 5, 5, generator=torch.Generator().manual_seed(1))
 assert torch.equal(ops.lut3d_apply(picture, lut), lut3d.lut3d_apply(picture, lut))
 print(cpu.why_missing())
 """
-    assert "no C++20 compiler worked" in said(sys.executable, "-S", "-c", code)
+    assert "no C++20 compiler worked" in output_of(sys.executable, "-S", "-c", code)
 
 
 @pytest.mark.slow

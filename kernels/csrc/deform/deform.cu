@@ -3,7 +3,7 @@
 // Pictures have their channels last. Pixels are counted through the pictures of a batch, row by row; a launch takes a run
 // of them. Thirty-two threads take one tap of one pixel and share out its channels, which lie side by side. Atomic
 // additions lose nothing, but their order, and with it the last bits of the gradient by the picture, is the card's.
-// Places and sums are float32, for float64 pictures float64. It holds no arithmetic of its own (deform_place.h).
+// Places and sums are float32, for float64 pictures float64. deform_place.h says where a tap reads.
 #include "shared/bfloat16.h"
 #include "deform/deform_place.h"
 

@@ -69,7 +69,7 @@ LUTRA_LOOP Vector load(const Bfloat16* from) {
 
 LUTRA_LOOP void store(float* to, const Vector& v) { std::memcpy(to, &v, sizeof v); }
 
-// Rounded to the nearest, ties to even; a NaN stays one.
+// As `narrow`.
 LUTRA_LOOP void store(Bfloat16* to, const Vector& v) {
   Words words;
   std::memcpy(&words, &v, sizeof words);
@@ -108,7 +108,7 @@ LUTRA_LOOP void sum_each(const Vector (&v)[4], float (&sums)[4]) {
 
 // ---- Places --------------------------------------------------------------------------------------------------------
 
-// On one axis: the pixel before each place and how far it is to the next, as `stretch` has them.
+// On one axis: the pixel before each place and how far it is to the next, as `stretch` computes them.
 struct Stretches {
   Integers before;
   Vector part;
@@ -124,7 +124,7 @@ LUTRA_LOOP Stretches stretches(const Vector& at, int size) {
   return {before, at - floats(before)};
 }
 
-// Where one tap of a run of pixels of one row reads.
+// Where one tap of a run of pixels of one row reads: the bits of `find_cell`, for a place that is not all outside.
 struct Places {
   std::int32_t corner[4][kRun];  // pixel of its picture: top left, top right, bottom left, bottom right; -1 outside
   float down[kRun], right[kRun];
@@ -163,6 +163,7 @@ struct Places {
   static LUTRA_LOOP void keep(std::int32_t* to, const Integers& v) { std::memcpy(to, &v, sizeof v); }
 };
 
+// As `cell_weight`, times `scale`.
 struct Weights {
   float of[4];
 };

@@ -1,7 +1,7 @@
 // Table super-resolution (EC-LUT) on a CUDA device: 8 bits, three channels interleaved, scales 2, 3 and 4.
 //
 // A thread owns one channel of the block of large pixels that belong to one small pixel, gathers what meets there
-// (eclut_gather.h), divides once and writes; no atomics. It holds no arithmetic of its own.
+// (eclut_gather.h), divides once and writes; no atomics.
 #include "eclut/eclut_gather.h"
 
 using namespace lutra;

@@ -3,7 +3,7 @@
 // A picture is a run of pixels. A warp takes a tile of 1,536 bytes: it loads it 16 bytes a thread into its own piece of
 // shared memory, looks it up there three words at a time (four pixels of 8 bits or two of 16), and stores it the same
 // way, so that every access to memory is whole. The table is read from a workspace that `lut3d_range` and `lut3d_pack`
-// write: its range, its nodes as float4 and, where they fit, its cells (cells.h). It holds no arithmetic of its own.
+// write: its range, its nodes as float4 and, where they fit, its cells. The arithmetic of a pixel stands in cells.h.
 #include "lut3d/cells.h"
 
 using namespace lutra;
@@ -107,8 +107,8 @@ __device__ void pixel_of_cells(const uint4* __restrict__ cells, int bias, int sh
 template <int top>
 __device__ void pixel_of_nodes(const float4* __restrict__ nodes, int count, unsigned red, unsigned green, unsigned blue,
                                int* code) {
-  const Place<float> r = coded_place(red, count, top), g = coded_place(green, count, top),
-                     b = coded_place(blue, count, top);
+  const Place<float> r = code_place_by_product(red, count, top), g = code_place_by_product(green, count, top),
+                     b = code_place_by_product(blue, count, top);
   const float4* at = nodes + (b.cell * count + g.cell) * count + r.cell;
   const int plane = count * count;
   const float4 c000 = at[0], c001 = at[1], c010 = at[count], c011 = at[count + 1];

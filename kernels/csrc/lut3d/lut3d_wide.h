@@ -1,5 +1,6 @@
 // The look-up in floating point, for every table and both depths; vectors are as wide as the compiler may make them.
 //
+// It blends as `trilinear`; with two neighbours along red in one vector, the axes in another order.
 // A node is four numbers (red, green, blue, zero) and its neighbour along red the next four. Included once by a file of
 // each set of instructions, which gets a copy of its own.
 #pragma once
@@ -72,6 +73,7 @@ inline Quad<T> look_up(const T* node, std::ptrdiff_t row, std::ptrdiff_t plane, 
 
 #endif
 
+// As `to_code`.
 template <typename Code, typename T>
 inline void write_code(Quad<T> value, Code* out) {
   using Integers [[gnu::vector_size(16)]] = int;

@@ -3,7 +3,7 @@
 // A table is (3, D, D, D), shared by the batch (lut_stride 0) or one a picture. A thread takes a pixel; for the gradient
 // of the table it takes a run of neighbouring pixels, which in a photo often share a cell, and adds to memory once a
 // cell and not once a pixel. Atomic additions lose nothing, but their order, and with it the last bits, is the card's.
-// It holds no arithmetic of its own (lut3d_gradient.h).
+// The arithmetic of a pixel stands in lut3d_gradient.h.
 #include "lut3d_float/lut3d_gradient.h"
 
 using namespace lutra;
@@ -46,15 +46,15 @@ __device__ void backward_picture(const T* grad, const T* picture, const T* lut, 
     T sum[3] = {T(0), T(0), T(0)};
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      const Slope<T> along = slope(table + c * volume, nodes, spot);
+      const Slopes<T> along = channel_slopes(table + c * volume, nodes, spot);
       const T weight = grad[at + pixels * c];
       sum[0] += weight * along.red;
       sum[1] += weight * along.green;
       sum[2] += weight * along.blue;
     }
-    out[at] = sum[0] * slope_scale(red, nodes);
-    out[at + pixels] = sum[1] * slope_scale(green, nodes);
-    out[at + 2 * pixels] = sum[2] * slope_scale(blue, nodes);
+    out[at] = sum[0] * place_slope(red, nodes);
+    out[at + pixels] = sum[1] * place_slope(green, nodes);
+    out[at + 2 * pixels] = sum[2] * place_slope(blue, nodes);
   }
 }
 
@@ -86,12 +86,12 @@ __device__ void backward_lut(const T* grad, const T* picture, T* out, int batch,
       const Spot<T> spot = find_spot(picture[at], picture[at + pixels], picture[at + 2 * pixels], nodes);
       if (open >= 0 && open != spot.index) flush(table, open, nodes, gathered);
       open = spot.index;
+      T weights[kCorners];
+      trilinear_weights(spot.red, spot.green, spot.blue, weights);
 #pragma unroll
-      for (int corner = 0; corner < kCorners; ++corner) {
-        const T weight = corner_weight(corner, spot);
+      for (int corner = 0; corner < kCorners; ++corner)
 #pragma unroll
-        for (int c = 0; c < 3; ++c) gathered[c][corner] += weight * grad[at + pixels * c];
-      }
+        for (int c = 0; c < 3; ++c) gathered[c][corner] += weights[corner] * grad[at + pixels * c];
     }
     flush(table, open, nodes, gathered);
   }

@@ -25,12 +25,6 @@ LUTRA_INLINE int corner_offset(int corner, int nodes) {
   return ((corner >> 2) * nodes + ((corner >> 1) & 1)) * nodes + (corner & 1);
 }
 
-template <typename T>
-LUTRA_INLINE T corner_weight(int corner, const Spot<T>& spot) {
-  return (corner & 4 ? spot.blue : T(1) - spot.blue) * (corner & 2 ? spot.green : T(1) - spot.green) *
-         (corner & 1 ? spot.red : T(1) - spot.red);
-}
-
 // `channel` points at one channel of the table.
 template <typename T>
 LUTRA_INLINE T sample(const T* channel, int nodes, const Spot<T>& spot) {
@@ -40,13 +34,10 @@ LUTRA_INLINE T sample(const T* channel, int nodes, const Spot<T>& spot) {
                    spot.red, spot.green, spot.blue);
 }
 
+// Of one channel, a cell. Each is a blend of four differences; `trilinear_slopes` of the CPU shares what it has blended
+// already between the slopes, which rounds otherwise: last bits differ, and tests/kernels/test_arithmetic.py compares them.
 template <typename T>
-struct Slope {
-  T red, green, blue;  // of one channel, a cell
-};
-
-template <typename T>
-LUTRA_INLINE Slope<T> slope(const T* channel, int nodes, const Spot<T>& spot) {
+LUTRA_INLINE Slopes<T> channel_slopes(const T* channel, int nodes, const Spot<T>& spot) {
   const T* at = channel + spot.index;
   const int row = nodes, plane = nodes * nodes;
   const T c000 = at[0], c001 = at[1], c010 = at[row], c011 = at[row + 1];
@@ -58,12 +49,6 @@ LUTRA_INLINE Slope<T> slope(const T* channel, int nodes, const Spot<T>& spot) {
   const T along_blue = blend(blend(c100 - c000, c101 - c001, spot.red), blend(c110 - c010, c111 - c011, spot.red),
                              spot.green);
   return {along_red, along_green, along_blue};
-}
-
-// What a slope a cell is to a colour: nodes - 1 inside (0, 1), nothing elsewhere.
-template <typename T>
-LUTRA_INLINE T slope_scale(T colour, int nodes) {
-  return colour > T(0) && colour < T(1) ? T(nodes - 1) : T(0);
 }
 
 }  // namespace lutra

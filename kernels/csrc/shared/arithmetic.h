@@ -1,4 +1,5 @@
-// The arithmetic of the kernels, once, for the CPU (.cpp) and for CUDA (.cu): what a test runs here runs there.
+// The arithmetic of the look-up, for the CPU (.cpp) and for CUDA (.cu). Where vectors or a device need a text of their
+// own, it names the function here that it equals, and tests/kernels/test_arithmetic.py compares the two.
 //
 // Nothing from std is included, so that NVRTC compiles it without a toolkit. Colours are red, green, blue; a table has
 // `nodes` nodes an axis, red fastest. It holds no loops over pixels and no threads.
