@@ -76,7 +76,7 @@ def value_range(values: Tensor) -> tuple[float, float]:
 def eclut(
     picture: Tensor, table: Tensor, scale: int, step: str = "lr", threads: int | None = None, path: str = "auto"
 ) -> Tensor:
-    """As `kernels.reference.eclut.eclut`, bit by bit; the table's type says the step.
+    """As `kernels.reference.eclut.eclut`, bit by bit; the table's type determines the step.
 
     `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
     """
@@ -201,7 +201,7 @@ class _DeformLoops:
         return cls((_bits(x), offset, mask), torch.get_num_threads(), path)
 
     def multiply_too(self, weight: Tensor) -> bool:
-        """Whether the extension does all: its products are faster than torch's, and threads need not meet."""
+        """Whether the extension does all: its products are faster than torch's, and no thread waits for others."""
         outputs, channels = weight.shape[:2]
         fits = self.path in ("auto", "avx512")
         return fits and _cpu.has_deform_products(weight.dtype == torch.bfloat16, channels, outputs)

@@ -1,7 +1,7 @@
 """The modulated deformable convolution on a CUDA device: plans the launches of `deform.cu`, between which torch
 multiplies matrices.
 
-It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.deform`; columns of
+It checks no arguments; that is `kernels.ops`. `kernels.reference.deform` specifies what it computes; columns of
 bfloat16 pictures are rounded to it.
 """
 

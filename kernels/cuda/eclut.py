@@ -1,6 +1,6 @@
 """Table super-resolution on a CUDA device: plans the launches of `eclut.cu`.
 
-It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.eclut`, bit by bit.
+It checks no arguments; that is `kernels.ops`. `kernels.reference.eclut` specifies what it computes, bit by bit.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A compiled file is kept under the hash of all that went into it (source, headers, options, compiler, architecture), so
 it is never stale and a second start compiles nothing. Where the folder cannot be written, each process compiles anew.
-It knows no kernel; `kernels.cuda.lut3d` and its neighbours do. Source: the cuda-core 1.2 documentation (Program,
-ObjectCode, launch).
+What is specific to one kernel stands in `kernels.cuda.lut3d` and its neighbours. Source: the cuda-core 1.2
+documentation (Program, ObjectCode, launch).
 """
 
 from __future__ import annotations
@@ -216,9 +216,9 @@ def make_current(device: torch.device) -> Any:
 
 
 def _kernel(source: str, kernel: str, arch: str) -> Any:
-    found = _kernels.get((source, arch, kernel))
-    if found is not None:
-        return found
+    loaded = _kernels.get((source, arch, kernel))
+    if loaded is not None:
+        return loaded
     with _lock:
         if (source, arch) not in _loaded:
             _loaded[source, arch] = _core().ObjectCode.from_cubin(cubin(source, arch), name=source)

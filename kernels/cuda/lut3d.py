@@ -51,7 +51,7 @@ class Table:
 def lut3d_apply(picture: Tensor, lut: Tensor, path: Way | None = None) -> Tensor:
     """picture (..., 3) uint8 or uint16, lut (3, D, D, D), or with a batch (N, 3, D, D, D), floating -> a new picture.
 
-    Raises ValueError where `path` is asked for and cannot serve the table within its bound.
+    Raises ValueError where `path` is given and cannot serve the table within its bound.
     """
     if picture.dtype == torch.uint16 and path is None:
         path = "nodes"
@@ -59,12 +59,12 @@ def lut3d_apply(picture: Tensor, lut: Tensor, path: Way | None = None) -> Tensor
         return look_up(picture, prepare(lut, path))
     if picture.numel() == 0:
         return torch.empty_like(picture)
-    found = [look_up(one, prepare(table, path)) for one, table in zip(picture, lut, strict=True)]
-    return torch.stack([one.view(torch.uint8) for one in found]).view(picture.dtype)  # not every torch stacks uint16
+    pictures = [look_up(one, prepare(table, path)) for one, table in zip(picture, lut, strict=True)]
+    return torch.stack([one.view(torch.uint8) for one in pictures]).view(picture.dtype)  # not every torch stacks uint16
 
 
 def prepare(lut: Tensor, path: Way | None = None) -> Table:
-    """Writes the table as `path` reads it; a path that is asked for and does not fit it raises ValueError."""
+    """Writes the table as `path` reads it; a path that is given and does not fit it raises ValueError."""
     nodes = lut.shape[-1]
     lut = lut.detach().float().contiguous()
     with_cells = path in (None, "cells") and cells_fit(nodes)

@@ -1,6 +1,6 @@
 """The look-up of float pictures and its gradients on a CUDA device: plans the launches of `lut3d_float.cu`.
 
-It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.lut3d_float`.
+It checks no arguments; that is `kernels.ops`. `kernels.reference.lut3d_float` specifies what it computes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
 def lut3d_backward(
     grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not wanted.
+    """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not needed.
 
     Raises RuntimeError where torch must be deterministic: the gradient by the table adds up in any order.
     """

@@ -1,6 +1,6 @@
 """LM-LIIF's render perceptron on a CUDA device: plans the launches of `modulated_mlp.cu`.
 
-It checks no arguments; that is `kernels.ops`. What it computes is said in `kernels.reference.modulated_mlp`.
+It checks no arguments; that is `kernels.ops`. `kernels.reference.modulated_mlp` specifies what it computes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The specification of table super-resolution (EC-LUT), in plain PyTorch, and what serves where nothing faster is.
 
 Each colour channel on its own. In each of four rotations of the picture a pixel `a` and the pixel `b` below it choose
-row 256 a + b of one table, and the row says what `a` adds to the larger picture:
+row 256 a + b of one table, and the row holds what `a` adds to the larger picture:
     step "lr"   nine blocks of r x r values, for the larger blocks of the pixel and of its eight neighbours;
                 int8, (65536, 9 r^2), part 3 i + j belonging to the neighbour at (i - 1, j - 1)
     step "hr"   the same nine blocks, placed one *large* pixel apart; their sum is a square of r + 2 values a side;

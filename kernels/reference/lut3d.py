@@ -42,8 +42,8 @@ def _look_up(part: Tensor, table: Tensor, top: float, threads: int) -> Tensor:
     """Pixels (P, 3) of integers -> the same, looked up; `grid_sample` works in parallel over the batch alone."""
     bands = threads if part.shape[0] % threads == 0 else 1
     colours = (part.float() / top).view(bands, 1, 1, -1, 3)
-    found = sample(table.expand(bands, *table.shape), colours)
-    rounded = found.mul_(top).add_(0.5).clamp_(0, top).to(part.dtype)
+    blended = sample(table.expand(bands, *table.shape), colours)
+    rounded = blended.mul_(top).add_(0.5).clamp_(0, top).to(part.dtype)
     return rounded.view(bands, 3, -1).transpose(1, 2).reshape(-1, 3)
 
 

@@ -32,7 +32,7 @@ def lut3d(picture: Tensor, lut: Tensor) -> Tensor:
 def lut3d_backward(
     grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not wanted."""
+    """Gradient of what `lut3d` gave -> gradients by picture and by lut, of their shapes; empty where not needed."""
     by_picture = picture.new_zeros(picture.shape if for_picture else 0)
     by_lut = lut.new_zeros(lut.shape if for_lut else 0)
     if picture.numel() == 0:

@@ -39,15 +39,15 @@ __device__ Tap<S> find_tap(const S* offset, const S* mask, long long place, int 
   const int tap = int(place % kTaps);
   const long long sample = pixel / plane, within = pixel % plane;
   const int row = int(within / width), column = int(within % width);
-  Tap<S> found;
-  found.in_mask = (sample * kTaps + tap) * plane + within;
-  found.in_offset = (sample * 2 * kTaps + 2 * tap) * plane + within;
-  const S y = S(row + tap_row(tap)) + offset[found.in_offset];
-  const S x = S(column + tap_column(tap)) + offset[found.in_offset + plane];
-  found.cell = find_cell(y, x, height, width);
-  found.pixel = sample * plane + (long long)found.cell.row * width + found.cell.column;
-  found.strength = mask[found.in_mask];
-  return found;
+  Tap<S> result;
+  result.in_mask = (sample * kTaps + tap) * plane + within;
+  result.in_offset = (sample * 2 * kTaps + 2 * tap) * plane + within;
+  const S y = S(row + tap_row(tap)) + offset[result.in_offset];
+  const S x = S(column + tap_column(tap)) + offset[result.in_offset + plane];
+  result.cell = find_cell(y, x, height, width);
+  result.pixel = sample * plane + (long long)result.cell.row * width + result.cell.column;
+  result.strength = mask[result.in_mask];
+  return result;
 }
 
 template <typename S>

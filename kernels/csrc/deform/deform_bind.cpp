@@ -50,14 +50,14 @@ void want_planes(const X& x, const P& planes, std::size_t count) {
   }
 }
 
-// What every call says first, and the row of zeros that stands for what is outside.
+// The arguments of every call, checked, and the row of zeros that stands for what is outside.
 template <typename Stored>
-struct Asked {
+struct Request {
   using T = Computed<Stored>;
   std::vector<T> zeros;
   DeformJob<T> job;
 
-  Asked(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask, std::size_t first,
+  Request(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask, std::size_t first,
         std::size_t count) {
     const std::size_t pixels = x.shape(1) * x.shape(2);
     want_planes(x, offset, 18);
@@ -83,11 +83,11 @@ struct Asked {
 template <typename Stored>
 void columns(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask, const Columns<Stored>& out,
              std::size_t first, int threads, const std::string& path) {
-  const Asked<Stored> asked(x, offset, mask, first, out.shape(0));
-  asked.want_columns(out);
+  const Request<Stored> request(x, offset, mask, first, out.shape(0));
+  request.want_columns(out);
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_columns(asked.job, reinterpret_cast<Computed<Stored>*>(out.data()), threads, chosen);
+  deform_columns(request.job, reinterpret_cast<Computed<Stored>*>(out.data()), threads, chosen);
 }
 
 template <class A>
@@ -114,14 +114,14 @@ template <typename Stored>
 void convolve(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask,
               const Matrix<const Stored>& taps, const Pictures<Stored>& out, int threads, const std::string& path) {
   using T = Computed<Stored>;
-  const Asked<Stored> asked(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
+  const Request<Stored> request(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
   const std::size_t outputs = out.shape(3);
   want_pixels(out, {x.shape(0), x.shape(1), x.shape(2), outputs});
   want_products<Stored>(x, outputs);
   want_matrix(taps, 9 * x.shape(3), outputs);
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_convolve(asked.job, reinterpret_cast<const T*>(taps.data()), reinterpret_cast<T*>(out.data()), int(outputs),
+  deform_convolve(request.job, reinterpret_cast<const T*>(taps.data()), reinterpret_cast<T*>(out.data()), int(outputs),
                   threads, chosen);
 }
 
@@ -131,7 +131,7 @@ void differentiate(const Pictures<const Stored>& grad, const Pictures<const Stor
                    const std::optional<Pictures<float>>& by_offset, const std::optional<Pictures<float>>& by_mask,
                    const std::optional<Matrix<float>>& by_taps, int threads, const std::string& path) {
   using T = Computed<Stored>;
-  const Asked<Stored> asked(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
+  const Request<Stored> request(x, offset, mask, 0, x.shape(0) * x.shape(1) * x.shape(2));
   const std::size_t outputs = grad.shape(3), channels = x.shape(3);
   want_pixels(grad, {x.shape(0), x.shape(1), x.shape(2), outputs});
   want_products<Stored>(x, outputs);
@@ -144,7 +144,7 @@ void differentiate(const Pictures<const Stored>& grad, const Pictures<const Stor
                             by_mask ? by_mask->data() : nullptr, by_taps ? by_taps->data() : nullptr};
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_differentiate(asked.job, reinterpret_cast<const T*>(grad.data()), reinterpret_cast<const T*>(taps.data()),
+  deform_differentiate(request.job, reinterpret_cast<const T*>(grad.data()), reinterpret_cast<const T*>(taps.data()),
                        int(outputs), wanted, threads, chosen);
 }
 
@@ -154,28 +154,28 @@ void gradients(const Pictures<const Stored>& x, const Planes& offset, const Plan
                const std::optional<Pictures<float>>& by_offset, const std::optional<Pictures<float>>& by_mask,
                std::size_t first, int threads, const std::string& path) {
   using T = Computed<Stored>;
-  const Asked<Stored> asked(x, offset, mask, first, by_columns.shape(0));
-  asked.want_columns(by_columns);
-  if (out) asked.want_columns(*out);
+  const Request<Stored> request(x, offset, mask, first, by_columns.shape(0));
+  request.want_columns(by_columns);
+  if (out) request.want_columns(*out);
   if (by_offset) want_planes(x, *by_offset, 18);
   if (by_mask) want_planes(x, *by_mask, 9);
   const DeformGradients<T> wanted{by_columns.data(), out ? reinterpret_cast<T*>(out->data()) : nullptr,
                                   by_offset ? by_offset->data() : nullptr, by_mask ? by_mask->data() : nullptr};
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_gradients(asked.job, wanted, threads, chosen);
+  deform_gradients(request.job, wanted, threads, chosen);
 }
 
 template <typename Stored>
 void scatter(const Pictures<const Stored>& x, const Planes& offset, const Planes& mask,
              const Columns<const float>& by_columns, const Pictures<float>& by_x, std::size_t first, int threads,
              const std::string& path) {
-  const Asked<Stored> asked(x, offset, mask, first, by_columns.shape(0));
-  asked.want_columns(by_columns);
+  const Request<Stored> request(x, offset, mask, first, by_columns.shape(0));
+  request.want_columns(by_columns);
   want_pixels(by_x, {x.shape(0), x.shape(1), x.shape(2), x.shape(3)});
   const DeformPath chosen = path_of(path);
   const nb::gil_scoped_release unlocked;
-  deform_scatter(asked.job, by_columns.data(), by_x.data(), threads, chosen);
+  deform_scatter(request.job, by_columns.data(), by_x.data(), threads, chosen);
 }
 
 template <typename Stored>

@@ -130,7 +130,7 @@ void convolve_part(const DeformJob<T>& job, std::size_t first, std::size_t last,
 
 // ---- Gradients -----------------------------------------------------------------------------------------------------
 
-// One thread's: by_x and by_taps are its own, or nobody else's.
+// The share of one thread: no other writes its by_x and by_taps.
 template <typename T>
 void differentiate_part(const DeformJob<T>& job, std::size_t first, std::size_t last, const T* grad, const void* taps,
                         std::size_t outputs, const DeformWanted& wanted, const DeformLoops<T>& loops) {

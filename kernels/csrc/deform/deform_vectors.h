@@ -181,12 +181,12 @@ struct Corners {
 
 template <typename T>
 LUTRA_LOOP Corners<T> corners(const Places& places, int i, const T* x, const T* zeros, std::size_t channels) {
-  Corners<T> found;
+  Corners<T> result;
   for (int k = 0; k < 4; ++k) {
     const std::int32_t pixel = places.corner[k][i];
-    found.at[k] = pixel < 0 ? zeros : x + std::size_t(pixel) * channels;
+    result.at[k] = pixel < 0 ? zeros : x + std::size_t(pixel) * channels;
   }
-  return found;
+  return result;
 }
 
 // Calls step(places, tap, first pixel, how many, sample, where the first stands in the mask) for every run of pixels of

@@ -89,7 +89,7 @@ void add_up_row(Strip& strip, int row, Squares<kScale>& squares) {
 
 // What the squares around and at `value` add to cell (i, j) of its block.
 template <int kScale>
-int meet(Squares<kScale>& squares, int row, int value, int i, int j) {
+int overlap_sum(Squares<kScale>& squares, int row, int value, int i, int j) {
   constexpr int kSide = kScale + 2;
   int sum = 0;
   for (int down = i == kScale - 1 ? -1 : 0; down <= (i == 0 ? 1 : 0); ++down) {
@@ -109,7 +109,7 @@ void hr_row(Strip& strip, int row, Squares<kScale>& squares) {
   for (int value = 0; value < 3 * strip.width; ++value) {
     for (int i = 0; i < kScale; ++i) {
       for (int j = 0; j < kScale; ++j) {
-        const int code = eclut_code(meet<kScale>(squares, row, value, i, j));
+        const int code = eclut_code(overlap_sum<kScale>(squares, row, value, i, j));
         out[i * stride + (value / 3 * kScale + j) * 3 + value % 3] = std::uint8_t(code);
       }
     }

@@ -1,7 +1,7 @@
 // What every set of instructions does alike for table super-resolution: the walk over a band of rows in narrow strips,
 // with the places of the table's rows computed one row of pixels ahead.
 //
-// A table is larger than the caches nearest to a processor's arithmetic, so its rows are asked for a few pixels before
+// A table is larger than the caches nearest to a processor's arithmetic, so its rows are prefetched a few pixels before
 // they are read. Each file that includes this compiles its own copy (see CMakeLists.txt).
 #pragma once
 
@@ -28,7 +28,7 @@ namespace {
 constexpr int kStrip = 160;    // pixels; narrower strips stop and start more often than the cache gives back
 constexpr int kPixelRing = 4;  // rows of pixels in hand
 constexpr int kPlaceRing = 4;  // rows of places in hand
-constexpr int kEarly = 4;      // pixels between asking for rows of the table and reading them
+constexpr int kEarly = 4;      // pixels between the prefetch of rows of the table and reading them
 constexpr int kLine = 64;      // bytes the processor fetches at once
 constexpr int kValues = 3 * (kStrip + 2 + kEarly);  // colours of the pixels that add to a strip, and kEarly more
 
@@ -74,8 +74,8 @@ void place_row(Strip& strip, int row) {
   }
 }
 
-// Asks for the rows of the table that one colour of a pixel chooses. Always inlined: a function that only asks looks to
-// GCC as if it did nothing, and its calls go.
+// Prefetches the rows of the table that one colour of a pixel chooses. Always inlined: a function that only prefetches
+// looks to GCC as if it did nothing, and its calls go.
 template <int kRowBytes>
 LUTRA_ALWAYS_INLINE void prefetch(const void* table, const std::uint32_t* places) {
   for (int direction = 0; direction < 4; ++direction) {
@@ -84,7 +84,7 @@ LUTRA_ALWAYS_INLINE void prefetch(const void* table, const std::uint32_t* places
   }
 }
 
-// The same for the first pixels of a row, which nobody asked for early.
+// The same for the first pixels of a row, which no earlier pixel prefetched.
 template <int kRowBytes, int kPixels>
 LUTRA_ALWAYS_INLINE void prefetch_first(const void* table, const std::uint32_t* places) {
   for (int value = 0; value < 3 * kPixels; ++value) prefetch<kRowBytes>(table, places + value);

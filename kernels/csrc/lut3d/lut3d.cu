@@ -126,10 +126,10 @@ __device__ int floor_code(float value) { return int(value > 0.0f ? (value < 255.
 
 __device__ void pixel_of_texture(cudaTextureObject_t texture, float scale, float offset, unsigned red, unsigned green,
                                  unsigned blue, int* code) {
-  const float4 found = tex3D<float4>(texture, texel_place(red), texel_place(green), texel_place(blue));
-  code[0] = floor_code(found.x * scale + offset);
-  code[1] = floor_code(found.y * scale + offset);
-  code[2] = floor_code(found.z * scale + offset);
+  const float4 blended = tex3D<float4>(texture, texel_place(red), texel_place(green), texel_place(blue));
+  code[0] = floor_code(blended.x * scale + offset);
+  code[1] = floor_code(blended.y * scale + offset);
+  code[2] = floor_code(blended.z * scale + offset);
 }
 
 }  // namespace

@@ -74,13 +74,13 @@ inline Axis axis(__m256i pixels, __m256i shuffle, __m256i cells) {
 }
 
 // What the sums need of a block of pixels.
-struct alignas(32) Found {
+struct alignas(32) Places {
   std::uint32_t node[kBlock];  // bytes from the start of the table
   __m256i near, far;           // weights along blue, both neighbours along green in each lane
   __m256 red;                  // parts along red
 };
 
-inline void find(const Constants& c, const std::uint8_t* in, Found& found) {
+inline void find_places(const Constants& c, const std::uint8_t* in, Places& places) {
   const auto half = [](const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
   const __m256i pixels = _mm256_inserti128_si256(_mm256_castsi128_si256(half(in)), half(in + 12), 1);
   const Axis red = axis(pixels, c.channel[0], c.cells);
@@ -89,41 +89,41 @@ inline void find(const Constants& c, const std::uint8_t* in, Found& found) {
   const __m256i red_green = _mm256_blend_epi16(red.cell, green.cell, 0xaa);
   const __m256i node =
       _mm256_add_epi32(_mm256_madd_epi16(red_green, c.red_green), _mm256_madd_epi16(blue.cell, c.blue));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(found.node), _mm256_slli_epi32(node, 4));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(places.node), _mm256_slli_epi32(node, 4));
 
   const __m256i green_part = _mm256_srli_epi16(green.part, 1), blue_part = _mm256_srli_epi16(blue.part, 1);
   const __m256i both_far = _mm256_mulhrs_epi16(green_part, blue_part);
   const __m256i blue_far = _mm256_sub_epi16(blue_part, both_far);
   const __m256i green_far = _mm256_sub_epi16(green_part, both_far);
   const __m256i both_near = _mm256_sub_epi16(_mm256_sub_epi16(c.one, green_part), blue_far);
-  found.near = _mm256_blend_epi16(both_near, green_far, 0xaa);
-  found.far = _mm256_blend_epi16(blue_far, both_far, 0xaa);
-  found.red = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(red.part, 16)), _mm256_set1_ps(1.0f / 65535.0f));
+  places.near = _mm256_blend_epi16(both_near, green_far, 0xaa);
+  places.far = _mm256_blend_epi16(blue_far, both_far, 0xaa);
+  places.red = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(red.part, 16)), _mm256_set1_ps(1.0f / 65535.0f));
 }
 
 // One pixel's sums, those of each neighbour along red apart.
-inline __m256 sums(const Constants& c, const Found& found, int k) {
+inline __m256 sums(const Constants& c, const Places& places, int k) {
   const auto node = [&](const char* base) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(base + found.node[k]));
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(base + places.node[k]));
   };
-  const __m256i near = _mm256_permutevar8x32_epi32(found.near, c.spread[k]);
-  const __m256i far = _mm256_permutevar8x32_epi32(found.far, c.spread[k]);
+  const __m256i near = _mm256_permutevar8x32_epi32(places.near, c.spread[k]);
+  const __m256i far = _mm256_permutevar8x32_epi32(places.far, c.spread[k]);
   return _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(near, node(c.near)), _mm256_madd_epi16(far, node(c.far))));
 }
 
 // Codes of pixels k and 4 + k, in 32 bits.
 template <int k>
-inline __m256i pair(const Constants& c, const Found& found) {
-  const __m256 first = sums(c, found, k), second = sums(c, found, k + 4);
+inline __m256i pair(const Constants& c, const Places& places) {
+  const __m256 first = sums(c, places, k), second = sums(c, places, k + 4);
   const __m256 near = _mm256_permute2f128_ps(first, second, 0x20), far = _mm256_permute2f128_ps(first, second, 0x31);
-  const __m256 red = _mm256_permute_ps(found.red, 0x55 * k);
+  const __m256 red = _mm256_permute_ps(places.red, 0x55 * k);
   const __m256 sum = _mm256_fmadd_ps(_mm256_sub_ps(far, near), red, near);
   return _mm256_cvttps_epi32(_mm256_fmadd_ps(sum, c.scale, c.middle));
 }
 
-inline void write_codes(const Constants& c, const Found& found, std::uint8_t* out) {
-  const __m256i low = _mm256_packs_epi32(pair<0>(c, found), pair<1>(c, found));
-  const __m256i high = _mm256_packs_epi32(pair<2>(c, found), pair<3>(c, found));
+inline void write_codes(const Constants& c, const Places& places, std::uint8_t* out) {
+  const __m256i low = _mm256_packs_epi32(pair<0>(c, places), pair<1>(c, places));
+  const __m256i high = _mm256_packs_epi32(pair<2>(c, places), pair<3>(c, places));
   const __m256i dense = _mm256_shuffle_epi8(_mm256_packus_epi16(low, high), c.drop_fourth);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(dense));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 12), _mm256_extracti128_si256(dense, 1));
@@ -133,11 +133,11 @@ inline void write_codes(const Constants& c, const Found& found, std::uint8_t* ou
 void last_pixels(const Constants& c, const std::uint8_t* in, std::uint8_t* out, std::size_t bytes) {
   while (bytes > 0) {
     std::uint8_t block[32] = {};
-    Found found;
+    Places places;
     const std::size_t size = least(bytes, kBlockBytes);
     std::memcpy(block, in, size);
-    find(c, block, found);
-    write_codes(c, found, block);
+    find_places(c, block, places);
+    write_codes(c, places, block);
     std::memcpy(out, block, size);
     in += size, out += size, bytes -= size;
   }
@@ -149,14 +149,14 @@ void fixed_run_avx2(const FixedTable& table, const std::uint8_t* in, std::uint8_
   const Constants c = constants(table);
   const std::size_t bytes = 3 * count;
   const std::size_t blocks = bytes < kTouched ? 0 : (bytes - kTouched) / kBlockBytes + 1;
-  Found found[kChunk / kBlock];
+  Places places[kChunk / kBlock];
   for (std::size_t first = 0; first < blocks; first += kChunk / kBlock) {
     const std::size_t last = least(first + kChunk / kBlock, blocks);
     for (std::size_t i = first; i < last; ++i) {
       prefetch(in + kBlockBytes * i + 6 * kChunk, out + kBlockBytes * i + 3 * kChunk);
-      find(c, in + kBlockBytes * i, found[i - first]);
+      find_places(c, in + kBlockBytes * i, places[i - first]);
     }
-    for (std::size_t i = first; i < last; ++i) write_codes(c, found[i - first], out + kBlockBytes * i);
+    for (std::size_t i = first; i < last; ++i) write_codes(c, places[i - first], out + kBlockBytes * i);
   }
   last_pixels(c, in + kBlockBytes * blocks, out + kBlockBytes * blocks, bytes - kBlockBytes * blocks);
 }

@@ -74,29 +74,29 @@ inline Axis axis(__m512i pixels, __m512i shuffle, __m512i cells) {
 }
 
 // What the sums need of a block of pixels.
-struct alignas(64) Found {
+struct alignas(64) Places {
   std::uint32_t node[kBlock];  // bytes from the start of the table
   __m512i near, far;           // weights along blue, both neighbours along green in each lane
   __m512 red;                  // parts along red
 };
 
-inline void find(const Constants& c, __m512i pixels, Found& found) {
+inline void find_places(const Constants& c, __m512i pixels, Places& places) {
   const Axis red = axis(pixels, c.channel[0], c.cells);
   const Axis green = axis(pixels, c.channel[1], c.cells);
   const Axis blue = axis(pixels, c.channel[2], c.cells);
   const __m512i red_green = _mm512_mask_blend_epi16(kFirstHalves, green.cell, red.cell);
   const __m512i node =
       _mm512_add_epi32(_mm512_madd_epi16(red_green, c.red_green), _mm512_madd_epi16(blue.cell, c.blue));
-  _mm512_store_si512(found.node, _mm512_slli_epi32(node, 4));
+  _mm512_store_si512(places.node, _mm512_slli_epi32(node, 4));
 
   const __m512i green_part = _mm512_srli_epi16(green.part, 1), blue_part = _mm512_srli_epi16(blue.part, 1);
   const __m512i both_far = _mm512_mulhrs_epi16(green_part, blue_part);
   const __m512i blue_far = _mm512_sub_epi16(blue_part, both_far);
   const __m512i green_far = _mm512_sub_epi16(green_part, both_far);
   const __m512i both_near = _mm512_sub_epi16(_mm512_sub_epi16(c.one, green_part), blue_far);
-  found.near = _mm512_mask_blend_epi16(kFirstHalves, green_far, both_near);
-  found.far = _mm512_mask_blend_epi16(kFirstHalves, both_far, blue_far);
-  found.red = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(red.part, 16)), _mm512_set1_ps(1.0f / 65535.0f));
+  places.near = _mm512_mask_blend_epi16(kFirstHalves, green_far, both_near);
+  places.far = _mm512_mask_blend_epi16(kFirstHalves, both_far, blue_far);
+  places.red = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(red.part, 16)), _mm512_set1_ps(1.0f / 65535.0f));
 }
 
 inline __m512i two_nodes(const char* base, std::uint32_t first, std::uint32_t second) {
@@ -105,26 +105,26 @@ inline __m512i two_nodes(const char* base, std::uint32_t first, std::uint32_t se
 }
 
 // Two pixels' sums, those of each neighbour along red apart.
-inline __m512 two_sums(const Constants& c, const std::uint32_t* node, const Found& found, __m512i spread) {
+inline __m512 two_sums(const Constants& c, const std::uint32_t* node, const Places& places, __m512i spread) {
   const __m512i near = _mm512_dpwssd_epi32(_mm512_setzero_si512(), two_nodes(c.near, node[0], node[4]),
-                                           _mm512_permutexvar_epi32(spread, found.near));
+                                           _mm512_permutexvar_epi32(spread, places.near));
   return _mm512_cvtepi32_ps(_mm512_dpwssd_epi32(near, two_nodes(c.far, node[0], node[4]),
-                                                _mm512_permutexvar_epi32(spread, found.far)));
+                                                _mm512_permutexvar_epi32(spread, places.far)));
 }
 
 template <int k>
-inline __m512i group(const Constants& c, const Found& found) {
-  const __m512 first = two_sums(c, found.node + k, found, c.spread[k]);
-  const __m512 second = two_sums(c, found.node + k + 8, found, c.spread[k + 4]);
+inline __m512i group(const Constants& c, const Places& places) {
+  const __m512 first = two_sums(c, places.node + k, places, c.spread[k]);
+  const __m512 second = two_sums(c, places.node + k + 8, places, c.spread[k + 4]);
   const __m512 near = _mm512_shuffle_f32x4(first, second, 0x88), far = _mm512_shuffle_f32x4(first, second, 0xdd);
-  const __m512 red = _mm512_permute_ps(found.red, 0x55 * k);
+  const __m512 red = _mm512_permute_ps(places.red, 0x55 * k);
   const __m512 sum = _mm512_fmadd_ps(_mm512_sub_ps(far, near), red, near);
   return _mm512_cvttps_epi32(_mm512_fmadd_ps(sum, c.scale, c.middle));
 }
 
-inline __m512i codes(const Constants& c, const Found& found) {
-  const __m512i low = _mm512_packs_epi32(group<0>(c, found), group<1>(c, found));
-  const __m512i high = _mm512_packs_epi32(group<2>(c, found), group<3>(c, found));
+inline __m512i codes(const Constants& c, const Places& places) {
+  const __m512i low = _mm512_packs_epi32(group<0>(c, places), group<1>(c, places));
+  const __m512i high = _mm512_packs_epi32(group<2>(c, places), group<3>(c, places));
   return _mm512_permutexvar_epi8(c.drop_fourth, _mm512_packus_epi16(low, high));
 }
 
@@ -137,15 +137,15 @@ inline __mmask64 bytes_before(std::size_t i, std::size_t last) {
 
 void fixed_run_avx512(const FixedTable& table, const std::uint8_t* in, std::uint8_t* out, std::size_t count) {
   const Constants c = constants(table);
-  Found found[kChunk / kBlock];
+  Places places[kChunk / kBlock];
   for (std::size_t first = 0; first < count; first += kChunk) {
     const std::size_t last = least(first + kChunk, count);
     for (std::size_t i = first; i < last; i += kBlock) {
       prefetch(in + 3 * (i + 2 * kChunk), out + 3 * (i + kChunk));
-      find(c, _mm512_maskz_loadu_epi8(bytes_before(i, last), in + 3 * i), found[(i - first) / kBlock]);
+      find_places(c, _mm512_maskz_loadu_epi8(bytes_before(i, last), in + 3 * i), places[(i - first) / kBlock]);
     }
     for (std::size_t i = first; i < last; i += kBlock) {
-      _mm512_mask_storeu_epi8(out + 3 * i, bytes_before(i, last), codes(c, found[(i - first) / kBlock]));
+      _mm512_mask_storeu_epi8(out + 3 * i, bytes_before(i, last), codes(c, places[(i - first) / kBlock]));
     }
   }
 }

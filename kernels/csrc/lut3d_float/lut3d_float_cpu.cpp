@@ -149,11 +149,11 @@ void forward_run(const Nodes& table, int nodes, const T* picture, T* out, std::s
       const std::ptrdiff_t c = places.cell[i];
       const Quad<T> red = Quad<T>::of(places.red[i]), green = Quad<T>::of(places.green[i]);
       const Quad<T> blue = Quad<T>::of(places.blue[i]);
-      const Quad<T> found =
+      const Quad<T> colour =
           trilinear(table[c], table[c + 1], table[c + row], table[c + row + 1], table[c + sheet], table[c + sheet + 1],
                     table[c + sheet + row], table[c + sheet + row + 1], red, green, blue);
       T* to = out + start + i;
-      to[0] = found[0], to[plane] = found[1], to[2 * plane] = found[2];
+      to[0] = colour[0], to[plane] = colour[1], to[2 * plane] = colour[2];
     }
   }
 }

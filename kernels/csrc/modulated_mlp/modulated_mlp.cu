@@ -1,6 +1,6 @@
 // LM-LIIF's render perceptron on a CUDA device.
 //
-// A thread owns one sample: its four neighbours are asked in turn, their last hidden layers are blended, and the last
+// A thread owns one sample: the hidden layers of its four neighbours run in turn, their last ones are blended, and the last
 // layer, which is linear, follows once. The weights lie in shared memory, where all threads read the same four at a time.
 #include "shared/bfloat16.h"
 #include "modulated_mlp/modulated_mlp.h"
@@ -55,37 +55,37 @@ __device__ void add_columns(const float (*columns)[kUnits], const float (&v)[kUn
   }
 }
 
-// Scaled and shifted as the pixel says, then 0 where negative; NaN stays NaN.
+// Scaled and shifted by the modulations of a pixel, then 0 where negative; NaN stays NaN.
 template <typename T>
-__device__ void modulate(const T* said, int layer, const float (&sum)[kUnits], float (&v)[kUnits]) {
+__device__ void modulate(const T* modulations, int layer, const float (&sum)[kUnits], float (&v)[kUnits]) {
 #pragma unroll
   for (int i = 0; i < kUnits; i += 4) {
     float scale[4], shift[4];
-    load_four(said + layer * kUnits + i, scale);
-    load_four(said + kShifts + layer * kUnits + i, shift);
+    load_four(modulations + layer * kUnits + i, scale);
+    load_four(modulations + kShifts + layer * kUnits + i, shift);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const float found = sum[i + k] * (1.0f + scale[k]) + shift[k];
-      v[i + k] = found < 0.0f ? 0.0f : found;
+      const float modulated = sum[i + k] * (1.0f + scale[k]) + shift[k];
+      v[i + k] = modulated < 0.0f ? 0.0f : modulated;
     }
   }
 }
 
 // The last hidden layer of a neighbour.
 template <typename T>
-__device__ void ask(const MlpWeights& weights, const T* said, float down, float right, float (&v)[kUnits]) {
+__device__ void last_hidden_layer(const MlpWeights& weights, const T* modulations, float down, float right, float (&v)[kUnits]) {
   float sum[kUnits];
-  load(said + kLatent, v);
+  load(modulations + kLatent, v);
   load(weights.bias[0], sum);
   add_columns(weights.first, v, sum);
   add_column(weights.first[kUnits], down, sum);
   add_column(weights.first[kUnits + 1], right, sum);
-  modulate(said, 0, sum, v);
+  modulate(modulations, 0, sum, v);
 #pragma unroll 1
   for (int layer = 1; layer < kHidden; ++layer) {
     load(weights.bias[layer], sum);
     add_columns(weights.hidden[layer - 1], v, sum);
-    modulate(said, layer, sum, v);
+    modulate(modulations, layer, sum, v);
   }
 }
 
@@ -95,17 +95,17 @@ struct Sample {
 
 template <typename T>
 __device__ Sample render(const MlpWeights& weights, const T* modulations, const float* window, int height, int width,
-                         const Around& row, const Around& col) {
+                         const Neighbours& row, const Neighbours& col) {
   Sample sample;
   load_four(weights.last_bias, sample.colour);
   float blended[kUnits] = {};
 #pragma unroll 1
-  for (int corner = 0; corner < kAsked; ++corner) {
+  for (int corner = 0; corner < kNeighbours; ++corner) {
     const bool below = corner & 2, beside = corner & 1;
     const long long at = (long long)(below ? row.pixel[1] : row.pixel[0]) * width + (beside ? col.pixel[1] : col.pixel[0]);
     const float share = (below ? row.share[1] : row.share[0]) * (beside ? col.share[1] : col.share[0]);
     float v[kUnits];
-    ask(weights, modulations + at * kModulations, below ? row.way[1] : row.way[0], beside ? col.way[1] : col.way[0], v);
+    last_hidden_layer(weights, modulations + at * kModulations, below ? row.way[1] : row.way[0], beside ? col.way[1] : col.way[0], v);
 #pragma unroll
     for (int i = 0; i < kUnits; ++i) blended[i] += share * v[i];
 #pragma unroll
@@ -131,9 +131,9 @@ __device__ void render_rows(const T* modulations, const float* window, int heigh
   __syncthreads();
   const int x = int(blockIdx.x) * kThreads + int(threadIdx.x);
   if (x >= cols) return;
-  const Around col = around(col_floor[x], col_part[x], width);
+  const Neighbours col = neighbours(col_floor[x], col_part[x], width);
   for (int y = int(blockIdx.y); y < rows; y += int(gridDim.y)) {
-    const Around row = around(row_floor[y], row_part[y], height);
+    const Neighbours row = neighbours(row_floor[y], row_part[y], height);
     const Sample sample = render(weights, modulations, window, height, width, row, col);
 #pragma unroll
     for (int c = 0; c < kColours; ++c) out[((long long)c * rows + y) * cols + x] = sample.colour[c];

@@ -1,8 +1,8 @@
 // The shape of LM-LIIF's render perceptron, for the processor and for CUDA: six hidden layers of sixteen units, each
-// scaled and shifted by what an input pixel says, and a last layer of three colours.
+// scaled and shifted by the modulations of an input pixel, and a last layer of three colours.
 //
-// Each output sample asks its four neighbours: the first layer reads the neighbour's latent code, the way from it to the
-// sample (times two) and the size of an output pixel. The answers are blended bilinearly, and so is the picture, to which
+// Each of its four neighbours predicts a sample: the first layer reads the neighbour's latent code, the way from it to the
+// sample (times two) and the size of an output pixel. The predictions are blended bilinearly, and so is the picture, to which
 // they are added. kernels/reference/modulated_mlp.py is the specification.
 // Source: He and Jin, "Latent Modulated Function", CVPR 2024.
 #pragma once
@@ -14,8 +14,8 @@ namespace lutra {
 constexpr int kUnits = 16;   // of a hidden layer, and values of a latent code
 constexpr int kHidden = 6;   // layers
 constexpr int kColours = 3;
-constexpr int kAsked = 4;    // neighbours of a sample: top left, top right, bottom left, bottom right
-// What an input pixel says: the scales layer by layer, then the shifts, then its latent code.
+constexpr int kNeighbours = 4;  // neighbours of a sample: top left, top right, bottom left, bottom right
+// The modulations of an input pixel: the scales layer by layer, then the shifts, then its latent code.
 constexpr int kModulations = (2 * kHidden + 1) * kUnits;
 constexpr int kShifts = kHidden * kUnits, kLatent = 2 * kHidden * kUnits;
 
@@ -30,22 +30,22 @@ struct MlpWeights {
 constexpr int kMlpWeights = int(sizeof(MlpWeights) / sizeof(float));
 
 // On one axis of the window: the two pixels around a sample, twice the way from each to it, and their shares.
-struct Around {
+struct Neighbours {
   int pixel[2];
   float way[2], share[2];
 };
 
 // `floor` may lie outside the window, where its first and last pixel go on.
-LUTRA_INLINE Around around(long long floor, float part, int size) {
-  Around found;
+LUTRA_INLINE Neighbours neighbours(long long floor, float part, int size) {
+  Neighbours both;
   for (int far = 0; far < 2; ++far) {
     const long long pixel = floor < -far ? 0 : floor < size - far ? floor + far : size - 1;
-    found.pixel[far] = int(pixel);
-    found.way[far] = 2.0f * (float(floor - pixel) + part);
+    both.pixel[far] = int(pixel);
+    both.way[far] = 2.0f * (float(floor - pixel) + part);
   }
-  found.share[0] = 1.0f - part;
-  found.share[1] = part;
-  return found;
+  both.share[0] = 1.0f - part;
+  both.share[1] = part;
+  return both;
 }
 
 }  // namespace lutra

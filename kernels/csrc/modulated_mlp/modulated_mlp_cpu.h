@@ -28,7 +28,7 @@ struct MlpJob {
 };
 
 // Writes job.out. A path that this processor lacks gives way to the next slower one. The bits of a sample depend on
-// neither the threads nor what else is asked for.
+// neither the threads nor what else is computed.
 void modulated_mlp(const MlpJob& job, int threads, MlpPath path);
 
 // Writes rows `first` to `last` - 1; one function a set of instructions.

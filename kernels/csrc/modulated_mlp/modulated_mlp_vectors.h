@@ -5,7 +5,7 @@
 // pairs of a sample and a neighbour each, passes one layer after the other, so the weights of a layer stay in registers
 // or in the nearest cache. What the first layer makes of the latent code and all that is a product of weights and
 // modulations is prepared once for an input pixel, for two rows of a strip of the window at a time. The last layer is
-// linear, so the four answers are blended before it. A pair's arithmetic is the same wherever it stands in a block: any
+// linear, so the four predictions are blended before it. A pair's arithmetic is the same wherever it stands in a block: any
 // split of a picture gives the same bits.
 // Each file that includes this compiles its own copy (see CMakeLists.txt).
 #pragma once
@@ -36,7 +36,7 @@ constexpr int kBlock = 4 * kGroup;  // samples that pass the layers together
 constexpr int kStrip = 10 * kBlock;  // samples of a row, at most, whose neighbours are prepared together,
 constexpr int kSlots = 20;           // and columns of the window, at most, that these are
 
-static_assert(kGroup * kAsked % kPairs == 0 && kBlock % kGroup == 0 && kBlock % 4 == 0 && kStrip % kBlock == 0);
+static_assert(kGroup * kNeighbours % kPairs == 0 && kBlock % kGroup == 0 && kBlock % 4 == 0 && kStrip % kBlock == 0);
 
 #define LUTRA_LOOP __attribute__((always_inline)) inline
 #define LUTRA_UNROLL _Pragma("GCC unroll 32")
@@ -100,22 +100,21 @@ struct alignas(64) Pixel {
   float offset[kHidden - 1][kUnits];  // and what their bias and shift come to
   float colour[4];
 
-  // `said` are its modulations.
-  LUTRA_LOOP void prepare(const MlpWeights& weights, const float* said) {
+  LUTRA_LOOP void prepare(const MlpWeights& weights, const float* modulations) {
     for (int unit = 0; unit < kUnits; unit += kLanes) {
       Vector sum = load(weights.bias[0] + unit);
       LUTRA_UNROLL
       for (int i = 0; i < kUnits; ++i) {
-        sum = multiply_add(load(weights.first[i] + unit), everywhere(said[kLatent + i]), sum);
+        sum = multiply_add(load(weights.first[i] + unit), everywhere(modulations[kLatent + i]), sum);
       }
-      const Vector first = load(said + unit) + 1.0f;
-      store(own + unit, multiply_add(sum, first, load(said + kShifts + unit)));
+      const Vector first = load(modulations + unit) + 1.0f;
+      store(own + unit, multiply_add(sum, first, load(modulations + kShifts + unit)));
       store(down + unit, load(weights.first[kUnits] + unit) * first);
       store(right + unit, load(weights.first[kUnits + 1] + unit) * first);
       LUTRA_UNROLL
       for (int layer = 1; layer < kHidden; ++layer) {
-        const Vector factor = load(said + layer * kUnits + unit) + 1.0f;
-        const Vector shift = load(said + kShifts + layer * kUnits + unit);
+        const Vector factor = load(modulations + layer * kUnits + unit) + 1.0f;
+        const Vector shift = load(modulations + kShifts + layer * kUnits + unit);
         store(gain[layer - 1] + unit, factor);
         store(offset[layer - 1] + unit, multiply_add(load(weights.bias[layer] + unit), factor, shift));
       }
@@ -145,11 +144,11 @@ struct Strip {
     first = from, count = 0, slots = 0;
     while (count < kStrip && first + count < job.cols.count && slots + 2 <= kSlots) {
       const int at = first + count;
-      const Around found = around(job.cols.floor[at], job.cols.part[at], job.width);
+      const Neighbours both = neighbours(job.cols.floor[at], job.cols.part[at], job.width);
       for (int far = 0; far < 2; ++far) {
-        slot[count][far] = slot_of(found.pixel[far]);
-        way[count][far] = found.way[far];
-        share[count][far] = found.share[far];
+        slot[count][far] = slot_of(both.pixel[far]);
+        way[count][far] = both.way[far];
+        share[count][far] = both.share[far];
       }
       ++count;
     }
@@ -189,12 +188,12 @@ struct Rows {
     for (int slot = 0; slot < strip.slots; ++slot) {
       const std::size_t at = std::size_t(wanted) * job.width + strip.column[slot];
       Pixel& to = pixels[which][slot];
-      const float* said = static_cast<const float*>(job.modulations) + at * kModulations;
+      const float* modulations = static_cast<const float*>(job.modulations) + at * kModulations;
       if (job.of_bfloat16) {
         widen_all(static_cast<const Bfloat16*>(job.modulations) + at * kModulations, wide);
-        said = wide;
+        modulations = wide;
       }
-      to.prepare(*job.weights, said);
+      to.prepare(*job.weights, modulations);
       for (int c = 0; c < kColours; ++c) to.colour[c] = job.window[c * plane + at];
       to.colour[3] = 0.0f;
     }
@@ -206,18 +205,18 @@ struct Rows {
 
 // Samples of one row between the same two rows of the window, as they pass the layers.
 struct Block {
-  const Pixel* around[kBlock * kAsked];
-  alignas(64) float units[kBlock * kAsked][kUnits];
-  float share[kBlock * kAsked];
+  const Pixel* neighbour[kBlock * kNeighbours];
+  alignas(64) float units[kBlock * kNeighbours][kUnits];
+  float share[kBlock * kNeighbours];
   alignas(64) float colours[kBlock][4];
 
-  LUTRA_LOOP void enter(const Strip& strip, int from, int count, const Pixel* const (&rows)[2], const Around& row) {
+  LUTRA_LOOP void enter(const Strip& strip, int from, int count, const Pixel* const (&rows)[2], const Neighbours& row) {
     for (int i = 0; i < count; ++i) {
       LUTRA_UNROLL
-      for (int corner = 0; corner < kAsked; ++corner) {
-        const int down = corner >> 1, right = corner & 1, pair = kAsked * i + corner;
+      for (int corner = 0; corner < kNeighbours; ++corner) {
+        const int down = corner >> 1, right = corner & 1, pair = kNeighbours * i + corner;
         const Pixel* pixel = rows[down] + strip.slot[from + i][right];
-        around[pair] = pixel;
+        neighbour[pair] = pixel;
         share[pair] = row.share[down] * strip.share[from + i][right];
         const Vector below = everywhere(row.way[down]), beside = everywhere(strip.way[from + i][right]);
         LUTRA_UNROLL
@@ -262,7 +261,7 @@ struct Block {
       }
       LUTRA_UNROLL
       for (int p = 0; p < kPairs; ++p) {
-        const Pixel& pixel = *around[pair + p];
+        const Pixel& pixel = *neighbour[pair + p];
         LUTRA_UNROLL
         for (int v = 0; v < kVectors; ++v) {
           const Vector gain = load(pixel.gain[layer] + v * kLanes);
@@ -273,27 +272,27 @@ struct Block {
     }
   }
 
-  // The last layer of the blended answers, and the blended picture.
+  // The last layer of the blended predictions, and the blended picture.
   LUTRA_LOOP void leave(const MlpWeights& weights, int count) {
     for (int from = 0; from < count; from += kGroup) {
       float blended[kGroup][kUnits];
       Quad colour[kGroup];
       LUTRA_UNROLL
       for (int i = 0; i < kGroup; ++i) {
-        const int pair = kAsked * (from + i);
+        const int pair = kNeighbours * (from + i);
         LUTRA_UNROLL
         for (int unit = 0; unit < kUnits; unit += kLanes) {
           Vector sum = load(units[pair] + unit) * everywhere(share[pair]);
           LUTRA_UNROLL
-          for (int corner = 1; corner < kAsked; ++corner) {
+          for (int corner = 1; corner < kNeighbours; ++corner) {
             sum = multiply_add(load(units[pair + corner] + unit), everywhere(share[pair + corner]), sum);
           }
           store(blended[i] + unit, sum);
         }
         colour[i] = quad(weights.last_bias);
         LUTRA_UNROLL
-        for (int corner = 0; corner < kAsked; ++corner) {
-          colour[i] = multiply_add(quad(around[pair + corner]->colour), all(share[pair + corner]), colour[i]);
+        for (int corner = 0; corner < kNeighbours; ++corner) {
+          colour[i] = multiply_add(quad(neighbour[pair + corner]->colour), all(share[pair + corner]), colour[i]);
         }
       }
       for (int j = 0; j < kUnits; ++j) {
@@ -320,7 +319,7 @@ struct Block {
   static LUTRA_LOOP Quad all(float value) { return Quad{value, value, value, value}; }
 };
 
-LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* const (&rows)[2], const Around& place,
+LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* const (&rows)[2], const Neighbours& place,
                            int row, Block& block) {
   const std::size_t plane = std::size_t(job.rows.count) * job.cols.count;
   float* out = job.out + std::size_t(row) * job.cols.count + strip.first;
@@ -329,7 +328,7 @@ LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* c
     const int whole = (count + kGroup - 1) / kGroup * kGroup;
     block.enter(strip, from, whole, rows, place);
     for (int layer = 0; layer < kHidden - 1; ++layer) {
-      block.pass(job.weights->hidden[layer], layer, whole * kAsked);
+      block.pass(job.weights->hidden[layer], layer, whole * kNeighbours);
     }
     block.leave(*job.weights, whole);
     block.write(out + from, plane, count);
@@ -344,7 +343,7 @@ inline void render(const MlpJob& job, int first, int last) {
     strip.begin(job, column);
     prepared.forget();
     for (int row = first; row < last; ++row) {
-      const Around place = around(job.rows.floor[row], job.rows.part[row], job.height);
+      const Neighbours place = neighbours(job.rows.floor[row], job.rows.part[row], job.height);
       const Pixel* const rows[2] = {prepared.find(job, strip, place.pixel[0], place.pixel[1]),
                                     prepared.find(job, strip, place.pixel[1], place.pixel[0])};
       render_row(job, strip, rows, place, row, block);
