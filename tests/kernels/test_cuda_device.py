@@ -55,7 +55,7 @@ def test_work_is_queued_on_the_current_stream(device: torch.device, path: Any) -
     torch.cuda.synchronize()
     stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(200_000_000)
+        torch.cuda._sleep(200_000_000)  # type: ignore[no-untyped-call]
         late.copy_(picture)
         got = lut3d.lut3d_apply(late, lut, path)
     assert not stream.query()  # the host did not wait
@@ -71,7 +71,7 @@ def test_a_table_prepared_on_one_stream_is_whole_on_another(device: torch.device
     late = torch.zeros_like(lut)
     torch.cuda.synchronize()
     with torch.cuda.stream(writer):
-        torch.cuda._sleep(200_000_000)
+        torch.cuda._sleep(200_000_000)  # type: ignore[no-untyped-call]
         late.copy_(lut)
         table = lut3d.prepare(late, path)
     got = lut3d.look_up(picture, table)
@@ -168,7 +168,7 @@ def test_the_ops_use_these_kernels(device: torch.device, monkeypatch: pytest.Mon
     picture, lut = draw_picture(device, 20, 21, 3), draw_lut(device, 5)
     assert torch.equal(ops.lut3d_apply(picture, lut), lut3d.lut3d_apply(picture, lut))
     colours = torch.rand(2, 3, 4, 5, device=device, requires_grad=True)
-    ops.lut3d(colours, lut.requires_grad_()).sum().backward()
+    torch.autograd.backward(ops.lut3d(colours, lut.requires_grad_()).sum())
     torch.ops.lutra.eclut(picture, torch.zeros(65536, 36, dtype=torch.int8, device=device), 2, "lr")
     assert {"lut3d_u8", "lut3d_forward_f32", "lut3d_backward_picture_f32", "eclut_lr_2"} <= set(launched)
 

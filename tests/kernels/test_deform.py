@@ -11,9 +11,9 @@ jumps, and rounding would pick the side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -38,19 +38,11 @@ LUTRA = torch.ops.lutra
 built = pytest.mark.skipif(bool(cpu.why_missing()), reason=cpu.why_missing() or "built")
 
 
-@pytest.fixture(params=["built", "reference"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "reference":
-        monkeypatch.setattr(cpu, "why_missing", lambda: "left out by this test")
-    elif cpu.why_missing():
-        pytest.skip(cpu.why_missing())
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
+class Inputs(NamedTuple):
+    x: Tensor
+    offset: Tensor
+    mask: Tensor
+    weight: Tensor
 
 
 def draw(*shape: int) -> Tensor:
@@ -65,23 +57,22 @@ def draw_offset(n: int, height: int, width: int, reach: float = 3.0) -> Tensor:
     return offset
 
 
-def draw_inputs(n: int, channels: int, out: int, height: int, width: int, dtype: torch.dtype) -> list[Tensor]:
-    """x, offset, mask, weight."""
+def draw_inputs(n: int, channels: int, out: int, height: int, width: int, dtype: torch.dtype) -> Inputs:
     mask = torch.sigmoid(draw(n, 9, height, width))
-    found = [draw(n, channels, height, width), draw_offset(n, height, width), mask, draw(out, channels, 3, 3)]
-    return [
-        tensor.to(dtype if k in (0, 3) or dtype == torch.float64 else torch.float32) for k, tensor in enumerate(found)
-    ]
+    planes = torch.float64 if dtype == torch.float64 else torch.float32
+    x, weight = draw(n, channels, height, width).to(dtype), draw(out, channels, 3, 3).to(dtype)
+    return Inputs(x, draw_offset(n, height, width).to(planes), mask.to(planes), weight)
 
 
-def all_meet(height: int, width: int, channels: int) -> list[Tensor]:
+def all_meet(height: int, width: int, channels: int) -> Inputs:
     """Inputs all of whose taps read the one pixel (height // 2, width // 2 + 1)."""
     row, column, tap = torch.arange(height)[:, None], torch.arange(width), torch.arange(9)[:, None, None]
     down = height // 2 - (row + tap // 3 - 1)
     right = width // 2 + 1 - (column + tap % 3 - 1)
-    offset = torch.stack(torch.broadcast_tensors(down, right), 1).flatten(0, 1)[None].float()
+    shape = (9, height, width)
+    offset = torch.stack([down.expand(shape), right.expand(shape)], 1).flatten(0, 1)[None].float()
     mask, weight = torch.ones(1, 9, height, width), torch.ones(1, channels, 3, 3)
-    return [torch.zeros(1, channels, height, width), offset, mask, weight]
+    return Inputs(torch.zeros(1, channels, height, width), offset, mask, weight)
 
 
 def loop_over_corners(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
@@ -112,9 +103,9 @@ def assert_near(got: Tensor, wanted: Tensor, dtype: torch.dtype) -> None:
         assert (got.double() - wanted).abs().max() <= BOUNDS[dtype] * max(1e-3, float(wanted.abs().max()))
 
 
-def assert_as_specified(inputs: list[Tensor], **how: Any) -> None:
+def assert_as_specified(inputs: Inputs, **how: Any) -> None:
     """Values and the four gradients of what is compiled, against the specification in float64."""
-    exact = [tensor.double() for tensor in inputs]
+    exact = Inputs(*(tensor.double() for tensor in inputs))
     dtype = inputs[0].dtype
     grad = draw(inputs[0].shape[0], len(inputs[3]), *inputs[0].shape[2:]).to(dtype)
     assert_near(cpu.deform_conv2d(*inputs, **how), reference.deform_conv2d(*exact), dtype)
@@ -133,7 +124,7 @@ def assert_as_specified(inputs: list[Tensor], **how: Any) -> None:
 def test_the_specification_is_the_four_corners_of_every_tap(shape: tuple[int, ...], reach: float) -> None:
     n, channels, out, height, width = shape
     inputs = draw_inputs(n, channels, out, height, width, torch.float64)
-    inputs[1] = draw_offset(n, height, width, reach)
+    inputs = inputs._replace(offset=draw_offset(n, height, width, reach))
     for tensor in inputs:
         tensor.requires_grad_()
     wanted, got = loop_over_corners(*inputs), ops.deform_conv2d(*inputs)
@@ -155,7 +146,7 @@ def test_gradients_are_what_finite_differences_give() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_without_offsets_and_with_whole_masks_it_is_a_convolution(dtype: torch.dtype, way: None) -> None:
+def test_without_offsets_and_with_whole_masks_it_is_a_convolution(dtype: torch.dtype, implementation: None) -> None:
     x, offset, mask, weight = draw_inputs(2, 16, 8, 9, 11, dtype)
     got = ops.deform_conv2d(x, torch.zeros_like(offset), torch.ones_like(mask), weight)
     assert_near(got, F.conv2d(x.double(), weight.double(), padding=1), dtype)
@@ -163,7 +154,7 @@ def test_without_offsets_and_with_whole_masks_it_is_a_convolution(dtype: torch.d
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_whole_offsets_shift_the_picture_and_its_slopes_are_those_to_the_next_pixel(
-    dtype: torch.dtype, way: None
+    dtype: torch.dtype, implementation: None
 ) -> None:
     ramp = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0], dtype=dtype)
     x = ramp.expand(1, 1, 3, 5).contiguous()
@@ -174,13 +165,13 @@ def test_whole_offsets_shift_the_picture_and_its_slopes_are_those_to_the_next_pi
     offset.requires_grad_()
     found = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 5, dtype=dtype), weight)
     assert found[0, 0, 1].tolist() == [2, 4, 8, 16, 0]
-    found.sum().backward()
+    torch.autograd.backward(found.sum())
     assert offset.grad is not None
     assert offset.grad[0, 9, 1].tolist() == [2, 4, 8, -16, 0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, way: None) -> None:
+def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, implementation: None) -> None:
     """One pixel of 1, read along y and along x at places from far outside to far outside."""
     places = [-INF, -1e30, -2, -1, -0.75, -0.5, 0, 0.25, 1, 1.5, 1e9, INF, NAN]
     wanted = [0, 0, 0, 0, 0.25, 0.5, 1, 0.75, 0, 0, 0, 0, 0]
@@ -193,7 +184,7 @@ def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, way: None) -> No
     for first in (8, 9):
         turned = torch.zeros_like(offset)
         turned[:, first] = offset[:, 8]
-        inputs = [torch.ones(n, 1, 1, 1, dtype=dtype), turned, torch.ones(n, 9, 1, 1, dtype=dtype), weight]
+        inputs = Inputs(torch.ones(n, 1, 1, 1, dtype=dtype), turned, torch.ones(n, 9, 1, 1, dtype=dtype), weight)
         for tensor in inputs:
             tensor.requires_grad_()
         found = ops.deform_conv2d(*inputs)
@@ -205,7 +196,7 @@ def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, way: None) -> No
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_a_pixel_that_is_not_a_number_spoils_no_reading_from_outside(dtype: torch.dtype, way: None) -> None:
+def test_a_pixel_that_is_not_a_number_spoils_no_reading_from_outside(dtype: torch.dtype, implementation: None) -> None:
     x = torch.full((1, 20, 3, 4), NAN, dtype=dtype)
     offset = torch.full((1, 18, 3, 4), 50.0, dtype=dtype)
     found = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 4, dtype=dtype), torch.ones(2, 20, 3, 3, dtype=dtype))
@@ -264,141 +255,3 @@ def test_no_update_is_lost_where_all_taps_meet_in_one_pixel(threads: Callable[[i
     by_x, *_ = cpu.deform_conv2d_backward(torch.ones(1, 1, 60, 70), *all_meet(60, 70, 64))
     assert by_x[0, :, 30, 36].tolist() == [9.0 * 60 * 70] * 64
     assert float(by_x.sum()) == 64 * 9.0 * 60 * 70
-
-
-# ---- What holds for both ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_a_batch_equals_its_pictures_one_by_one(dtype: torch.dtype, way: None) -> None:
-    x, offset, mask, weight = draw_inputs(3, 8, 4, 9, 13, dtype)
-    whole = ops.deform_conv2d(x, offset, mask, weight)
-    single = [ops.deform_conv2d(x[k : k + 1], offset[k : k + 1], mask[k : k + 1], weight) for k in range(3)]
-    assert_near(whole, torch.cat(single).double(), dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_memory_comes_back_in_the_order_in_which_it_was_given(dtype: torch.dtype, way: None) -> None:
-    planes, offset, mask, weight = draw_inputs(2, 8, 4, 9, 13, dtype)
-    last = planes.to(memory_format=torch.channels_last)
-    found = [ops.deform_conv2d(x, offset, mask, weight) for x in (planes, last)]
-    assert torch.equal(*found)
-    assert found[0].is_contiguous() and found[1].is_contiguous(memory_format=torch.channels_last)
-    by_x = [
-        LUTRA.deform_conv2d_backward(y, x, offset, mask, weight)[0] for x, y in zip((planes, last), found, strict=True)
-    ]
-    assert torch.equal(*by_x)
-    assert by_x[0].is_contiguous() and by_x[1].is_contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_strides_change_nothing(dtype: torch.dtype, way: None) -> None:
-    odd = [tensor.transpose(2, 3) for tensor in draw_inputs(2, 6, 6, 8, 8, dtype)]
-    plain = [tensor.contiguous() for tensor in odd]
-    assert_near(ops.deform_conv2d(*odd), ops.deform_conv2d(*plain).double(), dtype)
-    grad = torch.ones(1, 1, 1, 1, dtype=dtype).expand(2, 6, 8, 8)
-    ours = LUTRA.deform_conv2d_backward(grad, *odd)
-    for got, wanted in zip(ours, LUTRA.deform_conv2d_backward(grad.contiguous(), *plain), strict=True):
-        assert_near(got, wanted.double(), dtype)
-
-
-@pytest.mark.parametrize("wanted", [*product((True, False), repeat=4)])
-def test_a_gradient_that_is_not_wanted_is_an_empty_one(wanted: tuple[bool, ...], way: None) -> None:
-    inputs = draw_inputs(1, 5, 3, 4, 6, torch.float32)
-    grad = draw(1, 3, 4, 6).float()
-    whole = LUTRA.deform_conv2d_backward(grad, *inputs)
-    for got, full, asked in zip(LUTRA.deform_conv2d_backward(grad, *inputs, *wanted), whole, wanted, strict=True):
-        assert torch.equal(got, full) if asked else got.shape == (0,)
-
-
-@pytest.mark.parametrize("shape", [(0, 3, 2, 4, 5), (2, 3, 2, 0, 5), (2, 3, 2, 4, 0), (2, 3, 0, 4, 5), (2, 0, 3, 4, 5)])
-def test_what_is_empty_gives_zeros(shape: tuple[int, int, int, int, int], way: None) -> None:
-    inputs = draw_inputs(*shape, torch.float32)
-    for tensor in inputs:
-        tensor.requires_grad_()
-    found = ops.deform_conv2d(*inputs)
-    assert found.shape == (shape[0], shape[2], *shape[3:]) and not found.any()
-    for tensor, by in zip(inputs, torch.autograd.grad(found.sum(), inputs), strict=True):
-        assert by.shape == tensor.shape and not by.any()
-
-
-@pytest.mark.parametrize("half_offsets", [True, False])
-def test_half_precision_takes_offsets_and_masks_of_either_type(half_offsets: bool, way: None) -> None:
-    x, offset, mask, weight = draw_inputs(1, 16, 8, 9, 11, torch.bfloat16)
-    if half_offsets:
-        offset, mask = offset.bfloat16(), mask.bfloat16()
-    inputs = [x, offset, mask, weight]
-    for tensor in inputs:
-        tensor.requires_grad_()
-    found = ops.deform_conv2d(*inputs)
-    exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
-    wanted = ops.deform_conv2d(*exact)
-    assert_near(found, wanted, torch.bfloat16)
-    ours = torch.autograd.grad(found.sum(), inputs)
-    for tensor, got, by in zip(inputs, ours, torch.autograd.grad(wanted.sum(), exact), strict=True):
-        assert got.dtype == tensor.dtype
-        assert_near(got, by, torch.bfloat16)
-
-
-@pytest.mark.parametrize(("dtype", "last"), [(torch.float32, True), (torch.bfloat16, False)])
-def test_it_is_an_op_that_torch_can_trace(last: bool, dtype: torch.dtype, way: None) -> None:
-    inputs = draw_inputs(2, 3, 2, 4, 5, dtype)
-    if last:
-        inputs[0] = inputs[0].to(memory_format=torch.channels_last)
-    torch.library.opcheck(LUTRA.deform_conv2d, tuple(tensor.requires_grad_() for tensor in inputs))
-    plain = [tensor.detach() for tensor in inputs]
-    grad = draw(2, 2, 4, 5).to(dtype)
-    for wanted in ((), (False, True, False, True)):
-        torch.library.opcheck(LUTRA.deform_conv2d_backward, (grad, *plain, *wanted))
-
-
-@built
-def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
-    extension = cpu._cpu
-    x, offset, mask = torch.zeros(2, 4, 5, 8), torch.zeros(2, 18, 4, 5), torch.zeros(2, 9, 4, 5)
-    columns = torch.zeros(40, 9, 8)
-    good: tuple[Any, ...] = (x, offset, mask, columns, 0, 1, "auto")
-    extension.deform_columns(*good)
-    for place, instead, said in (
-        (1, mask, "offset or mask"),
-        (2, torch.zeros(2, 9, 5, 4), "offset or mask"),
-        (3, torch.zeros(40, 9, 7), "not those of the picture"),
-        (3, torch.zeros(41, 9, 8), "no such pixels"),
-        (4, 1, "no such pixels"),
-        (6, "sse9", "wanted auto, avx512, avx2 or portable"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            extension.deform_columns(*good[:place], instead, *good[place + 1 :])
-    with pytest.raises(ValueError, match="empty or too large"):
-        extension.deform_columns(x[:0], offset[:0], mask[:0], columns[:0], 0, 1, "auto")
-    with pytest.raises(TypeError):
-        extension.deform_columns(x, offset, mask, columns.bfloat16().view(torch.int16), 0, 1, "auto")
-    with pytest.raises(TypeError):
-        extension.deform_scatter(x, offset, mask, columns.double(), x.clone(), 0, 1, "auto")
-    with pytest.raises(ValueError, match="does not fit the picture"):
-        extension.deform_scatter(x, offset, mask, columns, torch.zeros(2, 4, 5, 9), 0, 1, "auto")
-    with pytest.raises(ValueError, match="not those of the picture"):
-        extension.deform_gradients(x, offset, mask, columns, columns[1:], None, None, 0, 1, "auto")
-    with pytest.raises(ValueError, match="offset or mask"):
-        extension.deform_gradients(x, offset, mask, columns, None, mask.clone(), None, 0, 1, "auto")
-
-
-@pytest.mark.skipif("avx512" not in cpu.paths(), reason="this processor has no AVX-512, or nothing is built")
-def test_the_whole_convolution_refuses_arrays_that_do_not_fit_each_other() -> None:
-    extension = cpu._cpu
-    x, offset, mask = torch.zeros(2, 4, 5, 8), torch.zeros(2, 18, 4, 5), torch.zeros(2, 9, 4, 5)
-    grad, taps = torch.zeros(2, 4, 5, 6), torch.zeros(6, 72)
-    forward: tuple[Any, ...] = (x, offset, mask, taps.t().contiguous(), grad, 1, "auto")
-    backward: tuple[Any, ...] = (grad, x, offset, mask, taps, x.clone(), offset.clone(), mask.clone(), taps.clone())
-    extension.deform_convolve(*forward)
-    extension.deform_differentiate(*backward, 1, "auto")
-    for place, instead in ((1, mask), (2, offset), (3, taps), (4, grad[:1]), (4, grad[..., :0]), (6, "sse9")):
-        with pytest.raises(ValueError, match=r"not belong|not fit|wanted auto"):
-            extension.deform_convolve(*forward[:place], instead, *forward[place + 1 :])
-    wrong = (grad[:1], x[:1], mask, offset, forward[3], x[:1], mask, offset, forward[3])
-    for place, instead in enumerate(wrong):
-        with pytest.raises(ValueError, match=r"not belong|not fit"):
-            extension.deform_differentiate(*backward[:place], instead, *backward[place + 1 :], 1, "auto")
-    bits, odd = x.bfloat16().view(torch.int16)[..., :7].contiguous(), torch.zeros(63, 6, dtype=torch.int16)
-    with pytest.raises(ValueError, match="no odd number of channels"):
-        extension.deform_convolve(bits, offset, mask, odd, grad.bfloat16().view(torch.int16), 1, "auto")

@@ -14,21 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import cpu, ops
+from kernels import ops
 from kernels.reference.lut3d import identity_lut
+
+pytestmark = pytest.mark.usefixtures("implementation")
 
 SIDES = (1, 2, 17, 33, 129)
 NODES = (2, 3, 17, 33, 65, 129)
-
-
-@pytest.fixture(params=["built", "reference"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the ops serve with."""
-    if request.param == "reference":
-        monkeypatch.setattr(cpu, "why_missing", lambda: "left out by this test")
-    elif cpu.why_missing():
-        pytest.skip(cpu.why_missing())
-    return str(request.param)
 
 
 def eight_corners(picture: Tensor, lut: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ Pictures lie away from nodes, where the slope jumps and rounding would pick the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -60,13 +60,6 @@ def assert_all_close(picture: Tensor, lut: Tensor, bound: float) -> None:
     ours, theirs = cpu.lut3d_backward(grad, picture, lut), reference.lut3d_backward(grad, picture, lut)
     for got, wanted in zip(ours, theirs, strict=True):
         assert_close(got, wanted, bound)
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -160,9 +153,9 @@ def test_gradients_where_colours_are_clamped_or_meet_a_node(
     assert by_lut[0].sum((0, 1)).tolist() == pytest.approx([4.6, 1.4, 1, 1.04, 3.96], rel=1e-5)
 
 
-@pytest.mark.parametrize("way", [cpu, reference])
-def test_strides_change_nothing(way: Any) -> None:
-    look_up, backward = way.lut3d, way.lut3d_backward
+@pytest.mark.parametrize("module", [cpu, reference])
+def test_strides_change_nothing(module: Any) -> None:
+    look_up, backward = module.lut3d, module.lut3d_backward
     picture = draw_picture(5, 2, 9, 16, 3)[:, :, ::2].permute(0, 3, 1, 2)
     lut = draw_lut(5).permute(0, 3, 1, 2)
     grad = torch.ones(1, 1, 1, 1, dtype=torch.float64).expand(picture.shape)
@@ -173,22 +166,22 @@ def test_strides_change_nothing(way: Any) -> None:
         assert torch.equal(got, wanted)
 
 
-@pytest.mark.parametrize("way", [cpu, reference])
+@pytest.mark.parametrize("module", [cpu, reference])
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True), (False, False)])
-def test_a_gradient_that_is_not_wanted_is_an_empty_one(wanted: tuple[bool, bool], way: Any) -> None:
+def test_a_gradient_that_is_not_wanted_is_an_empty_one(wanted: tuple[bool, bool], module: Any) -> None:
     picture, lut = draw_picture(3, 1, 3, 4, 4), draw_lut(3)
-    found, both = way.lut3d_backward(picture, picture, lut, *wanted), way.lut3d_backward(picture, picture, lut)
+    found, both = module.lut3d_backward(picture, picture, lut, *wanted), module.lut3d_backward(picture, picture, lut)
     for got, whole, asked in zip(found, both, wanted, strict=True):
         assert torch.equal(got, whole) if asked else got.shape == (0,)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4, 4), (2, 3, 0, 4), (2, 3, 4, 0)])
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("way", [cpu, reference])
+@pytest.mark.parametrize("module", [cpu, reference])
 def test_pictures_without_pixels_have_results_without_pixels(
-    way: Any, shared: bool, shape: tuple[int, int, int, int]
+    module: Any, shared: bool, shape: tuple[int, int, int, int]
 ) -> None:
-    look_up, backward = way.lut3d, way.lut3d_backward
+    look_up, backward = module.lut3d, module.lut3d_backward
     picture, lut = torch.zeros(shape), draw_lut(3, torch.float32)
     tables = lut if shared else lut.expand(shape[0], *lut.shape)
     by_picture, by_lut = backward(picture, picture, tables)
@@ -217,7 +210,8 @@ def test_a_table_that_holds_nan_spoils_the_pixels_that_read_it_and_no_others() -
 
 
 def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
-    extension = cpu._cpu
+    from kernels import _cpu as extension
+
     picture, lut = torch.zeros(2, 3, 8), torch.zeros(1, 3, 4, 4, 4)
     for out, table, said in (
         (torch.zeros(2, 3, 7), lut, "differ in shape"),

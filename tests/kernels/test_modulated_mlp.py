@@ -66,10 +66,8 @@ def samples_of(rows: Axis, cols: Axis) -> Samples:
 
 def some(samples: Samples, rows: Tensor | slice, cols: Tensor | slice) -> Samples:
     """Of its rows and columns those with these indices."""
-    chosen = (
-        Places(*(tensor[which] for tensor in axis)) for axis, which in ((samples.rows, rows), (samples.cols, cols))
-    )
-    return Samples(*chosen, samples.cell)
+    row, col = Places(*(one[rows] for one in samples.rows)), Places(*(one[cols] for one in samples.cols))
+    return Samples(row, col, samples.cell)
 
 
 def grid_size(samples: Samples) -> tuple[int, int]:
@@ -256,7 +254,8 @@ def test_any_order_in_memory_gives_the_same_bits(path: str) -> None:
     need(path)
     modulations, window, samples, layers = draw_inputs(8, 13, 1.5)
     wanted = cpu.modulated_mlp(modulations, window, samples, layers, path=path)
-    strided = Samples(*(Places(*(torch.stack([t, t], 1)[:, 0] for t in axis)) for axis in samples[:2]), samples.cell)
+    row, col = (Places(*(torch.stack([one, one], 1)[:, 0] for one in axis)) for axis in samples[:2])
+    strided = Samples(row, col, samples.cell)
     turned = Layers([weight.t().contiguous().t() for weight in layers.weights], layers.biases)
     planes = window.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     assert not any(view.is_contiguous() for view in (planes, *strided.rows, turned.weights[1]))
@@ -302,16 +301,8 @@ def test_the_weights_are_packed_column_by_column() -> None:
 # ---- The door --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["built", "reference"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "reference":
-        monkeypatch.setattr(cpu, "why_missing", lambda: "left out by this test")
-    elif cpu.why_missing():
-        pytest.skip(cpu.why_missing())
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_op_is_one_that_torch_can_trace(dtype: torch.dtype, way: None) -> None:
+def test_the_op_is_one_that_torch_can_trace(dtype: torch.dtype, implementation: None) -> None:
     modulations, window, (rows, cols, cell), layers = draw_inputs(5, 4, 1.5)
     arguments = modulations.to(dtype), window, *rows, *cols, *cell, *layers
     torch.library.opcheck(torch.ops.lutra.modulated_mlp, arguments)
@@ -328,7 +319,7 @@ def test_the_op_has_no_gradient() -> None:
         assert not ops.modulated_mlp(modulations, window, samples, layers).requires_grad
 
 
-def test_the_door_gives_what_the_kernel_gives(way: None) -> None:
+def test_the_door_gives_what_the_kernel_gives(implementation: None) -> None:
     inputs = draw_inputs(5, 4, 1.5)
     serving: Callable[..., Tensor] = reference.modulated_mlp if cpu.why_missing() else cpu.modulated_mlp
     assert torch.equal(ops.modulated_mlp(*inputs), serving(*inputs))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels.cuda import loader
+from kernels.cuda import deform, eclut, loader, lut3d, lut3d_float, modulated_mlp
 from tests.kernels.cuda_on_host import KERNELS
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")  # A100, H100 and H200, Blackwell for the desk
@@ -151,3 +151,9 @@ def test_the_text_of_a_source_holds_its_headers() -> None:
     text = loader.read_with_headers("lut3d/lut3d.cu").decode()
     for name in ("lut3d/lut3d.cu", "lut3d/cells.h", "shared/arithmetic.h"):
         assert (loader.SOURCE_FOLDER / name).read_text() in text
+
+
+def test_every_source_is_known_to_the_loader_and_to_the_stand_in() -> None:
+    sources = {path.relative_to(loader.SOURCE_FOLDER).as_posix() for path in loader.SOURCE_FOLDER.glob("*/*.cu")}
+    assert sources == set(loader.SOURCES) == set(KERNELS)
+    assert {module.SOURCE for module in (lut3d, lut3d_float, eclut, deform, modulated_mlp)} == sources
