@@ -109,7 +109,7 @@ def judged(title: str, contenders: list[Contender], pixels: Array, lut: Tensor) 
 
 
 def our_look_ups(pixels: Array, lut: Tensor) -> list[Contender]:
-    """Each path that this processor runs, and the door that the service uses; all lay out the table in each call."""
+    """Each path that this processor runs, and the op that the service calls; all lay out the table in each call."""
     paths = [*cpu.paths(), "exact"] if cpu.paths() else []
     alone = [look_up_by_path(pixels, lut, path, threads) for path in paths for threads in THREADS]
     return [*alone, *(look_up_as_served(pixels, lut, threads) for threads in THREADS)]
@@ -151,7 +151,7 @@ def upscale(pixels: Array, scale: int) -> Case:
 
 
 def our_upscales(picture: Tensor, table: Tensor, scale: int, step: str) -> list[Contender]:
-    """Each path that this processor runs, with one thread, and the door that the service uses."""
+    """Each path that this processor runs, with one thread, and the op that the service calls."""
     by_path = {path: partial(cpu.eclut, picture, table, scale, step, threads=1, path=path) for path in cpu.paths()}
     served = partial(ops.eclut, picture, table, scale, step)
     return [

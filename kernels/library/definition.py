@@ -33,8 +33,8 @@ def define(
     backward: Kernel | None = None,
     grouped: Callable[..., tuple[Any, ...]] | None = None,
 ) -> None:
-    """`specification` is the default body; `kernels.cpu` has a function of the same name and arguments, and `on_cuda`
-    is that of a CUDA device, where there is one. `empty` gives results of the right shapes, for tracing.
+    """`specification` is the default body; that of the processor is the function of the same name in `kernels.cpu`,
+    that of a CUDA device `on_cuda`, each where there is one. `empty` gives results of the right shapes, for tracing.
     `grouped` makes the arguments of all these functions of the flat ones of the schema."""
     name, _, _ = schema.partition("(")
 
@@ -63,7 +63,7 @@ def define(
 
 
 def _cpu_kernel(name: str, specification: Kernel) -> Kernel:
-    kernel: Kernel = specification if cpu.why_missing() else getattr(cpu, name)
+    kernel: Kernel = specification if cpu.why_missing() else getattr(cpu, name, specification)
     return kernel
 
 

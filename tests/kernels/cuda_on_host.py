@@ -47,8 +47,8 @@ FLAGS = ("-std=c++20", "-O2", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-
 def compiler() -> str:
     """The C++ compiler; its absence skips at home and fails in CI."""
     for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     if os.environ.get("CI"):
         pytest.fail("no C++ compiler to run the CUDA kernels on the processor with")
     pytest.skip("no C++ compiler to run the CUDA kernels on the processor with")

@@ -56,9 +56,9 @@ def machine_lines() -> list[str]:
 
 
 def device_line(index: int) -> str:
-    found = torch.cuda.get_device_properties(index)
-    memory = f"{found.total_memory / 2**30:.0f} GiB, {found.multi_processor_count} multiprocessors"
-    return f"device {index}: {found.name}, {memory}, {loader.architecture(torch.device('cuda', index))}"
+    properties = torch.cuda.get_device_properties(index)
+    memory = f"{properties.total_memory / 2**30:.0f} GiB, {properties.multi_processor_count} multiprocessors"
+    return f"device {index}: {properties.name}, {memory}, {loader.architecture(torch.device('cuda', index))}"
 
 
 def driver() -> str:
@@ -93,9 +93,9 @@ def sanitize(tool: str) -> str:
     print(f"\n== {' '.join(command)}", flush=True)
     environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    print(said[-3000:], flush=True)
-    if done.returncode and any(words in said for words in UNSUPPORTED):
+    output = done.stdout + done.stderr
+    print(output[-3000:], flush=True)
+    if done.returncode and any(words in output for words in UNSUPPORTED):
         return "left out, this machine does not let compute-sanitizer at its device"
     return "failed" if done.returncode else "passed"
 

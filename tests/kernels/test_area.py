@@ -41,9 +41,9 @@ def test_every_form_gives_the_means_written_out(
 ) -> None:
     picture = draw(*size[:2], channels, dtype)
     wanted = written_out(picture, *size[2:])
-    for found in (ops.area_mean(picture, *size[2:]), area.area_mean(picture, *size[2:])):
-        assert found.dtype == torch.float32
-        assert (found.double() - wanted).abs().max() < TOLERANCE
+    for result in (ops.area_mean(picture, *size[2:]), area.area_mean(picture, *size[2:])):
+        assert result.dtype == torch.float32
+        assert (result.double() - wanted).abs().max() < TOLERANCE
 
 
 def test_the_specification_in_bands_is_the_specification_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,8 +45,8 @@ NO_COMPILER = {"CC": "/nonexistent", "CXX": "/nonexistent"}
 def tool(*names: str) -> str:
     """The path of the first that is there; the absence of all skips at home and fails in CI."""
     for name in filter(None, names):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     reason = f"{names[-1]} is not installed"
     if os.environ.get("CI"):
         pytest.fail(reason)

@@ -29,12 +29,12 @@ def assert_convolves_as_specified(inputs: Inputs, device: torch.device) -> None:
     exact, given = Inputs(*(tensor.double() for tensor in inputs)), on(device, inputs)
     dtype = inputs[0].dtype
     grad = test_deform.draw(inputs[0].shape[0], len(inputs[3]), *inputs[0].shape[2:]).to(dtype)
-    found = (deform.deform_conv2d(*given), *deform.deform_conv2d_backward(grad.to(device), *given))
+    result = (deform.deform_conv2d(*given), *deform.deform_conv2d_backward(grad.to(device), *given))
     wanted = (
         deform_reference.deform_conv2d(*exact),
         *deform_reference.deform_conv2d_backward(grad.double(), *exact),
     )
-    for got, by, like in zip(found, wanted, (inputs[0], *inputs), strict=True):
+    for got, by, like in zip(result, wanted, (inputs[0], *inputs), strict=True):
         assert got.dtype == like.dtype
         test_deform.assert_near(got.cpu(), by, dtype)
 
@@ -78,8 +78,8 @@ def test_only_the_needed_gradients_of_a_convolution_are_made(
     inputs = on(device, test_deform.draw_inputs(1, 5, 3, 4, 6, torch.float64))
     grad = torch.ones(1, 3, 4, 6, dtype=torch.float64, device=device)
     whole = deform.deform_conv2d_backward(grad, *inputs)
-    found = deform.deform_conv2d_backward(grad, *inputs, NeedsGrad(*needed))
-    for got, full, is_needed in zip(found, whole, needed, strict=True):
+    result = deform.deform_conv2d_backward(grad, *inputs, NeedsGrad(*needed))
+    for got, full, is_needed in zip(result, whole, needed, strict=True):
         if is_needed:
             test_deform.assert_near(got, full, torch.float64)
         else:
@@ -90,17 +90,17 @@ def test_a_convolution_comes_back_in_the_order_in_memory_of_its_picture(device: 
     x, offset, mask, weight = on(device, test_deform.draw_inputs(2, 8, 4, 9, 13, torch.float32))
     for kept in (torch.contiguous_format, torch.channels_last):
         ordered = x.to(memory_format=kept)
-        found = deform.deform_conv2d(ordered, offset, mask, weight)
-        by_x, *_ = deform.deform_conv2d_backward(found, ordered, offset, mask, weight)
-        assert found.is_contiguous(memory_format=kept) and by_x.is_contiguous(memory_format=kept)
+        result = deform.deform_conv2d(ordered, offset, mask, weight)
+        by_x, *_ = deform.deform_conv2d_backward(result, ordered, offset, mask, weight)
+        assert result.is_contiguous(memory_format=kept) and by_x.is_contiguous(memory_format=kept)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 2, 4, 5), (2, 3, 2, 0, 5), (2, 3, 0, 4, 5)])
 def test_empty_convolutions_give_zeros(device: torch.device, shape: tuple[int, int, int, int, int]) -> None:
     inputs = on(device, test_deform.draw_inputs(*shape, torch.float32))
-    found = deform.deform_conv2d(*inputs)
-    assert found.shape == (shape[0], shape[2], *shape[3:])
-    for tensor, by in zip(inputs, deform.deform_conv2d_backward(found, *inputs), strict=True):
+    result = deform.deform_conv2d(*inputs)
+    assert result.shape == (shape[0], shape[2], *shape[3:])
+    for tensor, by in zip(inputs, deform.deform_conv2d_backward(result, *inputs), strict=True):
         assert by.shape == tensor.shape and not by.any()
 
 

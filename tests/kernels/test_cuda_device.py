@@ -101,8 +101,8 @@ def test_threads_that_begin_together_get_the_same_kernels(
     monkeypatch.setattr(loader, "_kernels", {})
     picture, lut = draw_picture(device, 64, 65, 3), draw_lut(device, 33)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: lut3d.lut3d_apply(picture, lut), range(32)))
-    assert all(torch.equal(one, found[0]) for one in found)
+        result = list(pool.map(lambda _: lut3d.lut3d_apply(picture, lut), range(32)))
+    assert all(torch.equal(one, result[0]) for one in result)
     assert len(loader._loaded) == 1
 
 

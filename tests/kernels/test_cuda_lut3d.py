@@ -33,8 +33,8 @@ def exact_codes(picture: Tensor, lut: Tensor) -> Tensor:
     """What the look-up gives before it is rounded, float64, clamped to the codes."""
     top = torch.iinfo(picture.dtype).max
     colours = (picture.double() / top).reshape(1, -1, 1, 3).permute(0, 3, 1, 2)
-    found = float_reference.lut3d(colours, lut.double()) * top
-    return found.permute(0, 2, 3, 1).reshape(picture.shape).clamp(0, top)
+    result = float_reference.lut3d(colours, lut.double()) * top
+    return result.permute(0, 2, 3, 1).reshape(picture.shape).clamp(0, top)
 
 
 def assert_rounds(got: Tensor, exact: Tensor, bound: float) -> None:

@@ -98,8 +98,8 @@ def test_batches_larger_than_a_grid_go_round(device: torch.device, monkeypatch: 
         lut3d_float.lut3d(colours.to(device), lut.to(device)), float_reference.lut3d(colours, lut), torch.float64, 5
     )
     wanted = float_reference.lut3d_backward(colours, colours, lut)
-    found = lut3d_float.lut3d_backward(colours.to(device), colours.to(device), lut.to(device))
-    for got, by in zip(found, wanted, strict=True):
+    result = lut3d_float.lut3d_backward(colours.to(device), colours.to(device), lut.to(device))
+    for got, by in zip(result, wanted, strict=True):
         assert_near(got, by, torch.float64, 5)
 
 

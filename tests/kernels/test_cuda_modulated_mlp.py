@@ -30,10 +30,10 @@ def test_the_render_perceptron_is_near_the_specification(device: torch.device, s
     for size in ((side, 3), (2, side)):
         inputs = test_modulated_mlp.draw_inputs(*size, scale)
         exact = mlp_reference.modulated_mlp(*test_modulated_mlp.in_float64(inputs))
-        found = modulated_mlp.modulated_mlp(*on(device, inputs))
-        test_modulated_mlp.assert_near(found.cpu(), exact)
+        result = modulated_mlp.modulated_mlp(*on(device, inputs))
+        test_modulated_mlp.assert_near(result.cpu(), exact)
         modulations, window, samples, layers = on(device, inputs)
-        assert same_bits(modulated_mlp.modulated_mlp(modulations.bfloat16(), window, samples, layers), found)
+        assert same_bits(modulated_mlp.modulated_mlp(modulations.bfloat16(), window, samples, layers), result)
 
 
 def test_parts_of_a_rendered_picture_have_the_bits_of_the_whole(
@@ -56,6 +56,6 @@ def test_a_pixel_that_is_not_a_number_spoils_the_samples_around_it_and_no_other(
     touched = (rows == 4).any(0)[:, None] & (cols == 6).any(0)
     ruined = modulations.clone()
     ruined[:, 4, 6] = NAN
-    found = modulated_mlp.modulated_mlp(ruined, window, samples, layers)
-    assert found[:, touched].isnan().all()
-    assert same_bits(found[:, ~touched], whole[:, ~touched])
+    result = modulated_mlp.modulated_mlp(ruined, window, samples, layers)
+    assert result[:, touched].isnan().all()
+    assert same_bits(result[:, ~touched], whole[:, ~touched])

@@ -78,7 +78,7 @@ def all_meet(height: int, width: int, channels: int) -> Inputs:
 def loop_over_corners(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     """Nothing but the definition, a pixel, a tap and a corner at a time."""
     n, channels, height, width = x.shape
-    found = []
+    result = []
     for sample, i, j in product(range(n), range(height), range(width)):
         total = weight.new_zeros(len(weight))
         for tap in range(9):
@@ -92,8 +92,8 @@ def loop_over_corners(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -
                     right = z - left if column > left else left + 1 - z
                     read = read + down * right * x[sample, :, row, column]
             total = total + mask[sample, tap, i, j] * (weight[:, :, tap // 3, tap % 3] @ read)
-        found.append(total)
-    return torch.stack(found).view(n, height, width, -1).permute(0, 3, 1, 2)
+        result.append(total)
+    return torch.stack(result).view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 def assert_near(got: Tensor, wanted: Tensor, dtype: torch.dtype) -> None:
@@ -163,9 +163,9 @@ def test_whole_offsets_shift_the_picture_and_its_slopes_are_those_to_the_next_pi
     offset = torch.zeros(1, 18, 3, 5, dtype=dtype)
     offset[:, 9] = 1.0
     offset.requires_grad_()
-    found = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 5, dtype=dtype), weight)
-    assert found[0, 0, 1].tolist() == [2, 4, 8, 16, 0]
-    torch.autograd.backward(found.sum())
+    result = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 5, dtype=dtype), weight)
+    assert result[0, 0, 1].tolist() == [2, 4, 8, 16, 0]
+    torch.autograd.backward(result.sum())
     assert offset.grad is not None
     assert offset.grad[0, 9, 1].tolist() == [2, 4, 8, -16, 0]
 
@@ -187,9 +187,9 @@ def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, implementation: 
         inputs = Inputs(torch.ones(n, 1, 1, 1, dtype=dtype), turned, torch.ones(n, 9, 1, 1, dtype=dtype), weight)
         for tensor in inputs:
             tensor.requires_grad_()
-        found = ops.deform_conv2d(*inputs)
-        assert found.flatten().tolist() == wanted
-        by_x, by_offset, by_mask, _ = torch.autograd.grad(found.sum(), inputs)
+        result = ops.deform_conv2d(*inputs)
+        assert result.flatten().tolist() == wanted
+        by_x, by_offset, by_mask, _ = torch.autograd.grad(result.sum(), inputs)
         assert by_x.flatten().tolist() == wanted
         assert by_offset[:, first].flatten().tolist() == slopes
         assert by_mask[:, 4].flatten().tolist() == wanted
@@ -199,8 +199,8 @@ def test_each_corner_outside_counts_as_zero(dtype: torch.dtype, implementation: 
 def test_a_pixel_that_is_not_a_number_spoils_no_reading_from_outside(dtype: torch.dtype, implementation: None) -> None:
     x = torch.full((1, 20, 3, 4), NAN, dtype=dtype)
     offset = torch.full((1, 18, 3, 4), 50.0, dtype=dtype)
-    found = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 4, dtype=dtype), torch.ones(2, 20, 3, 3, dtype=dtype))
-    assert not found.any()
+    result = ops.deform_conv2d(x, offset, torch.ones(1, 9, 3, 4, dtype=dtype), torch.ones(2, 20, 3, 3, dtype=dtype))
+    assert not result.any()
 
 
 # ---- What is compiled ------------------------------------------------------------------------------------------------

@@ -26,11 +26,11 @@ def test_a_batch_equals_its_pictures_one_by_one(dtype: torch.dtype, implementati
 def test_memory_comes_back_in_the_order_in_which_it_was_given(dtype: torch.dtype, implementation: None) -> None:
     planes, offset, mask, weight = draw_inputs(2, 8, 4, 9, 13, dtype)
     last = planes.to(memory_format=torch.channels_last)
-    found = [ops.deform_conv2d(x, offset, mask, weight) for x in (planes, last)]
-    assert torch.equal(*found)
-    assert found[0].is_contiguous() and found[1].is_contiguous(memory_format=torch.channels_last)
+    result = [ops.deform_conv2d(x, offset, mask, weight) for x in (planes, last)]
+    assert torch.equal(*result)
+    assert result[0].is_contiguous() and result[1].is_contiguous(memory_format=torch.channels_last)
     by_x = [
-        LUTRA.deform_conv2d_backward(y, x, offset, mask, weight)[0] for x, y in zip((planes, last), found, strict=True)
+        LUTRA.deform_conv2d_backward(y, x, offset, mask, weight)[0] for x, y in zip((planes, last), result, strict=True)
     ]
     assert torch.equal(*by_x)
     assert by_x[0].is_contiguous() and by_x[1].is_contiguous(memory_format=torch.channels_last)
@@ -52,8 +52,8 @@ def test_a_gradient_that_is_not_wanted_is_an_empty_one(wanted: tuple[bool, ...],
     inputs = draw_inputs(1, 5, 3, 4, 6, torch.float32)
     grad = draw(1, 3, 4, 6).float()
     whole = LUTRA.deform_conv2d_backward(grad, *inputs)
-    for got, full, asked in zip(LUTRA.deform_conv2d_backward(grad, *inputs, *wanted), whole, wanted, strict=True):
-        assert torch.equal(got, full) if asked else got.shape == (0,)
+    for got, full, is_needed in zip(LUTRA.deform_conv2d_backward(grad, *inputs, *wanted), whole, wanted, strict=True):
+        assert torch.equal(got, full) if is_needed else got.shape == (0,)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 2, 4, 5), (2, 3, 2, 0, 5), (2, 3, 2, 4, 0), (2, 3, 0, 4, 5), (2, 0, 3, 4, 5)])
@@ -61,9 +61,9 @@ def test_what_is_empty_gives_zeros(shape: tuple[int, int, int, int, int], implem
     inputs = draw_inputs(*shape, torch.float32)
     for tensor in inputs:
         tensor.requires_grad_()
-    found = ops.deform_conv2d(*inputs)
-    assert found.shape == (shape[0], shape[2], *shape[3:]) and not found.any()
-    for tensor, by in zip(inputs, torch.autograd.grad(found.sum(), inputs), strict=True):
+    result = ops.deform_conv2d(*inputs)
+    assert result.shape == (shape[0], shape[2], *shape[3:]) and not result.any()
+    for tensor, by in zip(inputs, torch.autograd.grad(result.sum(), inputs), strict=True):
         assert by.shape == tensor.shape and not by.any()
 
 
@@ -75,11 +75,11 @@ def test_half_precision_takes_offsets_and_masks_of_either_type(half_offsets: boo
     inputs = [x, offset, mask, weight]
     for tensor in inputs:
         tensor.requires_grad_()
-    found = ops.deform_conv2d(*inputs)
+    result = ops.deform_conv2d(*inputs)
     exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
     wanted = ops.deform_conv2d(*exact)
-    assert_near(found, wanted, torch.bfloat16)
-    ours = torch.autograd.grad(found.sum(), inputs)
+    assert_near(result, wanted, torch.bfloat16)
+    ours = torch.autograd.grad(result.sum(), inputs)
     for tensor, got, by in zip(inputs, ours, torch.autograd.grad(wanted.sum(), exact), strict=True):
         assert got.dtype == tensor.dtype
         assert_near(got, by, torch.bfloat16)

@@ -201,8 +201,10 @@ def test_sums_are_divided_exactly(scale: int, path: str) -> None:
         each, more = divmod(third - 6 * a, 36)  # the sum is 36 a + 6 * entries, six times `third`
         table[257 * a, entries] = torch.tensor([each + 1] * more + [each] * (36 - more), dtype=torch.int8)
         picture = torch.full((1, 1, 3), a, dtype=torch.uint8)
-        found = eclut(picture, table, scale) if path == "specification" else cpu.eclut(picture, table, scale, path=path)
-        assert found[0, 0].tolist() == 3 * [min(max((6 * third + 18) // 36, 0), 255)]
+        result = (
+            eclut(picture, table, scale) if path == "specification" else cpu.eclut(picture, table, scale, path=path)
+        )
+        assert result[0, 0].tolist() == 3 * [min(max((6 * third + 18) // 36, 0), 255)]
 
 
 @on_each_scale

@@ -87,12 +87,12 @@ def test_any_number_of_threads_gives_the_same_bits(
 ) -> None:
     picture, lut = draw_picture(nodes, 2, 3, 240, 170).to(dtype), draw_lut(nodes, dtype)
     grad = draw(*picture.shape).to(dtype)
-    found = []
+    result = []
     for count in (1, 2, 3, 7):
         threads(count)
-        found.append((cpu.lut3d(picture, lut), *cpu.lut3d_backward(grad, picture, lut)))
-    for other in found[1:]:
-        for got, wanted in zip(other, found[0], strict=True):
+        result.append((cpu.lut3d(picture, lut), *cpu.lut3d_backward(grad, picture, lut)))
+    for other in result[1:]:
+        for got, wanted in zip(other, result[0], strict=True):
             assert torch.equal(got, wanted)
 
 
@@ -170,9 +170,9 @@ def test_strides_change_nothing(module: Any) -> None:
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True), (False, False)])
 def test_a_gradient_that_is_not_wanted_is_an_empty_one(wanted: tuple[bool, bool], module: Any) -> None:
     picture, lut = draw_picture(3, 1, 3, 4, 4), draw_lut(3)
-    found, both = module.lut3d_backward(picture, picture, lut, *wanted), module.lut3d_backward(picture, picture, lut)
-    for got, whole, asked in zip(found, both, wanted, strict=True):
-        assert torch.equal(got, whole) if asked else got.shape == (0,)
+    result, both = module.lut3d_backward(picture, picture, lut, *wanted), module.lut3d_backward(picture, picture, lut)
+    for got, whole, is_needed in zip(result, both, wanted, strict=True):
+        assert torch.equal(got, whole) if is_needed else got.shape == (0,)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4, 4), (2, 3, 0, 4), (2, 3, 4, 0)])
@@ -213,13 +213,13 @@ def test_the_extension_refuses_arrays_that_do_not_fit_each_other() -> None:
     from kernels import _cpu as extension
 
     picture, lut = torch.zeros(2, 3, 8), torch.zeros(1, 3, 4, 4, 4)
-    for out, table, said in (
+    for out, table, message in (
         (torch.zeros(2, 3, 7), lut, "differ in shape"),
         (torch.zeros(2, 3, 8), torch.zeros(3, 3, 4, 4, 4), "one table or one each"),
         (torch.zeros(2, 3, 8), torch.zeros(1, 3, 4, 4, 5), "D from 2"),
         (torch.zeros(2, 3, 8), torch.zeros(1, 3, 1, 1, 1), "D from 2"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             extension.lut3d_forward(picture, table, out, 1)
     with pytest.raises(TypeError):
         extension.lut3d_forward(picture, lut, torch.zeros(2, 8, 3).transpose(1, 2), 1)  # would be written to a copy

@@ -57,9 +57,9 @@ def codes(*shape: int, dtype: torch.dtype = torch.uint8) -> Tensor:
 
 def error(picture: Tensor, lut: Tensor, path: str) -> float:
     top = 255 if picture.dtype == torch.uint8 else 65535
-    found = cpu.lut3d_apply(picture, lut, path=path).double().permute(2, 0, 1)[None]
+    result = cpu.lut3d_apply(picture, lut, path=path).double().permute(2, 0, 1)[None]
     wanted = eight_corners(picture.double().permute(2, 0, 1)[None] / top, lut.double()) * top
-    return float((found - wanted.clamp(0, top)).abs().max())
+    return float((result - wanted.clamp(0, top)).abs().max())
 
 
 @pytest.mark.parametrize("nodes", [9, 17, 32, 33, 34, 65, 129])

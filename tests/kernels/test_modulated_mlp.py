@@ -152,11 +152,11 @@ def test_every_path_is_near_the_specification(side: int, scale: float, path: str
     need(path)
     for height, width in ((side, 3), (2, side)):
         inputs = draw_inputs(height, width, scale)
-        found = cpu.modulated_mlp(*inputs, threads=1, path=path)
-        assert_near(found, reference.modulated_mlp(*in_float64(inputs)))
+        result = cpu.modulated_mlp(*inputs, threads=1, path=path)
+        assert_near(result, reference.modulated_mlp(*in_float64(inputs)))
         for threads, dtype in product((1, 3), (torch.float32, torch.bfloat16)):
             again = cpu.modulated_mlp(inputs[0].to(dtype), *inputs[1:], threads=threads, path=path)
-            assert torch.equal(again, found)
+            assert torch.equal(again, result)
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.7])
@@ -236,17 +236,17 @@ def test_what_is_not_finite_spoils_the_samples_around_it_and_no_other(spoilt: fl
     touched = (rows == 4).any(0)[:, None] & (cols == 6).any(0)
     ruined = modulations.clone()
     ruined[:, 4, 6] = spoilt
-    found = cpu.modulated_mlp(ruined, window, samples, layers, path=path)
-    assert torch.equal(found[:, ~touched], whole[:, ~touched])
+    result = cpu.modulated_mlp(ruined, window, samples, layers, path=path)
+    assert torch.equal(result[:, ~touched], whole[:, ~touched])
     if spoilt != spoilt:
-        assert found[:, touched].isnan().all()
+        assert result[:, touched].isnan().all()
         assert reference.modulated_mlp(ruined, window, samples, layers)[:, touched].isnan().all()
     ruined = window.clone()
     ruined[1, 4, 6] = spoilt
-    found = cpu.modulated_mlp(modulations, ruined, samples, layers, path=path)
-    assert torch.equal(found[:, ~touched], whole[:, ~touched])
-    assert torch.equal(found[[0, 2]], whole[[0, 2]])
-    assert not found[1, touched].isfinite().any()
+    result = cpu.modulated_mlp(modulations, ruined, samples, layers, path=path)
+    assert torch.equal(result[:, ~touched], whole[:, ~touched])
+    assert torch.equal(result[[0, 2]], whole[[0, 2]])
+    assert not result[1, touched].isfinite().any()
 
 
 @on_each_path
@@ -298,7 +298,7 @@ def test_the_weights_are_packed_column_by_column() -> None:
     assert torch.equal(vector[-68:-64], torch.cat([weights[6][:, 0], torch.zeros(1)]))
 
 
-# ---- The door --------------------------------------------------------------------------------------------------------
+# ---- The op ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -319,7 +319,7 @@ def test_the_op_has_no_gradient() -> None:
         assert not ops.modulated_mlp(modulations, window, samples, layers).requires_grad
 
 
-def test_the_door_gives_what_the_kernel_gives(implementation: None) -> None:
+def test_the_op_gives_what_the_kernel_gives(implementation: None) -> None:
     inputs = draw_inputs(5, 4, 1.5)
     serving: Callable[..., Tensor] = reference.modulated_mlp if cpu.why_missing() else cpu.modulated_mlp
     assert torch.equal(ops.modulated_mlp(*inputs), serving(*inputs))

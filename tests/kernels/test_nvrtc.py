@@ -49,12 +49,12 @@ def compiled(source: str, arch: str) -> tuple[bytes, str]:
 
 
 def reports(log: str) -> dict[str, Report]:
-    found = {}
+    by_name = {}
     for match in KERNEL_REPORT.finditer(log):
         shared = SHARED.search(match["rest"])
         spilt = int(match["stores"]) + int(match["loads"])
-        found[match["name"]] = Report(int(match["registers"]), int(shared[1]) if shared else 0, spilt)
-    return found
+        by_name[match["name"]] = Report(int(match["registers"]), int(shared[1]) if shared else 0, spilt)
+    return by_name
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -62,15 +62,15 @@ def reports(log: str) -> dict[str, Report]:
 def test_each_source_compiles_without_warnings_and_spills_no_register(source: str, arch: str) -> None:
     needs_nvrtc()
     code, log = compiled(source, arch)
-    found = reports(log)
+    kernels = reports(log)
     print(f"\n{source} for {arch}, {len(code):,} bytes, NVRTC {loader.compiler_version()}")
-    for name, report in found.items():
+    for name, report in kernels.items():
         print(
             f"  {name:32} {report.registers:4} registers, {report.shared_bytes} B shared, {report.spilt_bytes} B spilt"
         )
-    assert set(found) == set(KERNELS[source]), log
+    assert set(kernels) == set(KERNELS[source]), log
     assert "warning" not in log, log
-    assert {name: report.spilt_bytes for name, report in found.items() if report.spilt_bytes} == {}
+    assert {name: report.spilt_bytes for name, report in kernels.items() if report.spilt_bytes} == {}
 
 
 def test_a_report_with_a_spill_is_read_as_one() -> None:

@@ -101,9 +101,9 @@ def test_table_super_resolution_is_an_op_that_torch_can_trace(
 def test_table_super_resolution_enlarges_by_the_scale(step: str, scale: int, implementation: None, device: str) -> None:
     table = draw_table(scale, step).to(device)
     for height, width in ((5, 7), (1, 1), (0, 7)):
-        found = ops.eclut(draw_codes(height, width, 3).to(device), table, scale, step)
-        assert found.shape == (height * scale, width * scale, 3)
-        assert found.dtype == torch.uint8
+        result = ops.eclut(draw_codes(height, width, 3).to(device), table, scale, step)
+        assert result.shape == (height * scale, width * scale, 3)
+        assert result.dtype == torch.uint8
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
@@ -165,13 +165,13 @@ def test_a_batch_for_training_has_the_bits_of_its_pictures_one_by_one(
 
 
 def test_pictures_and_channels_of_a_batch_do_not_mix(implementation: None, device: str) -> None:
-    """The published kernel walks a batch as if it were one large picture: each picture here knows its own answer."""
+    """The published kernel walks a batch as if it were one large picture: each picture here has a result of its own."""
     pictures = torch.arange(1, 10, device=device).view(3, 3, 1, 1).expand(3, 3, 4, 5) / 10.0
     tables = identity_lut(5).to(device) + torch.tensor([0.0, 1.0, 2.0], device=device).view(3, 1, 1, 1, 1)
     pictures, tables = pictures.clone().requires_grad_(), tables.requires_grad_()
-    found = ops.lut3d(pictures, tables)
-    assert (found - pictures - torch.arange(3, device=device).view(3, 1, 1, 1)).abs().max() < 1e-6
-    grads = torch.autograd.grad(found[1].sum(), (pictures, tables))
+    result = ops.lut3d(pictures, tables)
+    assert (result - pictures - torch.arange(3, device=device).view(3, 1, 1, 1)).abs().max() < 1e-6
+    grads = torch.autograd.grad(result[1].sum(), (pictures, tables))
     for grad in grads:
         assert grad[1].any()
         assert not grad[0].any()
@@ -232,10 +232,10 @@ def test_served_pictures_carry_no_gradient_and_gradients_none_of_their_own(imple
 
 
 def test_gradients_that_nobody_needs_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requested = []
 
     def spy(grad: Tensor, picture: Tensor, lut: Tensor, for_picture: bool = True, for_lut: bool = True) -> Any:
-        asked.append((for_picture, for_lut))
+        requested.append((for_picture, for_lut))
         return float_reference.lut3d_backward(grad, picture, lut, for_picture, for_lut)
 
     monkeypatch.setattr(cpu, "lut3d_backward", spy)
@@ -243,7 +243,7 @@ def test_gradients_that_nobody_needs_are_not_computed(monkeypatch: pytest.Monkey
     picture, lut = draw(1, 3, 2, 2), draw_lut(3)
     torch.autograd.backward(ops.lut3d(picture, lut.clone().requires_grad_()).sum())
     torch.autograd.backward(ops.lut3d(picture.clone().requires_grad_(), lut).sum())
-    assert asked == [(False, True), (True, False)]
+    assert requested == [(False, True), (True, False)]
 
 
 def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:

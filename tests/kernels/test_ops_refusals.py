@@ -172,31 +172,38 @@ SPOILT = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "said"), REFUSED + MISPLACED)
-def test_the_doors_say_what_they_saw_and_what_they_want(name: str, arguments: tuple[Any, ...], said: str) -> None:
-    doors: list[Callable[..., Any]] = [getattr(LUTRA, name)]
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> str:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), REFUSED + MISPLACED)
+def test_an_op_says_what_it_saw_and_what_it_wants(name: str, arguments: tuple[Any, ...], message: str) -> None:
+    calls: list[Callable[..., Any]] = [getattr(LUTRA, name)]
     if name == "modulated_mlp":
-        doors.append(lambda *flat: ops.modulated_mlp(*grouped(*flat)))
+        calls.append(lambda *flat: ops.modulated_mlp(*grouped(*flat)))
     elif hasattr(ops, name):
-        doors.append(getattr(ops, name))
-    for door in doors:
-        with pytest.raises(ValueError, match=re.escape(said)):
-            door(*arguments)
+        calls.append(getattr(ops, name))
+    for call in calls:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call(*arguments)
 
 
-@pytest.mark.parametrize(("name", "arguments", "said"), REFUSED)
-def test_the_doors_say_the_same_when_they_are_traced(name: str, arguments: tuple[Any, ...], said: str) -> None:
+@pytest.mark.parametrize(("name", "arguments", "message"), REFUSED)
+def test_an_op_says_the_same_when_it_is_traced(name: str, arguments: tuple[Any, ...], message: str) -> None:
     with FakeTensorMode() as mode:
         traced = tree_map_only(Tensor, mode.from_tensor, list(arguments))
-        with pytest.raises(ValueError, match=re.escape(said)):
+        with pytest.raises(ValueError, match=re.escape(message)):
             getattr(LUTRA, name)(*traced)
 
 
-@pytest.mark.parametrize(("lut", "said"), SPOILT)
-def test_tables_that_are_not_finite_are_refused(lut: Tensor, said: str, implementation: None, device: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+@pytest.mark.parametrize(("lut", "message"), SPOILT)
+def test_tables_that_are_not_finite_are_refused(lut: Tensor, message: str, implementation: None, device: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         ops.lut3d_apply(CODES.to(device), lut.to(device))
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         ops.lut3d_apply(CODES[None].to(device), lut[None].to(device))
 
 
