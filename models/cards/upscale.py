@@ -1,92 +1,10 @@
-"""The plain facts about every model that is served; importable without torch. What builds them is `models.catalog`."""
+"""Cards of what enlarges: networks, tables and filters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-from models.header import WeightsError, open_header
-from models.scores import Measured, read
-
-Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Card:
-    """Facts of one model.
-
-    `task` is the endpoint. `halo` counts input pixels around a tile that make tiled equal whole; None: the model must
-    see the whole picture. `blends_with`: the model towards whose weights a `strength` below 1 goes. `file` is the
-    weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is the measured cost on two CPU cores,
-    seconds per megapixel of output (of input for `enhance`; of `work_pixels`), the estimate before a worker has
-    measured its own. `fixed_scales`: the only ones that it computes; others are resized from the next of them.
-    `by_name_only`: never taken unless asked for. `unshuffle`: how often the network folds the picture's sides.
-    `good_at` and `bad_at` are sentences for users.
-    """
-
-    name: str
-    task: str
-    title: str
-    paper: str
-    parameters: int
-    licence: str
-    min_scale: float = 1.0
-    max_scale: float = 1.0
-    fixed_scales: tuple[int, ...] = ()
-    by_name_only: bool = False
-    halo: int | None = 0
-    channels: int = 3
-    blends_with: str | None = None
-    file: str | None = None
-    sha256: str | None = None
-    weights_licence: str | None = None
-    trained_on: tuple[str, ...] = ()
-    distilled_from: str | None = None
-    good_at: tuple[str, ...] = ()
-    bad_at: tuple[str, ...] = ()
-    cpu_s_per_mp: float = 0.05
-    unshuffle: int = 1
-    measured: Measured = field(default_factory=Measured)
-
-    def work_pixels(self, size: Size, wanted: Size) -> int:
-        """The pixels that are computed for a result of (height, width) `wanted`; `cpu_s_per_mp` counts these.
-
-        Of a fixed scale those of the next that both sides can be resized down from.
-        """
-        sides = list(zip(size, wanted, strict=True))
-        enough = [scale for scale in self.fixed_scales if all(out <= scale * side for side, out in sides)]
-        scale = min(enough, default=max(self.fixed_scales, default=0))
-        return max(wanted[0] * wanted[1], scale**2 * size[0] * size[1])
-
-
-PHOTOS = (
-    "BSDS500 train and test, 332 (licence not stated)",
-    "CID22, 97 (CC BY-SA 4.0)",
-    "GB82, 19 (CC0 1.0)",
-    "CLIC 2025, 23 (Unsplash License)",
-)
-
-LUT3D = Card(
-    name="lut3d",
-    task="enhance",
-    title="Image-adaptive 3D LUT",
-    paper="Zeng et al., Learning Image-Adaptive 3D Lookup Tables, TPAMI 2022 (online 2020), arXiv 2009.14468",
-    parameters=593_516,
-    licence="Apache-2.0",
-    halo=None,
-    file="lut3d.safetensors",
-    sha256="74188e31c4c47fa88d067f9cf2eb2c2a5175f207bc67cd9bcdf386a78888ab53",
-    weights_licence="Apache-2.0; its teacher and 16 pairs come from MIT-Adobe FiveK, a data set for research",
-    trained_on=(*PHOTOS, "FiveK, 16 pairs (expert C)"),
-    distilled_from="published sRGB paired checkpoint of Zeng et al. (Apache-2.0, trained on FiveK, expert C)",
-    good_at=("flat, grey or underexposed photos: exposure, contrast and colour as one retoucher would set them",),
-    bad_at=(
-        "pictures that are finished already: it adds contrast once more, and may deepen shadows; `strength` tempers it",
-        "anything local: one table for the whole picture cannot light a face and leave the sky",
-    ),
-    cpu_s_per_mp=0.034,
-    measured=read("lut3d"),
-)
+from models.cards.card import Card
+from models.cards.sources import PHOTOS
+from models.scores import read
 
 LIIF = Card(
     name="liif",
@@ -271,31 +189,6 @@ ECLUT = Card(
     measured=read("eclut"),
 )
 
-AIRNET = Card(
-    name="airnet",
-    task="restore",
-    title="AirNet: noise, rain and haze by one network",
-    paper="Li et al., All-In-One Image Restoration for Unknown Corruption, CVPR 2022",
-    parameters=1_009_296,  # of ours, what serving needs; as published 6,329,609, and 8,930,313 with what training needs
-    licence="Apache-2.0",
-    halo=128,  # it sees further: tiles are blended
-    file="airnet.safetensors",
-    sha256="19d5d13826c2b45794fa89bc0b6694e55b43966f22b6733b4dec4e09bbb323de",
-    weights_licence=LIIF.weights_licence,
-    trained_on=(*PHOTOS, "RESIDE, 24 indoor pairs of haze (licence not stated)", "Deep Detail Network, 3 of rain"),
-    good_at=("colour photos with noise or rain streaks, without being told which; clean photos stay as they are",),
-    bad_at=(
-        "grey pictures, and grain that is the same in all three colours: it hardly touches such noise",
-        "haze: it takes a little, for it sees too little of a picture to tell a pale wall or sky from haze",
-        "large areas of one mid grey, which darken in blotches; drawings with hard edges, which it softens",
-        "JPEG blocks: hardly better than the input",
-        "two of these at once; blur and scratches, which it was not taught; rain that hides what is behind it",
-    ),
-    unshuffle=2,
-    cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine.engine`
-    measured=read("airnet"),
-)
-
 NEAREST = Card(
     name="nearest",
     task="upscale",
@@ -355,64 +248,3 @@ FOURIER = Card(
     halo=None,
     measured=read("fourier"),
 )
-
-# Stands for the table that a request to /enhance brings along: a name for records and metrics, and no model.
-OWN_LUT = Card(
-    name="lut",
-    task="enhance",
-    title="The user's own table",
-    paper="Adobe, Cube LUT Specification 1.0, 2013",
-    parameters=0,
-    licence="",
-    cpu_s_per_mp=0.02,  # 0.015 with curves before the table, 0.003 to 0.01 otherwise
-)
-
-ALL = (
-    LUT3D,
-    AIRNET,
-    ECLUT,
-    LIIF,
-    LIIF_REAL,
-    LIIF_RDN,
-    LMLIIF,
-    SPAN,
-    SRRESNET,
-    SRGAN,
-    NEAREST,
-    BILINEAR,
-    BICUBIC,
-    LANCZOS,
-    FOURIER,
-)
-BY_NAME: dict[str, Card] = {card.name: card for card in (*ALL, OWN_LUT)}
-CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}
-
-
-def available(weights_dir: Path | None = None) -> dict[str, Card]:
-    """Cards of all that can serve: CARDS, and those whose file lies in the folder of the user's own weights."""
-    brought = [as_brought(card, weights_dir) for card in ALL if weights_dir and is_brought(card, weights_dir)]
-    return CARDS | {card.name: card for card in brought}
-
-
-def as_brought(card: Card, weights_dir: Path) -> Card:
-    """The card with the size of the network in a user's file, and the cost that follows: so much a parameter and pixel.
-
-    A file that cannot be read leaves the card as it is; who loads it says why.
-    """
-    try:
-        header = open_header(users_file(card, weights_dir))
-    except (OSError, WeightsError):
-        return card
-    folds = header.config.get("unshuffle")
-    folds = folds if isinstance(folds, int) and folds > 0 else card.unshuffle
-    work = header.parameters / max(1, card.parameters) * (card.unshuffle / folds) ** 2
-    return replace(card, parameters=header.parameters, cpu_s_per_mp=card.cpu_s_per_mp * work)
-
-
-def is_brought(card: Card, weights_dir: Path | None) -> bool:
-    """Whether the user has weights of his own for this model."""
-    return card.file is not None and weights_dir is not None and users_file(card, weights_dir).is_file()
-
-
-def users_file(card: Card, weights_dir: Path) -> Path:
-    return weights_dir / f"{card.name}.safetensors"

@@ -1,0 +1,103 @@
+"""The plain facts about every model that is served; importable without torch. What builds them is `models.catalog`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from models.cards.card import Card, Size
+from models.cards.enhance import LUT3D, OWN_LUT
+from models.cards.restore import AIRNET
+from models.cards.upscale import (
+    BICUBIC,
+    BILINEAR,
+    ECLUT,
+    FOURIER,
+    LANCZOS,
+    LIIF,
+    LIIF_RDN,
+    LIIF_REAL,
+    LMLIIF,
+    NEAREST,
+    SPAN,
+    SRGAN,
+    SRRESNET,
+)
+from models.header import WeightsError, open_header
+
+__all__ = [
+    "AIRNET",
+    "ALL",
+    "BICUBIC",
+    "BILINEAR",
+    "BY_NAME",
+    "CARDS",
+    "ECLUT",
+    "FOURIER",
+    "LANCZOS",
+    "LIIF",
+    "LIIF_RDN",
+    "LIIF_REAL",
+    "LMLIIF",
+    "LUT3D",
+    "NEAREST",
+    "OWN_LUT",
+    "SPAN",
+    "SRGAN",
+    "SRRESNET",
+    "Card",
+    "Size",
+    "available",
+    "is_brought",
+    "users_file",
+]
+
+ALL = (
+    LUT3D,
+    AIRNET,
+    ECLUT,
+    LIIF,
+    LIIF_REAL,
+    LIIF_RDN,
+    LMLIIF,
+    SPAN,
+    SRRESNET,
+    SRGAN,
+    NEAREST,
+    BILINEAR,
+    BICUBIC,
+    LANCZOS,
+    FOURIER,
+)
+BY_NAME: dict[str, Card] = {card.name: card for card in (*ALL, OWN_LUT)}
+CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}
+
+
+def available(weights_dir: Path | None = None) -> dict[str, Card]:
+    """Cards of all that can serve: CARDS, and those whose file lies in the folder of the user's own weights."""
+    brought = [as_brought(card, weights_dir) for card in ALL if weights_dir and is_brought(card, weights_dir)]
+    return CARDS | {card.name: card for card in brought}
+
+
+def as_brought(card: Card, weights_dir: Path) -> Card:
+    """The card with the size of the network in a user's file, and the cost that follows: so much a parameter and pixel.
+
+    A file that cannot be read leaves the card as it is; who loads it says why.
+    """
+    try:
+        header = open_header(users_file(card, weights_dir))
+    except (OSError, WeightsError):
+        return card
+    folds = header.config.get("unshuffle")
+    folds = folds if isinstance(folds, int) and folds > 0 else card.unshuffle
+    work = header.parameters / max(1, card.parameters) * (card.unshuffle / folds) ** 2
+    return replace(card, parameters=header.parameters, cpu_s_per_mp=card.cpu_s_per_mp * work)
+
+
+def is_brought(card: Card, weights_dir: Path | None) -> bool:
+    """Whether the user has weights of his own for this model."""
+    return card.file is not None and weights_dir is not None and users_file(card, weights_dir).is_file()
+
+
+def users_file(card: Card, weights_dir: Path) -> Path:
+    return weights_dir / f"{card.name}.safetensors"

@@ -1,0 +1,57 @@
+"""What a card says of a model: plain facts, importable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.scores import Measured
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Facts of one model.
+
+    `task` is the endpoint. `halo` counts input pixels around a tile that make tiled equal whole; None: the model must
+    see the whole picture. `blends_with`: the model towards whose weights a `strength` below 1 goes. `file` is the
+    weight file below `models/weights` (None: nothing learnt). `cpu_s_per_mp` is the measured cost on two CPU cores,
+    seconds per megapixel of output (of input for `enhance`; of `work_pixels`), the estimate before a worker has
+    measured its own. `fixed_scales`: the only ones that it computes; others are resized from the next of them.
+    `by_name_only`: never taken unless asked for. `unshuffle`: how often the network folds the picture's sides.
+    `good_at` and `bad_at` are sentences for users.
+    """
+
+    name: str
+    task: str
+    title: str
+    paper: str
+    parameters: int
+    licence: str
+    min_scale: float = 1.0
+    max_scale: float = 1.0
+    fixed_scales: tuple[int, ...] = ()
+    by_name_only: bool = False
+    halo: int | None = 0
+    channels: int = 3
+    blends_with: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    weights_licence: str | None = None
+    trained_on: tuple[str, ...] = ()
+    distilled_from: str | None = None
+    good_at: tuple[str, ...] = ()
+    bad_at: tuple[str, ...] = ()
+    cpu_s_per_mp: float = 0.05
+    unshuffle: int = 1
+    measured: Measured = field(default_factory=Measured)
+
+    def work_pixels(self, size: Size, wanted: Size) -> int:
+        """The pixels that are computed for a result of (height, width) `wanted`; `cpu_s_per_mp` counts these.
+
+        Of a fixed scale those of the next that both sides can be resized down from.
+        """
+        sides = list(zip(size, wanted, strict=True))
+        enough = [scale for scale in self.fixed_scales if all(out <= scale * side for side, out in sides)]
+        scale = min(enough, default=max(self.fixed_scales, default=0))
+        return max(wanted[0] * wanted[1], scale**2 * size[0] * size[1])

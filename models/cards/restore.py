@@ -1,0 +1,33 @@
+"""Cards of what takes damage off a picture."""
+
+from __future__ import annotations
+
+from models.cards.card import Card
+from models.cards.sources import PHOTOS
+from models.cards.upscale import LIIF
+from models.scores import read
+
+AIRNET = Card(
+    name="airnet",
+    task="restore",
+    title="AirNet: noise, rain and haze by one network",
+    paper="Li et al., All-In-One Image Restoration for Unknown Corruption, CVPR 2022",
+    parameters=1_009_296,  # of ours, what serving needs; as published 6,329,609, and 8,930,313 with what training needs
+    licence="Apache-2.0",
+    halo=128,  # it sees further: tiles are blended
+    file="airnet.safetensors",
+    sha256="19d5d13826c2b45794fa89bc0b6694e55b43966f22b6733b4dec4e09bbb323de",
+    weights_licence=LIIF.weights_licence,
+    trained_on=(*PHOTOS, "RESIDE, 24 indoor pairs of haze (licence not stated)", "Deep Detail Network, 3 of rain"),
+    good_at=("colour photos with noise or rain streaks, without being told which; clean photos stay as they are",),
+    bad_at=(
+        "grey pictures, and grain that is the same in all three colours: it hardly touches such noise",
+        "haze: it takes a little, for it sees too little of a picture to tell a pale wall or sky from haze",
+        "large areas of one mid grey, which darken in blotches; drawings with hard edges, which it softens",
+        "JPEG blocks: hardly better than the input",
+        "two of these at once; blur and scratches, which it was not taught; rain that hides what is behind it",
+    ),
+    unshuffle=2,
+    cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine.engine`
+    measured=read("airnet"),
+)
