@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from models.scores import Measured
+from models.scores import Measured, read
 
 Size = tuple[int, int]
 
@@ -19,7 +19,7 @@ class Card:
     seconds per megapixel of output (of input for `enhance`; of `work_pixels`), the estimate before a worker has
     measured its own. `fixed_scales`: the only ones that it computes; others are resized from the next of them.
     `by_name_only`: never taken unless asked for. `unshuffle`: how often the network folds the picture's sides.
-    `good_at` and `bad_at` are sentences for users.
+    `good_at` and `bad_at` are sentences for users. `scores`: in place of those in `models/scores`.
     """
 
     name: str
@@ -44,7 +44,12 @@ class Card:
     bad_at: tuple[str, ...] = ()
     cpu_s_per_mp: float = 0.05
     unshuffle: int = 1
-    measured: Measured = field(default_factory=Measured)
+    scores: Measured | None = None
+
+    @property
+    def measured(self) -> Measured:
+        """What was measured of the model; its file is read on first use."""
+        return read(self.name) if self.scores is None else self.scores
 
     def work_pixels(self, size: Size, wanted: Size) -> int:
         """The pixels that are computed for a result of (height, width) `wanted`; `cpu_s_per_mp` counts these.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from models.cards.card import Card
 from models.cards.sources import PHOTOS
-from models.scores import read
 
 LUT3D = Card(
     name="lut3d",
@@ -25,7 +24,6 @@ LUT3D = Card(
         "anything local: one table for the whole picture cannot light a face and leave the sky",
     ),
     cpu_s_per_mp=0.034,
-    measured=read("lut3d"),
 )
 
 # Stands for the table that a request to /enhance brings along: a name for records and metrics, and no model.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from models.cards.card import Card
 from models.cards.sources import PHOTOS
 from models.cards.upscale import LIIF
-from models.scores import read
 
 AIRNET = Card(
     name="airnet",
@@ -29,5 +28,4 @@ AIRNET = Card(
     ),
     unshuffle=2,
     cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine.engine`
-    measured=read("airnet"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from models.cards.card import Card
 from models.cards.sources import PHOTOS
-from models.scores import read
 
 LIIF = Card(
     name="liif",
@@ -27,7 +26,6 @@ LIIF = Card(
         "inventing detail: beyond x4 it is a sharper interpolation",
     ),
     cpu_s_per_mp=4.0,  # 3.2 at x4, 4.6 at x2, in bfloat16 by `workers.engine.engine`
-    measured=read("liif"),
 )
 
 LIIF_REAL = Card(
@@ -49,7 +47,6 @@ LIIF_REAL = Card(
         "JPEGs below quality 30, strong noise, and blur of more than a pixel",
     ),
     cpu_s_per_mp=LIIF.cpu_s_per_mp,
-    measured=read("liif-real"),
 )
 
 LIIF_RDN = Card(
@@ -65,7 +62,6 @@ LIIF_RDN = Card(
     good_at=("clean pictures, where a quarter of a decibel (paper, x4) is worth more than twice the time of `liif`",),
     bad_at=("JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",),
     cpu_s_per_mp=8.4,  # 2.1 times `liif` at x4 in bfloat16, 3.6 times in float32, in one run
-    measured=read("liif-rdn"),
 )
 
 LMLIIF = Card(
@@ -92,7 +88,6 @@ LMLIIF = Card(
         "grey patterns of single pixels, halftones for instance: it may darken them by 66 levels, tint them by 8",
     ),
     cpu_s_per_mp=0.8,  # 0.25 of `liif` at x2, 0.14 at x4, in bfloat16, in one run
-    measured=read("lmliif"),
 )
 
 SPAN = Card(
@@ -113,7 +108,6 @@ SPAN = Card(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
     cpu_s_per_mp=0.6,  # 0.63 at x2, 0.15 at x4, in float32
-    measured=read("span"),
 )
 
 SRRESNET = Card(
@@ -136,7 +130,6 @@ SRRESNET = Card(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
     cpu_s_per_mp=0.72,  # 0.18 of `liif` at x4 in bfloat16, in one run
-    measured=read("srresnet"),
 )
 
 SRGAN = Card(
@@ -162,7 +155,6 @@ SRGAN = Card(
         "what the paper's content loss teaches: it was trained without VGG19, by wavelet statistics instead",
     ),
     cpu_s_per_mp=SRRESNET.cpu_s_per_mp,
-    measured=read("srgan"),
 )
 
 ECLUT = Card(
@@ -186,7 +178,6 @@ ECLUT = Card(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",
     ),
     cpu_s_per_mp=0.05,  # 0.007 at x4, 0.014 at x2, 0.05 at x1.5, which is resized
-    measured=read("eclut"),
 )
 
 NEAREST = Card(
@@ -198,7 +189,6 @@ NEAREST = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
-    measured=read("nearest"),
 )
 
 BILINEAR = Card(
@@ -210,7 +200,6 @@ BILINEAR = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
-    measured=read("bilinear"),
 )
 
 BICUBIC = Card(
@@ -222,7 +211,6 @@ BICUBIC = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=1,
-    measured=read("bicubic"),
 )
 
 LANCZOS = Card(
@@ -234,7 +222,6 @@ LANCZOS = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=2,
-    measured=read("lanczos"),
 )
 
 FOURIER = Card(
@@ -246,5 +233,4 @@ FOURIER = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=None,
-    measured=read("fourier"),
 )

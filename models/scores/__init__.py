@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -21,8 +22,9 @@ class Measured:
     scores: dict[str, float] = field(default_factory=dict)
 
 
+@cache
 def read(model: str, folder: Path = FOLDER) -> Measured:
-    """Nothing, where the model has not been measured."""
+    """Nothing, where the model has not been measured. A file is read once a process."""
     path = folder / f"{model}.json"
     return Measured(**json.loads(path.read_text())) if path.is_file() else Measured()
 
@@ -30,3 +32,4 @@ def read(model: str, folder: Path = FOLDER) -> Measured:
 def write(model: str, found: Measured, folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{model}.json").write_text(json.dumps(asdict(found), indent=1) + "\n")
+    read.cache_clear()

@@ -20,7 +20,7 @@ LIMITS = Limits(8)
 def card(name: str, dB: float, cost: float, lossy_dB: float = 0, **more: object) -> Card:  # noqa: N803
     scores = {f"Set14 x{scale} Y": dB for scale in (2, 3, 4)}
     scores |= {f"Set14 x{scale} JPEG 75 Y": lossy_dB for scale in (2, 3, 4)}
-    return replace(BY_NAME[name], measured=Measured(scores=scores), cpu_s_per_mp=cost, sha256="0" * 64, **more)  # type: ignore[arg-type]
+    return replace(BY_NAME[name], scores=Measured(scores=scores), cpu_s_per_mp=cost, sha256="0" * 64, **more)  # type: ignore[arg-type]
 
 
 FINE = card("liif", 28.1, 4, 26)
@@ -63,7 +63,7 @@ def test_within_a_twentieth_of_a_decibel_the_fastest_wins() -> None:
 
 
 def test_the_score_is_that_of_the_nearest_scale() -> None:
-    cards = SERVED | {"liif": replace(FINE, measured=Measured(scores=FINE.measured.scores | {"Set14 x2 Y": 40.0}))}
+    cards = SERVED | {"liif": replace(FINE, scores=Measured(scores=FINE.measured.scores | {"Set14 x2 Y": 40.0}))}
     found = [taken(scale, served=cards) for scale in ("1.5", "2.4", "2.5", "4")]
     assert found == ["liif", "liif", "srresnet", "srresnet"]
 
@@ -133,7 +133,7 @@ def test_a_scale_beyond_all_and_a_result_too_large_are_refused() -> None:
 
 
 def test_what_was_never_measured_stands_behind_what_was() -> None:
-    cards = {"liif-rdn": replace(BY_NAME["liif-rdn"], measured=Measured()), "eclut": TABLE}
+    cards = {"liif-rdn": replace(BY_NAME["liif-rdn"], scores=Measured()), "eclut": TABLE}
     assert choice.plan_upscale(SMALL, SizeAsked("4"), None, "best", cards, {}, LIMITS)[0] == TABLE
     del cards["eclut"]
     assert choice.plan_upscale(SMALL, SizeAsked("4"), None, "best", cards, {}, LIMITS)[0].name == "liif-rdn"
