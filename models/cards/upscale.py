@@ -5,6 +5,9 @@ from __future__ import annotations
 from models.cards.card import Card
 from models.cards.sources import PHOTOS
 
+FILTER_TILE = 128  # a resampler's matrices are cheapest small
+FILTER_BYTES = 64  # float32, a few copies
+
 LIIF = Card(
     name="liif",
     task="upscale",
@@ -14,6 +17,7 @@ LIIF = Card(
     licence="Apache-2.0",
     max_scale=8.0,
     halo=36,
+    reduced="bf16",
     file="liif.safetensors",
     sha256="b4361a4251d93ea27c8a77098769eb6bef3774fc0445d299f8adefb1569ac05d",
     weights_licence="Apache-2.0, as far as the pictures under trained_on, some without a stated licence, allow",
@@ -37,6 +41,7 @@ LIIF_REAL = Card(
     licence="Apache-2.0",
     max_scale=8.0,
     halo=36,
+    reduced="bf16",
     file="liif-real.safetensors",
     sha256="db3241ed6646a6273a57bb4f7d4a23e53fd52b49c05a22c800e7eeab1ae94e00",
     weights_licence=LIIF.weights_licence,
@@ -58,6 +63,7 @@ LIIF_RDN = Card(
     licence="Apache-2.0",
     max_scale=8.0,
     halo=133,
+    reduced="bf16",
     file="liif-rdn.safetensors",  # no weights of ours: the published file, converted, serves it
     good_at=("clean pictures, where a quarter of a decibel (paper, x4) is worth more than twice the time of `liif`",),
     bad_at=("JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",),
@@ -73,6 +79,7 @@ LMLIIF = Card(
     licence="Apache-2.0",
     max_scale=8.0,
     halo=21,
+    reduced="bf16",
     file="lmliif.safetensors",
     sha256="75ddef4f6c2cc079429f1ca281bb894823ef11cc1a3ed113561ed2cf8e5c1655",
     weights_licence=LIIF.weights_licence
@@ -101,6 +108,7 @@ SPAN = Card(
     fixed_scales=(2, 4),
     by_name_only=True,
     halo=24,  # 21 of the network, 3 of the resize that makes other scales of the next factor's
+    reduced="bf16",
     file="span.safetensors",  # no weights of ours: the published files, converted, serve it
     good_at=("clean pictures at x2 and x4: near the best decibels for its cost",),
     bad_at=(
@@ -120,6 +128,7 @@ SRRESNET = Card(
     max_scale=4.0,
     fixed_scales=(4,),
     halo=43,  # 40 of the network, 3 of the resize that makes other scales of x4
+    reduced="bf16",
     file="srresnet.safetensors",
     sha256="47ce995abffc752005b594ab2b751fcb40323efe2d276adc7be1a212f760de31",
     weights_licence=LIIF.weights_licence,
@@ -143,6 +152,7 @@ SRGAN = Card(
     fixed_scales=SRRESNET.fixed_scales,
     by_name_only=True,
     halo=SRRESNET.halo,
+    reduced="bf16",
     blends_with=SRRESNET.name,
     file="srgan.safetensors",
     sha256="c1a69d5bf762a97f68beff77278eb3f3062c055fd969872165dc58a281020fec",
@@ -189,6 +199,11 @@ NEAREST = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
+    tile=FILTER_TILE,
+    window_bytes=FILTER_BYTES,
+    channels=None,
+    keeps_values=True,
+    fallback=5,
 )
 
 BILINEAR = Card(
@@ -200,6 +215,10 @@ BILINEAR = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=0,
+    tile=FILTER_TILE,
+    window_bytes=FILTER_BYTES,
+    channels=None,
+    fallback=3,
 )
 
 BICUBIC = Card(
@@ -211,6 +230,10 @@ BICUBIC = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=1,
+    tile=FILTER_TILE,
+    window_bytes=FILTER_BYTES,
+    channels=None,
+    fallback=2,
 )
 
 LANCZOS = Card(
@@ -222,6 +245,10 @@ LANCZOS = Card(
     licence="Apache-2.0",
     max_scale=64.0,
     halo=2,
+    tile=FILTER_TILE,
+    window_bytes=FILTER_BYTES,
+    channels=None,
+    fallback=1,
 )
 
 FOURIER = Card(
@@ -232,5 +259,9 @@ FOURIER = Card(
     parameters=0,
     licence="Apache-2.0",
     max_scale=64.0,
-    halo=None,
+    tiling="whole",
+    tile=FILTER_TILE,
+    window_bytes=FILTER_BYTES,
+    channels=None,
+    fallback=4,
 )

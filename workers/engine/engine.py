@@ -23,8 +23,7 @@ from torch import Tensor
 
 from kernels import cpu, cuda, ops
 from models import catalog, own_lut
-from models.cards import Card, available
-from models.classical import Nearest
+from models.cards import LUT3D, Card, available
 from models.contract import Restorer, Upscaler
 from models.cube import Cube
 from workers.engine import feathered, tiles, transparency
@@ -37,11 +36,6 @@ from workers.pictures.picture import Picture
 __all__ = ["Engine", "Observer", "Tick"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# What `auto` computes in fewer bits, where the device multiplies them itself; the rest stays in float32. LIIF in
-# bfloat16 against float32, a photo of 200x200 at 3.7 on a Zen 5 CPU, 2026-11-20: at most 1 level of 255 apart.
-REDUCED = dict.fromkeys(
-    ("liif", "liif-real", "liif-rdn", "lmliif", "span", "srresnet", "srgan", "airnet"), torch.bfloat16
-)
 
 LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 ENHANCE_BAND_PIXELS = 1 << 24
@@ -52,11 +46,9 @@ MIB = 1024**2
 CPU_BUDGET_BYTES = 256 * MIB  # what windows, features and tiles of one batch may take
 CUDA_SHARE = 0.5  # of the memory that is free on the device
 LARGEST_BATCH = 16
-CLASSICAL_TILE = 128  # input pixels a side under `auto`: a resampler's matrices are cheapest small
-CPU_TILE, CPU_TILE_OUTPUT = 256, 512  # of a network: a tile is a few seconds, and cancelling waits for one
+CPU_TILE, CPU_TILE_OUTPUT = 256, 512  # a tile of a network is a few seconds, and cancelling waits for one
 CUDA_TILE, CUDA_TILE_OUTPUT = 512, 4096
-NETWORK_BYTES = 2048  # a window's pixel: 64 features and their like in float32, and a first layer of 256
-CLASSICAL_BYTES = 64
+ALPHA_TILE = 128  # input pixels a side
 ALPHA = "alpha"  # in place of a model's name: a pass that no card stands for
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
@@ -136,7 +128,7 @@ class Engine:
         self,
         picture: Picture,
         *,
-        model: str = "lut3d",
+        model: str = LUT3D.name,
         strength: float = 1.0,
         own: Cube | None = None,
         tick: Tick,
@@ -239,7 +231,7 @@ class Engine:
         if alpha is not None and alpha.min() == alpha.max():
             alpha = np.full(size, alpha.flat[0], alpha.dtype)
         elif alpha is not None:
-            passes.append(_alpha_pass(alpha, size, served.model))
+            passes.append(_alpha_pass(alpha, size, served))
             alpha = passes[1].result[..., 0]
         self._run(passes, tick)
         return replace(picture, pixels=passes[0].result, alpha=alpha)
@@ -262,8 +254,8 @@ class Engine:
             self._allowed_side[name] *= 2
 
     def _colour_pass(self, picture: Picture, served: Served, size: Size) -> Pass:
-        near = transparency.REACH if served.card.halo is None else transparency.NEAR
-        pixels = picture.pixels if isinstance(served.model, Nearest) else told_once(_shown(picture, near))
+        near = transparency.REACH if served.card.tiling == "whole" else transparency.NEAR
+        pixels = picture.pixels if served.card.keeps_values else told_once(_shown(picture, near))
         result = np.empty((*size, picture.pixels.shape[2]), pixels.dtype)
         plan, batch = self._plan(served.card, pixels.shape[:2], size)
         return Pass(self._runs(served, pixels), pixels, result, plan, batch)
@@ -272,19 +264,19 @@ class Engine:
         card, in_full = served.card, None
         if served.dtype != torch.float32:
             in_full = lambda: self._served(card.name, torch.float32, served.strength).model  # noqa: E731
-        grey = pixels.shape[2] == 1 and card.parameters > 0
+        grey = pixels.shape[2] == 1 and card.channels == 3
         return Runs(card.name, served.model, self.device, in_full, grey)
 
     def _plan(self, card: Card, in_size: Size, out_size: Size) -> tuple[Plan, int]:
         """Tiles for this model and what of them fits into a batch."""
-        if card.halo is None:
+        if card.tiling == "whole":
             strip = max(1, STRIP_SAMPLES // max(out_size[0], in_size[0]))
             return tiles.plan(in_size, out_size, tile=(out_size[0], strip), halo=None), 1
         budget = self._budget()
         tile = self._tile_output(card, in_size, out_size, budget)
         plan = tiles.plan(in_size, out_size, tile=tile, halo=card.halo)
         rows, cols = plan.views[0].rows.count, plan.views[0].cols.count
-        each = plan.window[0] * plan.window[1] * _window_bytes(card) + rows * cols * OUTPUT_BYTES
+        each = plan.window[0] * plan.window[1] * card.window_bytes + rows * cols * OUTPUT_BYTES
         most = LARGEST_BATCH if self.device.type == "cuda" else 1
         return plan, max(1, min(most, budget // each))
 
@@ -333,7 +325,7 @@ class Engine:
             return DTYPES[self._precision]
         if kind == np.uint16 or (self.device.type == "cpu" and not cpu_has_bf16()):
             return torch.float32
-        return REDUCED.get(name, torch.float32)
+        return DTYPES[card.reduced or "fp32"]
 
     def _served(self, name: str, dtype: torch.dtype, strength: float = 1.0) -> Served:
         """Of blends with another model only the last is kept."""
@@ -404,11 +396,11 @@ def _shown(picture: Picture, near: int) -> Array:
     return picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha, near)
 
 
-def _alpha_pass(alpha: Array, size: Size, colours: Upscaler) -> Pass:
-    """Alpha by a resampler of its own, on the CPU; where `colours` keep their values, so does alpha."""
+def _alpha_pass(alpha: Array, size: Size, colours: Served) -> Pass:
+    """Alpha by a resampler of its own, on the CPU; where colours keep their values, so does alpha."""
     ratio = min(size[0] / alpha.shape[0], size[1] / alpha.shape[1])
-    upscaler = colours if isinstance(colours, Nearest) else transparency.alpha_upscaler(alpha, ratio)
-    tile = tuple(max(1, CLASSICAL_TILE * out // source) for source, out in zip(alpha.shape, size, strict=True))
+    upscaler = colours.model if colours.card.keeps_values else transparency.alpha_upscaler(alpha, ratio)
+    tile = tuple(max(1, ALPHA_TILE * out // source) for source, out in zip(alpha.shape, size, strict=True))
     plan = tiles.plan(alpha.shape, size, tile=(tile[0], tile[1]), halo=transparency.KERNEL.halo(ratio))
     result = np.empty((*size, 1), alpha.dtype)
     return Pass(Runs(ALPHA, upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)
@@ -417,20 +409,15 @@ def _alpha_pass(alpha: Array, size: Size, colours: Upscaler) -> Pass:
 def _restore_halo(served: Served) -> int:
     """Pixels around a tile: at most what the card says, less for a network that sees less."""
     restorer: Restorer = served.model
-    wanted = min(restorer.reach + MOVED_TAPS, served.card.halo or 0)
+    wanted = min(restorer.reach + MOVED_TAPS, served.card.halo)
     return math.ceil(wanted / feathered.ALIGN) * feathered.ALIGN
-
-
-def _window_bytes(card: Card) -> int:
-    return NETWORK_BYTES if card.parameters else CLASSICAL_BYTES
 
 
 def _largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> int:
     """Input pixels a side whose window and output fit into `budget` bytes."""
     longest, longest_output = (CUDA_TILE, CUDA_TILE_OUTPUT) if on_cuda else (CPU_TILE, CPU_TILE_OUTPUT)
-    side = min(longest, int(longest_output / scale)) if card.parameters else CLASSICAL_TILE
-    halo = card.halo or 0
-    while side > 16 and (side + 2 * halo) ** 2 * _window_bytes(card) + (side * scale) ** 2 * OUTPUT_BYTES > budget:
+    side = card.tile or min(longest, int(longest_output / scale))
+    while side > 16 and (side + 2 * card.halo) ** 2 * card.window_bytes + (side * scale) ** 2 * OUTPUT_BYTES > budget:
         side -= 8
     return side
 

@@ -29,7 +29,6 @@ BENCHMARK, BENCHMARK_SCALES, LOSSY = "Set14", (2, 3, 4), "JPEG 75 "
 TIE_DB = 0.05
 FAST_S = 1.0
 HEAVY_S_PER_MP = 0.3
-CLASSICAL = ("lanczos", "bicubic", "bilinear", "fourier", "nearest")  # the first that is served, where nothing else is
 
 
 def served_models(only: tuple[str, ...], weights_dir: Path | None = None) -> dict[str, Card]:
@@ -112,8 +111,8 @@ def candidates(cards: Iterable[Card]) -> list[Card]:
     """What `auto` chooses from: what has learnt and invents nothing, else the first classical filter there is."""
     upscalers = [card for card in cards if card.task == UPSCALE]
     learnt = [card for card in upscalers if card.file is not None and not card.by_name_only]
-    classical = sorted((card for card in upscalers if card.name in CLASSICAL), key=lambda c: CLASSICAL.index(c.name))
-    return learnt or classical[:1]
+    filters = [card for card in upscalers if card.fallback is not None]
+    return learnt or sorted(filters, key=lambda card: card.fallback or 0)[:1]
 
 
 def size_for(small: Small, asked: SizeAsked, model: str, reach: tuple[float, float], limits: Limits) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def key_of(card: Card) -> str:
 
 def is_representative(card: Card, size: Size, pixels: float) -> bool:
     """Whether `pixels` computed of a picture of this (height, width) say what a megapixel costs."""
-    least = min(MOST_SIDE, max(LEAST_SIDE, HALOS * (card.halo or 0)))
+    least = min(MOST_SIDE, max(LEAST_SIDE, HALOS * card.halo))
     return pixels >= LEAST_PIXELS and min(size) >= least
 
 
