@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels import ops
+from models.layout import channels_last
 from models.moco import SLOPE, DegradationEncoder, ResidualBlock
 
 TAPS = 9
@@ -208,14 +209,18 @@ class Airnet(nn.Module):
         return inter
 
     def served(self) -> Airnet:
-        """The same restorer without what training alone needs, batch norms folded, in eval mode."""
+        """See `models.contract.Servable`: without what training alone needs, batch norms folded."""
+        return self.exported()
+
+    def exported(self) -> Airnet:
+        """See `models.train.talents.Exported`; as it serves."""
         if not isinstance(self.E, DegradationEncoder):
             return self
         network = Airnet(dataclasses.replace(self.config, contrast=False))
         network.R.load_state_dict(self.R.state_dict())
         network.E.load_state_dict(self.E.E.encoder_q.E_pre.folded().state_dict())
         first = next(self.parameters())
-        network = network.to(first.device, first.dtype, memory_format=torch.channels_last)
+        network = channels_last(network.to(first.device, first.dtype))
         return network.eval().requires_grad_(first.requires_grad)
 
 

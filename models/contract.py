@@ -1,4 +1,4 @@
-"""The call contracts: of every model that turns windows of a picture into tiles of a larger one, and of restorers.
+"""The contracts of models: how an upscaler, a restorer and a retoucher are called, and what of a network serves.
 
 A tile is planned on the output grid; `Axis` says, in exact integers, where its samples lie in the window of input
 pixels that was cut for it. Coordinates are pixel centres: output index i of n_out lies at
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -75,4 +75,26 @@ class Restorer(Protocol):
 
     def __call__(self, windows: Tensor) -> Tensor:
         """windows (N, 3, h, w) in [0, 1], of any size -> restored ones of the same size, float32, not clamped."""
+        ...
+
+
+class Retoucher(Protocol):
+    """What `workers.engine.engine` asks of a model of the task `enhance`."""
+
+    def lut(self, picture: Tensor, strength: float = 1.0, reduce: int | None = None) -> Tensor:
+        """The table for one picture (1, 3, H, W) in [0, 1] -> (3, D, D, D); strength 0 is the identity."""
+        ...
+
+
+@runtime_checkable
+class Servable(Protocol):
+    """A network of which another form serves than the one that was trained; any other serves as it is.
+
+    `models.catalog.serve` asks for it once, after the weights are loaded: in eval mode and float32, on the CPU.
+    """
+
+    def served(self) -> nn.Module:
+        """The same function as it is computed fastest, in eval mode: batch norms folded into convolutions, parts that
+        training alone needs left out, tables made. It may be the network itself.
+        """
         ...

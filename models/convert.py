@@ -147,8 +147,8 @@ def airnet_weights(contents: Sequence[Content]) -> Weights:
     )
     _check_tensors("airnet", {key: tuple(value.shape) for key, value in wanted.items()}, state)
     network.load_state_dict(state, strict=False)  # strict but for what serving does not read
-    served = network.served()
-    return Weights("airnet", dataclasses.asdict(served.config), served.state_dict(), {})
+    kept = network.exported()
+    return Weights("airnet", dataclasses.asdict(kept.config), kept.state_dict(), {})
 
 
 def span_weights(contents: Sequence[Content]) -> Weights:

@@ -87,7 +87,7 @@ def _apply(convolution: nn.Conv2d, x: Tensor) -> Tensor:
 class Eclut(nn.Module):
     """A network for each scale, and the table of each; fulfils `models.contract.Upscaler`.
 
-    Tables are made by `eval`, and dropped when weights are loaded or trained.
+    Tables are made by `served`, or when first asked for, and dropped when weights are loaded or trained.
     """
 
     def __init__(self, config: EclutConfig | None = None) -> None:
@@ -104,9 +104,12 @@ class Eclut(nn.Module):
         return found
 
     def train(self, mode: bool = True) -> Eclut:
-        super().train(mode)
         self.drop_tables()
-        for scale in () if mode else self.config.scales:
+        return super().train(mode)
+
+    def served(self) -> Eclut:
+        """See `models.contract.Servable`: with its tables."""
+        for scale in self.config.scales:
             self.table(scale)
         return self
 

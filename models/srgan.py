@@ -1,14 +1,12 @@
-"""SRGAN beside its generator (`models.srresnet`): the discriminator it is trained against, and networks in between.
+"""SRGAN beside its generator (`models.srresnet`): the discriminator it is trained against.
 
-The generator starts as a trained SRResNet and stays near it, so a blend of their weights is a network too:
-`interpolate` turns realism up and down. It knows nothing of losses; those are the recipe's.
-Source: Ledig et al., CVPR 2017, section 2.1.1; blend of weights: Wang et al., "ESRGAN", ECCVW 2018, section 3.4;
+It knows nothing of losses; those are the recipe's.
+Source: Ledig et al., CVPR 2017, section 2.1.1;
 spectral norm: Miyato et al., ICLR 2018.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,8 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
-
-from models.weights import WeightsError, check_keys
 
 SEEN_SIDE = 96  # the dense layers fix the side of what the discriminator is shown
 SLOPE = 0.2
@@ -85,19 +81,3 @@ def bound(layer: nn.Module, spectral: bool) -> nn.Module:
     if spectral:
         register_parametrization(layer, "weight", SpectralNorm(layer.weight))
     return layer
-
-
-def interpolate(pixel: Mapping[str, Tensor], adversarial: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
-    """Weights between those of SRResNet (`strength` 0) and of the SRGAN that began as that SRResNet (1).
-
-    Raises WeightsError where the two are not weights of one network.
-    """
-    check_keys({key: tuple(value.shape) for key, value in adversarial.items()}, pixel, "srresnet")
-    if not 0 <= strength <= 1:
-        raise WeightsError(f"strength {strength:g} is outside 0 to 1")
-    return {key: between(pixel[key], value, strength) for key, value in adversarial.items()}
-
-
-def between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """Exact at both ends; what is counted, not learnt, is taken from the end."""
-    return start.lerp(end, share) if end.is_floating_point() else end

@@ -1,7 +1,7 @@
 """SRResNet: sixteen residual blocks on the small picture, then two stages that double it; also the generator of SRGAN.
 
 It enlarges by its own factor (x4 as published); scales below are reached by an antialiased resize of that result. Batch
-norms are folded into their convolutions for serving (`folded`). It does not clamp; windows come with a halo.
+norms are folded into their convolutions for serving (`served`). It does not clamp; windows come with a halo.
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR 2017;
 names of the keys as in github.com/Lornatang/SRGAN-PyTorch, init of its early version.
 """
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from models.classical import finer_halo, from_finer
 from models.contract import Axis, View
+from models.layout import channels_last
 
 HALO = 40  # 4 + 33 + 1 + 1/2 + 1 input pixels at x4; scales below x4 reach `finer_halo` further
 ENLARGING_HALO = 3  # of these, what the stages after the trunk see: 1 + 1/2 + 1
@@ -117,14 +118,14 @@ class Srresnet(nn.Module):
         said: Tensor = self.conv3(self.upsampling(feat)).float()
         return said + bicubic(lr.float(), self.config.scale) if self.config.interpolated_base else said
 
-    def folded(self) -> Srresnet:
-        """The same function of a trained network without batch norms, in eval mode."""
+    def served(self) -> Srresnet:
+        """See `models.contract.Servable`: without batch norms."""
         if not self.config.batch_norm:
             return self
         network = Srresnet(dataclasses.replace(self.config, batch_norm=False))
         network.load_state_dict(fold(self.state_dict()))
         first = next(self.parameters())
-        network = network.to(first.device, first.dtype, memory_format=torch.channels_last)
+        network = channels_last(network.to(first.device, first.dtype))
         return network.eval().requires_grad_(first.requires_grad)
 
 

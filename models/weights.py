@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from models.header import FORMAT, HEADER_KEY, WeightsError, read_header
 
-__all__ = ["Weights", "WeightsError", "check_keys", "dump", "fill", "load", "parse", "save"]
+__all__ = ["Weights", "WeightsError", "check_keys", "dump", "fill", "interpolate", "load", "parse", "save"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,25 @@ def check_keys(wanted: Mapping[str, tuple[int, ...]], seen: Mapping[str, Tensor]
     for key, shape in wanted.items():
         if tuple(seen[key].shape) != shape:
             raise WeightsError(f"weights for {name}: {key} has shape {tuple(seen[key].shape)}, wanted {shape}")
+
+
+def interpolate(
+    start: Mapping[str, Tensor], end: Mapping[str, Tensor], strength: float, name: str
+) -> dict[str, Tensor]:
+    """Weights between those of the model `name` (`strength` 0) and of one whose training began with them (1).
+
+    The second stays near the first, so what lies between is a network too. Raises WeightsError where the two are not
+    weights of one network. Source: Wang et al., "ESRGAN", ECCVW 2018, section 3.4.
+    """
+    check_keys({key: tuple(value.shape) for key, value in end.items()}, start, name)
+    if not 0 <= strength <= 1:
+        raise WeightsError(f"strength {strength:g} is outside 0 to 1")
+    return {key: _between(start[key], value, strength) for key, value in end.items()}
+
+
+def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """Exact at both ends; what is counted, not learnt, is taken from the end."""
+    return start.lerp(end, share) if end.is_floating_point() else end
 
 
 def _first(keys: list[str]) -> str:

@@ -330,4 +330,4 @@ def read_model(
     found = weight_files.load(path)
     network = catalog.build(name, found.config)
     weight_files.fill(network, found.state_dict, name)
-    return network.eval().requires_grad_(False).to(device, dtype), hashlib.sha256(path.read_bytes()).hexdigest()
+    return catalog.serve(network, device, dtype), hashlib.sha256(path.read_bytes()).hexdigest()

@@ -40,7 +40,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from models import weights as weight_files
 from models.train.journal import Journal
-from models.train.talents import Adversary, Clipper, Heir, Lighter, Optimising, Staged
+from models.train.talents import Adversary, Clipper, Exported, Heir, Optimising, Staged
 
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 50
@@ -446,7 +446,7 @@ def sha256_of(path: Path) -> str:
 def export(recipe: Recipe, run: Run, options: Options, facts: dict[str, Any]) -> Path:
     """Writes the averaged weights, in half precision, with the facts of the run."""
     path = options.out / f"{recipe.name}.safetensors"
-    kept = run.average.served() if isinstance(run.average, Lighter) else run.average
+    kept = run.average.exported() if isinstance(run.average, Exported) else run.average
     weight_files.save(path, weight_files.Weights(recipe.name, config_of(kept), kept.state_dict(), facts))
     return path
 

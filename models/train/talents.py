@@ -68,9 +68,9 @@ class Clipper(Protocol):
 
 
 @runtime_checkable
-class Lighter(Protocol):
-    """What a network is besides, where training needs more of it than serving."""
+class Exported(Protocol):
+    """What a network is besides, where weight files keep less of it than training needs."""
 
-    def served(self) -> nn.Module:
+    def exported(self) -> nn.Module:
         """The part that weight files keep, with a `config` of its own."""
         ...

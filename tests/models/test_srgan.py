@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from models import catalog, weights
 from models.cards import CARDS, SRGAN, SRRESNET
-from models.srgan import Discriminator, DiscriminatorConfig, SpectralNorm, interpolate
+from models.srgan import Discriminator, DiscriminatorConfig, SpectralNorm
 from models.srresnet import Srresnet, SrresnetConfig
 from models.train import __main__ as command
 from models.train import loop, losses
 from models.train.recipes import srgan, srresnet
-from models.weights import Weights, WeightsError
+from models.weights import Weights, WeightsError, interpolate
 from tests.models.drawn import draw_photo
 from tests.models.test_srresnet import SMALL, draw, make
 from workers.engine.engine import Engine
@@ -97,9 +97,9 @@ def pair() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def test_both_ends_of_the_blend_are_exact_and_the_middle_is_the_mean() -> None:
     pixel, adversarial = pair()
     for strength, wanted in ((0.0, pixel), (1.0, adversarial)):
-        found = interpolate(pixel, adversarial, strength)
+        found = interpolate(pixel, adversarial, strength, "srresnet")
         assert all(torch.equal(found[key], wanted[key]) for key in wanted if wanted[key].is_floating_point())
-    middle = interpolate(pixel, adversarial, 0.5)
+    middle = interpolate(pixel, adversarial, 0.5, "srresnet")
     for key, value in middle.items():
         assert value.dtype == pixel[key].dtype
         if value.is_floating_point():
@@ -109,10 +109,10 @@ def test_both_ends_of_the_blend_are_exact_and_the_middle_is_the_mean() -> None:
 def test_a_blend_of_what_does_not_fit_or_beyond_the_ends_is_refused() -> None:
     pixel, adversarial = pair()
     with pytest.raises(WeightsError, match=r"weights for srresnet lack conv3\.bias"):
-        interpolate({key: value for key, value in pixel.items() if key != "conv3.bias"}, adversarial, 0.5)
+        interpolate({key: value for key, value in pixel.items() if key != "conv3.bias"}, adversarial, 0.5, "srresnet")
     for strength in (-0.1, 1.5, math.nan):
         with pytest.raises(WeightsError, match="is outside 0 to 1"):
-            interpolate(pixel, adversarial, strength)
+            interpolate(pixel, adversarial, strength, "srresnet")
 
 
 @torch.no_grad()

@@ -55,12 +55,12 @@ def test_parameters_and_keys_are_as_many_as_published() -> None:
 @pytest.mark.parametrize("config", [SrresnetConfig(), SMALL, dataclasses.replace(SMALL, interpolated_base=True)])
 def test_folded_equals_unfolded(config: SrresnetConfig) -> None:
     network, lr = make(config), draw(1, 3, 9, 11)
-    folded = network.folded()
+    folded = network.served()
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
     wanted = network.enlarge(lr)
     assert wanted.std() > 0.05
     assert (folded.enlarge(lr) - wanted).abs().max() < 1e-5
-    assert folded.folded() is folded
+    assert folded.served() is folded
 
 
 @torch.no_grad()
