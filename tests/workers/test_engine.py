@@ -25,7 +25,7 @@ from models.contract import Upscaler, View
 from workers.engine import engine as engine_module
 from workers.engine import transparency
 from workers.engine.engine import Engine, choose_device
-from workers.engine.sweep import Silent
+from workers.engine.passes import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, ParameterError, UnknownModel
 from workers.operations.sizes import SizeAsked, target_size
 from workers.pictures.picture import Picture

@@ -20,7 +20,7 @@ from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet
 from workers.engine import feathered
 from workers.engine.engine import Engine, _restore_halo
 from workers.engine.feathered import ALIGN, FEATHER, FRAME, cut_axis
-from workers.engine.sweep import Silent
+from workers.engine.passes import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, UnknownModel
 from workers.pictures.picture import Picture
 

@@ -28,7 +28,8 @@ from models.contract import Restorer, Upscaler
 from models.cube import Cube
 from workers.engine import feathered, tiles, transparency
 from workers.engine.neutral import is_neutral, told_once
-from workers.engine.sweep import Array, Observer, Progress, Runs, Silent, Tick, sweep
+from workers.engine.passes import Array, Observer, Progress, Runs, Silent, Tick
+from workers.engine.sweep import sweep
 from workers.engine.tiles import Plan, Size
 from workers.errors import ParameterError, UnknownModel
 from workers.pictures.picture import Picture

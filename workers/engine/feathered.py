@@ -9,6 +9,7 @@ one row of tiles as floats; picture and result stay as they are. It does not cho
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from models.contract import Axis, Restorer, View
 from workers.engine import tiles
-from workers.engine.sweep import Array, Observer, Progress, Runs, is_out_of_memory
-from workers.errors import InternalError, OutOfMemory
+from workers.engine.attempts import attempt, free_memory, in_full_precision, is_finite, refuse_smaller
+from workers.engine.passes import Array, Float, Observer, Progress, Runs
 from workers.log import Log
 
 FEATHER = 32  # pixels to both sides of a border over which two tiles are blended
@@ -25,8 +26,6 @@ FRAME = 8  # mirrored pixels around the picture: what a network makes of the end
 ALIGN = 4  # windows begin at multiples of it, so that a network that folds pixels together folds the same ones
 NARROWEST = 2 * FEATHER + ALIGN  # of a tile: at most two tiles meet along an axis
 SMALLEST_TILE = 96
-
-Float = NDArray[np.float32]
 
 log = Log(__name__)
 
@@ -91,6 +90,7 @@ def restore(
         row = rows[0]
         told = _tell_row(work, row, cols, progress)
         if told is None:
+            free_memory(runs, observe)
             tile = _smaller(runs, tile)
             rows, cols = cut_picture(picture.shape, tile, halo, begin=row.border)
             progress.replan(progress.total - progress.done, len(rows) * len(cols))
@@ -158,10 +158,7 @@ def _tell_row(work: _Work, row: Span, cols: list[Span], progress: Progress) -> F
     down = row.weights()[:, None, None]
     for col in cols:
         tile = _attempt(work, row, col)
-        if tile is not None and not np.isfinite(tile).all():
-            tile = _in_full(work, row, col)
         if tile is None:
-            work.observe.oom_retry(work.runs.name)
             return None
         told[:, col.start : col.stop] += tile * down * col.weights()[:, None]
         work.observe.tiles(work.runs.name, 1)
@@ -171,13 +168,14 @@ def _tell_row(work: _Work, row: Span, cols: list[Span], progress: Progress) -> F
 
 
 def _attempt(work: _Work, row: Span, col: Span) -> Float | None:
-    """One tile, or None when memory ran out; the exception, which holds tensors, ends with this function."""
-    try:
-        return _tile(work, row, col)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    return None
+    """One tile, in float32 where its values are not numbers otherwise, or None when memory ran out.
+
+    Raises InternalError where they are none in float32 either.
+    """
+    tile = attempt(partial(_tile, work, row, col))
+    if tile is None or is_finite(tile):
+        return tile
+    return _attempt(replace(work, runs=in_full_precision(work.runs, work.observe)), row, col)
 
 
 def _tile(work: _Work, row: Span, col: Span) -> Float:
@@ -208,29 +206,9 @@ def _window(picture: Array, row: Span, col: Span) -> Array:
     return window
 
 
-def _in_full(work: _Work, row: Span, col: Span) -> Float | None:
-    """A tile whose values are not numbers, once more in float32; None when memory ran out.
-
-    Raises InternalError where that is no better.
-    """
-    runs = work.runs
-    if runs.in_full is not None:
-        work.observe.nonfinite_retry(runs.name)
-        log.warning("values are not numbers, tile repeated in float32", model=runs.name)
-        tile = _attempt(replace(work, runs=replace(runs, model=runs.in_full(), in_full=None)), row, col)
-        if tile is None or np.isfinite(tile).all():
-            return tile
-    raise InternalError(f"{runs.name} made values that are not numbers from this picture")
-
-
 def _smaller(runs: Runs[Restorer], tile: int) -> int:
     """The tile to go on with after memory ran out. Raises OutOfMemory where there is none smaller."""
-    if runs.device.type == "cuda":
-        torch.cuda.empty_cache()
-    if tile <= SMALLEST_TILE:
-        raise OutOfMemory(
-            f"{runs.name} ran out of memory on {runs.device} even in tiles of {tile} pixels; try again later"
-        )
+    refuse_smaller(runs, tile, SMALLEST_TILE, "try again later")
     tile = max(SMALLEST_TILE, tile // 2)
     log.warning("memory ran out, smaller tiles", model=runs.name, tile=tile)
     return tile

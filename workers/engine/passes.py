@@ -1,0 +1,80 @@
+"""What every pass of a model over a picture needs, however it is tiled: the model, who observes it, its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Float = NDArray[np.float32]
+Tick = Callable[[int, int], None]
+Model = TypeVar("Model")
+
+
+class Observer(Protocol):
+    """What the engine tells of its work, for metrics."""
+
+    def tiles(self, model: str, count: int) -> None: ...
+
+    def batch(self, model: str, size: int) -> None: ...
+
+    def oom_retry(self, model: str) -> None: ...
+
+    def nonfinite_retry(self, model: str) -> None: ...
+
+
+class Silent:
+    """An observer that nobody reads."""
+
+    def tiles(self, model: str, count: int) -> None:
+        pass
+
+    def batch(self, model: str, size: int) -> None:
+        pass
+
+    def oom_retry(self, model: str) -> None:
+        pass
+
+    def nonfinite_retry(self, model: str) -> None:
+        pass
+
+
+class Progress:
+    """Tiles done of all the passes over one picture; `tick` hears of it and may raise to stop the work."""
+
+    def __init__(self, tick: Tick, total: int) -> None:
+        self._tick = tick
+        self.done = 0
+        self.total = total
+
+    def tell(self) -> None:
+        self._tick(self.done, self.total)
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        self.tell()
+
+    def replan(self, before: int, after: int) -> None:
+        """`before` tiles still to do have become `after`; what is done is recounted in their size."""
+        others = self.total - self.done - before
+        self.done = round(self.done * after / before)
+        self.total = self.done + after + others
+
+
+@dataclass(frozen=True)
+class Runs(Generic[Model]):
+    """A model as one pass needs it. `in_full`: the same model in float32, None where `model` computes in it already.
+
+    `grey`: the model wants three channels, the picture has one: replicate, then average.
+    """
+
+    name: str
+    model: Model
+    device: torch.device
+    in_full: Callable[[], Model] | None = None
+    grey: bool = False
