@@ -20,7 +20,8 @@ import torch
 from benchmarks import machine, pictures
 from models.airnet import Airnet, AirnetConfig
 from workers.engine import feathered
-from workers.engine.engine import Engine, _restore_halo
+from workers.engine.engine import Engine
+from workers.engine.memory import restorer_halo
 from workers.pictures.picture import Picture
 
 TOLD = 320 * 480
@@ -109,7 +110,8 @@ def print_engine(weights_dir: Path, picture: Picture, tile: str, precision: str,
 
 def print_seams(engine: Engine, whole: np.ndarray, found: np.ndarray) -> None:
     served = engine._served("airnet", engine._dtype("airnet"))
-    rows, cols = feathered.cut_picture(found.shape, engine._restore_tile(served), _restore_halo(served))
+    tile = engine._sizes.restorer_tile(served.card, served.model)
+    rows, cols = feathered.cut_picture(found.shape, tile, restorer_halo(served.card, served.model))
     print(f"  tiles {len(rows) * len(cols)}, largest difference to the whole {np.abs(found - whole).max()} of 255")
     for name, axis, spans in (("rows", 0, rows), ("columns", 1, cols)):
         steps = np.abs(np.diff(found, axis=axis)).max(axis=tuple({0, 1, 2} - {axis}))

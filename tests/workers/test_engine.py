@@ -22,8 +22,7 @@ from models import catalog
 from models.cards import CARDS, Card
 from models.classical import KERNELS, Resampler
 from models.contract import Upscaler, View
-from workers.engine import engine as engine_module
-from workers.engine import transparency
+from workers.engine import lookups, memory, transparency
 from workers.engine.engine import Engine, choose_device
 from workers.engine.passes import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, ParameterError, UnknownModel
@@ -148,7 +147,7 @@ def apart(a: np.ndarray, b: np.ndarray) -> int:
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("model", [*CLASSICAL, "conv"])
 def test_tiled_equals_whole(model: str, scale: str, conv: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "STRIP_SAMPLES", 20_000)
+    monkeypatch.setattr(memory, "STRIP_SAMPLES", 20_000)
     source = picture(noise(kind=np.uint16))
     whole = enlarge(Engine(device="cpu", tile=WHOLE), source, model, scale).pixels
     for tile in ("32", "19"):
@@ -385,8 +384,8 @@ def test_out_of_memory_in_a_batch_takes_fewer_tiles_at_once(
 ) -> None:
     observe = Counting()
     engine = Engine(device="cpu", tile="32", observe=observe)
-    plan = Engine._plan
-    monkeypatch.setattr(Engine, "_plan", lambda self, *sizes: (plan(self, *sizes)[0], 8))
+    plan = memory.TileSizes.plan
+    monkeypatch.setattr(memory.TileSizes, "plan", lambda self, *sizes: (plan(self, *sizes)[0], 8))
     enlarge(engine, picture(noise()), serve(starved(2 * 47 * 47, RuntimeError)))
     assert observe.seen["oom"] == 2  # six at once, then three
     assert max(observe.batches) == 2
@@ -395,8 +394,8 @@ def test_out_of_memory_in_a_batch_takes_fewer_tiles_at_once(
 def test_batches_give_what_single_tiles_give(conv: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(device="cpu", tile="24")
     single = enlarge(engine, picture(noise()), conv, "3.7").pixels
-    plan = Engine._plan
-    monkeypatch.setattr(Engine, "_plan", lambda self, *sizes: (plan(self, *sizes)[0], 5))
+    plan = memory.TileSizes.plan
+    monkeypatch.setattr(memory.TileSizes, "plan", lambda self, *sizes: (plan(self, *sizes)[0], 5))
     assert apart(enlarge(engine, picture(noise()), conv, "3.7").pixels, single) <= 1
 
 
@@ -491,7 +490,7 @@ def test_bands_of_a_table_make_one_picture_and_ticks_between_them(monkeypatch: p
     table = identity_lut(33).flip(0)
     source, ticks = picture(noise()), []
     whole = Engine(device="cpu").apply_table(source, table, tick=quiet).pixels
-    monkeypatch.setattr(engine_module, "ENHANCE_BAND_PIXELS", 1000)
+    monkeypatch.setattr(lookups, "TABLE_BAND_PIXELS", 1000)
     found = Engine(device="cpu").apply_table(source, table, tick=lambda *at: ticks.append(at)).pixels
     assert apart(found, whole) == 0
     assert ticks[-1] == (6, 6)

@@ -18,8 +18,9 @@ from models.cards import CARDS, Card
 from tests.living import photo
 from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet
 from workers.engine import feathered
-from workers.engine.engine import Engine, _restore_halo
+from workers.engine.engine import Engine
 from workers.engine.feathered import ALIGN, FEATHER, FRAME, cut_axis
+from workers.engine.memory import restorer_halo
 from workers.engine.passes import Silent
 from workers.errors import InternalError, JobCancelled, OutOfMemory, UnknownModel
 from workers.pictures.picture import Picture
@@ -191,7 +192,8 @@ def test_the_halo_is_what_the_network_sees_and_some_more_but_never_beyond_the_ca
 
     engine = Engine(device="cpu")
     for build, halo in ((Near, 36), (Deep, HALO)):
-        assert _restore_halo(engine._served(serve(build, name=build.__name__), torch.float32)) == halo
+        served = engine._served(serve(build, name=build.__name__), torch.float32)
+        assert restorer_halo(served.card, served.model) == halo
     assert Airnet().served().reach == 109  # 5 groups of 5 blocks of 4, a convolution each, 4 more
     assert drawn_airnet().reach == 2 * (5 + 4)
 
@@ -387,7 +389,8 @@ def test_memory_is_planned_by_what_the_network_says_it_takes(tmp_path: Path) -> 
     for width in (8, 256):
         bring_airnet(tmp_path / str(width), dataclasses.replace(SMALL_AIRNET, width=width, unshuffle=1))
         engine = Engine(device="cpu", weights_dir=tmp_path / str(width))
-        tile[width] = engine._restore_tile(engine._served("airnet", torch.float32))
+        served = engine._served("airnet", torch.float32)
+        tile[width] = engine._sizes.restorer_tile(served.card, served.model)
     assert tile[8] == 640
     assert feathered.SMALLEST_TILE <= tile[256] < 640
 

@@ -1,0 +1,107 @@
+"""How large tiles are, and how many of them are computed at once: by the memory of the device, and what it taught.
+
+Tiles are as large as fits into a budget, or as asked; after memory ran out for a model its next picture starts with
+the tiles that fitted. It runs no model and plans no tile itself; that is `workers.engine.tiles` and `feathered`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from models.cards import Card
+from models.contract import Restorer
+from workers.engine import feathered, tiles
+from workers.engine.tiles import Plan, Size
+
+MIB = 1024**2
+CPU_BUDGET_BYTES = 256 * MIB  # what windows, features and tiles of one batch may take
+CUDA_SHARE = 0.5  # of the memory that is free on the device
+LARGEST_BATCH = 16
+CPU_TILE, CPU_TILE_OUTPUT = 256, 512  # a tile of a network is a few seconds, and cancelling waits for one
+CUDA_TILE, CUDA_TILE_OUTPUT = 512, 4096
+OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
+STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
+RESTORE_BUDGET_BYTES = 1024 * MIB  # on a processor: a window smaller than 500 pixels would be mostly halo
+RESTORE_TILE, RESTORE_TILE_CUDA = 640, 1024
+MOVED_TAPS = 32  # pixels of halo beyond a restorer's reach, for most of what its moved taps see
+ANY_SIDE = 1 << 20  # where memory never ran out
+
+
+class TileSizes:
+    """Sizes of tiles on one device. `side`: input pixels as asked, None: the largest that fits."""
+
+    def __init__(self, device: torch.device, side: int | None) -> None:
+        self._device = device
+        self._side = side
+        self._fitting: dict[str, int] = {}
+
+    def plan(self, card: Card, in_size: Size, out_size: Size) -> tuple[Plan, int]:
+        """Tiles for this upscaler and what of them fits into a batch."""
+        if card.tiling == "whole":
+            strip = max(1, STRIP_SAMPLES // max(out_size[0], in_size[0]))
+            return tiles.plan(in_size, out_size, tile=(out_size[0], strip), halo=None), 1
+
+        budget = self._budget()
+        tile = self._tile_output(card, in_size, out_size, budget)
+        plan = tiles.plan(in_size, out_size, tile=tile, halo=card.halo)
+
+        rows, cols = plan.views[0].rows.count, plan.views[0].cols.count
+        each = plan.window[0] * plan.window[1] * card.window_bytes + rows * cols * OUTPUT_BYTES
+        most = LARGEST_BATCH if self._device.type == "cuda" else 1
+        return plan, max(1, min(most, budget // each))
+
+    def restorer_tile(self, card: Card, restorer: Restorer) -> int:
+        """Side of what a window is for: as asked, or the largest whose window fits; less after memory ran out."""
+        on_cpu = self._device.type == "cpu"
+        budget = RESTORE_BUDGET_BYTES if on_cpu else self._budget()
+        window = math.isqrt(budget // restorer.bytes_per_pixel)
+        largest = min(window - 2 * restorer_halo(card, restorer), RESTORE_TILE if on_cpu else RESTORE_TILE_CUDA)
+        side = min(self._side or largest, self._fitting.get(card.name, ANY_SIDE))
+        return max(feathered.SMALLEST_TILE, side // feathered.ALIGN * feathered.ALIGN)
+
+    def remember(self, model: str, fitting: int | None) -> None:
+        """After a picture. `fitting`: the side that memory allowed, None: all it took; then the next may be twice as
+        large as the last that was remembered.
+        """
+        if fitting is not None:
+            self._fitting[model] = fitting
+        elif model in self._fitting:
+            self._fitting[model] *= 2
+
+    def _tile_output(self, card: Card, in_size: Size, out_size: Size, budget: int) -> Size:
+        """Output samples of a tile: the side asked for, or the largest that fits; less after memory ran out."""
+        scale = math.sqrt(out_size[0] / in_size[0] * out_size[1] / in_size[1])
+        side = self._side or largest_side(card, scale, budget, on_cuda=self._device.type == "cuda")
+        fitting = self._fitting.get(card.name, ANY_SIDE)
+        height, width = (max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
+        return min(height, fitting), min(width, fitting)
+
+    def _budget(self) -> int:
+        """Bytes that one batch may take."""
+        if self._device.type == "cpu":
+            return CPU_BUDGET_BYTES
+        free, _ = torch.cuda.mem_get_info(self._device)
+        idle = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return int((free + idle) * CUDA_SHARE)
+
+
+def largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> int:
+    """Input pixels a side whose window and output fit into `budget` bytes."""
+    longest, longest_output = (CUDA_TILE, CUDA_TILE_OUTPUT) if on_cuda else (CPU_TILE, CPU_TILE_OUTPUT)
+    side = card.tile or min(longest, int(longest_output / scale))
+    while side > 16 and (side + 2 * card.halo) ** 2 * card.window_bytes + (side * scale) ** 2 * OUTPUT_BYTES > budget:
+        side -= 8
+    return side
+
+
+def restorer_halo(card: Card, restorer: Restorer) -> int:
+    """Pixels around a tile: at most what the card says, less for a network that sees less."""
+    wanted = min(restorer.reach + MOVED_TAPS, card.halo)
+    return math.ceil(wanted / feathered.ALIGN) * feathered.ALIGN
+
+
+def side_of(plan: Plan) -> int:
+    """The side of a square as large as the plan's largest tile, in output samples."""
+    return math.isqrt(max(view.rows.count * view.cols.count for view in plan.views))
