@@ -124,10 +124,7 @@ class Engine:
         tick(0, 1)
         if own is not None and not own.is_plain:
             return lookups.through(picture, own_lut.look_up(own, strength, self.device), tick, lookups.OWN_BAND_PIXELS)
-        if own is not None:
-            lut = own_lut.table_of(own, strength, self.device)
-        else:
-            lut = self.fused_table(picture, model=model, strength=strength)
+        lut = self._fuse(picture, model, strength) if own is None else own_lut.table_of(own, strength, self.device)
         return self.apply_table(picture, lut, tick=tick)
 
     @torch.inference_mode()
@@ -136,13 +133,7 @@ class Engine:
 
         Of a picture without colour it has none either: three times the luma, so that black and white is not tinted.
         """
-        served = self._served(model, torch.float32)
-        looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
-        with _one_thread():
-            lut: Tensor = served.model.lut(looked_at, strength, reduce=None).float().cpu()
-        if strength > 0 and is_neutral(picture.pixels, picture.alpha):
-            lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(lookups.LUMA).to(lut), lut).repeat(3, 1, 1, 1)
-        return lut
+        return self._fuse(picture, model, strength).cpu()
 
     @torch.inference_mode()
     def apply_table(self, picture: Picture, lut: Tensor, *, tick: Tick) -> Picture:
@@ -217,6 +208,16 @@ class Engine:
 
         self._run(passes, tick)
         return replace(picture, pixels=passes[0].result, alpha=alpha)
+
+    def _fuse(self, picture: Picture, model: str, strength: float) -> Tensor:
+        """As `fused_table`, on the device."""
+        served = self._served(model, torch.float32)
+        looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
+        with _one_thread():
+            lut: Tensor = served.model.lut(looked_at, strength, reduce=None).float()
+        if strength > 0 and is_neutral(picture.pixels, picture.alpha):
+            lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(lookups.LUMA).to(lut), lut).repeat(3, 1, 1, 1)
+        return lut
 
     def _run(self, passes: list[planes.Pass], tick: Tick) -> None:
         progress = Progress(tick, sum(len(one.plan) * len(one.parts()) for one in passes))

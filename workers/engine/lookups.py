@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kernels import ops
+from kernels import cuda, ops
 from workers.engine.passes import Array, Tick
 from workers.pictures.picture import Picture
 
@@ -46,12 +47,35 @@ def _in_bands(pixels: Array, look_up: LookUp, tick: Tick, band_pixels: int) -> A
 
 
 def table_look_up(lut: Tensor) -> LookUp:
+    """Through a table (3, D, D, D), on the device where it lies. A GPU reads it as it was prepared for the first band.
+
+    Raises ValueError for values that are not finite, at the first band.
+    """
+    compiled = lut.device.type == "cuda" and not cuda.why_missing()
+    apply = prepared_table(lut) if compiled else partial(_apply, lut)
+
     def look_up(band: Array) -> Array:
         owned = np.require(band, requirements=["C", "W"])
-        found: Array = ops.lut3d_apply(torch.from_numpy(owned).to(lut.device), lut).cpu().numpy()
-        return found
+        result: Array = apply(torch.from_numpy(owned).to(lut.device)).cpu().numpy()
+        return result
 
     return look_up
+
+
+def _apply(lut: Tensor, codes: Tensor) -> Tensor:
+    return ops.lut3d_apply(codes, lut)
+
+
+def prepared_table(lut: Tensor) -> Callable[[Tensor], Tensor]:
+    """As `kernels.ops.lut3d_apply` by one table, which is checked and prepared once for each type of codes."""
+
+    @cache
+    def table(dtype: torch.dtype) -> cuda.Table:
+        if not bool(lut.isfinite().all()):
+            raise ValueError("lut holds values that are not finite")
+        return cuda.prepare(lut, "nodes" if dtype == torch.uint16 else None)
+
+    return lambda codes: cuda.look_up(codes, table(codes.dtype))
 
 
 def _grey_look_up(dtype: np.dtype[Any], colours_of: LookUp) -> LookUp:
