@@ -5,44 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from models.cards import enhance, restore, upscale
 from models.cards.card import Card, Size
 from models.cards.enhance import LUT3D, OWN_LUT
 from models.cards.restore import AIRNET
-from models.cards.upscale import (
-    BICUBIC,
-    BILINEAR,
-    ECLUT,
-    FOURIER,
-    LANCZOS,
-    LIIF,
-    LIIF_RDN,
-    LIIF_REAL,
-    LMLIIF,
-    NEAREST,
-    SPAN,
-    SRGAN,
-    SRRESNET,
-)
+from models.cards.upscale import ECLUT, LIIF_RDN, SRGAN, SRRESNET
 from models.header import WeightsError, open_header
 
 __all__ = [
     "AIRNET",
     "ALL",
-    "BICUBIC",
-    "BILINEAR",
     "BY_NAME",
     "CARDS",
     "ECLUT",
-    "FOURIER",
-    "LANCZOS",
-    "LIIF",
     "LIIF_RDN",
-    "LIIF_REAL",
-    "LMLIIF",
     "LUT3D",
-    "NEAREST",
     "OWN_LUT",
-    "SPAN",
     "SRGAN",
     "SRRESNET",
     "Card",
@@ -52,23 +30,7 @@ __all__ = [
     "users_file",
 ]
 
-ALL = (
-    LUT3D,
-    AIRNET,
-    ECLUT,
-    LIIF,
-    LIIF_REAL,
-    LIIF_RDN,
-    LMLIIF,
-    SPAN,
-    SRRESNET,
-    SRGAN,
-    NEAREST,
-    BILINEAR,
-    BICUBIC,
-    LANCZOS,
-    FOURIER,
-)
+ALL: tuple[Card, ...] = (*enhance.ALL, *restore.ALL, *upscale.ALL)
 BY_NAME: dict[str, Card] = {card.name: card for card in (*ALL, OWN_LUT)}
 CARDS: dict[str, Card] = {card.name: card for card in ALL if card.file is None or card.sha256 is not None}
 

@@ -36,3 +36,5 @@ OWN_LUT = Card(
     licence="",
     cpu_s_per_mp=0.02,  # 0.015 with curves before the table, 0.003 to 0.01 otherwise
 )
+
+ALL = (LUT3D,)

@@ -31,3 +31,5 @@ AIRNET = Card(
     unshuffle=2,
     cpu_s_per_mp=2.0,  # 12 megapixels in tiles: 48 CPU seconds, in bfloat16 by `workers.engine.engine`
 )
+
+ALL = (AIRNET,)

@@ -19,7 +19,6 @@ import torch
 
 from models.weights import WeightsError
 
-RECIPES = ("airnet", "eclut", "liif", "liif-real", "lmliif", "lut3d", "srgan", "srresnet")
 QUICK_SETS = ("Set5", "CBSD68")  # of what enlarges, and of what restores
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -192,9 +191,15 @@ def sheet(words: list[str]) -> None:
     print(arguments.out)
 
 
+def recipes() -> list[str]:
+    """Names of what can be trained: a file each in `models/train/recipes`."""
+    folder = Path(__file__).parent / "recipes"
+    return sorted(path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py"))
+
+
 def read_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__, allow_abbrev=False)
-    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("name", choices=recipes())
     parser.add_argument("--data", type=Path, required=True, help="folder of pictures, as models/train/data.py says")
     parser.add_argument("--out", type=Path, help="folder of the run, runs/NAME unless told")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
