@@ -42,9 +42,10 @@ def train(words: list[str]) -> None:
     arguments = read_arguments(words)
     torch.set_num_threads(arguments.threads)
     from models.train import loop
+    from models.train.run import Options
 
     recipe = make_recipe(arguments)
-    options = loop.Options(
+    options = Options(
         data=arguments.data,
         out=arguments.out or Path("runs") / arguments.name,
         device=arguments.device,

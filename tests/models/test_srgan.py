@@ -18,8 +18,9 @@ from models.cards import CARDS, SRGAN, SRRESNET
 from models.srgan import Discriminator, DiscriminatorConfig, SpectralNorm
 from models.srresnet import Srresnet, SrresnetConfig
 from models.train import __main__ as command
-from models.train import loop, losses
+from models.train import loop, losses, provenance
 from models.train.recipes import srgan, srresnet
+from models.train.run import Budget, Options, Run
 from models.weights import Weights, WeightsError, interpolate
 from tests.models.drawn import draw_photo
 from tests.models.test_srresnet import SMALL, draw, make
@@ -31,7 +32,7 @@ from workers.pictures.imageio import Picture
 
 TINY = SrresnetConfig(width=8, blocks=1, batch_norm=False, interpolated_base=True)
 OPPONENT = DiscriminatorConfig(width=4, dense=8, spectral=True)
-BUDGET = loop.Budget(minutes=1, batch=2, lr=1e-4, patch=8, steps=2)
+BUDGET = Budget(minutes=1, batch=2, lr=1e-4, patch=8, steps=2)
 
 
 def recipe_of(name: str = "srgan", **changed: Any) -> Any:
@@ -249,7 +250,7 @@ def test_a_pair_is_a_crop_and_the_same_crop_made_small(data: Path) -> None:
 
 @pytest.mark.parametrize("judged_by", ["l1", "mse"])
 def test_a_few_steps_of_the_pixel_stage_lower_its_loss(data: Path, judged_by: str) -> None:
-    recipe, options = recipe_of("srresnet", judged_by=judged_by), loop.Options(data, data)
+    recipe, options = recipe_of("srresnet", judged_by=judged_by), Options(data, data)
     recipe.open(data)
     torch.manual_seed(0)
     run = loop.start(recipe, options)
@@ -261,8 +262,8 @@ def test_a_few_steps_of_the_pixel_stage_lower_its_loss(data: Path, judged_by: st
         recipe_of("srresnet", judged_by="l3")
 
 
-def begun(data: Path, **changed: Any) -> tuple[srgan.Recipe, loop.Run, loop.Options]:
-    recipe, options = recipe_of(**changed), loop.Options(data, data)
+def begun(data: Path, **changed: Any) -> tuple[srgan.Recipe, Run, Options]:
+    recipe, options = recipe_of(**changed), Options(data, data)
     recipe.open(data)
     torch.manual_seed(0)
     return recipe, loop.start(recipe, options), options
@@ -325,19 +326,19 @@ def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
     monkeypatch.setattr(srgan, "MEASURE_EVERY", 2)
     recipe, whole, parts = recipe_of(steps=6), tmp_path / "whole", tmp_path / "parts"
-    path, finished = loop.train(recipe, loop.Options(data, whole))
+    path, finished = loop.train(recipe, Options(data, whole))
     assert finished
     step = loop.step
 
-    def stopping(one: Any, run: loop.Run, *more: Any) -> Any:
+    def stopping(one: Any, run: Run, *more: Any) -> Any:
         if run.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(one, run, *more)
 
     monkeypatch.setattr(loop, "step", stopping)
-    assert not loop.train(recipe, loop.Options(data, parts))[1]
+    assert not loop.train(recipe, Options(data, parts))[1]
     monkeypatch.setattr(loop, "step", step)
-    other, finished = loop.train(recipe_of(steps=6), loop.Options(data, parts, resume=True))
+    other, finished = loop.train(recipe_of(steps=6), Options(data, parts, resume=True))
     assert finished
     numbers = [{line["step"]: line for line in lines(out) if "loss" in line} for out in (whole, parts)]
     assert numbers[0].keys() == numbers[1].keys() == set(range(1, 7))
@@ -348,13 +349,13 @@ def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
 
 
 def test_the_adversarial_stage_starts_as_the_pixel_stage_ended(data: Path, tmp_path: Path) -> None:
-    first, _ = loop.train(recipe_of("srresnet"), loop.Options(data, tmp_path / "pixel"))
-    recipe, options = recipe_of(), loop.Options(data, tmp_path / "gan", init=first)
+    first, _ = loop.train(recipe_of("srresnet"), Options(data, tmp_path / "pixel"))
+    recipe, options = recipe_of(), Options(data, tmp_path / "gan", init=first)
     recipe.open(data)
     run = loop.start(recipe, options)
     for key, value in weights.load(first).state_dict.items():
         assert torch.equal(run.network.state_dict()[key], value)
-    assert loop.facts_of(recipe, run, options)["started_from"] == "srresnet"
+    assert provenance.facts_of(recipe, run, options)["started_from"] == "srresnet"
 
 
 def test_a_vgg19_file_brings_the_content_loss_and_only_its_name_is_kept(data: Path, tmp_path: Path) -> None:
@@ -365,13 +366,13 @@ def test_a_vgg19_file_brings_the_content_loss_and_only_its_name_is_kept(data: Pa
     recipe = dataclasses.replace(recipe, config=TINY)
     recipe.open(data)
     torch.manual_seed(0)
-    run = loop.start(recipe, loop.Options(data, data))
+    run = loop.start(recipe, Options(data, data))
     _, parts = recipe.loss(run.network, recipe.batch(np.random.default_rng(0)))
     assert parts["content"] > 0
     assert parts["features"] > 0
     assert recipe.shares["content"] > 0
     assert (recipe.vgg, recipe.told) == ("vgg19.pth", "content loss by VGG19, relu5_4, of the user's file")
-    assert str(tmp_path) not in json.dumps(loop.describe(recipe, run))
+    assert str(tmp_path) not in json.dumps(provenance.describe(recipe, run))
 
 
 def test_a_photo_smaller_than_a_crop_is_named(tmp_path: Path) -> None:

@@ -16,14 +16,15 @@ import torch
 from models import weights
 from models.liif import LiifConfig
 from models.train import __main__ as command
-from models.train import journal, loop
+from models.train import journal, loop, provenance, schedule
 from models.train.data import Photos, find_photos
 from models.train.recipes import liif, liif_real, lut3d
+from models.train.run import Budget, Options, Run
 
 SMALL = {
-    "liif": loop.Budget(minutes=1, batch=2, lr=1e-4, patch=12, queries=20, steps=2),
-    "liif-real": loop.Budget(minutes=1, batch=2, lr=1e-4, patch=12, queries=20, steps=2),
-    "lut3d": loop.Budget(minutes=1, batch=2, lr=1e-4, patch=256, queries=16, steps=2),
+    "liif": Budget(minutes=1, batch=2, lr=1e-4, patch=12, queries=20, steps=2),
+    "liif-real": Budget(minutes=1, batch=2, lr=1e-4, patch=12, queries=20, steps=2),
+    "lut3d": Budget(minutes=1, batch=2, lr=1e-4, patch=256, queries=16, steps=2),
 }
 MODULES: dict[str, Any] = {"liif": liif, "liif-real": liif_real, "lut3d": lut3d}
 
@@ -81,7 +82,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """A real signal arrives during that step."""
     whole: Callable[..., Any] = loop.step
 
-    def step(recipe: Any, run: loop.Run, *more: Any) -> Any:
+    def step(recipe: Any, run: Run, *more: Any) -> Any:
         if run.step + 1 == steps:
             os.kill(os.getpid(), signal.SIGTERM)
         return whole(recipe, run, *more)
@@ -95,17 +96,17 @@ def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     recipe, whole, parts = small(name, steps=6), tmp_path / "whole", tmp_path / "parts"
-    path, finished = loop.train(recipe, loop.Options(data, whole))
+    path, finished = loop.train(recipe, Options(data, whole))
     assert finished
     with monkeypatch.context() as during:
         stop_after(during, 3)
         handler = signal.getsignal(signal.SIGTERM)
-        _, finished = loop.train(recipe, loop.Options(data, parts))
+        _, finished = loop.train(recipe, Options(data, parts))
         assert signal.getsignal(signal.SIGTERM) is handler
     assert not finished
     assert weights.load(parts / f"{name}.safetensors").facts["steps"] == 3
     assert lines(parts)[-1]["event"] == "stopped"
-    other, finished = loop.train(recipe, loop.Options(data, parts, resume=True))
+    other, finished = loop.train(recipe, Options(data, parts, resume=True))
     assert finished
     assert curve(whole).keys() == curve(parts).keys() == set(range(1, 7))
     assert max(abs(curve(whole)[step] - curve(parts)[step]) for step in range(1, 7)) == 0
@@ -124,7 +125,7 @@ def test_a_slice_ends_after_its_minutes_and_the_next_goes_on(data: Path, tmp_pat
 def test_processes_beside_this_one_prepare_the_same_batches(data: Path) -> None:
     recipe = small("liif-real", workers=2)
     recipe.open(data)
-    options = loop.Options(data, data, seed=3)
+    options = Options(data, data, seed=3)
     alone = small("liif-real")
     alone.open(data)
     batches = loop.load_batches(recipe, options, 5)
@@ -134,22 +135,22 @@ def test_processes_beside_this_one_prepare_the_same_batches(data: Path) -> None:
 
 
 def test_a_run_starts_from_the_weights_of_another_model_of_the_same_network(data: Path, tmp_path: Path) -> None:
-    first, _ = loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
-    options = loop.Options(data, tmp_path / "other", init=first)
+    first, _ = loop.train(small("liif"), Options(data, tmp_path / "run"))
+    options = Options(data, tmp_path / "other", init=first)
     fresh = loop.start(small("liif-real"), options)
     assert fresh.step == 0
     for key, value in weights.load(first).state_dict.items():
         assert torch.equal(fresh.network.state_dict()[key], value)
-    facts = loop.facts_of(small("liif-real"), fresh, options)
-    assert (facts["started_from"], facts["started_from_sha256"]) == ("liif", loop.sha256_of(first))
+    facts = provenance.facts_of(small("liif-real"), fresh, options)
+    assert (facts["started_from"], facts["started_from_sha256"]) == ("liif", provenance.sha256_of(first))
 
 
 def test_weights_that_mean_something_else_are_refused_though_they_fit(data: Path, tmp_path: Path) -> None:
-    first, _ = loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+    first, _ = loop.train(small("liif"), Options(data, tmp_path / "run"))
     kept = weights.load(first)
     weights.save(first, dataclasses.replace(kept, config=kept.config | {"bilinear_base": False}))
     with pytest.raises(weights.WeightsError, match="made with bilinear_base False, this recipe has True"):
-        loop.start(small("liif"), loop.Options(data, tmp_path / "other", init=first))
+        loop.start(small("liif"), Options(data, tmp_path / "other", init=first))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept() -> None:
@@ -168,7 +169,7 @@ def test_a_batch_follows_from_seed_and_step_alone(data: Path) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_few_steps_lower_the_loss_of_each_recipe(data: Path, name: str) -> None:
-    recipe, options = small(name), loop.Options(data, data)
+    recipe, options = small(name), Options(data, data)
     recipe.open(data)
     torch.manual_seed(0)
     run = loop.start(recipe, options)
@@ -259,32 +260,32 @@ def test_the_command_line_changes_any_field_and_refuses_what_does_not_fit(
 
 
 def test_the_rate_rises_shortly_and_falls_to_nothing() -> None:
-    assert loop.cosine(0) < 0.02
-    assert loop.cosine(0.01) > 0.99
-    assert loop.cosine(0.5) == pytest.approx(0.5)
-    assert loop.cosine(1.0) == pytest.approx(0, abs=1e-12)
+    assert schedule.cosine(0) < 0.02
+    assert schedule.cosine(0.01) > 0.99
+    assert schedule.cosine(0.5) == pytest.approx(0.5)
+    assert schedule.cosine(1.0) == pytest.approx(0, abs=1e-12)
 
 
 def test_a_rate_with_a_decay_is_constant_before_it() -> None:
     budget = dataclasses.replace(SMALL["liif"], decay=0.2)
-    assert loop.rate_at(0, budget) < 0.02
-    assert loop.rate_at(0.01, budget) == loop.rate_at(0.5, budget) == loop.rate_at(0.79, budget) == 1
-    assert loop.rate_at(0.85, budget) == pytest.approx(0.5)  # 1 - sqrt(1/4)
-    assert loop.rate_at(0.95, budget) < loop.rate_at(0.9, budget) < 0.5
-    assert loop.rate_at(1.0, budget) == loop.rate_at(1.2, budget) == 0
-    assert loop.rate_at(0.5, SMALL["liif"]) == pytest.approx(0.5)
+    assert schedule.rate_at(0, budget) < 0.02
+    assert schedule.rate_at(0.01, budget) == schedule.rate_at(0.5, budget) == schedule.rate_at(0.79, budget) == 1
+    assert schedule.rate_at(0.85, budget) == pytest.approx(0.5)  # 1 - sqrt(1/4)
+    assert schedule.rate_at(0.95, budget) < schedule.rate_at(0.9, budget) < 0.5
+    assert schedule.rate_at(1.0, budget) == schedule.rate_at(1.2, budget) == 0
+    assert schedule.rate_at(0.5, SMALL["liif"]) == pytest.approx(0.5)
 
 
 @pytest.mark.usefixtures("log_each_step")
 def test_a_run_that_is_over_goes_on_from_before_its_decay_when_it_is_given_more(data: Path, tmp_path: Path) -> None:
     out, long = tmp_path / "slices", tmp_path / "long"
     first, second = small("liif", steps=8, decay=0.5), small("liif", steps=16, decay=0.5)
-    loop.train(first, loop.Options(data, out))
+    loop.train(first, Options(data, out))
     decayed = curve(out)
-    path, finished = loop.train(second, loop.Options(data, out, resume=True))
+    path, finished = loop.train(second, Options(data, out, resume=True))
     assert finished
     assert weights.load(path).facts["steps"] == 16
-    other, _ = loop.train(second, loop.Options(data, long))
+    other, _ = loop.train(second, Options(data, long))
     # Step 5 is the last at the whole rate; what the first slice did after it is gone, as if it had never been.
     assert [line["step"] for line in lines(out) if "step" in line and "loss" in line] == [*range(1, 9), *range(6, 17)]
     assert curve(long) == {**decayed, **curve(out)}
@@ -297,11 +298,11 @@ def test_a_run_stopped_in_its_decay_goes_on_with_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, whole, parts = small("liif", steps=8, decay=0.5), tmp_path / "whole", tmp_path / "parts"
-    loop.train(recipe, loop.Options(data, whole))
+    loop.train(recipe, Options(data, whole))
     with monkeypatch.context() as during:
         stop_after(during, 7)
-        loop.train(recipe, loop.Options(data, parts))
-    loop.train(recipe, loop.Options(data, parts, resume=True))
+        loop.train(recipe, Options(data, parts))
+    loop.train(recipe, Options(data, parts, resume=True))
     assert [line["step"] for line in lines(parts) if "loss" in line] == list(range(1, 9))
     assert curve(parts) == curve(whole)
 
@@ -314,19 +315,19 @@ def test_a_recipe_may_clip_before_the_optimiser_steps(data: Path, tmp_path: Path
                 value.grad.zero_()
 
     recipe = Clipping(SMALL["liif"], config=TINY)
-    run = loop.start(recipe, loop.Options(data, tmp_path))
+    run = loop.start(recipe, Options(data, tmp_path))
     before = {key: value.clone() for key, value in run.network.state_dict().items()}
     recipe.open(data)
-    loop.step(recipe, run, recipe.batch(np.random.default_rng(0)), loop.Options(data, tmp_path), 1.0)
+    loop.step(recipe, run, recipe.batch(np.random.default_rng(0)), Options(data, tmp_path), 1.0)
     assert all(torch.equal(value, before[key]) for key, value in run.network.state_dict().items())
 
 
 def test_the_budget_is_counted_in_steps_where_it_has_some_else_in_minutes(data: Path) -> None:
-    run = loop.Run(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), None, step=5, seconds=30)  # type: ignore[arg-type]
-    assert loop.progress(run, dataclasses.replace(SMALL["liif"], steps=20)) == 0.25
-    assert loop.progress(run, dataclasses.replace(SMALL["liif"], steps=None, minutes=2)) == 0.25
-    assert loop.time_left_s(run, dataclasses.replace(SMALL["liif"], steps=20), 2.0) == 30
-    assert loop.time_left_s(run, dataclasses.replace(SMALL["liif"], steps=None, minutes=2), 2.0) == 90
+    run = Run(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), None, step=5, seconds=30)  # type: ignore[arg-type]
+    assert schedule.progress(run, dataclasses.replace(SMALL["liif"], steps=20)) == 0.25
+    assert schedule.progress(run, dataclasses.replace(SMALL["liif"], steps=None, minutes=2)) == 0.25
+    assert schedule.time_left_s(run, dataclasses.replace(SMALL["liif"], steps=20), 2.0) == 30
+    assert schedule.time_left_s(run, dataclasses.replace(SMALL["liif"], steps=None, minutes=2), 2.0) == 90
 
 
 def test_the_average_moves_towards_the_network() -> None:
@@ -359,9 +360,9 @@ def test_time_is_told_as_a_clock_does() -> None:
 
 
 def test_a_second_run_does_not_write_over_the_first_unasked(data: Path, tmp_path: Path) -> None:
-    loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+    loop.train(small("liif"), Options(data, tmp_path / "run"))
     with pytest.raises(FileExistsError, match="--resume goes on with it"):
-        loop.train(small("liif"), loop.Options(data, tmp_path / "run"))
+        loop.train(small("liif"), Options(data, tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

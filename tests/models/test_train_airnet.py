@@ -22,13 +22,14 @@ from models.train.degradations import through_jpeg
 from models.train.evaluate import Restored
 from models.train.recipes import airnet
 from models.train.recipes.airnet import KINDS
+from models.train.run import Budget, Options, Run
 from tests.models.brought import drawn_airnet
 from tests.models.drawn import draw_photo
 
 TINY = AirnetConfig(
     width=16, groups=1, blocks=1, encoder=(8, 12, 16), contrast_dim=16, unshuffle=2, image_residual=True
 )
-BUDGET = loop.Budget(minutes=1, batch=6, lr=1e-3, patch=32, steps=6)
+BUDGET = Budget(minutes=1, batch=6, lr=1e-3, patch=32, steps=6)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_batch_follows_from_seed_and_step_and_processes_prepare_the_same(wet: 
     alone = opened(wet)
     shared = dataclasses.replace(alone, budget=dataclasses.replace(BUDGET, workers=2))
     shared.open(wet)
-    batches = loop.load_batches(shared, loop.Options(wet, wet, seed=3), 5)
+    batches = loop.load_batches(shared, Options(wet, wet, seed=3), 5)
     for step in (5, 6, 7):
         wanted = alone.batch(np.random.default_rng((3, step)))
         assert all(torch.equal(a, b) for a, b in zip(next(batches), wanted, strict=True))
@@ -191,13 +192,13 @@ def test_real_pairs_join_as_often_as_told_and_their_rain_falls_downwards(wet: Pa
 
 def test_at_first_only_the_contrast_is_learnt_then_both(data: Path) -> None:
     recipe = opened(data)
-    run = loop.start(recipe, loop.Options(data, data))
+    run = loop.start(recipe, Options(data, data))
     batch = recipe.batch(np.random.default_rng(0))
 
     def moved(share: float) -> tuple[bool, bool, set[str]]:
         before = {key: value.clone() for key, value in run.network.state_dict().items()}
         recipe.begin_step(share)
-        _, parts = loop.step(recipe, run, batch, loop.Options(data, data), 1.0)
+        _, parts = loop.step(recipe, run, batch, Options(data, data), 1.0)
         after = run.network.state_dict()
         differs = {key for key in before if not torch.equal(before[key], after[key])}
         names = [any(key.startswith(part) for key in differs) for part in ("R.", "E.E.encoder_q.E.")]
@@ -225,7 +226,7 @@ def test_patches_grow_at_the_end_and_batch_norms_rest(data: Path, monkeypatch: p
 
 
 def test_a_few_steps_lower_the_loss(data: Path) -> None:
-    recipe, options = opened(data), loop.Options(data, data)
+    recipe, options = opened(data), Options(data, data)
     torch.manual_seed(0)
     run = loop.start(recipe, options)
     recipe.begin_step(0.5)
@@ -239,7 +240,7 @@ def test_a_run_can_begin_with_the_served_form_of_another(data: Path, tmp_path: P
     taught = drawn_airnet(TINY).served()
     begun = weights.Weights("airnet", dataclasses.asdict(taught.config), taught.state_dict(), {})
     weights.save(tmp_path / "begun.safetensors", begun, torch.float32)
-    recipe, options = opened(data), loop.Options(data, data, init=tmp_path / "begun.safetensors")
+    recipe, options = opened(data), Options(data, data, init=tmp_path / "begun.safetensors")
     run = loop.start(recipe, options)
     assert isinstance(run.network, Airnet)
     picture = torch.rand(1, 3, 20, 24)
@@ -261,11 +262,11 @@ def test_a_stopped_and_resumed_run_goes_through_all_phases_as_one_never_stopped(
 ) -> None:
     phases = {"contrast_share": 0.3, "large_share": 0.4}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    path, _ = loop.train(small(**phases), loop.Options(wet, whole))
+    path, _ = loop.train(small(**phases), Options(wet, whole))
     with monkeypatch.context() as during:
         during.setattr(loop, "progress", lambda run, budget: 1.0 if run.step == 3 else run.step / 6)
-        loop.train(small(**phases), loop.Options(wet, parts))
-    other, finished = loop.train(small(**phases), loop.Options(wet, parts, resume=True))
+        loop.train(small(**phases), Options(wet, parts))
+    other, finished = loop.train(small(**phases), Options(wet, parts, resume=True))
     assert finished
     told = [
         {line["step"]: line for line in map(json.loads, (out / "log.jsonl").read_text().splitlines()) if "loss" in line}
@@ -289,12 +290,12 @@ def test_the_file_is_the_served_form_and_is_there_at_each_checkpoint(
     written: list[tuple[int, bool]] = []
     plain = loop.export
 
-    def export(recipe: Any, run: loop.Run, options: loop.Options, facts: dict[str, Any]) -> Path:
+    def export(recipe: Any, run: Run, options: Options, facts: dict[str, Any]) -> Path:
         written.append((run.step, facts["finished"]))
         return plain(recipe, run, options, facts)
 
     monkeypatch.setattr(loop, "export", export)
-    path, _ = loop.train(small(), loop.Options(data, tmp_path / "run"))
+    path, _ = loop.train(small(), Options(data, tmp_path / "run"))
     assert written == [*((step, step == 6) for step in range(1, 7)), (6, True)]
     found = weights.load(path)
     assert found.config["contrast"] is False

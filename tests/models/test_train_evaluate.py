@@ -19,9 +19,10 @@ from models.train import __main__ as command
 from models.train import evaluate, loop, plot, report, scores, sheet
 from models.train.evaluate import BICUBIC, Retouched, Task, Upscaled
 from models.train.recipes import lut3d
+from models.train.run import Budget, Options
 from tests.models.drawn import real_set
 
-BUDGET = loop.Budget(minutes=1, batch=2, lr=1e-4, patch=256, queries=16, steps=1)
+BUDGET = Budget(minutes=1, batch=2, lr=1e-4, patch=256, queries=16, steps=1)
 
 
 @pytest.fixture
@@ -178,7 +179,7 @@ def test_a_retoucher_is_measured_against_its_teacher_and_the_expert(data: Path) 
 
 
 def test_scores_are_kept_in_the_header_and_the_tensors_stay(data: Path, tmp_path: Path) -> None:
-    path, _ = loop.train(lut3d.Recipe(BUDGET), loop.Options(data, tmp_path / "run"))
+    path, _ = loop.train(lut3d.Recipe(BUDGET), Options(data, tmp_path / "run"))
     before = weights.load(path)
     words = ["evaluate", "lut3d", "--data", str(data), "--weights", str(path), "--keep", "--device", "cpu"]
     command.main([*words, "--threads", str(torch.get_num_threads())])

@@ -18,12 +18,13 @@ from models.span import Span, SpanConfig
 from models.train import loop, made, teacher
 from models.train.data import Photos, Pixels, find_photos, shrink_bicubic
 from models.train.recipes import lmliif
+from models.train.run import Budget, Options
 from models.weights import Weights, WeightsError
 from tests.models.test_span import plain
 from tests.models.test_train import curve, stop_after
 
 TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
-BUDGET = loop.Budget(minutes=1, batch=2, lr=1e-3, patch=16, steps=4)
+BUDGET = Budget(minutes=1, batch=2, lr=1e-3, patch=16, steps=4)
 
 
 def small(**changed: Any) -> lmliif.Recipe:
@@ -51,7 +52,7 @@ def taught(data: Path) -> Path:
 def test_the_encoder_begins_as_span_with_white_features(data: Path, tmp_path: Path) -> None:
     recipe = small()
     recipe.open(data)
-    run = loop.start(recipe, loop.Options(data, tmp_path / "run", init=span_file(tmp_path)))
+    run = loop.start(recipe, Options(data, tmp_path / "run", init=span_file(tmp_path)))
     network = run.network
     assert isinstance(network, Lmliif)
     span = Span(SpanConfig(8, (2, 4)))
@@ -74,13 +75,13 @@ def test_the_encoder_begins_as_span_with_white_features(data: Path, tmp_path: Pa
 def test_weights_of_its_own_are_taken_as_they_are_and_others_refused(data: Path, tmp_path: Path) -> None:
     recipe = small()
     recipe.open(data)
-    path, _ = loop.train(recipe, loop.Options(data, tmp_path / "run"))
-    again = loop.start(recipe, loop.Options(data, tmp_path / "again", init=path)).network.state_dict()
+    path, _ = loop.train(recipe, Options(data, tmp_path / "run"))
+    again = loop.start(recipe, Options(data, tmp_path / "again", init=path)).network.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in weights.load(path).state_dict.items())
     with pytest.raises(WeightsError, match="SPAN of 8 channels, this recipe has 12"):
         wide = lmliif.Recipe(BUDGET, config=dataclasses.replace(TINY, channels=12))
         wide.open(data)
-        loop.start(wide, loop.Options(data, tmp_path / "wide", init=span_file(tmp_path)))
+        loop.start(wide, Options(data, tmp_path / "wide", init=span_file(tmp_path)))
 
 
 def ramp(side: int) -> Pixels:
@@ -175,7 +176,7 @@ def test_lessons_are_given_at_the_scales_that_the_teacher_has(taught: Path, tmp_
 
 def test_all_but_the_encoder_learn_first(data: Path, tmp_path: Path) -> None:
     recipe = small(head_first=0.5)
-    options = loop.Options(data, tmp_path / "run", init=span_file(tmp_path))
+    options = Options(data, tmp_path / "run", init=span_file(tmp_path))
     loop.train(dataclasses.replace(recipe, budget=dataclasses.replace(BUDGET, steps=2), head_first=1.0), options)
     half = torch.load(options.out / "checkpoint.pt", weights_only=True)["network"]
     loop.train(recipe, dataclasses.replace(options, out=tmp_path / "whole"))
@@ -189,7 +190,7 @@ def test_all_but_the_encoder_learn_first(data: Path, tmp_path: Path) -> None:
 def test_the_new_part_is_clipped_alone(data: Path, tmp_path: Path) -> None:
     recipe = small()
     recipe.open(data)
-    network = loop.start(recipe, loop.Options(data, tmp_path / "run", init=span_file(tmp_path))).network
+    network = loop.start(recipe, Options(data, tmp_path / "run", init=span_file(tmp_path))).network
     for value in network.parameters():
         value.grad = torch.full_like(value, 100.0)
     recipe.clip(network)
@@ -202,7 +203,7 @@ def test_the_new_part_is_clipped_alone(data: Path, tmp_path: Path) -> None:
 def test_a_layer_of_the_encoder_learns_at_a_share_of_its_size(data: Path, tmp_path: Path) -> None:
     recipe = small(encoder_rate=1e-3)
     recipe.open(data)
-    run = loop.start(recipe, loop.Options(data, tmp_path / "run", init=span_file(tmp_path)))
+    run = loop.start(recipe, Options(data, tmp_path / "run", init=span_file(tmp_path)))
     network = run.network
     assert isinstance(network, Lmliif)
     rates = {id(value): group["lr"] for group in run.optimizer.param_groups for value in group["params"]}
@@ -273,7 +274,7 @@ def test_a_few_steps_lower_the_loss(data: Path, tmp_path: Path) -> None:
     recipe = small(made=0.0, inset=0.0, grey=0.0, head_first=0.0)
     recipe = dataclasses.replace(recipe, budget=dataclasses.replace(BUDGET, lr=2e-2))
     recipe.open(data)
-    options = loop.Options(data, tmp_path / "run", init=span_file(tmp_path))
+    options = Options(data, tmp_path / "run", init=span_file(tmp_path))
     run = loop.start(recipe, options)
     fixed = recipe.batch(np.random.default_rng(1))
     losses = [float(loop.step(recipe, run, fixed, options, 1.0)[0]) for _ in range(25)]
@@ -286,10 +287,10 @@ def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
     recipe, init = small(head_first=0.4), span_file(tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    loop.train(recipe, loop.Options(data, whole, init=init))
+    loop.train(recipe, Options(data, whole, init=init))
     with monkeypatch.context() as during:
         stop_after(during, 2)
-        loop.train(recipe, loop.Options(data, parts, init=init))
-    loop.train(recipe, loop.Options(data, parts, resume=True))
+        loop.train(recipe, Options(data, parts, init=init))
+    loop.train(recipe, Options(data, parts, resume=True))
     assert curve(parts) == curve(whole)
     assert curve(whole).keys() == {1, 2, 3, 4}

@@ -26,16 +26,17 @@ from torch.nn import functional as F
 
 from models import weights as weight_files
 from models.airnet import Airnet, AirnetConfig
-from models.train import loop, weather
+from models.train import provenance, weather
 from models.train.benchmarks import read_retouched
 from models.train.data import Photos, Pixels, find_photos, holds_pictures, resize, turn
 from models.train.degradations import FULL, GRID, HALVED, Range, Size, add_noise, through_jpeg
 from models.train.recipes.srresnet import as_pictures, refuse_small
+from models.train.run import Budget
 from models.weights import Weights
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=160, batch=6, lr=5e-4, patch=160),
-    "cuda": loop.Budget(minutes=22, batch=24, lr=4e-4, patch=128, slice_minutes=9, workers=14),
+    "cpu": Budget(minutes=160, batch=6, lr=5e-4, patch=160),
+    "cuda": Budget(minutes=22, batch=24, lr=4e-4, patch=128, slice_minutes=9, workers=14),
 }
 CONFIGS = {
     "cpu": AirnetConfig(
@@ -77,7 +78,7 @@ class Recipe:
     `contrast` weighs its loss, `weights` the L1 of each kind: haze is by far the largest of errors, clean the smallest.
     """
 
-    budget: loop.Budget
+    budget: Budget
     name: str = "airnet"
     ema: float = 0.999
     autocast: bool = True
@@ -108,7 +109,7 @@ class Recipe:
         never alone, and the batch norms, which are folded there, rest."""
         assert isinstance(network, Airnet)
         config = begun.config | {"contrast": True}
-        if config != loop.as_told(dataclasses.asdict(self.config)):
+        if config != provenance.as_told(dataclasses.asdict(self.config)):
             return begun  # which is refused
         served = Airnet(dataclasses.replace(self.config, contrast=False))
         weight_files.fill(served, begun.state_dict, self.name)

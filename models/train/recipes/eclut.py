@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from models.eclut import LEVELS, Eclut, EclutConfig
-from models.train import loop
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
+from models.train.run import Budget
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=75, batch=16, lr=1e-3, patch=48),
-    "cuda": loop.Budget(minutes=9, batch=128, lr=1e-3, patch=48, workers=14),
+    "cpu": Budget(minutes=75, batch=16, lr=1e-3, patch=48),
+    "cuda": Budget(minutes=9, batch=128, lr=1e-3, patch=48, workers=14),
 }
 CONFIG = EclutConfig()
 
@@ -33,7 +33,7 @@ CONFIG = EclutConfig()
 class Recipe:
     """`quantised`: learn with the values of the table, else with the network's own."""
 
-    budget: loop.Budget
+    budget: Budget
     name: str = "eclut"
     ema: float = 0.999
     autocast: bool = False

@@ -18,19 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from models.liif import Liif, LiifConfig
-from models.train import loop
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
+from models.train.run import Budget
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=110, batch=8, lr=4e-4, patch=48, queries=768),
-    "cuda": loop.Budget(minutes=22, batch=64, lr=4e-4, patch=48, queries=2304, slice_minutes=9, workers=14),
+    "cpu": Budget(minutes=110, batch=8, lr=4e-4, patch=48, queries=768),
+    "cuda": Budget(minutes=22, batch=64, lr=4e-4, patch=48, queries=2304, slice_minutes=9, workers=14),
 }
 CONFIG = LiifConfig(bilinear_base=True, cell_scale_limit=4.0)
 
 
 @dataclass
 class Recipe:
-    budget: loop.Budget
+    budget: Budget
     name: str = "liif"
     ema: float = 0.999
     autocast: bool = True

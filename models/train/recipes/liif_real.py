@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.train import loop
 from models.train.data import Pixels
 from models.train.degradations import Degradation, degrade
 from models.train.recipes import liif
+from models.train.run import Budget
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=75, batch=8, lr=2e-4, patch=48, queries=768),
-    "cuda": loop.Budget(minutes=18, batch=64, lr=2e-4, patch=48, queries=2304, slice_minutes=9, workers=14),
+    "cpu": Budget(minutes=75, batch=8, lr=2e-4, patch=48, queries=768),
+    "cuda": Budget(minutes=18, batch=64, lr=2e-4, patch=48, queries=2304, slice_minutes=9, workers=14),
 }
 
 

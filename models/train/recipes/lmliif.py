@@ -25,15 +25,16 @@ from torch import Tensor, nn
 from models.contract import Axis, View
 from models.lmliif import Lmliif, LmliifConfig
 from models.span import Span, SpanConfig, SpanFeatures
-from models.train import loop, made, teacher
+from models.train import made, teacher
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
 from models.train.muon import Muon
 from models.train.recipes.srresnet import as_pictures, refuse_small
+from models.train.run import Budget
 from models.weights import Weights, WeightsError, fill
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=80, batch=8, lr=4e-3, patch=48, steps=16_000, decay=0.2),
-    "cuda": loop.Budget(minutes=22, batch=32, lr=4e-3, patch=64, slice_minutes=9, workers=14, decay=0.2),
+    "cpu": Budget(minutes=80, batch=8, lr=4e-3, patch=48, steps=16_000, decay=0.2),
+    "cuda": Budget(minutes=22, batch=32, lr=4e-3, patch=64, slice_minutes=9, workers=14, decay=0.2),
 }
 MARGIN = 6  # input pixels of a patch beyond the window that is judged: the frame is for the encoder what it never sees
 SAMPLED_PHOTOS = 48  # that statistics of features are made of
@@ -53,7 +54,7 @@ class Recipe:
     `chroma`: how much the differences between the colours count once more.
     """
 
-    budget: loop.Budget
+    budget: Budget
     name: str = "lmliif"
     ema: float = 0.998
     autocast: bool = True

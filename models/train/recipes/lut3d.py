@@ -23,13 +23,13 @@ from torch.nn import functional as F
 from kernels.ops import lut3d
 from models import convert, weights
 from models.lut3d import HEAD, REDUCE, SEEN_SIDE, Lut3D, Lut3DConfig, shrink
-from models.train import loop
 from models.train.data import Photos, Pixels, find_pairs, find_photos
 from models.train.losses import monotonicity, smoothness
+from models.train.run import Budget
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=25, batch=8, lr=1e-3, patch=SEEN_SIDE, queries=64 * 64),
-    "cuda": loop.Budget(minutes=15, batch=32, lr=1e-3, patch=SEEN_SIDE, queries=64 * 64, slice_minutes=9, workers=14),
+    "cpu": Budget(minutes=25, batch=8, lr=1e-3, patch=SEEN_SIDE, queries=64 * 64),
+    "cuda": Budget(minutes=15, batch=32, lr=1e-3, patch=SEEN_SIDE, queries=64 * 64, slice_minutes=9, workers=14),
 }
 
 
@@ -41,7 +41,7 @@ class Recipe:
     a tenth. `head_start`: share of the published start, at which every picture gets random weights, to be unlearnt.
     """
 
-    budget: loop.Budget
+    budget: Budget
     name: str = "lut3d"
     ema: float = 0.999
     autocast: bool = False

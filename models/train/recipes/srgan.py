@@ -29,10 +29,11 @@ from models.srresnet import Srresnet
 from models.train import loop
 from models.train.losses import feature_distance, our_features, read_vgg19, texture
 from models.train.recipes import srresnet
+from models.train.run import Budget
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=60, batch=8, lr=1e-4, patch=24),
-    "cuda": loop.Budget(minutes=22, batch=32, lr=1e-4, patch=24, slice_minutes=9, workers=14),
+    "cpu": Budget(minutes=60, batch=8, lr=1e-4, patch=24),
+    "cuda": Budget(minutes=22, batch=32, lr=1e-4, patch=24, slice_minutes=9, workers=14),
 }
 PUBLISHED = DiscriminatorConfig()
 FIRST_WEIGHT = 1e-2

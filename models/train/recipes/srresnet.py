@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.srresnet import Srresnet, SrresnetConfig
-from models.train import loop
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
+from models.train.run import Budget
 from models.weights import Weights, WeightsError
 
 BUDGETS = {
-    "cpu": loop.Budget(minutes=60, batch=16, lr=4e-4, patch=24),
-    "cuda": loop.Budget(minutes=22, batch=64, lr=4e-4, patch=48, slice_minutes=9, workers=14),
+    "cpu": Budget(minutes=60, batch=16, lr=4e-4, patch=24),
+    "cuda": Budget(minutes=22, batch=64, lr=4e-4, patch=48, slice_minutes=9, workers=14),
 }
 CONFIG = SrresnetConfig(batch_norm=False, interpolated_base=True)
 PIXEL_LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
@@ -39,7 +39,7 @@ PIXEL_LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
 class Recipe:
     """`judged_by` is one of PIXEL_LOSSES."""
 
-    budget: loop.Budget
+    budget: Budget
     name: str = "srresnet"
     ema: float = 0.999
     autocast: bool = True
