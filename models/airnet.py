@@ -60,7 +60,8 @@ class Modulation(nn.Module):
         return nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True), second)
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
-        return x * self.conv_gamma(inter) + self.conv_beta(inter)
+        out: Tensor = x * self.conv_gamma(inter) + self.conv_beta(inter)
+        return out
 
 
 class DeformableConvolution(nn.Module):
@@ -89,7 +90,8 @@ class GuidedModule(nn.Module):
         self.sft = Modulation(width, told)
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
-        return x + self.dcn(x, inter) + self.sft(x, inter)
+        out: Tensor = x + self.dcn(x, inter) + self.sft(x, inter)
+        return out
 
 
 class GuidedBlock(nn.Module):
@@ -106,7 +108,8 @@ class GuidedBlock(nn.Module):
         out = F.leaky_relu(self.dgm1(x, inter), SLOPE)
         out = F.leaky_relu(self.conv1(out), SLOPE)
         out = F.leaky_relu(self.dgm2(out, inter), SLOPE)
-        return x + self.conv2(out)
+        restored: Tensor = x + self.conv2(out)
+        return restored
 
 
 class GuidedGroup(nn.Module):
@@ -121,7 +124,8 @@ class GuidedGroup(nn.Module):
         out = x
         for block in self.body[:-1]:
             out = block(out, inter)
-        return x + self.body[-1](out)
+        restored: Tensor = x + self.body[-1](out)
+        return restored
 
 
 class GuidedRestorer(nn.Module):
@@ -134,6 +138,12 @@ class GuidedRestorer(nn.Module):
         groups = [GuidedGroup(c.width, told, c.blocks) for _ in range(c.groups)]
         self.body = nn.ModuleList([*groups, nn.Conv2d(c.width, c.width, 3, padding=1)])
         self.tail = nn.Sequential(nn.Conv2d(c.width, channels, 3, padding=1))
+
+    @property
+    def last(self) -> nn.Conv2d:
+        last = self.tail[0]
+        assert isinstance(last, nn.Conv2d)
+        return last
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
         head = self.head(x)
@@ -161,8 +171,8 @@ class Airnet(nn.Module):
             else ResidualBlock(channels, c.encoder[0], batch_norm=False)
         )
         if c.image_residual:
-            nn.init.zeros_(self.R.tail[0].weight)  # type: ignore[arg-type]
-            nn.init.zeros_(self.R.tail[0].bias)  # type: ignore[arg-type]
+            nn.init.zeros_(self.R.last.weight)
+            nn.init.zeros_(self.R.last.bias)  # type: ignore[arg-type]
 
     def forward(self, picture: Tensor) -> Tensor:
         """See `models.contract.Restorer`."""
@@ -171,7 +181,7 @@ class Airnet(nn.Module):
     @property
     def bytes_per_pixel(self) -> int:
         """See `models.contract.Restorer`."""
-        size = self.R.tail[0].weight.element_size()
+        size = self.R.last.weight.element_size()
         return MAPS * self.config.width * size // self.config.unshuffle**2 + PICTURE_BYTES
 
     @property
@@ -191,7 +201,7 @@ class Airnet(nn.Module):
     def restore(self, picture: Tensor, inter: Tensor | None = None) -> Tensor:
         """picture (N, 3, h, w) in [0, 1], of any size, and its map if known -> (N, 3, h, w) in float32, not clamped."""
         height, width = picture.shape[-2:]
-        dtype = self.R.tail[0].weight.dtype
+        dtype = self.R.last.weight.dtype
         x = self.unshuffled(padded(picture, self.config.unshuffle).to(dtype))
         found = self.R(x, self.map_degradation(x) if inter is None else inter)
         out = F.pixel_shuffle(found.float(), self.config.unshuffle)[..., :height, :width]

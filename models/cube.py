@@ -92,8 +92,13 @@ class Cube:
     @classmethod
     def of(cls, facts: Mapping[str, Any], numbers: bytes) -> Cube:
         """From `facts` and the numbers again."""
-        domains = (tuple(tuple(end) for end in facts[name]) for name in ("domain_1d", "domain_3d"))
-        return cls(facts["title"], facts["nodes_1d"], facts["nodes_3d"], *domains, numbers, facts["sha256"])
+        of_1d, of_3d = (_domain_of(facts[name]) for name in ("domain_1d", "domain_3d"))
+        return cls(facts["title"], facts["nodes_1d"], facts["nodes_3d"], of_1d, of_3d, numbers, facts["sha256"])
+
+
+def _domain_of(ends: Sequence[Sequence[float]]) -> Domain:
+    (low_r, low_g, low_b), (high_r, high_g, high_b) = ends
+    return (low_r, low_g, low_b), (high_r, high_g, high_b)
 
 
 # ---- Writing ---------------------------------------------------------------------------------------------------------

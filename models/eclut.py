@@ -96,7 +96,7 @@ class Eclut(nn.Module):
         for scale in self.config.scales:
             self.add_module(f"x{scale}", PairNet(scale, self.config.width))
             self.register_buffer(_table_name(scale), None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda network, _: network.drop_tables())
+        self.register_load_state_dict_post_hook(_forget_tables)  # type: ignore[no-untyped-call]
 
     def network(self, scale: int) -> PairNet:
         found = self.get_submodule(f"x{scale}")
@@ -139,7 +139,7 @@ class Eclut(nn.Module):
         `quantised`: as an int8 table holds them. Gradients pass straight through the rounding and end at the clipping:
         let through there too, they drive entries ever further out, where none of it shows in the loss.
         """
-        blocks = [pairs] if torch.is_grad_enabled() else pairs.split(BLOCK_PAIRS)
+        blocks = [pairs] if torch.is_grad_enabled() else torch.split(pairs, BLOCK_PAIRS)
         said = torch.cat([self.network(scale)(block / LEVELS) for block in blocks])
         entries = said * (self.config.alpha * LEVELS / UNIT)
         if not quantised:
@@ -174,7 +174,7 @@ class Eclut(nn.Module):
         codes = levels.round()
         if (levels - codes).abs().amax() < CODE_TOLERANCE:
             return self._look_up(codes.clamp(0, LEVELS).to(torch.uint8), scale) / LEVELS
-        return torch.cat([self.compute(channel, scale) for channel in levels.split(1)]) / LEVELS
+        return torch.cat([self.compute(channel, scale) for channel in torch.split(levels, 1)]) / LEVELS
 
     def _look_up(self, codes: Tensor, scale: int) -> Tensor:
         colours = codes.expand(3, -1, -1).permute(1, 2, 0).contiguous()
@@ -193,7 +193,7 @@ class Eclut(nn.Module):
 
     def patches(self, scale: int, pairs: Tensor, *, quantised: bool) -> Tensor:
         """What each pair gives to its own block and to the eight around it, in levels, (P, 9 r^2)."""
-        entries = self.entries(scale, pairs, quantised=quantised).unflatten(1, (3, 3, scale, scale))
+        entries = torch.unflatten(self.entries(scale, pairs, quantised=quantised), 1, (3, 3, scale, scale))
         values = pairs[:, :1, None, None, None] + UNIT * entries
         values = move_closer(values) if self.config.step == "hr" else values
         return values.flatten(1)
@@ -224,7 +224,7 @@ def bands(axis: Axis, length: int, factor: int) -> Iterator[tuple[slice, Tensor]
 def place(values: Tensor, index: Tensor, scale: int) -> Tensor:
     """Nine blocks of each pair (P, 9 r^2); the pair of each pixel, (N, h + 2, w + 2) -> their sums (N, r h, r w)."""
     count, height, width = index.shape[0], index.shape[1] - 2, index.shape[2] - 2
-    maps = F.embedding(index, values).unflatten(-1, (PARTS, scale**2)).unbind(-2)
+    maps = torch.unflatten(F.embedding(index, values), -1, (PARTS, scale**2)).unbind(-2)
     parts = [one[:, 2 - k // 3 :, 2 - k % 3 :][:, :height, :width] for k, one in enumerate(maps)]
     blocks = sum(parts[1:], parts[0]).view(count, height, width, scale, scale).transpose(2, 3)
     return blocks.reshape(count, height * scale, width * scale)
@@ -236,7 +236,7 @@ def move_closer(blocks: Tensor) -> Tensor:
     whole = blocks.new_zeros(len(blocks), 3 * scale, 3 * scale)
     for i, j in product(range(scale - 1, scale + 2), repeat=2):
         whole[:, i : i + scale, j : j + scale] += blocks[:, i - scale + 1, j - scale + 1]
-    return whole.unflatten(2, (3, scale)).unflatten(1, (3, scale)).transpose(2, 3)
+    return torch.unflatten(torch.unflatten(whole, 2, (3, scale)), 1, (3, scale)).transpose(2, 3)
 
 
 def _ask_once(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -251,7 +251,7 @@ def _ask_each(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
     """As `_ask_once` for values that may lie between the codes: every place has a pair of its own."""
     pairs = [torch.stack(both, -1) for both in _neighbours(pictures)]
     sizes = [pair[..., 0].numel() for pair in pairs]
-    numbers = torch.arange(sum(sizes), device=pictures.device).split(sizes)
+    numbers = torch.split(torch.arange(sum(sizes), device=pictures.device), sizes)
     index = [number.view(pair.shape[:-1]) for number, pair in zip(numbers, pairs, strict=True)]
     return torch.cat([pair.flatten(0, -2) for pair in pairs]), index
 
@@ -269,6 +269,11 @@ def _reflected(size: int, device: torch.device) -> Tensor:
     period = max(2 * size - 2, 1)
     place = torch.arange(-REACH, size + REACH, device=device) % period
     return torch.minimum(place, period - place)
+
+
+def _forget_tables(network: nn.Module, _: object) -> None:
+    assert isinstance(network, Eclut)
+    network.drop_tables()
 
 
 def _table_name(scale: int) -> str:

@@ -20,7 +20,8 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        out: Tensor = x + self.body(x)
+        return out
 
 
 class Edsr(nn.Module):
@@ -33,5 +34,6 @@ class Edsr(nn.Module):
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)), tail)
 
     def forward(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(x)
-        return head + self.body(head)
+        head = self.head(x)
+        out: Tensor = head + self.body(head)
+        return out

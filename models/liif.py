@@ -114,7 +114,7 @@ class Liif(nn.Module):
 
     def blend(self, near: Tensor, weight: Tensor) -> Tensor:
         """First layer of the four corners (2, R, 2, C, hidden), their weights (2, R, 2, C) -> (3, R, C), float32."""
-        said = self.imnet.layers[1:](near).float()
+        said: Tensor = self.imnet.layers[1:](near).float()
         return (said * weight[..., None]).sum((0, 2)).permute(2, 0, 1)
 
     def told(self, view: View) -> Tensor:
@@ -147,7 +147,7 @@ class Liif(nn.Module):
         near = F.embedding(at, hidden.permute(0, 2, 3, 1).reshape(n * h * w, -1))
         with torch.autocast(lr.device.type, enabled=False):  # places never in half precision
             near = near + F.linear(place, self.imnet.first.weight[:, -4:], self.imnet.first.bias)
-        said = 0.5 * self.imnet.layers[1:](near).float()
+        said: Tensor = 0.5 * self.imnet.layers[1:](near).float()
         base = lr.permute(0, 2, 3, 1).reshape(n * h * w, 3)[at] if self.config.bilinear_base else 0.5
         return (weight[..., None] * (base + said)).sum(0).transpose(1, 2)
 

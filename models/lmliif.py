@@ -62,7 +62,7 @@ class Lmliif(nn.Module):
     def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """See `models.contract.Upscaler`. Networks in half precision still place and add the base in float32."""
         render = self.render if torch.is_grad_enabled() or not self.has_kernel else self.render_compiled
-        pairs = zip(windows.float().split(1), self.features(windows).split(1), views, strict=True)
+        pairs = zip(torch.split(windows.float(), 1), torch.split(self.features(windows), 1), views, strict=True)
         return [render(window, self.modulations(feat, view), view)[0] for window, feat, view in pairs]
 
     def enlarge(self, lr: Tensor, view: View) -> Tensor:
@@ -118,14 +118,15 @@ class Lmliif(nn.Module):
         """(M, N, h, w) -> what the tiny perceptron says of each pixel's samples, (3, slots, slots, N, h, w)."""
         c = self.config
         depth = c.layers * c.units
-        scales, shifts, code = modulations.flatten(1).split([depth, depth, c.code])
+        scales, shifts, code = torch.split(modulations.flatten(1), [depth, depth, c.code])
         weight, bias = self.render_in.weight.float(), self.render_in.bias.float()
         known = bias + weight[:, -2:] @ self.cell(view).to(weight)
         place = outer(weight[:, c.code], rows.rel)[:, :, None, None, :, None]
         place = place + outer(weight[:, c.code + 1], cols.rel)[:, None, :, None, None, :]
         here = torch.addmm(known[:, None], weight[:, : c.code], code).view(-1, 1, 1, *modulations.shape[1:])
         x = (here + place).flatten(1, 2).flatten(2)
-        parts = zip(scales.split(c.units), shifts.split(c.units), [None, *self.render_hidden], strict=True)
+        by_layer = (torch.split(part, c.units) for part in (scales, shifts))
+        parts = zip(*by_layer, [None, *self.render_hidden], strict=True)
         for scale, shift, layer in parts:
             x = x if layer is None else linear(x, layer)
             x = torch.relu(x * (1 + scale[:, None]) + shift[:, None])

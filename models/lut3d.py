@@ -46,6 +46,12 @@ class Predictor(nn.Module):
             nn.Conv2d(8 * w, tables, 8),
         )
 
+    @property
+    def head(self) -> nn.Conv2d:
+        head = self.model[HEAD]
+        assert isinstance(head, nn.Conv2d)
+        return head
+
     def forward(self, picture: Tensor) -> Tensor:
         out: Tensor = self.model(picture)
         return out.flatten(1)
@@ -79,8 +85,8 @@ class Lut3D(nn.Module):
                 nn.init.xavier_normal_(module.weight)
             if isinstance(module, nn.GroupNorm):
                 nn.init.normal_(module.weight, 1.0, 0.02)
-        head = self.classifier.model[HEAD]
-        nn.init.ones_(head.bias)  # type: ignore[arg-type]
+        assert self.classifier.head.bias is not None
+        nn.init.ones_(self.classifier.head.bias)
         with torch.no_grad():
             self.luts.zero_()
             self.luts[0] = identity_lut(self.config.size)

@@ -66,7 +66,8 @@ def _table_look_up(cube: Cube, strength: float, device: torch.device | str) -> C
         found = ops.lut3d(at.to(device), table)[0].cpu().numpy()
         if strength != 1.0:
             found = _towards(band, found, strength)
-        return cv2.merge(list(_codes(found, band.dtype)))
+        merged: Array = cv2.merge(list(_codes(found, band.dtype)))
+        return merged
 
     return through
 
@@ -83,7 +84,7 @@ def _towards(band: Array, found: Array, strength: float) -> Array:
 def _codes(colours: Array, dtype: np.dtype[Any]) -> Array:
     """Colours as codes, rounded half up; by numpy, since threads for so short a work would wait for each other."""
     top = colours.dtype.type(np.iinfo(dtype).max)
-    codes = colours * top
+    codes: Array = colours * top
     codes += colours.dtype.type(0.5)
     return np.clip(codes, 0, top, out=codes).astype(dtype)
 

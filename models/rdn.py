@@ -33,7 +33,8 @@ class DenseBlock(nn.Module):
         self.LFF = nn.Conv2d(width * (1 + LAYERS), width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.LFF(self.convs(x))
+        out: Tensor = x + self.LFF(self.convs(x))
+        return out
 
 
 class Rdn(nn.Module):
@@ -53,4 +54,5 @@ class Rdn(nn.Module):
         for block in self.RDBs:
             feat = block(feat)
             blocks.append(feat)
-        return shallow + self.GFF(torch.cat(blocks, 1))
+        out: Tensor = shallow + self.GFF(torch.cat(blocks, 1))
+        return out

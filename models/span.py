@@ -117,7 +117,7 @@ class Span(nn.Module):
     def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """See `models.contract.Upscaler`."""
         networks = [self.for_view(view) for view in views]
-        feats = {network: network.features(windows).split(1) for network in dict.fromkeys(networks)}
+        feats = {network: torch.split(network.features(windows), 1) for network in dict.fromkeys(networks)}
         return [network.render(feats[network][i], views[i]) for i, network in enumerate(networks)]
 
     def for_view(self, view: View) -> SpanScale:

@@ -62,6 +62,8 @@ def narrowing(inputs: int, outputs: int, stride: int, spectral: bool) -> list[nn
 class SpectralNorm(nn.Module):
     """weight -> weight / its largest singular value, which one turn of the power method a step follows."""
 
+    left: Tensor
+
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.register_buffer("left", F.normalize(torch.randn(weight.shape[0]), dim=0))
@@ -77,7 +79,7 @@ class SpectralNorm(nn.Module):
             return weight / (left @ matrix @ right)
 
 
-def bound(layer: nn.Module, spectral: bool) -> nn.Module:
+def bound(layer: nn.Conv2d | nn.Linear, spectral: bool) -> nn.Module:
     if spectral:
         register_parametrization(layer, "weight", SpectralNorm(layer.weight))
     return layer

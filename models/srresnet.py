@@ -50,7 +50,8 @@ class ResidualBlock(nn.Module):
         self.rcb = nn.Sequential(*convolution(width, batch_norm), nn.PReLU(), *convolution(width, batch_norm))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.rcb(x)
+        out: Tensor = x + self.rcb(x)
+        return out
 
 
 class Doubling(nn.Module):
@@ -84,7 +85,7 @@ class Srresnet(nn.Module):
     def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """See `models.contract.Upscaler`. Networks in half precision still add the base and resize in float32."""
         x = windows.to(self.conv3.weight.dtype).contiguous(memory_format=torch.channels_last)
-        pairs = zip(windows.float(), self.extract(x).split(1), views, strict=True)
+        pairs = zip(windows.float(), torch.split(self.extract(x), 1), views, strict=True)
         return [self.render(window, feat, view) for window, feat, view in pairs]
 
     def render(self, window: Tensor, feat: Tensor, view: View) -> Tensor:
@@ -106,6 +107,12 @@ class Srresnet(nn.Module):
     def enlarge(self, lr: Tensor) -> Tensor:
         """lr (N, 3, h, w) in [0, 1] -> (N, 3, scale * h, scale * w), float32."""
         return self.finish(self.extract(lr.contiguous(memory_format=torch.channels_last)), lr)
+
+    @property
+    def first(self) -> nn.Conv2d:
+        first = self.conv1[0]
+        assert isinstance(first, nn.Conv2d)
+        return first
 
     def extract(self, x: Tensor) -> Tensor:
         """(N, 3, h, w) -> features of the same size."""
@@ -143,8 +150,11 @@ def start_small(network: Srresnet) -> None:
             nn.init.kaiming_normal_(layer.weight, a=0.25)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    for branch in [*(block.rcb[3:] for block in network.trunk), network.conv2]:
-        (branch[1] if network.config.batch_norm else branch[0]).weight.mul_(SMALL_START)
+    blocks = [block for block in network.trunk if isinstance(block, ResidualBlock)]
+    at = 1 if network.config.batch_norm else 0
+    for last in [*(block.rcb[3 + at] for block in blocks), network.conv2[at]]:
+        assert isinstance(last, nn.Conv2d | nn.BatchNorm2d)
+        last.weight.mul_(SMALL_START)
     network.conv3.weight.mul_(0 if network.config.interpolated_base else SMALL_START)
 
 

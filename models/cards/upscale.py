@@ -82,8 +82,8 @@ LMLIIF = Card(
     reduced="bf16",
     file="lmliif.safetensors",
     sha256="75ddef4f6c2cc079429f1ca281bb894823ef11cc1a3ed113561ed2cf8e5c1655",
-    weights_licence=LIIF.weights_licence
-    + "; its encoder began as SPAN of its authors (Apache-2.0), trained on DIV2K and Flickr2K, for research",
+    weights_licence=f"{LIIF.weights_licence}; its encoder began as SPAN of its authors (Apache-2.0), trained on DIV2K "
+    "and Flickr2K, for research",
     trained_on=PHOTOS,
     distilled_from="its encoder from SPAN of 48 channels, x4; at x2 and x4 taught by SPAN of 52 channels (Wan et al.)",
     good_at=(

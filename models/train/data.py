@@ -93,11 +93,16 @@ def shrink_bicubic(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     The kernel is antialiased, a = -0.5, the frame is continued by its last pixel, and between the two passes, the
     stronger of which comes first, values are rounded to 8 bits. Pillow's differs by a level here and there.
     """
-    rows = lambda picture: shrink_rows(picture, size[0])  # noqa: E731
-    cols = lambda picture: shrink_rows(picture.swapaxes(0, 1), size[1]).swapaxes(0, 1)  # noqa: E731
-    rows_first = size[0] * pixels.shape[1] <= size[1] * pixels.shape[0]
     values = pixels.astype(np.float64)
-    return (cols(rows(values)) if rows_first else rows(cols(values))).astype(np.uint8)
+    rows_first = size[0] * pixels.shape[1] <= size[1] * pixels.shape[0]
+    if rows_first:
+        return shrink_cols(shrink_rows(values, size[0]), size[1]).astype(np.uint8)
+    return shrink_rows(shrink_cols(values, size[1]), size[0]).astype(np.uint8)
+
+
+def shrink_cols(values: NDArray[np.float64], wanted: int) -> NDArray[np.float64]:
+    """(H, W, 3) -> (H, wanted, 3), rounded to 8 bits."""
+    return shrink_rows(values.swapaxes(0, 1), wanted).swapaxes(0, 1)
 
 
 def shrink_rows(values: NDArray[np.float64], wanted: int) -> NDArray[np.float64]:
@@ -139,7 +144,8 @@ class Photos:
     def odds(self) -> NDArray[np.float64]:
         """Chance of each photograph, so that each pixel is equally likely."""
         areas = np.array([p.shape[0] * p.shape[1] for p in self.pixels], dtype=np.float64)
-        return areas / areas.sum()
+        odds: NDArray[np.float64] = areas / areas.sum()
+        return odds
 
 
 def hash_files(paths: Sequence[Path]) -> str:

@@ -131,10 +131,10 @@ def plan(data: Path, sets: Iterable[str] = (), scales: Iterable[float] = (), jpe
     return tasks
 
 
-def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str = "cpu") -> list[Row]:
+def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str = "cpu") -> list[Upscaled]:
     """A row of the model and one of bicubic for each task."""
     halo = halo_of(name)
-    rows: list[Row] = []
+    rows: list[Upscaled] = []
     for task in tasks:
         pairs = list(read_pairs(task.folder, task.scale, task.jpeg))
         ours = summarise(name, task, [judge(model, pair, task.scale, device, halo) for pair in pairs])
@@ -198,11 +198,11 @@ def upscale(
     return picture
 
 
-def evaluate_retoucher(name: str, model: Lut3D, data: Path, sets: Iterable[str] = RETOUCHED_SETS) -> list[Row]:
+def evaluate_retoucher(name: str, model: Lut3D, data: Path, sets: Iterable[str] = RETOUCHED_SETS) -> list[Retouched]:
     """Against the target on sets of pairs, with input and teacher beside; against the teacher on kodak24."""
     teacher = read_teacher(data / "weights" / TEACHER) if (data / "weights" / TEACHER).is_dir() else None
     judged = {name: model, "teacher": teacher} if teacher else {name: model}
-    rows: list[Row] = []
+    rows: list[Retouched] = []
     for set_name, folder in find_sets(data, "input").items():
         if set_name not in sets:
             continue
@@ -252,9 +252,9 @@ def retouch(model: Lut3D, pixels: Pixels) -> Pixels:
 
 def evaluate_restorer(
     name: str, model: Airnet, trials: Iterable[Trial], device: str = "cpu", first: int | None = None
-) -> list[Row]:
+) -> list[Restored]:
     """A row for each trial; with `first` of the first pictures alone, which is a look and no score."""
-    rows: list[Row] = []
+    rows: list[Restored] = []
     for trial in trials:
         found = [judge_restored(model, spoilt, clean, device) for spoilt, clean in read_trial(trial, first)]
         cost = float(np.median([one.pop("ms_per_mp") for one in found]))
@@ -290,7 +290,7 @@ def restore(model: Airnet, spoilt: Pixels, device: str = "cpu") -> Picture:
     return picture
 
 
-def scores_of(rows: list[Row], name: str) -> dict[str, float]:
+def scores_of(rows: Sequence[Row], name: str) -> dict[str, float]:
     """The rows as a card tells them, {'Set5 x2 Y': dB, 'Set5 x2 Y bicubic': dB, ...}."""
     scores: dict[str, float] = {}
     for row in rows:

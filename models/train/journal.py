@@ -9,14 +9,12 @@ import json
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-try:
+if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-except ImportError:  # the package tensorboard is an extra
-    SummaryWriter = None  # type: ignore[assignment,misc]
 
 
 class Journal:
@@ -25,7 +23,7 @@ class Journal:
     def __init__(self, out: Path, name: str) -> None:
         self._name = name
         self._log = (out / "log.jsonl").open("a")
-        self._board = SummaryWriter(str(out / "tensorboard")) if SummaryWriter else None
+        self._board = open_board(out / "tensorboard")
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm(total=100, desc=name, bar_format="{desc} {percentage:3.0f}%|{bar}|")
@@ -63,6 +61,15 @@ class Journal:
     def _write(self, facts: dict[str, Any]) -> None:
         self._log.write(json.dumps(facts) + "\n")
         self._log.flush()
+
+
+def open_board(folder: Path) -> SummaryWriter | None:
+    """None where the package tensorboard, an extra, is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
 
 
 def clock(seconds: float) -> str:

@@ -163,7 +163,7 @@ def load_batches(recipe: Recipe, options: Options, step: int) -> Iterator[tuple[
     workers = min(recipe.budget.workers, len(os.sched_getaffinity(0)))
     loader = DataLoader(
         Batches(recipe, options.seed),
-        sampler=range(step, NEVER),  # type: ignore[arg-type]
+        sampler=range(step, NEVER),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
@@ -182,7 +182,7 @@ def step(
     with computing(recipe, device):
         loss, parts = recipe.loss(run.network, batch)
     run.optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     if isinstance(recipe, Clipper):
         recipe.clip(run.network)
     for group in run.optimizer.param_groups:

@@ -68,6 +68,9 @@ def texture(sr: Tensor, hr: Tensor) -> Tensor:
 class Features(nn.Module):
     """Frozen first layers of a network, which wants its input as (x - mean) / std."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, layers: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], divisor: float = 1) -> None:
         super().__init__()
         self.layers, self.divisor = layers, divisor
@@ -84,7 +87,8 @@ def feature_distance(see: nn.Module, sr: Tensor, hr: Tensor) -> Tensor:
     """Mean squared difference of what `see` makes of both."""
     with torch.no_grad():
         wanted = see(hr)
-    return (see(sr) - wanted).square().mean()
+    distance: Tensor = (see(sr) - wanted).square().mean()
+    return distance
 
 
 def read_vgg19(path: Path) -> Features:

@@ -128,7 +128,8 @@ def weaves(rng: np.random.Generator, side: int, unit: float) -> Field:
 def in_pixels(small: Field, side: int, unit: float) -> Field:
     """Each of the small picture's pixels as a square of `unit`."""
     at = (np.arange(side) / unit).astype(int).clip(max=len(small) - 1)
-    return small[at][:, at]
+    large: Field = small[at][:, at]
+    return large
 
 
 def shade(rng: np.random.Generator, side: int) -> Field:
@@ -138,7 +139,8 @@ def shade(rng: np.random.Generator, side: int) -> Field:
     x, _ = places(side, float(rng.uniform(0, 2 * math.pi)))
     x = (x - x.min()) / max(float(np.ptp(x)), 1e-9)
     low, high = rng.uniform(0, 1, 2)
-    return low + (high - low) * x
+    slope: Field = low + (high - low) * x
+    return slope
 
 
 def bayer(order: int) -> Field:

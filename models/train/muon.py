@@ -28,7 +28,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "muon": False})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # knows no closure
         for group in self.param_groups:
             for value in group["params"]:
                 if value.grad is None:
@@ -40,15 +40,17 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal_step(state: dict[str, Any], gradient: Tensor) -> Tensor:
-    momentum = state.setdefault("momentum", torch.zeros_like(gradient))
+    momentum: Tensor = state.setdefault("momentum", torch.zeros_like(gradient))
     momentum.lerp_(gradient, 1 - MOMENTUM)
     matrix = gradient.lerp(momentum, MOMENTUM).flatten(1)
-    return (orthogonal(matrix) * (ADAM_SIZE * max(matrix.shape) ** 0.5)).view_as(gradient)
+    size: float = ADAM_SIZE * max(matrix.shape) ** 0.5
+    return (orthogonal(matrix) * size).view_as(gradient)
 
 
 def adam_step(state: dict[str, Any], gradient: Tensor) -> Tensor:
-    first = state.setdefault("first", torch.zeros_like(gradient))
-    second = state.setdefault("second", torch.zeros_like(gradient))
+    first: Tensor = state.setdefault("first", torch.zeros_like(gradient))
+    second: Tensor = state.setdefault("second", torch.zeros_like(gradient))
+    count: int
     count = state["count"] = state.get("count", 0) + 1
     first.lerp_(gradient, 1 - FIRST)
     second.lerp_(gradient.square(), 1 - SECOND)
@@ -58,7 +60,7 @@ def adam_step(state: dict[str, Any], gradient: Tensor) -> Tensor:
 def orthogonal(matrix: Tensor) -> Tensor:
     """About the nearest matrix whose singular values are all one (0.7 to 1.2)."""
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.float().T if tall else matrix.float()
+    x: Tensor = matrix.float().T if tall else matrix.float()
     x = x / (x.norm() + TINY)
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):

@@ -58,8 +58,13 @@ def svg(panels: Sequence[Panel], x_label: str, y_label: str) -> str:
 def draw(panel: Panel, left: int, x_label: str, y_label: str) -> list[str]:
     powers = range(*decades([point.x for point in panel.points]))
     levels = steps([point.y for point in panel.points])
-    across = lambda x: left + LEFT + (WIDTH - LEFT - RIGHT) * share(math.log10(x), powers[0], powers[-1])  # noqa: E731
-    down = lambda y: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share(y, levels[0], levels[-1])  # noqa: E731
+
+    def across(x: float) -> float:
+        return left + LEFT + (WIDTH - LEFT - RIGHT) * share(math.log10(x), powers[0], powers[-1])
+
+    def down(y: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share(y, levels[0], levels[-1])
+
     lines = [f'<text class="title" x="{left + 8}" y="20">{escape(panel.title)}</text>']
     for power in powers:
         x = across(10.0**power)

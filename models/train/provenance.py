@@ -44,7 +44,8 @@ def sha256_of(path: Path) -> str:
 
 
 def config_of(network: nn.Module) -> dict[str, Any]:
-    return dataclasses.asdict(network.config)  # type: ignore[arg-type]
+    config: dict[str, Any] = dataclasses.asdict(network.config)  # type: ignore[call-overload]
+    return config
 
 
 def commit() -> str:

@@ -67,9 +67,14 @@ def ssim_uniform(a: Picture, b: Picture) -> float:
 def box_mean(values: Picture) -> Picture:
     """Means of the 7x7 pixels around each place where they all exist."""
     side, (height, width) = UNIFORM_SIDE, values.shape
-    tall = sum(values[k : height - side + 1 + k] for k in range(side))
-    means: Picture = sum(tall[:, k : width - side + 1 + k] for k in range(side)) / side**2
-    return means
+    tall: Picture = np.zeros((height - side + 1, width))
+    for k in range(side):
+        tall = tall + values[k : height - side + 1 + k]
+
+    means: Picture = np.zeros((height - side + 1, width - side + 1))
+    for k in range(side):
+        means = means + tall[:, k : width - side + 1 + k]
+    return means / side**2
 
 
 def window_mean(values: Picture) -> Picture:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from models import convert
+from models.layout import channels_last
 from models.span import Span, SpanConfig, SpanScale
 from models.train.data import Photos, Pixels, shrink_bicubic
 from models.weights import fill
@@ -50,7 +51,7 @@ def find_teacher(data: Path, channels: int) -> Teacher | None:
     found = convert.span_weights([convert.read_checkpoint(path) for path in paths])
     span = Span(SpanConfig(**found.config))
     fill(span, found.state_dict, "span")
-    span = span.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    channels_last(span).eval().requires_grad_(False)
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
     return Teacher({scale: span.of[f"x{scale}"] for scale in span.config.scales}, digest.hexdigest())  # type: ignore[misc]
 

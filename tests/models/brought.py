@@ -10,6 +10,8 @@ from torch import nn
 
 from models import weights as weight_files
 from models.airnet import Airnet, AirnetConfig
+from models.layout import channels_last
+from models.moco import DegradationEncoder, Moco
 from models.weights import Weights
 
 SMALL_AIRNET = AirnetConfig(
@@ -31,7 +33,13 @@ def drawn_airnet(config: AirnetConfig = SMALL_AIRNET, seed: int = 3) -> Airnet:
                 norm.running_var.uniform_(0.5, 2)
                 norm.weight.uniform_(0.5, 1.5)
                 norm.bias.normal_(0, 0.1)
-    return network.to(memory_format=torch.channels_last).eval()
+    return channels_last(network).eval()
+
+
+def moco_of(network: Airnet) -> Moco:
+    """What training alone needs of it."""
+    assert isinstance(network.E, DegradationEncoder)
+    return network.E.E
 
 
 def bring_airnet(folder: Path, config: AirnetConfig = SMALL_AIRNET) -> Airnet:

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import catalog, convert, weights
-from models.airnet import Airnet, AirnetConfig, padded
+from models.airnet import Airnet, AirnetConfig, DeformableConvolution, padded
 from models.cards import AIRNET, available
+from models.layout import channels_last
 from models.moco import KEYS_PER_PICTURE, MOMENTUM, Moco
 from models.weights import WeightsError
-from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet
+from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet, moco_of
 
 State = dict[str, Tensor]
 
@@ -41,8 +42,8 @@ def count(network: torch.nn.Module) -> int:
 def test_counts_and_keys_are_the_published_ones(published: Airnet) -> None:
     assert count(published) == 8_930_313
     assert count(published.R) == 6_290_441
-    assert count(published.R) + count(published.E.E.encoder_q.E_pre) == 6_329_609
-    assert count(published.E.E.encoder_q) == count(published.E.E.encoder_k) == 1_319_936
+    assert count(published.R) + count(moco_of(published).encoder_q.E_pre) == 6_329_609
+    assert count(moco_of(published).encoder_q) == count(moco_of(published).encoder_k) == 1_319_936
     state = published.state_dict()
     assert len(state) == 584
     assert sum(key.startswith("E.E.encoder_q.") for key in state) == 58
@@ -125,8 +126,12 @@ def deform_plainly(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> T
     return out
 
 
+def first_deformable(network: Airnet) -> DeformableConvolution:
+    return next(module for module in network.modules() if isinstance(module, DeformableConvolution))
+
+
 def test_a_fresh_network_deforms_nothing_and_halves_its_taps() -> None:
-    module = Airnet(SMALL_AIRNET, batch=1).R.body[0].body[0].dgm1.dcn
+    module = first_deformable(Airnet(SMALL_AIRNET, batch=1))
     x, inter = draw(1, 8, 9, 9), draw(1, 8, 9, 9, seed=1)
     torch.testing.assert_close(module(x, inter), F.conv2d(x, module.weight, padding=1) / 2)
 
@@ -216,22 +221,22 @@ def test_a_fold_that_is_none_is_refused() -> None:
 
 def test_contrast_puts_the_patch_of_the_same_picture_first() -> None:
     network = drawn_airnet().train()
-    before = network.E.E.queue.clone()
+    before = moco_of(network).queue.clone()
     logits, inter = network.contrast(draw(2, 3, 16, 20), draw(2, 3, 16, 20, seed=1))
     assert logits.shape == (2, 1 + 2 * KEYS_PER_PICTURE)
     assert inter.shape == (2, 8, 8, 10)
     assert logits.abs().max() <= 1 / 0.07 + 1e-4
-    queue = network.E.E.queue
+    queue = moco_of(network).queue
     torch.testing.assert_close(queue[:, :2].norm(dim=0), torch.ones(2))
     assert torch.equal(queue[:, 2:], before[:, 2:])
     assert not torch.equal(queue[:, :2], before[:, :2])
-    logits.sum().backward()
-    assert all(value.grad is None for value in network.E.E.encoder_k.parameters())
-    assert all(value.grad is not None for value in network.E.E.encoder_q.parameters())
+    torch.autograd.backward(logits.sum())
+    assert all(value.grad is None for value in moco_of(network).encoder_k.parameters())
+    assert all(value.grad is not None for value in moco_of(network).encoder_q.parameters())
 
 
 def test_the_first_logit_is_the_likeness_of_query_and_key() -> None:
-    moco = drawn_airnet().E.E
+    moco = moco_of(drawn_airnet())
     moco.encoder_k.load_state_dict(moco.encoder_q.state_dict())
     x = draw(3, 12, 16, 16)
     logits, _ = moco(x, x)
@@ -239,7 +244,7 @@ def test_the_first_logit_is_the_likeness_of_query_and_key() -> None:
 
 
 def test_the_twin_follows_slowly_and_only_in_training() -> None:
-    moco = drawn_airnet().E.E
+    moco = moco_of(drawn_airnet())
     moco.encoder_k.load_state_dict(moco.encoder_q.state_dict())
     with torch.no_grad():
         for value in moco.encoder_q.parameters():
@@ -268,7 +273,7 @@ def test_the_queue_goes_round() -> None:
 def test_steps_lower_the_loss_also_in_bfloat16(reduced: bool) -> None:
     torch.manual_seed(0)
     config = dataclasses.replace(SMALL_AIRNET, unshuffle=1)
-    network = Airnet(config, batch=2).to(memory_format=torch.channels_last)
+    network = channels_last(Airnet(config, batch=2))
     clean, key = draw(2, 3, 16, 16), draw(2, 3, 16, 16, seed=1)
     query = clean + 0.2 * torch.randn(clean.shape)
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
@@ -280,12 +285,11 @@ def test_steps_lower_the_loss_also_in_bfloat16(reduced: bool) -> None:
         contrast = F.cross_entropy(logits, torch.zeros(2, dtype=torch.long))
         loss = F.l1_loss(restored, clean) + 0.1 * contrast
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         losses.append(F.l1_loss(restored, clean).item())
     assert losses[-1] < 0.9 * losses[0]
-    told = network.R.body[0].body[0].dgm1.dcn.conv_offset_mask.weight
-    assert told.abs().max() > 0, "the offsets learn too"
+    assert first_deformable(network).conv_offset_mask.weight.abs().max() > 0, "the offsets learn too"
 
 
 # Published checkpoints

@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from kernels.reference.lut3d import identity_lut
 from models import cube as cube_module
 from models import own_lut
 from models.cube import Cube, CubeError, read_cube, write_cube
+
+Pixels = NDArray[np.unsignedinteger[Any]]
 
 INVERTING = """# 1. The sizes come first.
 LUT_1D_SIZE 6
@@ -54,14 +57,14 @@ def random_cube(nodes_1d: int, nodes_3d: int, header: str = "", seed: int = 0) -
     return read_cube(random_text(nodes_1d, nodes_3d, header, seed).encode())
 
 
-def picture(dtype: type, seed: int = 1) -> NDArray[np.generic]:
+def picture(dtype: type[np.unsignedinteger[Any]], seed: int = 1) -> Pixels:
     top = np.iinfo(dtype).max
-    pixels = np.random.default_rng(seed).integers(0, top, (23, 31, 3), endpoint=True).astype(dtype)
+    pixels: Pixels = np.random.default_rng(seed).integers(0, top, (23, 31, 3), endpoint=True).astype(dtype)
     pixels[0, :2] = [[0, 0, 0], [top, top, top]]
     return pixels
 
 
-def by_definition(cube: Cube, pixels: NDArray[np.generic], strength: float = 1.0) -> NDArray[np.float64]:
+def by_definition(cube: Cube, pixels: Pixels, strength: float = 1.0) -> NDArray[np.float64]:
     """Each colour by itself: clamp, curve, clamp, eight corners; then strength, as codes that are not yet rounded."""
     top = np.iinfo(pixels.dtype).max
     rows = np.frombuffer(cube.numbers, np.float32).reshape(-1, 3).astype(np.float64)

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels import ops
-from kernels.reference.eclut import collapse
+from kernels.reference.eclut import UNIT, collapse
 from models import catalog, eclut, weights
 from models.cards import ECLUT
 from models.classical import from_finer
 from models.contract import Axis, View
-from models.eclut import UNIT, Eclut, EclutConfig
+from models.eclut import Eclut, EclutConfig
 from models.train import __main__ as command
 from models.train.recipes.eclut import BUDGETS, Recipe
 from workers.engine import tiles
@@ -42,6 +42,7 @@ def make(scale: int = 3, step: str = "lr", amplitude: float = 0.15) -> Eclut:
     network = Eclut(EclutConfig(scales=(scale,), step=step, width=16))
     last = network.network(scale).conv6
     nn.init.normal_(last.weight, 0, amplitude)
+    assert last.bias is not None
     nn.init.normal_(last.bias, 0, amplitude / 4)
     return network.eval().requires_grad_(False)
 
@@ -182,7 +183,9 @@ def test_a_table_is_made_once_and_anew_for_other_weights() -> None:
     network.load_state_dict(state)
     assert not torch.equal(network.table(3), first)
     network.train()
-    network.network(3).conv6.bias.zero_()
+    bias = network.network(3).conv6.bias
+    assert bias is not None
+    bias.zero_()
     network.eval()
     assert torch.equal(network.table(3), network.transfer(3))
     assert set(network.state_dict()) == {f"x3.conv{k}.{p}" for k in range(1, 7) for p in WB}
@@ -264,7 +267,7 @@ def in_tiles(network: Eclut, picture: np.ndarray, out_size: tuple[int, int], sid
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tiles_equal_the_whole(family: Eclut, out_size: tuple[int, int], kind: type, channels: int) -> None:
-    picture = np.random.default_rng(3).integers(0, np.iinfo(kind).max + 1, (33, 41, channels)).astype(kind)
+    picture: np.ndarray = np.random.default_rng(3).integers(0, np.iinfo(kind).max + 1, (33, 41, channels)).astype(kind)
     wanted = in_tiles(family, picture, out_size, 999)
     assert np.abs(in_tiles(family, picture, out_size, 37) - wanted).max() < 2e-6
 
@@ -301,11 +304,11 @@ def test_one_step_of_training_lowers_the_loss(data: Path) -> None:
     optimizer = torch.optim.Adam(network.parameters(), recipe.budget.lr)
     before, parts = recipe.loss(network, batch)
     assert parts.keys() == {"x2 dB", "x3 dB", "x4 dB"}
-    before.backward()
+    torch.autograd.backward(before)
     optimizer.step()
     after, _ = recipe.loss(network, batch)
     assert after < before
-    after.backward()
+    torch.autograd.backward(after)
     assert all(p.grad is not None and bool(p.grad.any()) for p in network.parameters())
 
 
@@ -317,6 +320,7 @@ def test_a_fresh_network_says_its_first_pixel() -> None:
 def test_gradients_pass_the_rounding_and_end_at_the_clipping() -> None:
     network = make(amplitude=2.0).requires_grad_(True)
     bias = network.network(3).conv6.bias
+    assert bias is not None
     held, plain = (network.entries(3, ALL_PAIRS[::97], quantised=quantised) for quantised in (True, False))
     inside = (plain >= -128) & (plain <= 127)
     assert 0 < int(inside.sum()) < inside.numel()

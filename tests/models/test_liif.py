@@ -146,6 +146,6 @@ def test_one_step_of_the_optimiser_lowers_the_loss() -> None:
         return (said - wanted).square().mean()
 
     before = loss()
-    before.backward()
+    torch.autograd.backward(before)
     optimizer.step()
     assert loss() < before

@@ -31,6 +31,7 @@ def make(config: LmliifConfig = SMALL) -> Lmliif:
             weight.mul_(1 / 100)  # its input is counted in levels
     feat = network.encoder(draw(1, 3, 24, 24))
     network.encoder.conv_cat.weight.div_(feat.std())
+    assert network.encoder.conv_cat.bias is not None
     network.encoder.conv_cat.bias.sub_(feat.mean((0, 2, 3))).div_(feat.std())
     torch.nn.init.normal_(network.latent_out.weight, std=0.1)
     torch.nn.init.normal_(network.render_out.weight, std=0.1)
@@ -108,7 +109,7 @@ def test_a_sample_depends_on_no_pixel_beyond_the_halo_and_on_the_last_within(sca
     picture = draw(1, 3, side, side).double().requires_grad_()
     axis = Axis(middle, 1, out, side, 0)
     (sample,) = make().double()(picture, [View(axis, axis)])
-    sample.sum().backward()
+    torch.autograd.backward(sample.sum())
     assert picture.grad is not None
     seen = picture.grad.abs().sum((0, 1, 3)).nonzero().flatten()
     first = int(axis.positions()[0])
@@ -222,7 +223,7 @@ def test_one_step_of_the_optimiser_lowers_the_loss() -> None:
         return (network.enlarge(picture, view) - wanted).square().mean()
 
     before = loss()
-    before.backward()
+    torch.autograd.backward(before)
     optimizer.step()
     assert float(loss().detach()) < float(before.detach())
     assert all(value.grad is not None for value in network.parameters())

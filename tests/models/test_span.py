@@ -149,7 +149,10 @@ def test_a_broken_safetensors_file_is_said_to_be_one(tmp_path: Path) -> None:
 def test_it_is_the_formula_of_the_paper() -> None:
     made, x = network((4,)), draw(1, 3, 11, 9)
     state = plain(8, 4)
-    of = lambda name, y: F.conv2d(y, state[f"{name}.weight"], state[f"{name}.bias"], padding="same")  # noqa: E731
+
+    def of(name: str, y: Tensor) -> Tensor:
+        return F.conv2d(y, state[f"{name}.weight"], state[f"{name}.bias"], padding="same")
+
     head = of("conv_1", (x - torch.tensor(MEAN)[:, None, None]) * 255)
     y, kept = head, [head]
     for i in range(1, 7):

@@ -57,7 +57,9 @@ def test_the_discriminator_has_as_many_parameters_as_published_and_answers_in_lo
     strides = [layer.stride[0] for layer in network.features if isinstance(layer, nn.Conv2d)]
     assert strides == [1, 2] * 4
     with torch.no_grad():
-        network.classifier[-1].bias.fill_(5)
+        last = network.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.fill_(5)
         logits = network(draw(2, 3, 96, 96))
     assert logits.shape == (2, 1)
     assert logits.min() > 1
@@ -182,6 +184,7 @@ def test_vgg19_is_read_to_relu5_4_from_a_file_of_the_user(tmp_path: Path) -> Non
     state = vgg19_state()
     torch.save(state, tmp_path / "vgg19.pth")
     see = losses.read_vgg19(tmp_path / "vgg19.pth")
+    assert isinstance(see.layers, nn.Sequential)
     assert len(see.layers) == 36
     picture = draw(1, 3, 32, 32)
     x = (picture - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
@@ -208,7 +211,7 @@ def test_the_distance_of_features_teaches_the_first_picture_only() -> None:
     see = losses.our_features(2)
     sr, hr = draw(1, 3, 16, 16).requires_grad_(), draw(1, 3, 16, 15 + 1).flip(-1)
     assert losses.feature_distance(see, hr, hr) == 0
-    losses.feature_distance(see, sr, hr).backward()
+    torch.autograd.backward(losses.feature_distance(see, sr, hr))
     assert sr.grad is not None
     assert sr.grad.abs().max() > 0
     assert all(p.grad is None for p in see.parameters())
@@ -274,7 +277,7 @@ def test_each_network_learns_in_its_own_turn(data: Path) -> None:
     batch = recipe.batch(np.random.default_rng(0))
     judge = {key: value.clone() for key, value in recipe.judge.named_parameters()}
     loss, _ = recipe.loss(run.network, batch)
-    loss.backward()
+    torch.autograd.backward(loss)
     assert all(p.grad is None for p in recipe.judge.parameters())
     generator = {key: value.clone() for key, value in run.network.named_parameters()}
     told = recipe.after_step(1.0)

@@ -31,6 +31,7 @@ def make(config: SrresnetConfig = SMALL) -> Srresnet:
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
             torch.nn.init.normal_(layer.bias, 0, 0.1)
+            assert layer.running_mean is not None and layer.running_var is not None
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.uniform_(0.2, 2)
     torch.nn.init.normal_(network.conv3.weight)
@@ -170,7 +171,7 @@ def test_one_step_of_the_optimiser_lowers_the_loss() -> None:
         return (network.enlarge(lr) - hr).square().mean()
 
     before = loss()
-    before.backward()
+    torch.autograd.backward(before)
     optimizer.step()
     assert loss() < before
 

@@ -18,6 +18,7 @@ from models.liif import LiifConfig
 from models.train import __main__ as command
 from models.train import journal, loop, provenance, schedule
 from models.train.data import Photos, find_photos
+from models.train.degradations import Degradation
 from models.train.recipes import liif, liif_real, lut3d
 from models.train.run import Budget, Options, Run
 
@@ -252,7 +253,7 @@ def test_the_command_line_changes_any_field_and_refuses_what_does_not_fit(
     more = ["--lr", "0.001", "--set", "degradation.jpeg=1", "--set", "degradation.jpeg_quality=[50,60]"]
     recipe = command.make_recipe(command.read_arguments([*given, *more]))
     assert recipe.budget.lr == 0.001
-    assert recipe.degradation == dataclasses.replace(liif_real.Degradation(), jpeg=1, jpeg_quality=(50, 60))
+    assert recipe.degradation == dataclasses.replace(Degradation(), jpeg=1, jpeg_quality=(50, 60))
     for wrong in ("speed=3", "degradation.jpeg=often", "ema=[1]", "degradation=3"):
         with pytest.raises(SystemExit):
             command.read_arguments([*given, "--set", wrong])

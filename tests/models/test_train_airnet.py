@@ -70,7 +70,12 @@ def test_a_batch_holds_each_kind_equally_often_whatever_prepares_it(
 ) -> None:
     seen: list[str] = []
     plain = airnet.Recipe.sample
-    monkeypatch.setattr(airnet.Recipe, "sample", lambda self, kind, rng: (seen.append(kind), plain(self, kind, rng))[1])
+
+    def sample(self: airnet.Recipe, kind: str, rng: np.random.Generator) -> Any:
+        seen.append(kind)
+        return plain(self, kind, rng)
+
+    monkeypatch.setattr(airnet.Recipe, "sample", sample)
     recipe = opened(data)
     recipe = dataclasses.replace(recipe, budget=dataclasses.replace(recipe.budget, batch=12))
     recipe.open(data)
@@ -209,11 +214,15 @@ def test_at_first_only_the_contrast_is_learnt_then_both(data: Path) -> None:
 
 
 def test_patches_grow_at_the_end_and_batch_norms_rest(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, sides = opened(data), []
+    recipe = opened(data)
+    sides: list[int] = []
     plain = Airnet.restore
-    monkeypatch.setattr(
-        Airnet, "restore", lambda self, x, inter=None: (sides.append(x.shape[-1]), plain(self, x, inter))[1]
-    )
+
+    def restore(self: Airnet, picture: torch.Tensor, inter: torch.Tensor | None = None) -> torch.Tensor:
+        sides.append(picture.shape[-1])
+        return plain(self, picture, inter)
+
+    monkeypatch.setattr(Airnet, "restore", restore)
     network = recipe.network().train()
     batch = recipe.batch(np.random.default_rng(0))
     norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
@@ -320,7 +329,7 @@ def test_it_trains_wholly_on_the_device_of_its_batch(data: Path, monkeypatch: py
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: __import__("contextlib").nullcontext())
     with torch.device("meta"):
         loss, _ = recipe.loss(recipe.network(), batch)
-        loss.backward()
+        torch.autograd.backward(loss)
     assert loss.device.type == "meta"
 
 

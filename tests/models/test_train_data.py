@@ -9,7 +9,17 @@ from PIL import Image
 
 from models.train import degradations
 from models.train.benchmarks import enlarged, find_sets, read_pairs, shrink
-from models.train.data import Photos, find_pairs, find_photos, list_pictures, read_rgb, resize, shrink_bicubic, turn
+from models.train.data import (
+    Photos,
+    Pixels,
+    find_pairs,
+    find_photos,
+    list_pictures,
+    read_rgb,
+    resize,
+    shrink_bicubic,
+    turn,
+)
 from models.train.degradations import Degradation, add_noise, blur, degrade, through_jpeg
 from tests.models.drawn import draw_photo, real_set
 
@@ -135,12 +145,26 @@ def test_the_steps_come_in_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_strengths_stay_within_their_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    qualities, sigmas, widths, shifts = [], [], [], []
-    monkeypatch.setattr(
-        degradations, "through_jpeg", lambda p, q, chroma, shift: (qualities.append(q), shifts.append(shift), p)[-1]
-    )
-    monkeypatch.setattr(degradations, "add_noise", lambda p, sigma, channels, rng: (sigmas.append(sigma), p)[-1])
-    monkeypatch.setattr(degradations, "blur", lambda p, sigma: (widths.append(sigma / (p.shape[0] / 8)), p)[-1])
+    qualities: list[int] = []
+    sigmas: list[float] = []
+    widths: list[float] = []
+    shifts: list[tuple[int, int]] = []
+
+    def through_jpeg(pixels: Pixels, quality: int, chroma: object, shift: tuple[int, int]) -> Pixels:
+        qualities.append(quality)
+        shifts.append(shift)
+        return pixels
+
+    def add_noise(pixels: Pixels, sigma: float, channels: object, rng: object) -> Pixels:
+        sigmas.append(sigma)
+        return pixels
+
+    def blur(pixels: Pixels, sigma: float) -> Pixels:
+        widths.append(sigma / (pixels.shape[0] / 8))
+        return pixels
+
+    for replaced in (through_jpeg, add_noise, blur):
+        monkeypatch.setattr(degradations, replaced.__name__, replaced)
     how = Degradation(blur=1, noise=1, jpeg=1)
     for seed in range(400):
         degrade(PHOTO[:32, :32], (8, 8), how, np.random.default_rng(seed))

@@ -246,10 +246,10 @@ def test_drawn_pictures_fill_their_square_and_follow_from_the_seed(unit: float) 
             assert drawn.shape == (50, 50, 3)
             assert drawn.dtype == np.uint8
             assert (drawn == again).all()
-    drawn = [made.draw(np.random.default_rng(seed), 50, unit) for seed in range(60)]
-    neutral = [bool((np.ptp(picture, axis=-1) == 0).all()) for picture in drawn]
+    pictures = [made.draw(np.random.default_rng(seed), 50, unit) for seed in range(60)]
+    neutral = [bool((np.ptp(picture, axis=-1) == 0).all()) for picture in pictures]
     assert 30 < sum(neutral) < 60
-    assert sum(np.ptp(picture) > 100 for picture in drawn) > 25
+    assert sum(np.ptp(picture) > 100 for picture in pictures) > 25
 
 
 def test_a_pattern_within_a_photograph_leaves_the_rest_of_it() -> None:

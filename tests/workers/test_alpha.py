@@ -51,7 +51,8 @@ def enlarge(case: Case, model: str, scale: int = 3) -> Picture:
 
 def from_the_middle() -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
-    return np.hypot(y, x)
+    distance: np.ndarray = np.hypot(y, x)
+    return distance
 
 
 def with_rim(level: int) -> Case:
@@ -201,10 +202,10 @@ def test_bands_make_one_picture(deep: bool, monkeypatch: pytest.MonkeyPatch) -> 
     alpha = ((alpha - alpha.mean()) * 40).clip(0, 255).astype(np.uint8)
     case = sixteen((photo(300, 60), alpha)) if deep else (photo(300, 60), alpha)
     whole = transparency.bleed(*case)
-    means = transparency.seen_means(*case, 100, 20)
+    means = transparency.seen_means(case[0], case[1], 100, 20)
     monkeypatch.setattr(transparency, "BAND_ROWS", 16)
     assert np.abs(transparency.bleed(*case).astype(int) - whole).max() <= 1
-    assert np.array_equal(transparency.seen_means(*case, 100, 20), means)
+    assert np.array_equal(transparency.seen_means(case[0], case[1], 100, 20), means)
 
 
 @pytest.mark.parametrize("level", [0, 1, 77, 255])

@@ -256,6 +256,7 @@ def test_no_colour_from_under_a_hole_reaches_what_is_visible(
     clean = enlarge(engine, picture(pixels.copy(), alpha), model, "3.7")
     pixels[alpha == 0] = under
     found = enlarge(engine, picture(pixels, alpha), model, "3.7")
+    assert found.alpha is not None
     visible = found.alpha > 0
     assert apart(found.pixels[visible], clean.pixels[visible]) == 0
 
@@ -263,6 +264,7 @@ def test_no_colour_from_under_a_hole_reaches_what_is_visible(
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
 def test_constant_alpha_stays_exactly_constant(level: int) -> None:
     found = enlarge(Engine(device="cpu"), picture(noise(20, 20), np.full((20, 20), level, np.uint8)), "bicubic", "3.7")
+    assert found.alpha is not None
     assert (found.alpha == level).all()
 
 
@@ -592,4 +594,5 @@ def test_a_gpu_gives_what_the_processor_gives(model: str, precision: str) -> Non
     expected = enlarge(Engine(device="cpu", precision="fp32"), source, model, "3.7")
     found = enlarge(Engine(device="cuda", precision=precision, tile="40"), source, model, "3.7")
     assert apart(found.pixels, expected.pixels) <= (1 if precision == "fp32" else 3)
+    assert found.alpha is not None and expected.alpha is not None
     assert apart(found.alpha, expected.alpha) == 0

@@ -26,6 +26,8 @@ from torch.nn import functional as F
 
 from models import weights as weight_files
 from models.airnet import Airnet, AirnetConfig
+from models.layout import channels_last
+from models.moco import DegradationEncoder, ResidualBlock
 from models.train import provenance, weather
 from models.train.benchmarks import read_retouched
 from models.train.data import Photos, Pixels, find_photos, holds_pictures, resize, turn
@@ -102,7 +104,7 @@ class Recipe:
         self.inherited = False
 
     def network(self) -> nn.Module:
-        return Airnet(self.config, self.budget.batch).to(memory_format=torch.channels_last)
+        return channels_last(Airnet(self.config, self.budget.batch))
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
         """See `talents.Heir`. Weight files have the served form, without what the contrast needs: that begins anew,
@@ -114,6 +116,8 @@ class Recipe:
         served = Airnet(dataclasses.replace(self.config, contrast=False))
         weight_files.fill(served, begun.state_dict, self.name)
         network.R.load_state_dict(served.R.state_dict())
+        assert isinstance(network.E, DegradationEncoder)
+        assert isinstance(served.E, ResidualBlock)
         for encoder in (network.E.E.encoder_q, network.E.E.encoder_k):
             encoder.E_pre.unfold(served.E)
         self.inherited, self.contrast_share = True, 0.0

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.layout import channels_last
 from models.liif import Liif, LiifConfig
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
 from models.train.run import Budget
@@ -39,7 +40,7 @@ class Recipe:
     config: LiifConfig = CONFIG
 
     def network(self) -> nn.Module:
-        return Liif(self.config).to(memory_format=torch.channels_last)
+        return channels_last(Liif(self.config))
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return [{"params": list(network.parameters()), "lr": self.budget.lr}]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.contract import Axis, View
+from models.layout import channels_last
 from models.lmliif import Lmliif, LmliifConfig
 from models.span import Span, SpanConfig, SpanFeatures
 from models.train import made, teacher
@@ -79,7 +80,7 @@ class Recipe:
         self.encoder_learns = True
 
     def network(self) -> nn.Module:
-        return Lmliif(self.config).to(memory_format=torch.channels_last)
+        return channels_last(Lmliif(self.config))
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         assert isinstance(network, Lmliif)
@@ -235,6 +236,7 @@ def whitened(encoder: SpanFeatures, pictures: list[Tensor]) -> dict[str, Tensor]
     values, vectors = torch.linalg.eigh(square / count - mean[:, None] * mean)
     values = values.clamp(min=LEAST_VARIANCE * float(values.mean()))
     white = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    assert encoder.conv_cat.bias is not None
     weight, bias = encoder.conv_cat.weight.double(), encoder.conv_cat.bias.double()
     return {
         "conv_cat.weight": torch.einsum("ab,bcij->acij", white, weight).float(),

@@ -67,7 +67,7 @@ class Recipe:
     def network(self) -> nn.Module:
         network = Lut3D(Lut3DConfig())
         with torch.no_grad():
-            network.classifier.model[HEAD].weight.mul_(self.head_start)
+            network.classifier.head.weight.mul_(self.head_start)
         return network
 
     def open(self, data: Path, cache: Path | None = None) -> str:

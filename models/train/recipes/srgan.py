@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from models.layout import channels_last
 from models.srgan import Discriminator, DiscriminatorConfig
 from models.srresnet import Srresnet
 from models.train import loop
@@ -119,12 +120,12 @@ class Recipe(srresnet.Recipe):
         """See `talents.Adversary`."""
         self.device = device
         config = dataclasses.replace(self.discriminator, side=self.budget.patch * self.config.scale)
-        self.judge = Discriminator(config).to(device, memory_format=torch.channels_last)
+        self.judge = channels_last(Discriminator(config).to(device))
         self.seers = {name: see.to(device) for name, see in self.seers.items()}
         self.optimizer = torch.optim.Adam(self.judge.parameters(), self.discriminator_lr, fused=True)
         self.steps, self.rests = 0, 0
         self.adversarial_weight = FIRST_WEIGHT
-        self.shares: dict[str, float] = {}
+        self.shares = {}
 
     def after_step(self, rate: float) -> dict[str, Tensor]:
         """See `talents.Adversary`. The pictures are those that the generator was just judged by."""
@@ -144,7 +145,7 @@ class Recipe(srresnet.Recipe):
 
     def learn(self, loss: Tensor, rate: float) -> None:
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.discriminator_lr
         self.optimizer.step()

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.layout import channels_last
 from models.srresnet import Srresnet, SrresnetConfig
 from models.train.data import Photos, Pixels, find_photos, random_crop, shrink_bicubic, turn
 from models.train.run import Budget
@@ -51,7 +52,7 @@ class Recipe:
             raise ValueError(f"no loss {self.judged_by!r}, known are {', '.join(PIXEL_LOSSES)}")
 
     def network(self) -> nn.Module:
-        return Srresnet(self.config).to(memory_format=torch.channels_last)
+        return channels_last(Srresnet(self.config))
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
         """See `talents.Heir`."""
@@ -59,7 +60,8 @@ class Recipe:
             return begun
         if self.config.batch_norm or begun.config["encoder"] != "edsr-baseline":
             raise WeightsError("only a network without batch norms can begin with weights of LIIF, on EDSR-baseline")
-        state = network.state_dict() | trunk_of(begun.state_dict, network.conv1[0])
+        assert isinstance(network, Srresnet)
+        state = network.state_dict() | trunk_of(begun.state_dict, network.first)
         return Weights(self.name, dataclasses.asdict(self.config), state, begun.facts)
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
@@ -101,7 +103,7 @@ def refuse_small(photos: Photos, side: int) -> None:
             raise WeightsError(f"{name} is {width}x{height}, smaller than a crop of {side}x{side}")
 
 
-def trunk_of(liif: dict[str, Tensor], head: nn.Module) -> dict[str, Tensor]:
+def trunk_of(liif: dict[str, Tensor], head: nn.Conv2d) -> dict[str, Tensor]:
     """Keys of LIIF's encoder (EDSR-baseline on [-1, 1]) -> keys of Srresnet up to `conv2`, the same function on [0, 1].
 
     The 3x3 head stands in the middle of the 9x9 one; a PReLU of slope 1 is none, of slope 0 a ReLU.
