@@ -24,7 +24,7 @@ from models.classical import KERNELS, Resampler
 from models.contract import Upscaler, View
 from workers.engine import lookups, memory, transparency
 from workers.engine.engine import Engine, choose_device
-from workers.engine.passes import Silent
+from workers.engine.passes import NullObserver
 from workers.errors import InternalError, JobCancelled, OutOfMemory, ParameterError, UnknownModel
 from workers.operations.sizes import SizeAsked, target_size
 from workers.pictures.picture import Picture
@@ -68,7 +68,7 @@ class ConvNet(nn.Module):
         return torch.sigmoid(self.tail(torch.cat([blended, phase[None]])[None])[0])
 
 
-class Counting(Silent):
+class Counting(NullObserver):
     """Observes into numbers."""
 
     def __init__(self) -> None:

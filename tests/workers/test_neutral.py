@@ -87,8 +87,8 @@ def test_one_pixel_of_colour_makes_a_picture_colour() -> None:
         for channel in range(3):
             pixels = halftone().repeat(3, 2)
             pixels[row, col, channel] ^= 1
-            assert neutral.told_once(pixels) is pixels
-    assert neutral.told_once(halftone().repeat(3, 2)).shape == (40, 40, 1)
+            assert neutral.single_channel(pixels) is pixels
+    assert neutral.single_channel(halftone().repeat(3, 2)).shape == (40, 40, 1)
     assert not is_grey(better(picture(photo(40, 40)), "srresnet", "auto"))
 
 

@@ -21,7 +21,7 @@ from workers.engine import feathered
 from workers.engine.engine import Engine
 from workers.engine.feathered import ALIGN, FEATHER, FRAME, cut_axis
 from workers.engine.memory import restorer_halo
-from workers.engine.passes import Silent
+from workers.engine.passes import NullObserver
 from workers.errors import InternalError, JobCancelled, OutOfMemory, UnknownModel
 from workers.pictures.picture import Picture
 
@@ -53,7 +53,7 @@ class Far(Near):
         return windows.mean((2, 3), keepdim=True).expand_as(windows)
 
 
-class Counting(Silent):
+class Counting(NullObserver):
     def __init__(self) -> None:
         self.seen = {"tiles": 0, "oom": 0, "nonfinite": 0}
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workers.engine.passes import Observer, Runs
+from workers.engine.passes import Executor, Observer
 from workers.errors import InternalError, OutOfMemory
 from workers.log import Log
 
@@ -41,23 +41,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch (the CUDA allocator, its libraries, the CPU allocator) or numpy could not get memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = str(error).lower()
+    message = str(error).lower()
     return any(
-        words in said for words in ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+        words in message for words in ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
     )
 
 
-def free_memory(runs: Runs[Any], observe: Observer) -> None:
+def free_memory(executor: Executor[Any], observe: Observer) -> None:
     """After memory ran out: what the allocator holds and nobody uses goes back to the device."""
-    observe.oom_retry(runs.name)
-    if runs.device.type == "cuda":
+    observe.oom_retry(executor.name)
+    if executor.device.type == "cuda":
         torch.cuda.empty_cache()
 
 
-def refuse_smaller(runs: Runs[Any], tile: int, smallest: int, advice: str) -> None:
+def refuse_smaller(executor: Executor[Any], tile: int, smallest: int, advice: str) -> None:
     """Raises OutOfMemory where memory ran out for a tile that cannot be made smaller."""
     if tile <= smallest:
-        raise OutOfMemory(f"{runs.name} ran out of memory on {runs.device} even in tiles of {tile} pixels; {advice}")
+        raise OutOfMemory(
+            f"{executor.name} ran out of memory on {executor.device} even in tiles of {tile} pixels; {advice}"
+        )
 
 
 def is_finite(tile: NDArray[np.float32]) -> bool:
@@ -65,10 +67,10 @@ def is_finite(tile: NDArray[np.float32]) -> bool:
         return bool(np.isfinite(tile.sum(dtype=np.float64)))
 
 
-def in_full_precision(runs: Runs[Model], observe: Observer) -> Runs[Model]:
+def to_full_precision(executor: Executor[Model], observe: Observer) -> Executor[Model]:
     """For a tile whose values are not numbers: the same in float32. Raises InternalError where that was it already."""
-    if runs.in_full is None:
-        raise InternalError(f"{runs.name} made values that are not numbers from this picture")
-    observe.nonfinite_retry(runs.name)
-    log.warning("values are not numbers, tile repeated in float32", model=runs.name)
-    return replace(runs, model=runs.in_full(), in_full=None)
+    if executor.full_precision is None:
+        raise InternalError(f"{executor.name} made values that are not numbers from this picture")
+    observe.nonfinite_retry(executor.name)
+    log.warning("values are not numbers, tile repeated in float32", model=executor.name)
+    return replace(executor, model=executor.full_precision(), full_precision=None)

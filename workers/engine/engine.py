@@ -25,8 +25,8 @@ from models import catalog, own_lut
 from models.cards import LUT3D, Card, available
 from models.cube import Cube
 from workers.engine import feathered, lookups, memory, planes, transparency
-from workers.engine.neutral import is_neutral, told_once
-from workers.engine.passes import Array, Observer, Progress, Runs, Silent, Tick
+from workers.engine.neutral import is_neutral, single_channel
+from workers.engine.passes import Array, Executor, NullObserver, Observer, Progress, Tick
 from workers.engine.sweep import sweep
 from workers.engine.tiles import Size
 from workers.errors import ParameterError, UnknownModel
@@ -40,7 +40,7 @@ LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a pi
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadedModel:
     """A model on the device: its card, itself, the type it computes in."""
 
     card: Card
@@ -71,8 +71,8 @@ class Engine:
         self._precision = precision
         self._sizes = memory.TileSizes(self.device, None if tile == "auto" else int(tile))
         self._weights_dir = weights_dir
-        self._observe: Observer = observe or Silent()
-        self._models: dict[tuple[str, torch.dtype, float], Served] = {}
+        self._observe: Observer = observe or NullObserver()
+        self._models: dict[tuple[str, torch.dtype, float], LoadedModel] = {}
 
     def load(self, name: str) -> None:
         """Puts a model on the device. Raises UnknownModel."""
@@ -148,15 +148,15 @@ class Engine:
             return picture
         served = self._served(model, self._dtype(model, picture.pixels.dtype))
         shown = planes.shown_colours(picture, transparency.REACH)
-        pixels = told_once(shown)
+        pixels = single_channel(shown)
         result = np.empty_like(shown, order="C")
 
         halo = memory.restorer_halo(served.card, served.model)
         tile = self._sizes.restorer_tile(served.card, served.model)
         progress = Progress(tick, feathered.count(pixels.shape[:2], tile, halo))
-        progress.tell()
-        left = feathered.restore(
-            self._runs(served, pixels),
+        progress.report()
+        used = feathered.restore(
+            self._executor(served, pixels),
             pixels,
             result,
             tile=tile,
@@ -165,7 +165,7 @@ class Engine:
             progress=progress,
             observe=self._observe,
         )
-        self._sizes.remember(model, left if left < tile else None)
+        self._sizes.remember(model, used if used < tile else None)
 
         if picture.alpha is not None:
             transparency.put_back(result, picture.pixels, shown, picture.alpha)
@@ -219,28 +219,30 @@ class Engine:
             lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(lookups.LUMA).to(lut), lut).repeat(3, 1, 1, 1)
         return lut
 
-    def _run(self, passes: list[planes.Pass], tick: Tick) -> None:
+    def _run(self, passes: list[planes.PlanePass], tick: Tick) -> None:
         progress = Progress(tick, sum(len(one.plan) * len(one.parts()) for one in passes))
-        progress.tell()
+        progress.report()
         for one in passes:
-            observe = self._observe if one.runs.name != planes.ALPHA else Silent()
+            observe = self._observe if one.executor.name != planes.ALPHA else NullObserver()
             for picture, result in one.parts():
-                left = sweep(one.runs, picture, result, one.plan, batch=one.batch, progress=progress, observe=observe)
-                self._sizes.remember(one.runs.name, None if left is one.plan else memory.side_of(left))
+                left = sweep(
+                    one.executor, picture, result, one.plan, batch=one.batch, progress=progress, observe=observe
+                )
+                self._sizes.remember(one.executor.name, None if left is one.plan else memory.side_of(left))
 
-    def _colour_pass(self, picture: Picture, served: Served, size: Size) -> planes.Pass:
+    def _colour_pass(self, picture: Picture, served: LoadedModel, size: Size) -> planes.PlanePass:
         near = transparency.REACH if served.card.tiling == "whole" else transparency.NEAR
-        pixels = picture.pixels if served.card.keeps_values else told_once(planes.shown_colours(picture, near))
+        pixels = picture.pixels if served.card.keeps_values else single_channel(planes.shown_colours(picture, near))
         result = np.empty((*size, picture.pixels.shape[2]), pixels.dtype)
         plan, batch = self._sizes.plan(served.card, pixels.shape[:2], size)
-        return planes.Pass(self._runs(served, pixels), pixels, result, plan, batch)
+        return planes.PlanePass(self._executor(served, pixels), pixels, result, plan, batch)
 
-    def _runs(self, served: Served, pixels: Array) -> Runs[Any]:
-        card, in_full = served.card, None
+    def _executor(self, served: LoadedModel, pixels: Array) -> Executor[Any]:
+        card, full_precision = served.card, None
         if served.dtype != torch.float32:
-            in_full = lambda: self._served(card.name, torch.float32, served.strength).model  # noqa: E731
+            full_precision = lambda: self._served(card.name, torch.float32, served.strength).model  # noqa: E731
         grey = pixels.shape[2] == 1 and card.channels == 3
-        return Runs(card.name, served.model, self.device, in_full, grey)
+        return Executor(card.name, served.model, self.device, full_precision, grey)
 
     def _reduced(self, picture: Picture) -> NDArray[np.float32]:
         """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced to a short side of 480."""
@@ -264,7 +266,7 @@ class Engine:
             return torch.float32
         return DTYPES[card.reduced or "fp32"]
 
-    def _served(self, name: str, dtype: torch.dtype, strength: float = 1.0) -> Served:
+    def _served(self, name: str, dtype: torch.dtype, strength: float = 1.0) -> LoadedModel:
         """Of blends with another model only the last is kept."""
         key = (name, dtype, strength)
         if key not in self._models:
@@ -274,7 +276,7 @@ class Engine:
             )
             sha256 = _sha256_of_weights(card, self._weights_dir)
             kept = {at: one for at, one in self._models.items() if at[:2] != key[:2] or at[2] == 1}
-            self._models = {**kept, key: Served(card, model, dtype, sha256, strength)}
+            self._models = {**kept, key: LoadedModel(card, model, dtype, sha256, strength)}
         return self._models[key]
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from models.contract import Axis, Restorer, View
 from workers.engine import tiles
-from workers.engine.attempts import attempt, free_memory, in_full_precision, is_finite, refuse_smaller
-from workers.engine.passes import Array, Float, Observer, Progress, Runs
+from workers.engine.attempts import attempt, free_memory, is_finite, refuse_smaller, to_full_precision
+from workers.engine.passes import Array, Executor, Float, Observer, Progress
 from workers.log import Log
 
 FEATHER = 32  # pixels to both sides of a border over which two tiles are blended
@@ -34,8 +34,8 @@ log = Log(__name__)
 class Span:
     """One tile along one axis, in pixels of the picture.
 
-    It is told for `start` to `stop`, feathers included; `border` is where it meets the tile before. Its window begins
-    at `origin` and is `length` long.
+    Its output is for `start` to `stop`, feathers included; `border` is where it meets the tile before. Its window
+    begins at `origin` and is `length` long.
     """
 
     start: int
@@ -49,21 +49,21 @@ class Span:
         """How much the tile counts at each of its pixels; those of all tiles add up to 1."""
         at = np.arange(self.start, self.stop)
         rising, falling = (_ramp(at, edge) for edge in (self.border, self.stop - FEATHER))
-        found: Float = np.ones(len(at), np.float32)
+        weights: Float = np.ones(len(at), np.float32)
         if self.border:
-            found *= rising
+            weights *= rising
         if self.stop < self.size:
-            found *= 1 - falling
-        return found
+            weights *= 1 - falling
+        return weights
 
     @property
     def finished(self) -> int:
-        """Pixels before this one are told by no later tile."""
+        """No later tile contributes to the pixels before this one."""
         return self.stop if self.stop == self.size else self.stop - 2 * FEATHER
 
 
 def restore(
-    runs: Runs[Restorer],
+    executor: Executor[Restorer],
     picture: Array,
     result: Array,
     *,
@@ -80,25 +80,27 @@ def restore(
     `tile` is the side of what a window is for, `halo` what it shows around. `strength` below 1 goes towards the picture
     itself. Raises OutOfMemory or InternalError, and whatever `progress` raises, between tiles.
     """
-    turned = picture.shape[1] > picture.shape[0]
-    if turned:  # a row of tiles is as long as the shorter side
+    transposed = picture.shape[1] > picture.shape[0]
+    if transposed:  # a row of tiles is as long as the shorter side
         picture, result = picture.transpose(1, 0, 2), result.transpose(1, 0, 2)
-    work = _Work(runs, picture, turned, observe)
+    context = _Context(executor, picture, transposed, observe)
+
     rows, cols = cut_picture(picture.shape, tile, halo)
-    carried: Float = np.zeros((0, *picture.shape[1:]), np.float32)
+    overlap: Float = np.zeros((0, *picture.shape[1:]), np.float32)
     while rows:
         row = rows[0]
-        told = _tell_row(work, row, cols, progress)
-        if told is None:
-            free_memory(runs, observe)
-            tile = _smaller(runs, tile)
+        blended = _blend_row(context, row, cols, progress)
+        if blended is None:
+            free_memory(executor, observe)
+            tile = _smaller(executor, tile)
             rows, cols = cut_picture(picture.shape, tile, halo, begin=row.border)
             progress.replan(progress.total - progress.done, len(rows) * len(cols))
             continue
-        told[: len(carried)] += carried
+
+        blended[: len(overlap)] += overlap
         whole = row.finished - row.start
-        _write(told[:whole], picture[row.start : row.finished], result[row.start : row.finished], strength)
-        carried = told[whole:]
+        _write(blended[:whole], picture[row.start : row.finished], result[row.start : row.finished], strength)
+        overlap = blended[whole:]
         rows = rows[1:]
     return tile
 
@@ -143,58 +145,60 @@ def _ramp(at: NDArray[np.int64], border: int) -> Float:
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What every tile of one picture needs; `turned`: its rows are the picture's columns."""
+class _Context:
+    """What every tile of one picture needs; `transposed`: its rows are the picture's columns."""
 
-    runs: Runs[Restorer]
+    executor: Executor[Restorer]
     picture: Array
-    turned: bool
+    transposed: bool
     observe: Observer
 
 
-def _tell_row(work: _Work, row: Span, cols: list[Span], progress: Progress) -> Float | None:
+def _blend_row(context: _Context, row: Span, cols: list[Span], progress: Progress) -> Float | None:
     """The weighted sum of a row of tiles, (row.stop - row.start, W, C), or None when memory ran out."""
-    told: Float = np.zeros((row.stop - row.start, *work.picture.shape[1:]), np.float32)
+    blended: Float = np.zeros((row.stop - row.start, *context.picture.shape[1:]), np.float32)
     down = row.weights()[:, None, None]
     for col in cols:
-        tile = _attempt(work, row, col)
+        tile = _attempt(context, row, col)
         if tile is None:
             return None
-        told[:, col.start : col.stop] += tile * down * col.weights()[:, None]
-        work.observe.tiles(work.runs.name, 1)
-        work.observe.batch(work.runs.name, 1)
+        blended[:, col.start : col.stop] += tile * down * col.weights()[:, None]
+        context.observe.tiles(context.executor.name, 1)
+        context.observe.batch(context.executor.name, 1)
         progress.advance(1)
-    return told
+    return blended
 
 
-def _attempt(work: _Work, row: Span, col: Span) -> Float | None:
+def _attempt(context: _Context, row: Span, col: Span) -> Float | None:
     """One tile, in float32 where its values are not numbers otherwise, or None when memory ran out.
 
     Raises InternalError where they are none in float32 either.
     """
-    tile = attempt(partial(_tile, work, row, col))
+    tile = attempt(partial(_tile, context, row, col))
     if tile is None or is_finite(tile):
         return tile
-    return _attempt(replace(work, runs=in_full_precision(work.runs, work.observe)), row, col)
+    return _attempt(replace(context, executor=to_full_precision(context.executor, context.observe)), row, col)
 
 
-def _tile(work: _Work, row: Span, col: Span) -> Float:
-    """What the model tells of one tile, (rows, cols, C) in [0, 1], not clamped."""
-    runs = work.runs
-    window = _window(work.picture, row, col)
-    x = torch.from_numpy(window).to(runs.device).permute(2, 0, 1)[None].float()
-    x = x.div_(float(np.iinfo(work.picture.dtype).max)).expand(-1, 3, -1, -1)
-    if work.turned:
+def _tile(context: _Context, row: Span, col: Span) -> Float:
+    """The model's output for one tile, (rows, cols, C) in [0, 1], not clamped."""
+    executor = context.executor
+    window = _window(context.picture, row, col)
+    x = torch.from_numpy(window).to(executor.device).permute(2, 0, 1)[None].float()
+    x = x.div_(float(np.iinfo(context.picture.dtype).max)).expand(-1, 3, -1, -1)
+    if context.transposed:
         x = x.transpose(2, 3)
-    made = runs.model(x)[0].float()
-    if work.turned:
-        made = made.transpose(1, 2)
-    if runs.grey:
-        made = made.mean(0, keepdim=True)
+
+    output = executor.model(x)[0].float()
+    if context.transposed:
+        output = output.transpose(1, 2)
+    if executor.grey:
+        output = output.mean(0, keepdim=True)
+
     top, left = row.start - row.origin, col.start - col.origin
-    made = made[:, top : top + row.stop - row.start, left : left + col.stop - col.start]
-    found: Float = made.permute(1, 2, 0).cpu().numpy()
-    return found
+    output = output[:, top : top + row.stop - row.start, left : left + col.stop - col.start]
+    tile: Float = output.permute(1, 2, 0).cpu().numpy()
+    return tile
 
 
 def _window(picture: Array, row: Span, col: Span) -> Array:
@@ -206,22 +210,22 @@ def _window(picture: Array, row: Span, col: Span) -> Array:
     return window
 
 
-def _smaller(runs: Runs[Restorer], tile: int) -> int:
+def _smaller(executor: Executor[Restorer], tile: int) -> int:
     """The tile to go on with after memory ran out. Raises OutOfMemory where there is none smaller."""
-    refuse_smaller(runs, tile, SMALLEST_TILE, "try again later")
+    refuse_smaller(executor, tile, SMALLEST_TILE, "try again later")
     tile = max(SMALLEST_TILE, tile // 2)
-    log.warning("memory ran out, smaller tiles", model=runs.name, tile=tile)
+    log.warning("memory ran out, smaller tiles", model=executor.name, tile=tile)
     return tile
 
 
-def _write(told: Float, picture: Array, result: Array, strength: float) -> None:
+def _write(values: Float, picture: Array, result: Array, strength: float) -> None:
     """Values in [0, 1] -> levels of the result's type, `strength` of the way from the picture; rounded half up."""
     top = np.iinfo(result.dtype).max
-    told *= np.float32(top)
-    np.clip(told, 0, top, out=told)
+    values *= np.float32(top)
+    np.clip(values, 0, top, out=values)
     if strength < 1:
-        told -= picture
-        told *= np.float32(strength)
-        told += picture
-    told += 0.5
-    result[...] = told.astype(result.dtype)
+        values -= picture
+        values *= np.float32(strength)
+        values += picture
+    values += 0.5
+    result[...] = values.astype(result.dtype)

@@ -1,4 +1,4 @@
-"""Pictures that say grey in three channels: found early, so that no model can find colour in them.
+"""Pictures that say grey in three channels: recognised early, so that no model can find colour in them.
 
 Only R = G = B in every pixel counts; a scan with a cast or the neutral parts of a colour picture are colour.
 """
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 BAND_ROWS = 64
-LATTICE = 61  # pixels a side between those looked at first: most photos with grey borders are told by these
+LATTICE = 61  # pixels a side between those looked at first: most photos with grey borders are recognised by these
 
 
-def told_once(pixels: Array) -> Array:
+def single_channel(pixels: Array) -> Array:
     """A view of one channel (H, W, 1) of a picture that is neutral everywhere; any other picture as it is."""
     return pixels[..., :1] if pixels.shape[2] == 3 and is_neutral(pixels) else pixels
 

@@ -17,7 +17,7 @@ Model = TypeVar("Model")
 
 
 class Observer(Protocol):
-    """What the engine tells of its work, for metrics."""
+    """What the engine reports of its work, for metrics."""
 
     def tiles(self, model: str, count: int) -> None: ...
 
@@ -28,8 +28,8 @@ class Observer(Protocol):
     def nonfinite_retry(self, model: str) -> None: ...
 
 
-class Silent:
-    """An observer that nobody reads."""
+class NullObserver:
+    """An observer that keeps nothing."""
 
     def tiles(self, model: str, count: int) -> None:
         pass
@@ -52,12 +52,12 @@ class Progress:
         self.done = 0
         self.total = total
 
-    def tell(self) -> None:
+    def report(self) -> None:
         self._tick(self.done, self.total)
 
     def advance(self, count: int) -> None:
         self.done += count
-        self.tell()
+        self.report()
 
     def replan(self, before: int, after: int) -> None:
         """`before` tiles still to do have become `after`; what is done is recounted in their size."""
@@ -67,8 +67,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Runs(Generic[Model]):
-    """A model as one pass needs it. `in_full`: the same model in float32, None where `model` computes in it already.
+class Executor(Generic[Model]):
+    """A model as one pass runs it. `full_precision`: the same in float32, None where `model` computes in it already.
 
     `grey`: the model wants three channels, the picture has one: replicate, then average.
     """
@@ -76,5 +76,5 @@ class Runs(Generic[Model]):
     name: str
     model: Model
     device: torch.device
-    in_full: Callable[[], Model] | None = None
+    full_precision: Callable[[], Model] | None = None
     grey: bool = False

@@ -9,7 +9,7 @@ import torch
 
 from models.contract import Upscaler
 from workers.engine import tiles, transparency
-from workers.engine.passes import Array, Runs
+from workers.engine.passes import Array, Executor
 from workers.engine.tiles import Plan, Size
 from workers.pictures.picture import Picture
 
@@ -18,10 +18,10 @@ ALPHA = "alpha"  # in place of a model's name: a pass that no card stands for
 
 
 @dataclass(frozen=True)
-class Pass:
+class PlanePass:
     """One model over one array: the colours of a picture, or its alpha."""
 
-    runs: Runs[Upscaler]
+    executor: Executor[Upscaler]
     picture: Array
     result: Array
     plan: Plan
@@ -43,11 +43,11 @@ def shown_colours(picture: Picture, near: int) -> Array:
     return picture.pixels if picture.alpha is None else transparency.bleed(picture.pixels, picture.alpha, near)
 
 
-def alpha_pass(alpha: Array, size: Size, nearest: Upscaler | None) -> Pass:
+def alpha_pass(alpha: Array, size: Size, nearest: Upscaler | None) -> PlanePass:
     """Alpha by a resampler of its own, on the CPU; by `nearest`, where colours keep their values."""
     ratio = min(size[0] / alpha.shape[0], size[1] / alpha.shape[1])
     upscaler = nearest or transparency.alpha_upscaler(alpha, ratio)
     tile = tuple(max(1, ALPHA_TILE * out // source) for source, out in zip(alpha.shape, size, strict=True))
     plan = tiles.plan(alpha.shape, size, tile=(tile[0], tile[1]), halo=transparency.KERNEL.halo(ratio))
     result = np.empty((*size, 1), alpha.dtype)
-    return Pass(Runs(ALPHA, upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)
+    return PlanePass(Executor(ALPHA, upscaler, torch.device("cpu")), alpha[..., None], result, plan, 1)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from models.contract import Upscaler, View
 from workers.engine import tiles
-from workers.engine.attempts import attempt, free_memory, in_full_precision, is_finite, refuse_smaller
-from workers.engine.passes import Array, Float, Observer, Progress, Runs
+from workers.engine.attempts import attempt, free_memory, is_finite, refuse_smaller, to_full_precision
+from workers.engine.passes import Array, Executor, Float, Observer, Progress
 from workers.engine.tiles import Plan
 from workers.log import Log
 
@@ -28,7 +28,7 @@ log = Log(__name__)
 
 
 def sweep(
-    runs: Runs[Upscaler],
+    executor: Executor[Upscaler],
     picture: Array,
     result: Array,
     plan: Plan,
@@ -42,25 +42,27 @@ def sweep(
     A picture of one channel fills all the channels of the result. Raises OutOfMemory or InternalError, and whatever
     `progress` raises, between batches.
     """
-    source = _Source(picture, plan, runs.device)
+    source = _Source(picture, plan, executor.device)
     at = 0
     while at < len(plan.views):
         views = plan.views[at : at + batch]
-        done = attempt(partial(_tiles, runs, source, views))
-        if done is None:
+        computed = attempt(partial(_tiles, executor, source, views))
+        if computed is None:
             source.forget()
-            free_memory(runs, observe)
-            plan, at, batch = _smaller(runs, plan, at, len(views), progress)
-            source = _Source(picture, plan, runs.device)
+            free_memory(executor, observe)
+            plan, at, batch = _smaller(executor, plan, at, len(views), progress)
+            source = _Source(picture, plan, executor.device)
             continue
-        for view, tile in zip(views, done, strict=True):
+
+        for view, tile in zip(views, computed, strict=True):
             if is_finite(tile):
                 tiles.paste(result, view, tile)
             else:
-                _repeat_in_full(runs, picture, result, replace(plan, views=(view,)), observe)
+                _repeat_in_full(executor, picture, result, replace(plan, views=(view,)), observe)
+
         at += len(views)
-        observe.tiles(runs.name, len(views))
-        observe.batch(runs.name, len(views))
+        observe.tiles(executor.name, len(views))
+        observe.batch(executor.name, len(views))
         progress.advance(len(views))
     return plan
 
@@ -95,34 +97,38 @@ class _Source:
         return torch.from_numpy(windows).to(self._device).permute(0, 3, 1, 2).float().div_(float(top))
 
 
-def _tiles(runs: Runs[Upscaler], source: _Source, views: Sequence[View]) -> list[Float]:
+def _tiles(executor: Executor[Upscaler], source: _Source, views: Sequence[View]) -> list[Float]:
     """The tiles of these views in host memory."""
     windows = source.fetch(views)
-    made = runs.model(windows.expand(-1, 3, -1, -1) if runs.grey else windows, views)
-    return [_to_host(tile.float().mean(0, keepdim=True) if runs.grey else tile.float()) for tile in made]
+    outputs = executor.model(windows.expand(-1, 3, -1, -1) if executor.grey else windows, views)
+    return [_to_host(tile.float().mean(0, keepdim=True) if executor.grey else tile.float()) for tile in outputs]
 
 
 def _to_host(tile: Tensor) -> Float:
-    found: Float = tile.cpu().numpy()
-    return found
+    array: Float = tile.cpu().numpy()
+    return array
 
 
-def _smaller(runs: Runs[Upscaler], plan: Plan, at: int, tried: int, progress: Progress) -> tuple[Plan, int, int]:
+def _smaller(
+    executor: Executor[Upscaler], plan: Plan, at: int, tried: int, progress: Progress
+) -> tuple[Plan, int, int]:
     """Plan, place in it and batch after memory ran out: half the tiles at once, or tiles of half the side."""
     if tried > 1:
         batch = (tried + 1) // 2
-        log.warning("memory ran out, fewer tiles at once", model=runs.name, batch=batch)
+        log.warning("memory ran out, fewer tiles at once", model=executor.name, batch=batch)
         return plan, at, batch
     left = plan.views[at:]
     side = max(max(view.rows.count, view.cols.count) for view in left)
-    refuse_smaller(runs, side, SMALLEST_TILE, "try again later or with a smaller model")
+    refuse_smaller(executor, side, SMALLEST_TILE, "try again later or with a smaller model")
     smaller = tiles.halved(left, plan)
     progress.replan(len(left), len(smaller))
-    log.warning("memory ran out, smaller tiles", model=runs.name, tile=(side + 1) // 2)
+    log.warning("memory ran out, smaller tiles", model=executor.name, tile=(side + 1) // 2)
     return smaller, 0, 1
 
 
-def _repeat_in_full(runs: Runs[Upscaler], picture: Array, result: Array, one: Plan, observe: Observer) -> None:
+def _repeat_in_full(executor: Executor[Upscaler], picture: Array, result: Array, one: Plan, observe: Observer) -> None:
     """A tile whose values are not numbers, once more in float32. Raises InternalError where that is no better."""
-    in_full = in_full_precision(runs, observe)
-    sweep(in_full, picture, result, one, batch=1, progress=Progress(lambda done, total: None, 1), observe=observe)
+    full_precision = to_full_precision(executor, observe)
+    sweep(
+        full_precision, picture, result, one, batch=1, progress=Progress(lambda done, total: None, 1), observe=observe
+    )

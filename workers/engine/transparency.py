@@ -92,30 +92,30 @@ def seen_means(pixels: Array, alpha: Array, height: int, width: int) -> Floats:
     behind = colour.copy()
     _draw_outwards(behind, share >= enough, far.astype(np.float32))
     weight = np.minimum(share / enough, 1)[..., None]
-    found: Floats = behind + weight * (colour - behind)
-    return found
+    seen: Floats = behind + weight * (colour - behind)
+    return seen
 
 
 def _premultiplied(pixels: Array, alpha: Array) -> Iterator[Array]:
     """Colour times alpha, a channel (H, W) uint16 at a time: of 8 bits as it is, of 16 over the largest alpha."""
     largest = int(alpha.max())
     for channel in range(pixels.shape[2]):
-        found = np.empty(alpha.shape, np.uint16)
+        product = np.empty(alpha.shape, np.uint16)
         for top in range(0, alpha.shape[0], BAND_ROWS):
             rows = slice(top, top + BAND_ROWS)
             if pixels.dtype == np.uint8:
-                np.multiply(pixels[rows, :, channel], alpha[rows], out=found[rows], dtype=np.uint16)
+                np.multiply(pixels[rows, :, channel], alpha[rows], out=product[rows], dtype=np.uint16)
             else:
-                product = pixels[rows, :, channel].astype(np.uint32) * alpha[rows]
-                found[rows] = (product + largest // 2) // largest
-        yield found
+                wide = pixels[rows, :, channel].astype(np.uint32) * alpha[rows]
+                product[rows] = (wide + largest // 2) // largest
+        yield product
 
 
 def _area_mean(plane: Array, height: int, width: int) -> Floats:
     """(H, W) uint8 or uint16 -> (height, width) in [0, 1]."""
     owned = torch.from_numpy(np.require(plane[..., None], requirements=["C", "W"]))
-    found: Floats = ops.area_mean(owned, height, width).numpy()[..., 0]
-    return found
+    mean: Floats = ops.area_mean(owned, height, width).numpy()[..., 0]
+    return mean
 
 
 def alpha_upscaler(alpha: Array, scale: float) -> Upscaler:
