@@ -47,16 +47,16 @@ class AirnetConfig:
 
 
 class Modulation(nn.Module):
-    """x * gamma + beta, both told by the map, pixel by pixel; published name SFT."""
+    """x * gamma + beta, both predicted from the map, pixel by pixel; published name SFT."""
 
-    def __init__(self, width: int, told: int) -> None:
+    def __init__(self, width: int, conditioning: int) -> None:
         super().__init__()
-        self.conv_gamma = self._said(width, told)
-        self.conv_beta = self._said(width, told)
+        self.conv_gamma = self._predictor(width, conditioning)
+        self.conv_beta = self._predictor(width, conditioning)
 
     @staticmethod
-    def _said(width: int, told: int) -> nn.Sequential:
-        first, second = nn.Conv2d(told, width, 1, bias=False), nn.Conv2d(width, width, 1, bias=False)
+    def _predictor(width: int, conditioning: int) -> nn.Sequential:
+        first, second = nn.Conv2d(conditioning, width, 1, bias=False), nn.Conv2d(width, width, 1, bias=False)
         return nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True), second)
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
@@ -65,29 +65,29 @@ class Modulation(nn.Module):
 
 
 class DeformableConvolution(nn.Module):
-    """A 3x3 convolution whose taps are moved and weighed by what features and map say; starts as half a plain one."""
+    """A 3x3 convolution whose taps are moved and weighed as features and map predict; starts as half a plain one."""
 
-    def __init__(self, width: int, told: int) -> None:
+    def __init__(self, width: int, conditioning: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width, width, 3, 3))
-        self.conv_offset_mask = nn.Conv2d(width + told, OFFSETS + TAPS, 3, padding=1)
+        self.conv_offset_mask = nn.Conv2d(width + conditioning, OFFSETS + TAPS, 3, padding=1)
         reach = 1 / math.sqrt(TAPS * width)
         nn.init.uniform_(self.weight, -reach, reach)
         nn.init.zeros_(self.conv_offset_mask.weight)
         nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
-        told = self.conv_offset_mask(torch.cat([x, inter], 1))
-        return deform(x, told, self.weight)
+        offsets_and_masks = self.conv_offset_mask(torch.cat([x, inter], 1))
+        return deform(x, offsets_and_masks, self.weight)
 
 
 class GuidedModule(nn.Module):
     """x + deformed(x) + modulated(x); published name DGM."""
 
-    def __init__(self, width: int, told: int) -> None:
+    def __init__(self, width: int, conditioning: int) -> None:
         super().__init__()
-        self.dcn = DeformableConvolution(width, told)
-        self.sft = Modulation(width, told)
+        self.dcn = DeformableConvolution(width, conditioning)
+        self.sft = Modulation(width, conditioning)
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
         out: Tensor = x + self.dcn(x, inter) + self.sft(x, inter)
@@ -97,10 +97,10 @@ class GuidedModule(nn.Module):
 class GuidedBlock(nn.Module):
     """x + conv(leaky(module(leaky(conv(leaky(module(x))))))); published name DGB."""
 
-    def __init__(self, width: int, told: int) -> None:
+    def __init__(self, width: int, conditioning: int) -> None:
         super().__init__()
-        self.dgm1 = GuidedModule(width, told)
-        self.dgm2 = GuidedModule(width, told)
+        self.dgm1 = GuidedModule(width, conditioning)
+        self.dgm2 = GuidedModule(width, conditioning)
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
@@ -115,10 +115,10 @@ class GuidedBlock(nn.Module):
 class GuidedGroup(nn.Module):
     """Blocks one after the other, a convolution, and x; published name DGG."""
 
-    def __init__(self, width: int, told: int, blocks: int) -> None:
+    def __init__(self, width: int, conditioning: int, blocks: int) -> None:
         super().__init__()
         tail = nn.Conv2d(width, width, 3, padding=1)
-        self.body = nn.ModuleList([*(GuidedBlock(width, told) for _ in range(blocks)), tail])
+        self.body = nn.ModuleList([*(GuidedBlock(width, conditioning) for _ in range(blocks)), tail])
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
         out = x
@@ -129,13 +129,13 @@ class GuidedGroup(nn.Module):
 
 
 class GuidedRestorer(nn.Module):
-    """(N, C, h, w) and its map (N, told, h, w) -> (N, C, h, w); published name DGRN."""
+    """(N, C, h, w) and its map (N, conditioning, h, w) -> (N, C, h, w); published name DGRN."""
 
     def __init__(self, channels: int, config: AirnetConfig) -> None:
         super().__init__()
-        c, told = config, config.encoder[0]
+        c, conditioning = config, config.encoder[0]
         self.head = nn.Sequential(nn.Conv2d(channels, c.width, 3, padding=1))
-        groups = [GuidedGroup(c.width, told, c.blocks) for _ in range(c.groups)]
+        groups = [GuidedGroup(c.width, conditioning, c.blocks) for _ in range(c.groups)]
         self.body = nn.ModuleList([*groups, nn.Conv2d(c.width, c.width, 3, padding=1)])
         self.tail = nn.Sequential(nn.Conv2d(c.width, channels, 3, padding=1))
 
@@ -150,8 +150,8 @@ class GuidedRestorer(nn.Module):
         out = head
         for group in self.body[:-1]:
             out = group(out, inter)
-        found: Tensor = self.tail(head + self.body[-1](out))
-        return found
+        restored: Tensor = self.tail(head + self.body[-1](out))
+        return restored
 
 
 class Airnet(nn.Module):
@@ -203,8 +203,8 @@ class Airnet(nn.Module):
         height, width = picture.shape[-2:]
         dtype = self.R.last.weight.dtype
         x = self.unshuffled(padded(picture, self.config.unshuffle).to(dtype))
-        found = self.R(x, self.map_degradation(x) if inter is None else inter)
-        out = F.pixel_shuffle(found.float(), self.config.unshuffle)[..., :height, :width]
+        output = self.R(x, self.map_degradation(x) if inter is None else inter)
+        out = F.pixel_shuffle(output.float(), self.config.unshuffle)[..., :height, :width]
         return out + picture.float() if self.config.image_residual else out
 
     def unshuffled(self, picture: Tensor) -> Tensor:
@@ -223,7 +223,7 @@ class Airnet(nn.Module):
         return self.exported()
 
     def exported(self) -> Airnet:
-        """See `models.train.talents.Exported`; as it serves."""
+        """See `models.train.capabilities.Exported`; as it serves."""
         if not isinstance(self.E, DegradationEncoder):
             return self
         network = Airnet(dataclasses.replace(self.config, contrast=False))
@@ -234,13 +234,15 @@ class Airnet(nn.Module):
         return network.eval().requires_grad_(first.requires_grad)
 
 
-def deform(x: Tensor, told: Tensor, weight: Tensor) -> Tensor:
-    """x (N, C, H, W) convolved where `told` (N, 27, H, W) says: offsets in pixels, then masks before the sigmoid.
+def deform(x: Tensor, offsets_and_masks: Tensor, weight: Tensor) -> Tensor:
+    """x (N, C, H, W) convolved at `offsets_and_masks` (N, 27, H, W): in pixels, then before the sigmoid.
 
     Places are float32 whatever the rest is in; so is all of it where features come in a type that the kernel has not.
     """
     dtype = x.dtype if x.dtype in ops.FEATURES else torch.float32
-    planes = told.to(torch.promote_types(told.dtype, torch.float32), memory_format=torch.contiguous_format)
+    planes = offsets_and_masks.to(
+        torch.promote_types(offsets_and_masks.dtype, torch.float32), memory_format=torch.contiguous_format
+    )
     offset, mask = planes[:, :OFFSETS], planes[:, OFFSETS:].sigmoid()  # ten times as fast as of interleaved channels
     with torch.autocast(x.device.type, enabled=False):
         return ops.deform_conv2d(x.to(dtype), offset, mask, weight.to(dtype)).to(x.dtype)

@@ -88,11 +88,11 @@ def load(
     card = find_card(name, weights_dir)
     if card.file is None:
         return build(name)
-    found = read_weights(card, weights_dir)
-    network: nn.Module = build(name, found.config)
-    weight_files.fill(network, found.state_dict, name)
+    weights = read_weights(card, weights_dir)
+    network: nn.Module = build(name, weights.config)
+    weight_files.fill(network, weights.state_dict, name)
     if strength < 1:
-        network.load_state_dict(blend(card, found, strength, weights_dir))
+        network.load_state_dict(blend(card, weights, strength, weights_dir))
     return serve(network, device, dtype)
 
 
@@ -113,13 +113,13 @@ def find_card(name: str, weights_dir: Path | None = None) -> Card:
 def read_weights(card: Card, weights_dir: Path | None = None) -> Weights:
     """What a card's weight file holds. Raises WeightsError, also for a file of another model."""
     path, sha256 = find_weights(card, weights_dir)
-    found = weight_files.load(path, sha256)
-    if found.network != card.name:
-        raise WeightsError(f"the weight file {path.name} is for {found.network}, wanted {card.name}")
-    return found
+    weights = weight_files.load(path, sha256)
+    if weights.network != card.name:
+        raise WeightsError(f"the weight file {path.name} is for {weights.network}, wanted {card.name}")
+    return weights
 
 
-def blend(card: Card, found: Weights, strength: float, weights_dir: Path | None = None) -> dict[str, torch.Tensor]:
+def blend(card: Card, weights: Weights, strength: float, weights_dir: Path | None = None) -> dict[str, torch.Tensor]:
     """Weights between those of the model that `card` blends with (0) and its own (1).
 
     Raises WeightsError where it blends with none, or not with the one at hand.
@@ -127,9 +127,9 @@ def blend(card: Card, found: Weights, strength: float, weights_dir: Path | None 
     if card.blends_with is None:
         raise WeightsError(f"{card.name} has no strength below 1")
     start = read_weights(find_card(card.blends_with, weights_dir), weights_dir)
-    if start.config != found.config:
+    if start.config != weights.config:
         raise WeightsError(f"{card.name} did not begin as the {card.blends_with} at hand, and has no strength below 1")
-    return weight_files.interpolate(start.state_dict, found.state_dict, strength, card.blends_with)
+    return weight_files.interpolate(start.state_dict, weights.state_dict, strength, card.blends_with)
 
 
 def find_weights(card: Card, weights_dir: Path | None = None) -> tuple[Path, str | None]:

@@ -156,16 +156,17 @@ def span_weights(contents: Sequence[Content]) -> Weights:
 
     See `models.span_published`.
     """
-    found = {one.scale: one for one in sorted(map(span_published.read, contents), key=lambda one: one.scale)}
-    if len(found) != len(contents):
+    read = sorted(map(span_published.read, contents), key=lambda network: network.scale)
+    networks = {network.scale: network for network in read}
+    if len(networks) != len(contents):
         raise WeightsError("two of the files are SPAN of the same scale")
-    channels = {one.channels for one in found.values()}
+    channels = {network.channels for network in networks.values()}
     if len(channels) != 1:
         raise WeightsError(
             f"the files are SPAN of {' and '.join(map(str, sorted(channels)))} channels; one goes in a file"
         )
-    config = SpanConfig(channels.pop(), tuple(found))
-    state = {f"of.x{scale}.{key}": value for scale, one in found.items() for key, value in one.state.items()}
+    config = SpanConfig(channels.pop(), tuple(networks))
+    state = {f"of.x{scale}.{key}": value for scale, network in networks.items() for key, value in network.state.items()}
     return _checked("span", Span(config), config, state)
 
 

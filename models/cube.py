@@ -125,8 +125,8 @@ def _write_rows(nodes: Tensor) -> str:
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
 
-class Said(NamedTuple):
-    """What a keyword said, and in which line."""
+class Keyword(NamedTuple):
+    """The numbers of a keyword, and its line."""
 
     line: int
     numbers: tuple[float, ...]
@@ -136,13 +136,13 @@ class Header(NamedTuple):
     """All before the first number, which stands at the byte `start`, in line `line`."""
 
     title: str
-    said: Mapping[str, Said]
+    keywords: Mapping[str, Keyword]
     start: int
     line: int
 
     def nodes(self, table: str) -> int:
         """Of the table `1D` or `3D`; 0 where there is none."""
-        size = self.said.get(f"LUT_{table}_SIZE")
+        size = self.keywords.get(f"LUT_{table}_SIZE")
         return int(size.numbers[0]) if size else 0
 
     @property
@@ -177,7 +177,7 @@ def read_cube(data: bytes) -> Cube:
 
 
 def _read_header(text: bytes) -> Header:
-    title, said = "", dict[str, Said]()
+    title, keywords = "", dict[str, Keyword]()
     start, line = 0, 1
     while start < len(text):
         stop = text.find(b"\n", start)
@@ -189,12 +189,12 @@ def _read_header(text: bytes) -> Header:
             break
         if words and words[0][0] != ord("#"):
             _refuse_long(stop - start, line)
-            name = _keyword(words, said, line)
+            name = _keyword(words, keywords, line)
             if name == "TITLE":
                 title = text[start:stop].strip()[len(name) :].strip().strip(b'"').decode("utf-8", "replace")
-            said[name] = Said(line, _keyword_numbers(name, words[1:], line))
+            keywords[name] = Keyword(line, _keyword_numbers(name, words[1:], line))
         start, line = stop + 1, line + 1
-    header = Header(title, said, start, line)
+    header = Header(title, keywords, start, line)
     if not header.rows:
         raise CubeError("neither LUT_1D_SIZE nor LUT_3D_SIZE stands before the numbers", line)
     return header
@@ -205,13 +205,13 @@ def _refuse_long(length: int, line: int) -> None:
         raise CubeError(f"{length} bytes, wanted at most {MAX_LINE_BYTES} in a line", line)
 
 
-def _keyword(words: Sequence[bytes], said: Mapping[str, Said], line: int) -> str:
+def _keyword(words: Sequence[bytes], keywords: Mapping[str, Keyword], line: int) -> str:
     """The keyword of a line, that none before it had."""
     name = words[0].decode("ascii", "replace").upper()
     if name not in KEYWORDS:
         raise CubeError(f"saw {_shown(words)}, wanted three numbers or one of {', '.join(KEYWORDS)}", line)
-    if name in said:
-        raise CubeError(f"{name} is given again, first in line {said[name].line}", line)
+    if name in keywords:
+        raise CubeError(f"{name} is given again, first in line {keywords[name].line}", line)
     return name
 
 
@@ -231,24 +231,24 @@ def _keyword_numbers(name: str, words: Sequence[bytes], line: int) -> tuple[floa
 
 
 def _domains(header: Header) -> tuple[Domain, Domain]:
-    """Of the curves and of the table; 0 to 1 where nothing is said."""
+    """Of the curves and of the table; 0 to 1 where none is given."""
     first = "1D" if header.nodes("1D") else "3D"
-    found = []
+    domains = []
     for table in ("1D", "3D"):
-        in_range = header.said.get(f"LUT_{table}_INPUT_RANGE")
+        in_range = header.keywords.get(f"LUT_{table}_INPUT_RANGE")
         if in_range and not header.nodes(table):
             raise CubeError(f"LUT_{table}_INPUT_RANGE without a LUT_{table}_SIZE", in_range.line)
         low, high = (_end(header, table, end, at_input=table == first) for end in (0, 1))
         sayings = [f"LUT_{table}_INPUT_RANGE", *(ENDS if table == first else ())]
-        _refuse_reversed(low, high, [header.said[name].line for name in sayings if name in header.said])
-        found.append((low, high))
-    return found[0], found[1]
+        _refuse_reversed(low, high, [header.keywords[name].line for name in sayings if name in header.keywords])
+        domains.append((low, high))
+    return domains[0], domains[1]
 
 
 def _end(header: Header, table: str, end: int, *, at_input: bool) -> Colour:
     """Where a table begins (`end` 0) or ends (1); both dialects may say it, if they agree."""
-    in_range = header.said.get(f"LUT_{table}_INPUT_RANGE")
-    domain = header.said.get(ENDS[end]) if at_input else None
+    in_range = header.keywords.get(f"LUT_{table}_INPUT_RANGE")
+    domain = header.keywords.get(ENDS[end]) if at_input else None
     by_range = (in_range.numbers[end],) * 3 if in_range else None
     if in_range and domain and by_range != domain.numbers:
         raise CubeError(f"{ENDS[end]} is not what LUT_{table}_INPUT_RANGE says in line {in_range.line}", domain.line)

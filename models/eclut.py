@@ -1,14 +1,14 @@
 """EC-LUT: super-resolution by looking up what each pair of pixels adds to the larger picture.
 
-A small network says, for a pixel and the one below it, the r x r blocks of the pixel and of its eight neighbours; four
-rotations let it see all four neighbours. Two 8-bit pixels have 65,536 pairs: `transfer` asks the network for each once,
-and 8-bit pictures are enlarged by that table and whole numbers alone (`kernels.ops.eclut`). Deeper pictures go through
-the network itself. One file holds a network for each of x2, x3 and x4; other scales are resized from the next of them,
-those beyond x4 from x4. It does not cut or clamp.
+A small network predicts, for a pixel and the one below it, the r x r blocks of the pixel and of its eight neighbours;
+four rotations let it see all four neighbours. Two 8-bit pixels have 65,536 pairs: `transfer` asks the network for each
+once, and 8-bit pictures are enlarged by that table and whole numbers alone (`kernels.ops.eclut`). Deeper pictures go
+through the network itself. One file holds a network for each of x2, x3 and x4; other scales are resized from the next
+of them, those beyond x4 from x4. It does not cut or clamp.
 
-What differs from the text: a network says the difference to its first pixel (the same functions, and half the range to
-store), and the thirty-six values that meet in a large pixel (nine maps, four rotations) are averaged, never rounded one
-by one. Published is no code; layout and names of the network are those of the widely read description of it.
+What differs from the text: a network predicts the difference to its first pixel (the same functions, and half the range
+to store), and the thirty-six values that meet in a large pixel (nine maps, four rotations) are averaged, never rounded
+one by one. Published is no code; layout and names of the network are those of the widely read description of it.
 Source: Yin and Shen, "EC-LUT", AAAI 2024; Jo and Kim, "Practical Single-Image Super-Resolution Using Look-Up Table",
 CVPR 2021 (one table, four rotations).
 """
@@ -40,7 +40,7 @@ CODE_TOLERANCE = 1e-3  # in levels: far below the step of 16-bit pictures, 1/257
 class EclutConfig:
     """`step`: nine maps one small pixel apart ("lr") or one large pixel apart ("hr"), see `kernels.reference.eclut`.
 
-    `alpha`: gain on what the networks say.
+    `alpha`: gain on what the networks predict.
     """
 
     scales: tuple[int, ...] = (2, 3, 4)
@@ -63,7 +63,7 @@ class PairNet(nn.Module):
         for convolution in self.convolutions():
             nn.init.kaiming_normal_(convolution.weight)
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.conv6.weight)  # a fresh network says its first pixel; the text begins with noise here too
+        nn.init.zeros_(self.conv6.weight)  # a fresh network predicts its first pixel; the text begins with noise here
 
     def convolutions(self) -> Iterator[nn.Conv2d]:
         return (module for module in self.children() if isinstance(module, nn.Conv2d))
@@ -99,9 +99,9 @@ class Eclut(nn.Module):
         self.register_load_state_dict_post_hook(_forget_tables)  # type: ignore[no-untyped-call]
 
     def network(self, scale: int) -> PairNet:
-        found = self.get_submodule(f"x{scale}")
-        assert isinstance(found, PairNet)
-        return found
+        network = self.get_submodule(f"x{scale}")
+        assert isinstance(network, PairNet)
+        return network
 
     def train(self, mode: bool = True) -> Eclut:
         self.drop_tables()
@@ -121,8 +121,8 @@ class Eclut(nn.Module):
         """As `kernels.ops.eclut` wants it; made where there is none."""
         if getattr(self, _table_name(scale)) is None:
             setattr(self, _table_name(scale), self.transfer(scale))
-        found: Tensor = getattr(self, _table_name(scale))
-        return found
+        table: Tensor = getattr(self, _table_name(scale))
+        return table
 
     @torch.no_grad()
     def transfer(self, scale: int) -> Tensor:
@@ -140,8 +140,8 @@ class Eclut(nn.Module):
         let through there too, they drive entries ever further out, where none of it shows in the loss.
         """
         blocks = [pairs] if torch.is_grad_enabled() else torch.split(pairs, BLOCK_PAIRS)
-        said = torch.cat([self.network(scale)(block / LEVELS) for block in blocks])
-        entries = said * (self.config.alpha * LEVELS / UNIT)
+        predictions = torch.cat([self.network(scale)(block / LEVELS) for block in blocks])
+        entries = predictions * (self.config.alpha * LEVELS / UNIT)
         if not quantised:
             return entries
         held = entries.clamp(ENTRIES.min, ENTRIES.max)
@@ -243,8 +243,8 @@ def _ask_once(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Codes (N, h, w) -> the pairs that occur in them, (P, 2) float32, and which stands where in each rotation."""
     rows = [256 * pixel + below for pixel, below in _neighbours(pictures.long())]
     seen = torch.bincount(torch.cat([row.flatten() for row in rows]), minlength=1 << 16) > 0
-    found, number = seen.nonzero(), seen.cumsum(0) - 1
-    return torch.cat([found >> 8, found & 255], 1).float(), [number[row] for row in rows]
+    pairs, number = seen.nonzero(), seen.cumsum(0) - 1
+    return torch.cat([pairs >> 8, pairs & 255], 1).float(), [number[row] for row in rows]
 
 
 def _ask_each(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -1,6 +1,6 @@
 """LIIF: a picture as a continuous function, so that any scale and any ratio of sides comes from one network.
 
-Each output sample is the bilinear blend of what a small perceptron says from the features of its four neighbours
+Each output sample is the bilinear blend of what a small perceptron predicts from the features of its four neighbours
 (`query_reference` is the published text; `Liif` is the same function with the first layer moved to the input grid).
 It does not cut, pad or clamp: windows come with a halo, samples leave unclamped.
 Source: Chen, Liu, Wang, "Learning Continuous Image Representation with Local Implicit Image Function", CVPR 2021.
@@ -30,7 +30,7 @@ class LiifConfig:
     """`encoder` is one of ENCODERS, of so many `blocks` and features `width` wide.
 
     `bilinear_base`: the perceptron predicts the difference to the bilinear blend of the four input pixels.
-    `cell_scale_limit`: the largest scale told to the perceptron; None tells the true one, as published.
+    `cell_scale_limit`: the largest scale the perceptron is conditioned on; None: the true one, as published.
     """
 
     width: int = 64
@@ -102,7 +102,7 @@ class Liif(nn.Module):
         hidden = self.first_layer_within(feat, rows, cols)
         first = self.imnet.first
         from_rows = rows.rel[..., None] * first.weight[:, -4].float()
-        from_cols = cols.rel[..., None] * first.weight[:, -3].float() + self.told(view)
+        from_cols = cols.rel[..., None] * first.weight[:, -3].float() + self.condition(view)
         out = blend_pixels(window, rows, cols) if self.config.bilinear_base else window.new_full((), 0.5)
         out = out.expand(3, view.rows.count, view.cols.count).contiguous()
         for band, part in blocks(view.rows.count, view.cols.count):
@@ -114,10 +114,10 @@ class Liif(nn.Module):
 
     def blend(self, near: Tensor, weight: Tensor) -> Tensor:
         """First layer of the four corners (2, R, 2, C, hidden), their weights (2, R, 2, C) -> (3, R, C), float32."""
-        said: Tensor = self.imnet.layers[1:](near).float()
-        return (said * weight[..., None]).sum((0, 2)).permute(2, 0, 1)
+        predictions: Tensor = self.imnet.layers[1:](near).float()
+        return (predictions * weight[..., None]).sum((0, 2)).permute(2, 0, 1)
 
-    def told(self, view: View) -> Tensor:
+    def condition(self, view: View) -> Tensor:
         """What the first layer makes of the size of an output pixel, and its bias; (hidden,), float32."""
         limit = self.config.cell_scale_limit or float("inf")
         tall, wide = (2 / min(axis.scale, limit) for axis in (view.rows, view.cols))
@@ -131,8 +131,8 @@ class Liif(nn.Module):
         hidden = self.first_layer(part)[0].permute(1, 2, 0)
         return hidden[rows.low - top : rows.high + 1 - top, cols.low - left : cols.high + 1 - left].contiguous()
 
-    def told_cell(self, scale: Tensor) -> Tensor:
-        """Size of an output pixel in input pixels, times two, as the perceptron is told it."""
+    def cell(self, scale: Tensor) -> Tensor:
+        """Size of an output pixel in input pixels, times two, as the perceptron is conditioned on it."""
         limit = self.config.cell_scale_limit
         return 2 / (scale if limit is None else scale.clamp(max=limit))
 
@@ -141,15 +141,15 @@ class Liif(nn.Module):
         n, _, h, w = lr.shape
         lr = lr.contiguous(memory_format=torch.channels_last)
         hidden = self.first_layer(self.encoder(lr * 2 - 1))
-        cell = self.told_cell(out_size / torch.tensor([h, w], device=lr.device))
+        cell = self.cell(out_size / torch.tensor([h, w], device=lr.device))
         at, rel, weight = corners(locate(rows, h, out_size[:, :1]), locate(cols, w, out_size[:, 1:]), (h, w))
         place = torch.cat([rel, cell[:, None, :].expand_as(rel)], -1)
         near = F.embedding(at, hidden.permute(0, 2, 3, 1).reshape(n * h * w, -1))
         with torch.autocast(lr.device.type, enabled=False):  # places never in half precision
             near = near + F.linear(place, self.imnet.first.weight[:, -4:], self.imnet.first.bias)
-        said: Tensor = 0.5 * self.imnet.layers[1:](near).float()
+        predictions: Tensor = 0.5 * self.imnet.layers[1:](near).float()
         base = lr.permute(0, 2, 3, 1).reshape(n * h * w, 3)[at] if self.config.bilinear_base else 0.5
-        return (weight[..., None] * (base + said)).sum(0).transpose(1, 2)
+        return (weight[..., None] * (base + predictions)).sum(0).transpose(1, 2)
 
 
 Place = tuple[Tensor, Tensor]  # floor of the position on the input axis, and the fraction above it
@@ -227,7 +227,7 @@ def query_reference(network: Liif, picture: Tensor, out_size: tuple[int, int]) -
     centres = pixel_centres(h, w).to(picture).permute(2, 0, 1).expand(n, 2, h, w)
     coord = pixel_centres(*out_size).to(picture).reshape(1, -1, 2).expand(n, -1, 2)
     cell = torch.tensor([2 / out_size[0] * h, 2 / out_size[1] * w]).to(picture).expand_as(coord)
-    answers, areas = [], []
+    predictions, areas = [], []
     for dy in (-1, 1):
         for dx in (-1, 1):
             shift = torch.tensor([dy / h, dx / w]).to(coord) + 1e-6
@@ -235,12 +235,13 @@ def query_reference(network: Liif, picture: Tensor, out_size: tuple[int, int]) -
             here = F.grid_sample(feat, asked, mode="nearest", align_corners=False)[:, :, 0].transpose(1, 2)
             place = F.grid_sample(centres, asked, mode="nearest", align_corners=False)[:, :, 0].transpose(1, 2)
             rel = (coord - place) * torch.tensor([h, w]).to(coord)
-            answers.append(network.imnet(torch.cat([here, rel, cell], -1)))
+            predictions.append(network.imnet(torch.cat([here, rel, cell], -1)))
             areas.append(rel.prod(-1).abs() + 1e-9)
     total = torch.stack(areas).sum(0)
-    said = sum(answer * (area / total)[..., None] for answer, area in zip(answers, reversed(areas), strict=True))
-    assert isinstance(said, Tensor)
-    return (said * 0.5 + 0.5).transpose(1, 2).reshape(n, 3, *out_size)
+    pairs = zip(predictions, reversed(areas), strict=True)
+    prediction = sum(prediction * (area / total)[..., None] for prediction, area in pairs)
+    assert isinstance(prediction, Tensor)
+    return (prediction * 0.5 + 0.5).transpose(1, 2).reshape(n, 3, *out_size)
 
 
 def pixel_centres(height: int, width: int) -> Tensor:

@@ -1,9 +1,9 @@
 """LM-LIIF: any scale from one network whose wide layers run once for each input pixel, not for each output pixel.
 
-The encoder is that of SPAN. A latent perceptron tells for each input pixel how a tiny perceptron of six layers of 16
-is to be scaled and shifted there; that one runs for each output sample and each of its four neighbours, whose answers
-are blended bilinearly and added to the bilinear blend of the neighbours' colours. It does not cut, pad or clamp:
-windows come with a halo, samples leave unclamped.
+The encoder is that of SPAN. A latent perceptron predicts for each input pixel how a tiny perceptron of six layers of 16
+is to be scaled and shifted there; that one runs for each output sample and each of its four neighbours, and its
+predictions are blended bilinearly and added to the bilinear blend of the neighbours' colours. It does not cut, pad or
+clamp: windows come with a halo, samples leave unclamped.
 Sources: He and Jin, "Latent Modulated Function for Computational Optimal Continuous Image Representation", CVPR 2024;
 Wan et al., SPAN, CVPR Workshops 2024 (encoder).
 """
@@ -23,7 +23,7 @@ from models.contract import Axis, View
 from models.span import FEATURES_REACH, SpanFeatures
 
 HALO = FEATURES_REACH + 1  # beyond the two input pixels that a sample lies between: the latent perceptron sees 3x3
-BAND_ANSWERS = 1 << 16  # answers of the tiny perceptron that are computed at once where nothing is learnt
+BAND_PREDICTIONS = 1 << 16  # predictions of the tiny perceptron that are computed at once where nothing is learnt
 COMPRESSED = 0.5  # features of unit size, after the logarithm
 SMALL = 0.1  # standard deviation at which modulations start, where features have one of 1
 
@@ -32,7 +32,8 @@ SMALL = 0.1  # standard deviation at which modulations start, where features hav
 class LmliifConfig:
     """`channels` of the encoder; `latent` hidden units of the latent perceptron; `units` and `layers` of the tiny one.
 
-    `code`: numbers of an input pixel that the tiny one is fed. `cell_scale_limit`: the largest scale told to both.
+    `code`: numbers of an input pixel that the tiny one is fed. `cell_scale_limit`: the largest scale that both
+    are conditioned on.
     """
 
     channels: int = 48
@@ -76,9 +77,9 @@ class Lmliif(nn.Module):
 
     def modulations(self, feat: Tensor, view: View) -> Tensor:
         """Features (N, C, h, w) -> (N, 2 layers units + code, h, w): scales by layer, shifts by layer, code."""
-        told = self.latent_cell(self.cell(view).to(self.latent_cell.weight))
-        said: Tensor = self.latent_out(torch.relu(self.latent_in(feat) + told[:, None, None]))
-        return said
+        conditioning = self.latent_cell(self.cell(view).to(self.latent_cell.weight))
+        modulations: Tensor = self.latent_out(torch.relu(self.latent_in(feat) + conditioning[:, None, None]))
+        return modulations
 
     def cell(self, view: View) -> Tensor:
         """Size of an output pixel in input pixels, times two, of rows and columns; float32."""
@@ -111,11 +112,11 @@ class Lmliif(nn.Module):
         near = near.permute(1, 0, 2, 3).float().contiguous()
         bands = [rows] if torch.is_grad_enabled() else list(bands_of(rows, near[0, :, 0].numel() * cols.slots))
         parts = [(band, near[:, :, band.low - rows.low : band.high + 1 - rows.low]) for band in bands]
-        said = [blend(self.answers(part, band, cols, view), band, cols) for band, part in parts]
-        return torch.cat(said, 2) + blend_pixels(lr, rows, cols)
+        samples = [blend(self.predict(part, band, cols, view), band, cols) for band, part in parts]
+        return torch.cat(samples, 2) + blend_pixels(lr, rows, cols)
 
-    def answers(self, modulations: Tensor, rows: Spread, cols: Spread, view: View) -> Tensor:
-        """(M, N, h, w) -> what the tiny perceptron says of each pixel's samples, (3, slots, slots, N, h, w)."""
+    def predict(self, modulations: Tensor, rows: Spread, cols: Spread, view: View) -> Tensor:
+        """(M, N, h, w) -> what the tiny perceptron predicts for each pixel's samples, (3, slots, slots, N, h, w)."""
         c = self.config
         depth = c.layers * c.units
         scales, shifts, code = torch.split(modulations.flatten(1), [depth, depth, c.code])
@@ -189,9 +190,9 @@ class Spread:
         )
 
 
-def bands_of(rows: Spread, answers: int) -> Iterator[Spread]:
-    """Whole rows of input pixels, each with its samples, `answers` to each slot of a row: BAND_ANSWERS or a row."""
-    tall = max(1, BAND_ANSWERS // (answers * rows.slots) - 1)
+def bands_of(rows: Spread, predictions: int) -> Iterator[Spread]:
+    """Whole rows of input pixels, each with its samples, so many `predictions` to each slot of a row."""
+    tall = max(1, BAND_PREDICTIONS // (predictions * rows.slots) - 1)
     count = rows.pixel.shape[1]
     edges = torch.searchsorted(
         rows.pixel[0], torch.arange(0, rows.rel.shape[0], tall, device=rows.pixel.device)
@@ -222,17 +223,17 @@ def spread_out(floor: Tensor, fraction: Tensor, length: int) -> Spread:
     return Spread(rel, pixel - low, slot, torch.stack([1 - fraction, fraction]), low, high)
 
 
-def blend(said: Tensor, rows: Spread, cols: Spread) -> Tensor:
-    """Answers (3, rows.slots, cols.slots, N, h, w) -> (N, 3, rows, cols)."""
-    count, n, h, w = said.shape[0], *said.shape[3:]
+def blend(predictions: Tensor, rows: Spread, cols: Spread) -> Tensor:
+    """Predictions (3, rows.slots, cols.slots, N, h, w) -> (N, 3, rows, cols)."""
+    count, n, h, w = predictions.shape[0], *predictions.shape[3:]
     tall = rows.slot * (cols.slots * n * h * w) + rows.pixel * w
     wide = cols.slot * (n * h * w) + cols.pixel
     at = (
         tall[:, None, :, None]
         + wide[None, :, None, :]
-        + (torch.arange(n, device=said.device) * (h * w))[:, None, None, None, None]
+        + (torch.arange(n, device=predictions.device) * (h * w))[:, None, None, None, None]
     )
-    near = said.reshape(count, -1)[:, at.flatten()].view(count, *at.shape)
+    near = predictions.reshape(count, -1)[:, at.flatten()].view(count, *at.shape)
     weight = rows.weight[:, None, :, None] * cols.weight[None, :, None, :]
     return (near * weight).sum((2, 3)).transpose(0, 1)
 

@@ -1,6 +1,6 @@
-"""SPAN: six blocks of three plain convolutions whose last output, odd and bounded, weighs what the block says.
+"""SPAN: six blocks of three plain convolutions whose last output, odd and bounded, weighs the block's output.
 
-The attention has no parameters: a block's answer is (out + input) times (sigmoid(out) - 1/2). Each factor has a network
+The attention has no parameters: a block's output is (out + input) times (sigmoid(out) - 1/2). Each factor has a network
 of its own (`SpanScale`); other scales are reached by an antialiased resize of what the next larger one makes. It does
 not clamp; windows come with a halo. `SpanFeatures` are all layers but the last, for networks that begin with them.
 Source: Wan, Yu, Wu, Zhao and others, "Swift Parameter-free Attention Network for Efficient Super-Resolution", CVPR
@@ -36,7 +36,7 @@ class SpanConfig:
 
 
 class Spab(nn.Module):
-    """Swift parameter-free attention block; the answer, and what its first convolution says, activated."""
+    """Swift parameter-free attention block; the output, and that of its first convolution, activated."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -124,8 +124,8 @@ class Span(nn.Module):
         """The network of the least factor that is not below what is asked for, or of the largest."""
         asked = max(view.rows.scale, view.cols.scale)
         scale = next((scale for scale in self.config.scales if scale >= asked), self.config.scales[-1])
-        found: SpanScale = self.of[f"x{scale}"]  # type: ignore[assignment]
-        return found
+        network: SpanScale = self.of[f"x{scale}"]  # type: ignore[assignment]
+        return network
 
     @property
     def largest(self) -> SpanScale:

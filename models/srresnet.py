@@ -122,8 +122,8 @@ class Srresnet(nn.Module):
 
     def finish(self, feat: Tensor, lr: Tensor) -> Tensor:
         """Features and the picture they were made of -> the enlarged picture, float32."""
-        said: Tensor = self.conv3(self.upsampling(feat)).float()
-        return said + bicubic(lr.float(), self.config.scale) if self.config.interpolated_base else said
+        prediction: Tensor = self.conv3(self.upsampling(feat)).float()
+        return prediction + bicubic(lr.float(), self.config.scale) if self.config.interpolated_base else prediction
 
     def served(self) -> Srresnet:
         """See `models.contract.Servable`: without batch norms."""

@@ -67,9 +67,9 @@ def load(path: Path, sha256: str | None = None) -> Weights:
     if not path.is_file():
         raise WeightsError(f"the weight file {path.name} is missing")
     data = path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise WeightsError(f"the weight file {path.name} has sha256 {found[:12]}..., its card says {sha256[:12]}...")
+    actual = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and actual != sha256:
+        raise WeightsError(f"the weight file {path.name} has sha256 {actual[:12]}..., its card says {sha256[:12]}...")
     return parse(data)
 
 

@@ -140,14 +140,14 @@ def evaluate_one(name: str, arguments: argparse.Namespace) -> None:
     model, sha256 = scoring.read_model(name, arguments.weights, arguments.device, PRECISIONS[arguments.precision])
     chosen = {"sets": arguments.sets, "scales": arguments.scales, "jpeg": arguments.jpeg, "first": arguments.first}
     rows = measure(name, model, arguments.data, arguments.device, **chosen)
-    found = report.make_report(name, sha256, rows, arguments.device, arguments.precision)
+    measured = report.make_report(name, sha256, rows, arguments.device, arguments.precision)
     if arguments.keep:
         sha256 = scoring.keep_scores(arguments.weights, scoring.scores_of(rows, name))
-        found = dataclasses.replace(found, sha256=sha256)
+        measured = dataclasses.replace(measured, sha256=sha256)
         print(f"{arguments.weights.name}: sha256 {sha256}")
     if arguments.write:
-        found = report.write(found)
-    print(report.table(found))
+        measured = report.write(measured)
+    print(report.table(measured))
 
 
 def plot(words: list[str]) -> None:
@@ -158,7 +158,7 @@ def plot(words: list[str]) -> None:
     arguments = parser.parse_args(words)
     from models.train import plot, report
 
-    reports = [found for path in sorted(report.Places().results.glob("*.json")) if (found := report.read(path))]
+    reports = [stored for path in sorted(report.Places().results.glob("*.json")) if (stored := report.read(path))]
     arguments.out.write_text(plot.quality_over_cost(reports, arguments.set, arguments.scale))
     print(arguments.out)
 
@@ -228,9 +228,9 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
 def make_recipe(arguments: argparse.Namespace) -> Any:
     """The recipe for the kind of device, with what the command line changes of it. Raises ValueError."""
     module = importlib.import_module(f"models.train.recipes.{arguments.name.replace('-', '_')}")
-    told = {name: getattr(arguments, name) for name in ("minutes", "steps", "slice_minutes", "batch", "lr", "workers")}
+    given = {name: getattr(arguments, name) for name in ("minutes", "steps", "slice_minutes", "batch", "lr", "workers")}
     kind = torch.device(arguments.device).type
-    budget = dataclasses.replace(module.BUDGETS[kind], **{k: v for k, v in told.items() if v is not None})
+    budget = dataclasses.replace(module.BUDGETS[kind], **{k: v for k, v in given.items() if v is not None})
     configs = getattr(module, "CONFIGS", None)  # of recipes whose network is another on another kind of device
     recipe = module.Recipe(budget, config=configs[kind]) if configs else module.Recipe(budget)
     for word in arguments.set:

@@ -39,13 +39,13 @@ class Pair:
 
 def find_sets(data: Path, part: str = "HR") -> dict[str, Path]:
     """{name: folder} of the sets below `data` or `data`/bench that have the folder `part`; the usual ones first."""
-    found = {
+    sets = {
         folder.name: folder for root in (data, data / "bench") for folder in root.glob("*/") if (folder / part).is_dir()
     }
     if (data / part).is_dir():
-        found[data.name] = data
-    order = [name for name in KNOWN_FIRST if name in found] + sorted(found.keys() - set(KNOWN_FIRST))
-    return {name: found[name] for name in order}
+        sets[data.name] = data
+    order = [name for name in KNOWN_FIRST if name in sets] + sorted(sets.keys() - set(KNOWN_FIRST))
+    return {name: sets[name] for name in order}
 
 
 def read_pairs(folder: Path, scale: float, jpeg: int | None = None) -> Iterator[Pair]:
@@ -110,13 +110,13 @@ def plan_restoration(data: Path, sets: Iterable[str] = (), jpeg: Iterable[int] =
     `jpeg` are other qualities than the usual, 0 none. Raises FileNotFoundError for a set that is not there.
     """
     trials = [*noise_trials(data), *weather_trials(data), *jpeg_trials(data, tuple(jpeg) or QUALITIES)]
-    found = {trial.set for trial in trials}
-    missing = [name for name in sets if name not in found]
-    if missing or not found:
+    known = {trial.set for trial in trials}
+    missing = [name for name in sets if name not in known]
+    if missing or not known:
         raise FileNotFoundError(
-            f"no set {', '.join(missing) or 'at all'} below {data}; found {', '.join(sorted(found)) or 'none'}"
+            f"no set {', '.join(missing) or 'at all'} below {data}; found {', '.join(sorted(known)) or 'none'}"
         )
-    chosen = set(sets) or found
+    chosen = set(sets) or known
     return [trial for trial in trials if trial.set in chosen]
 
 

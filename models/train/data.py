@@ -42,10 +42,10 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def find_photos(data: Path) -> list[Path]:
     """Clean photographs of a data folder, whichever layout it has. Raises FileNotFoundError when there are none."""
-    found = [path for name in PHOTO_FOLDERS if holds_pictures(data / name) for path in list_pictures(data / name)]
-    if not found:
+    paths = [path for name in PHOTO_FOLDERS if holds_pictures(data / name) for path in list_pictures(data / name)]
+    if not paths:
         raise FileNotFoundError(f"no photographs below {data}; looked in {', '.join(PHOTO_FOLDERS)}")
-    return found
+    return paths
 
 
 def find_pairs(data: Path) -> list[tuple[Path, Path]]:

@@ -115,13 +115,13 @@ def plan(data: Path, sets: Iterable[str] = (), scales: Iterable[float] = (), jpe
 
     Raises FileNotFoundError for a set that is not there.
     """
-    found = find_sets(data)
-    missing = [name for name in sets if name not in found]
-    if missing or not found:
+    known = find_sets(data)
+    missing = [name for name in sets if name not in known]
+    if missing or not known:
         raise FileNotFoundError(
-            f"no set {', '.join(missing) or 'at all'} below {data}; found {', '.join(found) or 'none'}"
+            f"no set {', '.join(missing) or 'at all'} below {data}; found {', '.join(known) or 'none'}"
         )
-    chosen = {name: found[name] for name in sets} if sets else found
+    chosen = {name: known[name] for name in sets} if sets else known
     tasks = []
     for name, folder in chosen.items():
         usual = (*SCALES, *(LARGE_SCALES if name in LARGE_SETS else ()))
@@ -139,8 +139,8 @@ def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str
         pairs = list(read_pairs(task.folder, task.scale, task.jpeg))
         ours = summarise(name, task, [judge(model, pair, task.scale, device, halo) for pair in pairs])
         bicubic = summarise(BICUBIC, task, [judge(None, pair, task.scale) for pair in pairs])
-        told = f"{task.name} x{task.scale:g}" + (f" JPEG {task.jpeg}" if task.jpeg else "")
-        print(f"{told}: Y {ours.psnr_y:.2f} dB ({bicubic.psnr_y:.2f}), {ours.ms_per_mp:.0f} ms/MP", flush=True)
+        heading = f"{task.name} x{task.scale:g}" + (f" JPEG {task.jpeg}" if task.jpeg else "")
+        print(f"{heading}: Y {ours.psnr_y:.2f} dB ({bicubic.psnr_y:.2f}), {ours.ms_per_mp:.0f} ms/MP", flush=True)
         rows += [ours, bicubic]
     return rows
 
@@ -256,12 +256,12 @@ def evaluate_restorer(
     """A row for each trial; with `first` of the first pictures alone, which is a look and no score."""
     rows: list[Restored] = []
     for trial in trials:
-        found = [judge_restored(model, spoilt, clean, device) for spoilt, clean in read_trial(trial, first)]
-        cost = float(np.median([one.pop("ms_per_mp") for one in found]))
-        means = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+        scores = [judge_restored(model, spoilt, clean, device) for spoilt, clean in read_trial(trial, first)]
+        cost = float(np.median([one.pop("ms_per_mp") for one in scores]))
+        means = {key: float(np.mean([one[key] for one in scores])) for key in scores[0]}
         before = means.pop("psnr_input")
         given = before if np.isfinite(before) else None
-        row = Restored(name, trial.set, trial.damage, len(found), **means, psnr_input=given, ms_per_mp=cost)
+        row = Restored(name, trial.set, trial.damage, len(scores), **means, psnr_input=given, ms_per_mp=cost)
         print(f"{trial.set} {trial.damage}: {row.psnr:.2f} dB ({before:.2f}), {cost:.0f} ms/MP", flush=True)
         rows.append(row)
     return rows
@@ -316,8 +316,8 @@ def scores_of(rows: Sequence[Row], name: str) -> dict[str, float]:
 
 def keep_scores(path: Path, scores: dict[str, float]) -> str:
     """Writes the scores into the header of a weight file; returns its new sha256. The tensors stay bit for bit."""
-    found = weight_files.load(path)
-    return weight_files.save(path, dataclasses.replace(found, facts={**found.facts, "scores": scores}))
+    weights = weight_files.load(path)
+    return weight_files.save(path, dataclasses.replace(weights, facts={**weights.facts, "scores": scores}))
 
 
 def read_model(
@@ -327,7 +327,7 @@ def read_model(
     if path is None and name in CARDS:
         return catalog.load(name, device, dtype), CARDS[name].sha256
     path = path or catalog.OUR_WEIGHTS / f"{name}.safetensors"
-    found = weight_files.load(path)
-    network = catalog.build(name, found.config)
-    weight_files.fill(network, found.state_dict, name)
+    weights = weight_files.load(path)
+    network = catalog.build(name, weights.config)
+    weight_files.fill(network, weights.state_dict, name)
     return catalog.serve(network, device, dtype), hashlib.sha256(path.read_bytes()).hexdigest()

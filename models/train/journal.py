@@ -51,11 +51,11 @@ class Journal:
         if self._board is not None:
             for name, value in {"lr": lr, **numbers}.items():
                 self._board.add_scalar(name, value, step)
-        told = f"step {step} loss {numbers['loss']:.5f} left {clock(left_s)}"
+        text = f"step {step} loss {numbers['loss']:.5f} left {clock(left_s)}"
         if self._bar is None:
-            print(f"{self._name} {told}", flush=True)
+            print(f"{self._name} {text}", flush=True)
         else:
-            self._bar.set_description_str(f"{self._name} {told}", refresh=False)
+            self._bar.set_description_str(f"{self._name} {text}", refresh=False)
             self._bar.update(100 * share - self._bar.n)
 
     def _write(self, facts: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from models import weights as weight_files
+from models.train.capabilities import Adversary, CustomOptimizer, Exported, GradientClipper, Scheduled, WarmStart
 from models.train.checkpoints import (
     CHECKPOINT,
     TRUNK,
@@ -38,10 +39,9 @@ from models.train.checkpoints import (
     write_checkpoint,
 )
 from models.train.journal import Journal
-from models.train.provenance import as_told, check_same_network, commit, config_of, describe, facts_of
+from models.train.provenance import as_json, check_same_network, commit, config_of, describe, facts_of
 from models.train.run import Options, Recipe, Run
 from models.train.schedule import decays, progress, rate_at, time_left_s
-from models.train.talents import Adversary, Clipper, Exported, Heir, Optimising, Staged
 
 CHECKPOINT_EVERY_S = 60.0
 LOG_EVERY_STEPS = 50
@@ -61,13 +61,13 @@ def train(recipe: Recipe, options: Options) -> tuple[Path, bool]:
     run = start(recipe, options, origin["data_sha256"])
     with Journal(options.out, recipe.name) as journal, stop_signals() as stop:
         journal.event("start", step=run.step, seed=options.seed, **origin, **describe(recipe, run))
-        climb(recipe, run, options, batches, journal, stop, origin)
+        run_steps(recipe, run, options, batches, journal, stop, origin)
         path, facts = keep(recipe, run, options, origin)
         journal.event("end" if facts["finished"] else "stopped", **facts)
     return path, bool(facts["finished"])
 
 
-def climb(
+def run_steps(
     recipe: Recipe,
     run: Run,
     options: Options,
@@ -85,7 +85,7 @@ def climb(
         if decays(share, recipe.budget) and not run.decaying:
             write_checkpoint(options.out / TRUNK, run)
             run.decaying = True
-        if isinstance(recipe, Staged):
+        if isinstance(recipe, Scheduled):
             recipe.begin_step(share)
         loss, parts = step(recipe, run, next(batches), options, rate)
         now = time.monotonic()
@@ -123,7 +123,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
     network = recipe.network()
     if options.init is not None:
         begun = weight_files.load(options.init)
-        if isinstance(recipe, Heir):
+        if isinstance(recipe, WarmStart):
             begun = recipe.inherit(begun, network)
         check_same_network(begun.config, config_of(network), options.init)
         weight_files.fill(network, begun.state_dict, recipe.name)
@@ -132,7 +132,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
     for group in optimizer.param_groups:
         group["share"] = group["lr"] / recipe.budget.lr
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
-    run.identity = {"recipe": recipe.name, "seed": options.seed, "data": data_sha256, **as_told(config_of(network))}
+    run.identity = {"recipe": recipe.name, "seed": options.seed, "data": data_sha256, **as_json(config_of(network))}
     if isinstance(recipe, Adversary):
         recipe.prepare(torch.device(options.device))
         run.adversary = recipe
@@ -143,7 +143,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
 
 def make_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Adam, or the recipe's own."""
-    if isinstance(recipe, Optimising):
+    if isinstance(recipe, CustomOptimizer):
         return recipe.make_optimizer(groups)
     return torch.optim.Adam(groups, recipe.budget.lr, fused=True)
 
@@ -183,7 +183,7 @@ def step(
         loss, parts = recipe.loss(run.network, batch)
     run.optimizer.zero_grad()
     torch.autograd.backward(loss)
-    if isinstance(recipe, Clipper):
+    if isinstance(recipe, GradientClipper):
         recipe.clip(run.network)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * recipe.budget.lr * group["share"]

@@ -67,13 +67,13 @@ def commit() -> str:
 
 def check_same_network(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
     """Weights may have the right shapes and another meaning: another base, another norm. Raises WeightsError."""
-    told = as_told(ours)
+    stored = as_json(ours)
     for name, value in theirs.items():
-        if name in told and told[name] != value:
-            raise weight_files.WeightsError(f"{path} was made with {name} {value!r}, this recipe has {told[name]!r}")
+        if name in stored and stored[name] != value:
+            raise weight_files.WeightsError(f"{path} was made with {name} {value!r}, this recipe has {stored[name]!r}")
 
 
-def as_told(facts: dict[str, Any]) -> dict[str, Any]:
+def as_json(facts: dict[str, Any]) -> dict[str, Any]:
     """As a file tells them: tuples are lists there."""
     told: dict[str, Any] = json.loads(json.dumps(facts))
     return told

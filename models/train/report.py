@@ -74,17 +74,17 @@ def write(report: Report, places: Places | None = None) -> Report:
     places.results.mkdir(parents=True, exist_ok=True)
     (places.results / f"{report.model}.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
     put_between(places.tables, f"scores {report.model}", table(report))
-    found = scores.Measured(report.source, scores_of(list(report.rows), report.model))
-    scores.write(report.model, found, places.scores)
+    measured = scores.Measured(report.source, scores_of(list(report.rows), report.model))
+    scores.write(report.model, measured, places.scores)
     return report
 
 
 def read(path: Path) -> Report | None:
     if not path.is_file():
         return None
-    found = json.loads(path.read_text())
-    rows = tuple(map(read_row, found.pop("rows")))
-    return Report(**found, rows=rows)
+    stored = json.loads(path.read_text())
+    rows = tuple(map(read_row, stored.pop("rows")))
+    return Report(**stored, rows=rows)
 
 
 def read_row(row: dict[str, Any]) -> Row:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.train.talents import Adversary
+from models.train.capabilities import Adversary
 
 
 @dataclass(frozen=True)

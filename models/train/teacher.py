@@ -48,9 +48,9 @@ def find_teacher(data: Path, channels: int) -> Teacher | None:
     paths = sorted((data / FOLDER).glob(f"*_ch{channels}.safetensors"))
     if not paths:
         return None
-    found = convert.span_weights([convert.read_checkpoint(path) for path in paths])
-    span = Span(SpanConfig(**found.config))
-    fill(span, found.state_dict, "span")
+    published = convert.span_weights([convert.read_checkpoint(path) for path in paths])
+    span = Span(SpanConfig(**published.config))
+    fill(span, published.state_dict, "span")
     channels_last(span).eval().requires_grad_(False)
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
     return Teacher({scale: span.of[f"x{scale}"] for scale in span.config.scales}, digest.hexdigest())  # type: ignore[misc]
@@ -60,15 +60,15 @@ def lessons(photos: Photos, teacher: Teacher, scale: int, cache: Path, make: boo
     """The lessons of one scale by the number of the photograph; those not yet in the cache are made, or left out."""
     folder = cache / f"lessons-{photos.sha256[:16]}-{teacher.sha256[:16]}-x{scale}"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {}
+    known = {}
     for number, photo in enumerate(photos.pixels):
         if not (folder / f"{number}-answer.npy").is_file():
             if not make:
                 continue
             write_lesson(folder, number, teach(photo, teacher.networks[scale], scale))
         small, answer = (np.load(folder / f"{number}-{what}.npy", mmap_mode="r") for what in ("small", "answer"))
-        found[number] = Lesson(small, answer)
-    return found
+        known[number] = Lesson(small, answer)
+    return known
 
 
 def write_lesson(folder: Path, number: int, lesson: Lesson) -> None:

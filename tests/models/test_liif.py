@@ -119,7 +119,9 @@ def test_the_told_scale_can_be_limited() -> None:
     free = make(SMALL)
     view = View(Axis(0, 8, 8, 1, 0), Axis(0, 3, 3, 1, 0))
     first = free.imnet.first
-    assert torch.allclose(limited.told(view) - free.told(view), (2 / 4 - 2 / 8) * first.weight[:, -2], atol=1e-6)
+    assert torch.allclose(
+        limited.condition(view) - free.condition(view), (2 / 4 - 2 / 8) * first.weight[:, -2], atol=1e-6
+    )
 
 
 @torch.no_grad()

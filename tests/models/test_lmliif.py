@@ -137,7 +137,7 @@ def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         view = whole((12, 10), out_size)
         wanted = network(picture, [view])[0]
         for answers in (1, 700, 2500):
-            monkeypatch.setattr(lmliif, "BAND_ANSWERS", answers)
+            monkeypatch.setattr(lmliif, "BAND_PREDICTIONS", answers)
             got = network(picture, [view])[0]
             assert got.shape == wanted.shape
             assert (got - wanted).abs().max() < 1e-6

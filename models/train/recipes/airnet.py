@@ -107,11 +107,11 @@ class Recipe:
         return channels_last(Airnet(self.config, self.budget.batch))
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `talents.Heir`. Weight files have the served form, without what the contrast needs: that begins anew,
-        never alone, and the batch norms, which are folded there, rest."""
+        """See `capabilities.WarmStart`. Weight files have the served form, without what the contrast needs: that begins
+        anew, never alone, and the batch norms, which are folded there, rest."""
         assert isinstance(network, Airnet)
         config = begun.config | {"contrast": True}
-        if config != provenance.as_told(dataclasses.asdict(self.config)):
+        if config != provenance.as_json(dataclasses.asdict(self.config)):
             return begun  # which is refused
         served = Airnet(dataclasses.replace(self.config, contrast=False))
         weight_files.fill(served, begun.state_dict, self.name)
@@ -128,7 +128,7 @@ class Recipe:
         return [{"params": learnt, "lr": self.budget.lr}]
 
     def begin_step(self, share: float) -> None:
-        """See `talents.Staged`."""
+        """See `capabilities.Scheduled`."""
         self.share = share
 
     def open(self, data: Path, cache: Path | None = None) -> str:

@@ -85,19 +85,19 @@ class Recipe:
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         assert isinstance(network, Lmliif)
         layers = [layer for layer in network.encoder.modules() if isinstance(layer, nn.Conv2d)]
-        found = [{"params": list(layer.parameters()), "lr": self.encoder_rate * size_of(layer)} for layer in layers]
-        return [*found, {"params": new_part(network), "lr": self.budget.lr, "muon": True}]
+        slow = [{"params": list(layer.parameters()), "lr": self.encoder_rate * size_of(layer)} for layer in layers]
+        return [*slow, {"params": new_part(network), "lr": self.budget.lr, "muon": True}]
 
     def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """See `talents.Optimising`: in 200 steps the new part comes by Muon further than by Adam in 300."""
+        """See `capabilities.CustomOptimizer`: in 200 steps the new part comes by Muon further than by Adam in 300."""
         return Muon(groups, self.budget.lr)
 
     def begin_step(self, share: float) -> None:
-        """See `talents.Staged`."""
+        """See `capabilities.Scheduled`."""
         self.encoder_learns = share >= self.head_first
 
     def clip(self, network: nn.Module) -> None:
-        """See `talents.Clipper`."""
+        """See `capabilities.GradientClipper`."""
         assert isinstance(network, Lmliif)
         nn.utils.clip_grad_norm_(new_part(network), self.longest_gradient)
 
@@ -106,14 +106,14 @@ class Recipe:
         self.odds = favoured(self.photos, self.lossless)
         refuse_small(self.photos, round(self.budget.patch * max(self.max_scale, *self.fixed_scales)))
         self.lessons: dict[int, dict[int, teacher.Lesson]] = {}
-        found = teacher.find_teacher(data, self.teacher_channels) if self.taught and cache else None
-        if found and cache:
-            for scale in {*self.fixed_scales}.intersection(found.networks):
-                self.lessons[scale] = teacher.lessons(self.photos, found, scale, cache, self.teach_first)
+        networks = teacher.find_teacher(data, self.teacher_channels) if self.taught and cache else None
+        if networks and cache:
+            for scale in {*self.fixed_scales}.intersection(networks.networks):
+                self.lessons[scale] = teacher.lessons(self.photos, networks, scale, cache, self.teach_first)
         return self.photos.sha256
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `talents.Heir`: the encoder of SPAN, its features whitened."""
+        """See `capabilities.WarmStart`: the encoder of SPAN, its features whitened."""
         if begun.network != "span":
             return begun
         config = SpanConfig(**begun.config)

@@ -99,13 +99,13 @@ class Recipe:
         seen, target = batch
         assert isinstance(network, Lut3D)
         taught, wanted, asked = self.teach(seen, target)
-        said = network.eval().predict_weights(seen)
-        fused = network.fuse(said)
+        predicted = network.eval().predict_weights(seen)
+        fused = network.fuse(predicted)
         picture = F.mse_loss(lut3d(self.judged(seen), fused), wanted)
         apart = (fused - taught).square().mean((1, 2, 3, 4))
         table = (apart * asked).sum() / asked.sum().clamp(min=1)
         smooth, mono = smoothness(network.luts), monotonicity(network.luts)
-        kept = self.smoothness * (smooth + said.square().mean()) + self.monotonicity * mono
+        kept = self.smoothness * (smooth + predicted.square().mean()) + self.monotonicity * mono
         parts = {"picture": picture, "table": table, "smooth": smooth, "mono": mono}
         return picture + self.table * table + kept, {name: part.detach() for name, part in parts.items()}
 
@@ -126,9 +126,10 @@ class Recipe:
 
 def read_teacher(folder: Path) -> Lut3D:
     """The published checkpoint, as served: eval mode, no gradients."""
-    found = convert.lut3d_weights([convert.read_checkpoint(folder / name) for name in ("LUTs.pth", "classifier.pth")])
-    teacher = Lut3D(Lut3DConfig(**found.config))
-    weights.fill(teacher, found.state_dict, "lut3d")
+    files = [convert.read_checkpoint(folder / name) for name in ("LUTs.pth", "classifier.pth")]
+    published = convert.lut3d_weights(files)
+    teacher = Lut3D(Lut3DConfig(**published.config))
+    weights.fill(teacher, published.state_dict, "lut3d")
     return teacher.eval().requires_grad_(False)
 
 

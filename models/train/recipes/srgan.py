@@ -117,7 +117,7 @@ class Recipe(srresnet.Recipe):
     # -- the discriminator -------------------------------------------------------------------------------------------
 
     def prepare(self, device: torch.device) -> None:
-        """See `talents.Adversary`."""
+        """See `capabilities.Adversary`."""
         self.device = device
         config = dataclasses.replace(self.discriminator, side=self.budget.patch * self.config.scale)
         self.judge = channels_last(Discriminator(config).to(device))
@@ -128,7 +128,7 @@ class Recipe(srresnet.Recipe):
         self.shares = {}
 
     def after_step(self, rate: float) -> dict[str, Tensor]:
-        """See `talents.Adversary`. The pictures are those that the generator was just judged by."""
+        """See `capabilities.Adversary`. The pictures are those that the generator was just judged by."""
         self.judge.requires_grad_(True)
         hr, sr = self.shown
         with loop.computing(self, self.device), parametrize.cached():
@@ -151,7 +151,7 @@ class Recipe(srresnet.Recipe):
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """See `talents.Adversary`."""
+        """See `capabilities.Adversary`."""
         return {
             "judge": self.judge.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -162,7 +162,7 @@ class Recipe(srresnet.Recipe):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `talents.Adversary`."""
+        """See `capabilities.Adversary`."""
         self.judge.load_state_dict(state["judge"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps, self.rests = state["steps"], state["rests"]

@@ -55,7 +55,7 @@ class Recipe:
         return channels_last(Srresnet(self.config))
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `talents.Heir`."""
+        """See `capabilities.WarmStart`."""
         if begun.network != "liif":
             return begun
         if self.config.batch_norm or begun.config["encoder"] != "edsr-baseline":

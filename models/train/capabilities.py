@@ -36,7 +36,7 @@ class Adversary(Protocol):
 
 
 @runtime_checkable
-class Heir(Protocol):
+class WarmStart(Protocol):
     """What a recipe is besides, where its network can begin with what another network has learnt."""
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
@@ -45,23 +45,23 @@ class Heir(Protocol):
 
 
 @runtime_checkable
-class Staged(Protocol):
+class Scheduled(Protocol):
     """What a recipe is besides, where what it does changes on the way."""
 
     def begin_step(self, share: float) -> None:
-        """Told before the loss of each step how much of the budget, 0 to 1, lies behind."""
+        """Called before the loss of each step: how much of the budget, 0 to 1, lies behind."""
         ...
 
 
 @runtime_checkable
-class Optimising(Protocol):
+class CustomOptimizer(Protocol):
     """What a recipe is besides, where its groups are not stepped by Adam."""
 
     def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
 
 
 @runtime_checkable
-class Clipper(Protocol):
+class GradientClipper(Protocol):
     """What a recipe is besides, where some gradients are kept short before each step of the optimiser."""
 
     def clip(self, network: nn.Module) -> None: ...
