@@ -13,46 +13,38 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.cube_rows import (
+    KEYWORDS,
+    MAX_LINE_BYTES,
+    CubeError,
+    number,
+    numbers_of,
+    refuse_long,
+    refuse_more,
+    shown,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = ["MAX_BYTES", "MAX_NODES", "MIN_NODES", "ROW_BYTES", "UNIT", "Cube", "CubeError", "read_cube", "write_cube"]
 
 MAX_SIZE = 256  # the specification's largest, which may be written
 MIN_NODES, MAX_NODES, MAX_CURVE_NODES = 2, 129, 65_536  # that are read; `kernels.ops` applies tables up to 129
 MAX_BYTES = 100 * 1024**2  # 129 nodes are 2,146,689 lines, of at most ROW_BYTES as they are written here
 ROW_BYTES = 48  # three numbers of nine digits, as -1.23456789e-05
-MAX_LINE_BYTES = 250  # the specification's, of a line with numbers or keywords
 MAX_HEADER_BYTES = 1024**2  # comments, licences and keywords before the first number
 SPARE_LINES = 10_000  # comments and empty lines after it, besides one for each row
-MAX_VALUE = 2.0**100  # as `kernels.ops` has it
 BLOCK_BYTES = 1 << 16  # read at once; another thread waits for a millisecond
-SHOWN = 60  # characters of what was seen
 
-KEYWORDS = {  # and how many numbers follow each
-    "TITLE": 0,
-    "LUT_1D_SIZE": 1,
-    "LUT_3D_SIZE": 1,
-    "LUT_1D_INPUT_RANGE": 2,
-    "LUT_3D_INPUT_RANGE": 2,
-    "DOMAIN_MIN": 3,
-    "DOMAIN_MAX": 3,
-}
 ENDS = ("DOMAIN_MIN", "DOMAIN_MAX")
 FIRST_OF_NUMBER = frozenset(b"+-.0123456789")
-NUMBER_BYTES = b"+-.0123456789eE \t\v\f\n"
 
 Colour = tuple[float, float, float]
 Domain = tuple[Colour, Colour]  # where the first node lies, and where the last
 UNIT: Domain = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-
-
-class CubeError(ValueError):
-    """A file that is no .cube, in words for its owner: the line, what was seen there, what is wanted."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message if line is None else f"line {line}: {message}")
-        self.line = line
 
 
 @dataclass(frozen=True)
@@ -188,7 +180,7 @@ def _read_header(text: bytes) -> Header:
         if words and words[0][0] in FIRST_OF_NUMBER:
             break
         if words and words[0][0] != ord("#"):
-            _refuse_long(stop - start, line)
+            refuse_long(stop - start, line)
             name = _keyword(words, keywords, line)
             if name == "TITLE":
                 title = text[start:stop].strip()[len(name) :].strip().strip(b'"').decode("utf-8", "replace")
@@ -200,16 +192,11 @@ def _read_header(text: bytes) -> Header:
     return header
 
 
-def _refuse_long(length: int, line: int) -> None:
-    if length > MAX_LINE_BYTES:
-        raise CubeError(f"{length} bytes, wanted at most {MAX_LINE_BYTES} in a line", line)
-
-
 def _keyword(words: Sequence[bytes], keywords: Mapping[str, Keyword], line: int) -> str:
     """The keyword of a line, that none before it had."""
     name = words[0].decode("ascii", "replace").upper()
     if name not in KEYWORDS:
-        raise CubeError(f"saw {_shown(words)}, wanted three numbers or one of {', '.join(KEYWORDS)}", line)
+        raise CubeError(f"saw {shown(words)}, wanted three numbers or one of {', '.join(KEYWORDS)}", line)
     if name in keywords:
         raise CubeError(f"{name} is given again, first in line {keywords[name].line}", line)
     return name
@@ -222,11 +209,11 @@ def _keyword_numbers(name: str, words: Sequence[bytes], line: int) -> tuple[floa
         most = MAX_NODES if "3D" in name else MAX_CURVE_NODES
         size = int(words[0]) if len(words) == 1 and words[0].isdigit() and len(words[0]) < 10 else 0
         if not MIN_NODES <= size <= most:
-            raise CubeError(f"{name} is {_shown(words)}, wanted an integer from {MIN_NODES} to {most}", line)
+            raise CubeError(f"{name} is {shown(words)}, wanted an integer from {MIN_NODES} to {most}", line)
         return (size,)
-    numbers = [_number(word) for word in words]
+    numbers = [number(word) for word in words]
     if len(numbers) != KEYWORDS[name] or None in numbers:
-        raise CubeError(f"{name} is {_shown(words)}, wanted {KEYWORDS[name]} finite numbers", line)
+        raise CubeError(f"{name} is {shown(words)}, wanted {KEYWORDS[name]} finite numbers", line)
     return tuple(number for number in numbers if number is not None)
 
 
@@ -275,9 +262,9 @@ def _read_numbers(text: bytes, header: Header) -> array[float]:
         if stop - start > BLOCK_BYTES + MAX_LINE_BYTES:
             _refuse_long_last(text, start, stop, line)
         block, before = text[start:stop], len(numbers) // 3
-        numbers.extend(_numbers_of(block, line))
+        numbers.extend(numbers_of(block, line))
         if len(numbers) > 3 * rows:
-            _refuse_more(block, line, rows - before, f"{rows} rows of numbers for {header.sizes}")
+            refuse_more(block, line, rows - before, f"{rows} rows of numbers for {header.sizes}")
         start, line = stop, line + block.count(b"\n")
     if len(numbers) < 3 * rows:
         seen, wanted = len(numbers) // 3, f"{rows} for {header.sizes}"
@@ -289,70 +276,5 @@ def _refuse_long_last(text: bytes, start: int, stop: int, first_line: int) -> No
     """Raises CubeError where the last line from `start` to `stop` is long and no comment, before it is split."""
     begin = text.rfind(b"\n", start, start + BLOCK_BYTES) + 1 or start
     if text[begin : begin + MAX_LINE_BYTES].lstrip()[:1] != b"#":
-        _numbers_of(text[start:begin], first_line)  # or what is wrong before it
-        _refuse_long(len(text[begin:stop].rstrip(b"\n")), first_line + text.count(b"\n", start, begin))
-
-
-def _numbers_of(block: bytes, first_line: int) -> list[float]:
-    """The numbers of some lines at once; where something is wrong, the first line at fault is looked for."""
-    lines = block.split(b"\n")
-    if b"#" in block:
-        lines = [line for line in lines if line.lstrip()[:1] != b"#"]
-    words = b"\n".join(lines).split()
-    a_row_each = max(map(len, lines), default=0) <= MAX_LINE_BYTES and set(map(len, map(bytes.split, lines))) <= {0, 3}
-    if not a_row_each or b"".join(words).translate(None, NUMBER_BYTES):
-        _refuse_first(block, first_line)
-    try:
-        numbers = list(map(float, words))
-    except ValueError:
-        _refuse_first(block, first_line)
-    if numbers and not (min(numbers) >= -MAX_VALUE and max(numbers) <= MAX_VALUE):
-        _refuse_first(block, first_line)
-    return numbers
-
-
-def _refuse_first(block: bytes, first_line: int) -> NoReturn:
-    """Raises CubeError for the first line that is no row of numbers."""
-    for at, line in enumerate(block.split(b"\n"), first_line):
-        if line.lstrip()[:1] == b"#":
-            continue
-        _refuse_long(len(line), at)
-        words = line.split()
-        if not words:
-            continue
-        if words[0].decode("ascii", "replace").upper() in KEYWORDS:
-            raise CubeError(f"saw {_shown(words)} after the first number, wanted keywords before it", at)
-        if len(words) != 3:
-            raise CubeError(f"saw {_shown(words)}, wanted three numbers", at)
-        for word in words:
-            if _number(word) is None:
-                raise CubeError(f"saw {_shown([word])}, wanted a finite number within 2**100 of 0", at)
-    raise CubeError("the numbers cannot be read", first_line)
-
-
-def _refuse_more(block: bytes, first_line: int, wanted: int, rows: str) -> NoReturn:
-    """Raises CubeError for the row after the first `wanted` of these lines."""
-    for at, line in enumerate(block.split(b"\n"), first_line):
-        words = line.split()
-        wanted -= bool(words and words[0][0] != ord("#"))
-        if wanted < 0:
-            raise CubeError(f"saw {_shown(words)} after the last row, wanted {rows}", at)
-    raise CubeError(f"more rows than {rows}", first_line)
-
-
-def _number(word: bytes) -> float | None:
-    """A finite number that a table may hold; None for anything else, `nan`, `inf` and `1_000` included."""
-    if len(word) > MAX_LINE_BYTES or word.translate(None, NUMBER_BYTES):
-        return None
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if -MAX_VALUE <= value <= MAX_VALUE else None
-
-
-def _shown(words: Sequence[bytes]) -> str:
-    """What was seen, short and printable."""
-    text = b" ".join(word[: SHOWN + 1] for word in words[: SHOWN // 2]).decode("ascii", "backslashreplace")
-    shown = "".join(mark if mark.isprintable() else f"\\x{ord(mark):02x}" for mark in text)
-    return f"'{shown[:SHOWN]}'" + ("..." if len(shown) > SHOWN else "")
+        numbers_of(text[start:begin], first_line)  # or what is wrong before it
+        refuse_long(len(text[begin:stop].rstrip(b"\n")), first_line + text.count(b"\n", start, begin))

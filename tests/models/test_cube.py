@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kernels import ops
 from kernels.reference.lut3d import identity_lut
 from models import cube as cube_module
-from models import own_lut
+from models import cube_rows, own_lut
 from models.cube import Cube, CubeError, read_cube, write_cube
 
 Pixels = NDArray[np.unsignedinteger[Any]]
@@ -155,7 +155,7 @@ def test_the_facts_survive_json_and_give_the_table_again() -> None:
 
 def test_the_limits_are_those_of_the_look_up() -> None:
     assert (cube_module.MIN_NODES, cube_module.MAX_NODES) == (ops.MIN_NODES, ops.MAX_NODES)
-    assert cube_module.MAX_VALUE == ops.MAX_VALUE
+    assert cube_rows.MAX_VALUE == ops.MAX_VALUE
     assert cube_module.MAX_BYTES >= 45 * cube_module.MAX_NODES**3
 
 

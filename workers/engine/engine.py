@@ -23,6 +23,7 @@ from torch import Tensor
 from kernels import cpu, cuda, ops
 from models import catalog, own_lut
 from models.cards import LUT3D, Card, available
+from models.contract import Retoucher
 from models.cube import Cube
 from workers.engine import feathered, lookups, memory, planes, transparency
 from workers.engine.neutral import is_neutral, single_channel
@@ -211,10 +212,10 @@ class Engine:
 
     def _fuse(self, picture: Picture, model: str, strength: float) -> Tensor:
         """As `fused_table`, on the device."""
-        served = self._served(model, torch.float32)
+        retoucher: Retoucher = self._served(model, torch.float32).model
         looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
         with _one_thread():
-            lut: Tensor = served.model.lut(looked_at, strength, reduce=None).float()
+            lut = retoucher.lut(looked_at, strength, reduce=None).float()
         if strength > 0 and is_neutral(picture.pixels, picture.alpha):
             lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(lookups.LUMA).to(lut), lut).repeat(3, 1, 1, 1)
         return lut

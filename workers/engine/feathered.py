@@ -75,10 +75,9 @@ def restore(
 ) -> int:
     """Fills `result` (H, W, C) from `picture` of the same size and type; returns the tile that memory allowed at last.
 
-    A picture of one channel fills all the channels of the result.
-
-    `tile` is the side of what a window is for, `halo` what it shows around. `strength` below 1 goes towards the picture
-    itself. Raises OutOfMemory or InternalError, and whatever `progress` raises, between tiles.
+    A picture of one channel fills all the channels of the result. `tile` is the side of what a window is for, `halo`
+    what it shows around. `strength` below 1 goes towards the picture itself. Raises OutOfMemory or InternalError, and
+    whatever `progress` raises, between tiles.
     """
     transposed = picture.shape[1] > picture.shape[0]
     if transposed:  # a row of tiles is as long as the shorter side
