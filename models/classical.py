@@ -73,6 +73,7 @@ KERNELS = {
     "lanczos": Kernel(3, _lanczos),
     "area": Kernel(1, _overlap),  # (1 + ratio) / 2 <= ratio
 }
+BICUBIC = KERNELS["bicubic"]
 
 
 class Resampler:
@@ -153,7 +154,7 @@ def _ready(axis: Axis, length: int, kernel: Kernel, dtype: torch.dtype, device: 
         return weights(axis, length, kernel).to(device, dtype)
 
 
-def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = KERNELS["bicubic"]) -> Tensor:
+def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = BICUBIC) -> Tensor:
     """A window enlarged `factor` times, (C, factor * h, factor * w) -> the view's samples, antialiased.
 
     How a network of fixed scale reaches the scales below its own; `finer_halo` says what the window must hold.
@@ -161,7 +162,7 @@ def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = KERNELS["
     return Resampler(kernel)(fine[None], [View(_finer(view.rows, factor), _finer(view.cols, factor))])[0]
 
 
-def finer_halo(factor: int, lowest_scale: float = 1.0, kernel: Kernel = KERNELS["bicubic"]) -> int:
+def finer_halo(factor: int, lowest_scale: float = 1.0, kernel: Kernel = BICUBIC) -> int:
     """Input pixels that `from_finer` needs beyond the two around a sample, for every scale from `lowest_scale` on."""
     return math.ceil((kernel.reach(min(1.0, lowest_scale / factor)) + factor) / factor)
 

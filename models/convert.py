@@ -79,8 +79,8 @@ def read_checkpoint(path: Path) -> Content:
     except FileNotFoundError as error:
         raise WeightsError(f"the checkpoint {path.name} is missing") from error
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        what = found[1] if found else "something"
+        match = re.search(r"GLOBAL (\S+)", str(error))
+        what = match[1] if match else "something"
         raise WeightsError(f"{path.name} holds {what} where only tensors may be, and was not opened") from error
     except SafetensorError as error:
         raise WeightsError(f"{path.name} is not a sound safetensors file: {error}") from error

@@ -25,14 +25,13 @@ from torch.nn import functional as F
 
 from kernels import ops
 from kernels.reference.eclut import PARTS, REACH, TERMS, UNIT, collapse
-from models.classical import KERNELS, weights
+from models.classical import BICUBIC, weights
 from models.contract import Axis, View
 
 LEVELS = 255.0
 ENTRIES = torch.iinfo(torch.int8)
 BLOCK_PAIRS = 1 << 14  # pairs that pass the network at once: bounds its memory where no gradient is kept
 BAND = 64  # samples that are resized by one matrix
-BICUBIC = KERNELS["bicubic"]
 CODE_TOLERANCE = 1e-3  # in levels: far below the step of 16-bit pictures, 1/257, and far above float32's rounding
 
 

@@ -29,7 +29,7 @@ def read(model: str, folder: Path = FOLDER) -> Measured:
     return Measured(**json.loads(path.read_text())) if path.is_file() else Measured()
 
 
-def write(model: str, found: Measured, folder: Path = FOLDER) -> None:
+def write(model: str, measured: Measured, folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{model}.json").write_text(json.dumps(asdict(found), indent=1) + "\n")
+    (folder / f"{model}.json").write_text(json.dumps(asdict(measured), indent=1) + "\n")
     read.cache_clear()

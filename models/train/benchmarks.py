@@ -130,8 +130,8 @@ def noise_trials(data: Path) -> list[Trial]:
 
 
 def weather_trials(data: Path) -> list[Trial]:
-    found = find_sets(data, "input")
-    return [Trial(name, found[name], damage) for name, damage in WEATHER_SETS.items() if name in found]
+    sets = find_sets(data, "input")
+    return [Trial(name, sets[name], damage) for name, damage in WEATHER_SETS.items() if name in sets]
 
 
 def jpeg_trials(data: Path, qualities: Iterable[int]) -> list[Trial]:

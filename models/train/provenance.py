@@ -74,6 +74,6 @@ def check_same_network(theirs: dict[str, Any], ours: dict[str, Any], path: Path)
 
 
 def as_json(facts: dict[str, Any]) -> dict[str, Any]:
-    """As a file tells them: tuples are lists there."""
-    told: dict[str, Any] = json.loads(json.dumps(facts))
-    return told
+    """As a file holds them: tuples are lists there."""
+    stored: dict[str, Any] = json.loads(json.dumps(facts))
+    return stored

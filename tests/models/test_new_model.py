@@ -5,6 +5,7 @@ Five are made here. The other two, its section of docs/models.md and its tests, 
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from models import weights
+from models.cards import BY_NAME
 from models.weights import Weights
 
 ROOT = Path(__file__).parent.parent.parent
@@ -115,6 +117,17 @@ def insert(path: Path, pattern: str, text: str, after: int | None = None) -> Non
     (seen,) = re.finditer(pattern, before)
     start, end = (seen.start(), seen.end()) if after is None else (seen.span()[after],) * 2
     path.write_text(before[:start] + text + before[end:])
+
+
+@pytest.mark.parametrize("path", ["workers/engine", "workers/operations/choice.py", "workers/operations/speeds.py"])
+def test_the_engine_and_the_choice_read_cards_and_never_names(path: str) -> None:
+    named = [
+        f"{file.name}:{node.lineno}"
+        for file in ((ROOT / path).rglob("*.py") if (ROOT / path).is_dir() else [ROOT / path])
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value in BY_NAME
+    ]
+    assert named == []
 
 
 def contents(root: Path) -> dict[str, bytes]:

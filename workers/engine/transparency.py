@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kernels import ops
-from models.classical import KERNELS, Resampler
+from models.classical import BICUBIC, Resampler
 from models.contract import Upscaler, View
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ NEAR = 6  # pixels to every side whose alpha a pixel's own is compared with: wha
 SOLID = 1 / 2  # of the strongest alpha near: from here on colour counts in full and is drawn outwards
 SEEN = 7 / 8  # of the strongest alpha of the picture: from here on a predictor sees the own colour alone
 BAND_ROWS = 512
-KERNEL = KERNELS["bicubic"]
+KERNEL = BICUBIC
 
 
 def bleed(pixels: Array, alpha: Array, near: int = NEAR) -> Array:

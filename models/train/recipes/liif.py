@@ -3,7 +3,7 @@
 Each sample is a crop of round(48 s) pixels, s ~ U(1, 4), shrunk to 48x48 as the benchmarks were; the network
 is asked for random output pixels of it and judged by L1. Three things differ from the paper: it predicts the difference
 to the bilinear blend, learning rate (cosine over the budget) and batch suit an hour instead of days, and the weights
-kept are a running average. Beyond x4, which was never trained, the network is told x4 (RESULTS.md).
+kept are a running average. Beyond x4, which was never trained, the network is conditioned on x4 (RESULTS.md).
 Source: Chen, Liu, Wang, CVPR 2021, section 4 (patches, scales, L1, Adam).
 """
 
