@@ -186,6 +186,7 @@ def _read_header(text: bytes) -> Header:
                 title = text[start:stop].strip()[len(name) :].strip().strip(b'"').decode("utf-8", "replace")
             keywords[name] = Keyword(line, _keyword_numbers(name, words[1:], line))
         start, line = stop + 1, line + 1
+
     header = Header(title, keywords, start, line)
     if not header.rows:
         raise CubeError("neither LUT_1D_SIZE nor LUT_3D_SIZE stands before the numbers", line)
@@ -256,6 +257,7 @@ def _read_numbers(text: bytes, header: Header) -> array[float]:
     lines_left = text.count(b"\n", start) + 1
     if lines_left > 2 * rows + SPARE_LINES:
         raise CubeError(f"{lines_left} lines follow, wanted {rows} rows of numbers for {header.sizes}", line)
+
     numbers = array("f")
     while start < len(text):
         stop = text.find(b"\n", start + BLOCK_BYTES) + 1 or len(text)
@@ -266,6 +268,7 @@ def _read_numbers(text: bytes, header: Header) -> array[float]:
         if len(numbers) > 3 * rows:
             refuse_more(block, line, rows - before, f"{rows} rows of numbers for {header.sizes}")
         start, line = stop, line + block.count(b"\n")
+
     if len(numbers) < 3 * rows:
         seen, wanted = len(numbers) // 3, f"{rows} for {header.sizes}"
         raise CubeError(f"the file ends after {seen} rows of numbers, wanted {wanted}", text.count(b"\n", 0, -1) + 1)

@@ -227,6 +227,7 @@ def query_reference(network: Liif, picture: Tensor, out_size: tuple[int, int]) -
     centres = pixel_centres(h, w).to(picture).permute(2, 0, 1).expand(n, 2, h, w)
     coord = pixel_centres(*out_size).to(picture).reshape(1, -1, 2).expand(n, -1, 2)
     cell = torch.tensor([2 / out_size[0] * h, 2 / out_size[1] * w]).to(picture).expand_as(coord)
+
     predictions, areas = [], []
     for dy in (-1, 1):
         for dx in (-1, 1):
@@ -237,6 +238,7 @@ def query_reference(network: Liif, picture: Tensor, out_size: tuple[int, int]) -
             rel = (coord - place) * torch.tensor([h, w]).to(coord)
             predictions.append(network.imnet(torch.cat([here, rel, cell], -1)))
             areas.append(rel.prod(-1).abs() + 1e-9)
+
     total = torch.stack(areas).sum(0)
     pairs = zip(predictions, reversed(areas), strict=True)
     prediction = sum(prediction * (area / total)[..., None] for prediction, area in pairs)

@@ -48,12 +48,15 @@ def read(content: Content) -> PublishedSpan:
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise WeightsError(f"weights for span: {key} is {type(value).__name__}, wanted a tensor")
+
     trained = sorted(key.removesuffix(".sk.weight") for key in state if key.endswith(".sk.weight"))
     plain = {key: value for key, value in state.items() if not key.startswith(tuple(f"{name}." for name in trained))}
     for name in trained:
         plain |= merged(name, state)
+
     plain = {key.replace("upsampler.0.", "upsampler."): value.float() for key, value in plain.items()}
     plain["mean"] = plain.get("mean", torch.tensor(MEAN)).flatten()
+
     last = plain.get("upsampler.weight")
     if last is None or last.dim() != 4:
         raise WeightsError("weights for span lack upsampler.weight, or it is no convolution's")

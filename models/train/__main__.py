@@ -217,6 +217,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="weight file to start from")
     parser.add_argument("--cache", type=Path, help="folder that keeps the decoded pictures")
     parser.add_argument("--no-scores", action="store_true", help="do not measure the new weights at the end")
+
     arguments = parser.parse_args(words)
     try:
         make_recipe(arguments)

@@ -202,6 +202,7 @@ def evaluate_retoucher(name: str, model: Lut3D, data: Path, sets: Iterable[str] 
     """Against the target on sets of pairs, with input and teacher beside; against the teacher on kodak24."""
     teacher = read_teacher(data / "weights" / TEACHER) if (data / "weights" / TEACHER).is_dir() else None
     judged = {name: model, "teacher": teacher} if teacher else {name: model}
+
     rows: list[Retouched] = []
     for set_name, folder in find_sets(data, "input").items():
         if set_name not in sets:
@@ -210,11 +211,13 @@ def evaluate_retoucher(name: str, model: Lut3D, data: Path, sets: Iterable[str] 
         for who, network in judged.items():
             rows.append(compare(who, set_name, "target", [retouch(network, before) for before in inputs], targets))
         rows.append(compare("input", set_name, "target", inputs, targets))
+
     if teacher and (data / "bench" / UNPAIRED_SET).is_dir():
         photos = [read_rgb(path) for path in list_pictures(data / "bench" / UNPAIRED_SET)]
         taught = [retouch(teacher, photo) for photo in photos]
         rows.append(compare(name, UNPAIRED_SET, "teacher", [retouch(model, photo) for photo in photos], taught))
         rows.append(compare("input", UNPAIRED_SET, "teacher", photos, taught))
+
     if not rows:
         raise FileNotFoundError(f"below {data} lie neither {', '.join(sets)} nor {UNPAIRED_SET} with the teacher")
     return rows

@@ -62,7 +62,7 @@ def train(recipe: Recipe, options: Options) -> tuple[Path, bool]:
     with Journal(options.out, recipe.name) as journal, stop_signals() as stop:
         journal.event("start", step=run.step, seed=options.seed, **origin, **describe(recipe, run))
         run_steps(recipe, run, options, batches, journal, stop, origin)
-        path, facts = keep(recipe, run, options, origin)
+        path, facts = save(recipe, run, options, origin)
         journal.event("end" if facts["finished"] else "stopped", **facts)
     return path, bool(facts["finished"])
 
@@ -87,23 +87,27 @@ def run_steps(
             run.decaying = True
         if isinstance(recipe, Scheduled):
             recipe.begin_step(share)
+
         loss, parts = step(recipe, run, next(batches), options, rate)
         now = time.monotonic()
         run.seconds = before_s + now - began
+
         if run.step % LOG_EVERY_STEPS == 0:
             pace_s = (now - began) / (run.step - before_steps)
             numbers = read_numbers({"loss": loss, **parts})
             left_s = time_left_s(run, recipe.budget, pace_s)
             journal.step(run.step, run.seconds, progress(run, recipe.budget), left_s, rate * recipe.budget.lr, numbers)
+
         if now - saved > CHECKPOINT_EVERY_S:
             read_numbers({"loss": loss})
-            keep(recipe, run, options, origin)
+            save(recipe, run, options, origin)
             saved = now
+
     if run.step > before_steps:
         read_numbers({"loss": loss})
 
 
-def keep(recipe: Recipe, run: Run, options: Options, origin: dict[str, str]) -> tuple[Path, dict[str, Any]]:
+def save(recipe: Recipe, run: Run, options: Options, origin: dict[str, str]) -> tuple[Path, dict[str, Any]]:
     """Writes the checkpoint, and the weights as they are by now; the weight file and the facts in it."""
     write_checkpoint(options.out / CHECKPOINT, run)
     facts = {**origin, **facts_of(recipe, run, options), "finished": progress(run, recipe.budget) >= 1}
@@ -127,15 +131,18 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
             begun = recipe.inherit(begun, network)
         check_same_network(begun.config, config_of(network), options.init)
         weight_files.fill(network, begun.state_dict, recipe.name)
+
     network.to(options.device)
     optimizer = make_optimizer(recipe, recipe.groups(network))
     for group in optimizer.param_groups:
         group["share"] = group["lr"] / recipe.budget.lr
+
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
     run.identity = {"recipe": recipe.name, "seed": options.seed, "data": data_sha256, **as_json(config_of(network))}
     if isinstance(recipe, Adversary):
         recipe.prepare(torch.device(options.device))
         run.adversary = recipe
+
     if options.resume and has_checkpoint(options):
         read_checkpoint(where_to_go_on(options.out, recipe.budget), run, options.device)
     return run
@@ -178,31 +185,35 @@ def step(
     torch.manual_seed((options.seed << 32) + run.step)  # for dropout and its like
     device = torch.device(options.device)
     batch = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+
     run.network.train()
-    with computing(recipe, device):
+    with precision_context(recipe, device):
         loss, parts = recipe.loss(run.network, batch)
+
     run.optimizer.zero_grad()
     torch.autograd.backward(loss)
     if isinstance(recipe, GradientClipper):
         recipe.clip(run.network)
+
     for group in run.optimizer.param_groups:
         group["lr"] = rate * recipe.budget.lr * group["share"]
     run.optimizer.step()
     if run.adversary is not None:
         parts = {**parts, **run.adversary.after_step(rate)}
+
     run.step += 1
-    follow(run.average, run.network, min(recipe.ema, (1 + run.step) / (10 + run.step)))
+    update_average(run.average, run.network, min(recipe.ema, (1 + run.step) / (10 + run.step)))
     return loss.detach(), parts
 
 
 @contextlib.contextmanager
-def computing(recipe: Recipe, device: torch.device) -> Iterator[None]:
+def precision_context(recipe: Recipe, device: torch.device) -> Iterator[None]:
     """New tensors on the device; matrix products in bfloat16 where the recipe allows and the device has it."""
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.autocast and has_native_bf16(device)), device:
         yield
 
 
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Moves the average a little towards the network."""
     with torch.no_grad():
         here = [p for p in average.state_dict().values() if p.is_floating_point()]

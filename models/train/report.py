@@ -126,6 +126,7 @@ def upscaled_table(model: str, rows: list[Upscaled]) -> str:
     for row in sorted((row for row in rows if row.model == model), key=lambda row: row.jpeg or 0):
         beside = bicubic[row.set, row.scale, row.jpeg]
         paper = None if row.jpeg else PSNR_Y.get(model, {}).get(row.set, {}).get(row.scale)
+
         cells = [
             row.set + (f", JPEG {row.jpeg}" if row.jpeg else ""),
             f"x{row.scale:g}",
@@ -169,6 +170,7 @@ def restored_table(rows: list[Restored]) -> str:
     ]
     for row in rows:
         paper = AIRNET.get((row.set, row.damage))
+
         cells = [
             f"{row.set}, {row.pictures}",
             row.damage + OTHER_PICTURES.get(row.set, ""),

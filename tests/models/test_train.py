@@ -334,7 +334,7 @@ def test_the_budget_is_counted_in_steps_where_it_has_some_else_in_minutes(data: 
 def test_the_average_moves_towards_the_network() -> None:
     average, network = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     wanted = torch.lerp(average.weight, network.weight, 0.25).detach()
-    loop.follow(average, network, 0.75)
+    loop.update_average(average, network, 0.75)
     assert torch.allclose(average.weight, wanted)
 
 

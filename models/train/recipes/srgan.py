@@ -131,7 +131,7 @@ class Recipe(srresnet.Recipe):
         """See `capabilities.Adversary`. The pictures are those that the generator was just judged by."""
         self.judge.requires_grad_(True)
         hr, sr = self.shown
-        with loop.computing(self, self.device), parametrize.cached():
+        with loop.precision_context(self, self.device), parametrize.cached():
             real, fake = self.judge(hr).float(), self.judge(sr).float()
         loss = blame(real, self.real_label) + blame(fake, 0)
         seen = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
