@@ -81,7 +81,7 @@ def test_alpha_grey_sixteen_bits_and_profile_stay(restoring: Lutra) -> None:
     ramp = np.linspace(9000, 60000, 64 * 64).reshape(64, 64, 1).repeat(3, 2).astype(np.uint16)
     answer = restoring.post("/restore?strength=0.1", cv2.imencode(".png", ramp)[1].tobytes())
     deep = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert deep.dtype == np.uint16 and len(np.unique(deep)) > 1000
+    assert deep is not None and deep.dtype == np.uint16 and len(np.unique(deep)) > 1000
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     answer = restoring.post("/restore", as_file(PHOTO, "PNG", icc_profile=profile))
     assert opened(answer.content).info["icc_profile"] == profile

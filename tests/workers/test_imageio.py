@@ -104,6 +104,7 @@ def test_our_16_bit_tiff_is_read_by_opencv_and_tifffile() -> None:
     made = picture(dtype="uint16")
     data = encode(made, "tiff")
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert bgr is not None
     np.testing.assert_array_equal(bgr[:, :, ::-1], made.pixels)
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(data)), made.pixels)
 
@@ -148,8 +149,9 @@ def test_arrays_with_gaps_or_odd_strides_are_written_as_their_values(kind: str, 
         channels == 1
     )
     for view in views:
-        odd = Picture(view, values[: view.shape[0], : view.shape[1], 3], None, None, "png", False)
-        even = Picture(view.copy(order="C"), odd.alpha.copy(), None, None, "png", False)
+        alpha = values[: view.shape[0], : view.shape[1], 3]
+        odd = Picture(view, alpha, None, None, "png", False)
+        even = Picture(view.copy(order="C"), alpha.copy(), None, None, "png", False)
         even.pixels = even.pixels.reshape(-1).reshape(view.shape)
         assert encode(odd, kind) == encode(even, kind)
 

@@ -28,11 +28,14 @@ def picture(dtype: str = "uint8", channels: int = 3, **fields: Any) -> Picture:
     return Picture(photo(48, 64, channels, dtype), None, **known)
 
 
-def tags(data: bytes) -> dict[int, Any]:
+def tags(data: bytes) -> dict[int | str, Any]:
     """Main, Exif and GPS tags as Pillow reads them."""
     with Image.open(io.BytesIO(data)) as image:
         found = image.getexif()
-        return dict(found) | dict(found.get_ifd(0x8769)) | {f"gps {k}": v for k, v in found.get_ifd(0x8825).items()}
+        told: dict[int | str, Any] = dict(found.items())
+        told.update(found.get_ifd(0x8769).items())
+        told.update((f"gps {tag}", value) for tag, value in found.get_ifd(0x8825).items())
+        return told
 
 
 # --- EXIF ----------------------------------------------------------------------------------------------------------

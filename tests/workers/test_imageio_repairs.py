@@ -242,7 +242,7 @@ def test_a_transparent_grey_is_found_at_every_depth(depth: int, interlace: int, 
 def _part_of_gif(*, transparent: int | None = None, second: bool = False) -> tuple[bytes, Any]:
     """A screen of 60 x 40 whose background is red, and a frame of 20 x 15 at 20, 10; and the frame's RGB."""
     frame = files.rgb(15, 20).quantize(16)
-    options = {} if transparent is None else {"transparency": transparent}
+    options: dict[str, Any] = {} if transparent is None else {"transparency": transparent}
     options |= {"save_all": True, "append_images": [files.rgb(15, 20, seed=7).quantize(16)]} if second else {}
     data = bytearray(files.saved(frame, "GIF", **options))
     colours = np.array(frame.convert("RGB"))
