@@ -82,7 +82,7 @@ class Exchange:
     """One GET without a server between: its answer can be watched while it comes, and left before its end."""
 
     def __init__(self, app: ASGIApp, path: str, **headers: str) -> None:
-        self.status, self.headers, self.body = 0, dict[str, str](), b""
+        self.status, self.headers, self.body, self.begun = 0, dict[str, str](), b"", 0
         self._asked, self._left = False, asyncio.Event()
         scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}}
         scope |= {"http_version": "1.1", "method": "GET", "scheme": "http", "path": path, "raw_path": path.encode()}
@@ -99,7 +99,7 @@ class Exchange:
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.begun = message["status"], self.begun + 1
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         self.body += message.get("body", b"")
 
