@@ -16,7 +16,6 @@ import pytest
 from starlette.requests import Request
 
 from service import upload
-from service.addresses import neighbourhood
 from service.upload import GRACE_S, Budget, read_upload
 from tests.living import Lutra, as_file, photo, wait_until
 from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
@@ -182,14 +181,6 @@ def test_an_address_may_hold_as_much_as_is_left_for_others() -> None:
             third.add(125)
     with budget.hold("192.0.2.1") as again:
         again.add(500)
-
-
-def test_the_share_is_an_addresss_or_that_of_a_network_of_ipv6() -> None:
-    assert neighbourhood("192.0.2.1") != neighbourhood("192.0.2.2")
-    assert neighbourhood("2001:db8:1:2::1") == neighbourhood("2001:db8:1:2:ffff::9") != neighbourhood("2001:db8:1:3::1")
-    assert neighbourhood("::ffff:192.0.2.1") == neighbourhood("192.0.2.1")
-    assert neighbourhood("fe80::1%eth0") == neighbourhood("fe80::2%eth0")
-    assert [neighbourhood(name) for name in ("", "testclient", "1.2.3.4.5")] == ["", "testclient", "1.2.3.4.5"]
 
 
 def test_unfinished_uploads_of_one_address_leave_room_for_others_and_give_back_at_once(tmp_path: Path) -> None:

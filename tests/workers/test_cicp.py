@@ -11,7 +11,7 @@ import pytest
 
 from tests.attacks import files, profiles
 from tests.attacks.files import chunk, photo
-from workers.pictures.codecs import avif, cicp, colour_box, icc
+from workers.pictures.codecs import cicp, icc
 from workers.pictures.imageio import Picture, decode, encode
 
 LIMIT = 1_000_000
@@ -80,34 +80,6 @@ def test_a_profile_in_the_file_goes_before_numbers() -> None:
     if at >= 0:
         data = data[: at + 8] + struct.pack(">HH", P3, 13) + data[at + 12 :]
     assert decode(data, max_pixels=LIMIT).icc == profile
-
-
-@pytest.mark.parametrize("speed", [0, 10])
-def test_without_a_box_the_sequence_header_of_an_avif_counts(speed: int) -> None:
-    """What libaom writes there by itself, and other code points put in the place of these bits."""
-    data = files.saved(files.rgb(), "AVIF", quality=90, speed=speed)
-    told = avif.colours(data)
-    assert told is not None
-    without = data.replace(b"colrnclx", b"freenclx")
-    assert colour_box.profile(without, "avif", is_grey=False) is None  # sRGB
-    start = data.index(b"mdat") + 4
-    bits = "".join(f"{byte:08b}" for byte in data[start : start + 64])
-    at = bits.index(f"{told[0]:08b}{told[1]:08b}")
-    bits = bits[:at] + f"{P3:08b}{13:08b}" + bits[at + 16 :]
-    wide = without[:start] + int(bits, 2).to_bytes(64, "big") + without[start + 64 :]
-    assert avif.colours(wide) == (P3, 13)
-    stored = decode(data, max_pixels=LIMIT).pixels
-    made = decode(wide, colour="srgb", max_pixels=LIMIT)
-    assert np.abs(made.pixels - _exactly(stored, P3)).max() < 2.5
-
-
-def test_of_several_boxes_that_of_the_primary_item_counts() -> None:
-    """A table of associations that names the second box, and one that cannot be read."""
-    data = _avif(photo(), P3, 13)
-    at = data.index(b"ipma")
-    broken = data[: at + 8] + struct.pack(">I", 2**31) + data[at + 12 :]
-    assert decode(data, max_pixels=LIMIT).icc is not None
-    assert colour_box.profile(broken, "avif", is_grey=False) in (None, cicp.profile(P3, 13, is_grey=False))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
