@@ -1,0 +1,84 @@
+"""A job and a model as JSON: what is told when, and that it is what OpenAPI says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from models.cards import CARDS
+from service.schemas import eta_s, job_json, model_json
+from workers.errors import CorruptPicture
+from workers.jobs.job import JobStatus
+from workers.jobs.records import QueueFacts
+
+QUEUED = JobStatus(
+    id="a1",
+    computation_id="c1",
+    operation="upscale",
+    model="liif",
+    parameters={"scale": "2"},
+    state="queued",
+    created_at=1_700_000_000.0,
+    started_at=None,
+    finished_at=None,
+    attempts=0,
+    progress=0.0,
+    input={"format": "png", "width": 3, "height": 2, "bytes": 70},
+    output=None,
+    timings_s={},
+    error=None,
+    estimate_s=8.0,
+)
+RUNNING = replace(QUEUED, state="running", started_at=1_700_000_001.5, attempts=1, progress=0.25)
+OUTPUT = {"format": "jpeg", "width": 6, "height": 4, "bytes": 90, "etag": "tag", "media_type": "image/jpeg"}
+SUCCEEDED = replace(RUNNING, state="succeeded", finished_at=1_700_000_002.0, progress=1.0, output=OUTPUT)
+QUEUE = QueueFacts(2, 1, 3, 0.0, 2, 0, work_s=10.0)
+
+
+def test_a_job_that_waits_is_told_when_its_turn_is_done_and_one_that_runs_what_is_left() -> None:
+    assert (eta_s(QUEUED, QUEUE), eta_s(RUNNING, QUEUE)) == (5.0, 6.0)
+    assert eta_s(SUCCEEDED, QUEUE) is None
+    assert eta_s(QUEUED, None) is None
+
+
+def test_a_job_is_told_with_its_times_and_links() -> None:
+    told = job_json(RUNNING, QUEUE).model_dump()
+    assert (told["created_at"], told["started_at"]) == ("2023-11-14T22:13:20.000Z", "2023-11-14T22:13:21.500Z")
+    assert told["finished_at"] is None and told["output"] is None and told["error"] is None
+    assert told["links"] == {"self": "/jobs/a1", "result": "/jobs/a1/result", "events": "/jobs/a1/events"}
+    assert told["input"] == {"format": "png", "width": 3, "height": 2, "bytes": 70}
+
+
+def test_only_what_a_client_can_use_of_a_result_is_told_and_only_of_one_that_is_there() -> None:
+    told = job_json(SUCCEEDED, None).model_dump()
+    assert told["output"] == {"format": "jpeg", "width": 6, "height": 4, "bytes": 90}
+    assert job_json(replace(SUCCEEDED, state="cancelled"), None).output is None
+
+
+def test_a_failed_job_carries_its_problem() -> None:
+    error = {"code": CorruptPicture.code, "detail": "cut off", "members": {"at": 7}}
+    told: dict[str, Any] = job_json(replace(RUNNING, state="failed", error=error), None).model_dump()["error"]
+    assert told["type"] == "urn:lutra:problem:corrupt-picture"
+    assert (told["status"], told["detail"], told["at"], told["instance"]) == (422, "cut off", 7, "/jobs/a1")
+
+
+@pytest.mark.parametrize("name", sorted(CARDS))
+def test_every_card_can_be_told(name: str) -> None:
+    card = CARDS[name]
+    told = model_json(card, ["cpu"], card.sha256, max_scale=4)
+    assert (told.name, told.loaded, told.devices, told.scores) == (name, True, ["cpu"], card.measured.scores)
+    assert told.max_scale == (min(4, card.max_scale) if card.task == "upscale" else card.max_scale)
+    assert not model_json(card, [], None, max_scale=4).loaded
+
+
+def test_of_weights_that_are_not_ours_no_scores_and_no_data_are_known() -> None:
+    told = model_json(CARDS["liif"], ["cpu"], "f" * 64, max_scale=4)
+    assert (told.scores, told.trained_on, told.source, told.weights_licence, told.sha256) == (
+        {},
+        [],
+        "",
+        None,
+        "f" * 64,
+    )
