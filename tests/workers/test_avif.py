@@ -1,16 +1,13 @@
-"""AVIF boxes: where the colours of a picture are told, and what counts where several do."""
+"""What the coded data of an AVIF say themselves: the colours that no box tells."""
 
 from __future__ import annotations
-
-import struct
 
 import numpy as np
 import pytest
 
 from tests.attacks import files
-from tests.attacks.files import photo
-from tests.workers.declared import P3, avif_of, exactly
-from workers.pictures.codecs import avif, cicp, colour_box
+from tests.workers.declared import P3, exactly
+from workers.pictures.codecs import avif, colour_box
 from workers.pictures.imageio import decode
 
 LIMIT = 1_000_000
@@ -33,12 +30,3 @@ def test_without_a_box_the_sequence_header_of_an_avif_counts(speed: int) -> None
     stored = decode(data, max_pixels=LIMIT).pixels
     made = decode(wide, colour="srgb", max_pixels=LIMIT)
     assert np.abs(made.pixels - exactly(stored, P3)).max() < 2.5
-
-
-def test_of_several_boxes_that_of_the_primary_item_counts() -> None:
-    """A table of associations that names the second box, and one that cannot be read."""
-    data = avif_of(photo(), P3, 13)
-    at = data.index(b"ipma")
-    broken = data[: at + 8] + struct.pack(">I", 2**31) + data[at + 12 :]
-    assert decode(data, max_pixels=LIMIT).icc is not None
-    assert colour_box.profile(broken, "avif", is_grey=False) in (None, cicp.profile(P3, 13, is_grey=False))
