@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection, Consumer, Queue
+from kombu import Consumer, Queue  # type: ignore[attr-defined]
 
 from tests.proxy import Proxy, proxied
 from workers.consumer import QoS, with_our_channels
@@ -22,20 +22,20 @@ def proxy(store: Store, redis_url: str) -> Iterator[Proxy]:
         yield running
 
 
-def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Connection, Any, list[Any]]:
+def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Any, Any, list[Any]]:
     """A consumer's channel with one slot, as the worker has it, and the message that is in it."""
     app = celery_app.make_app(proxy.url, job_timeout_s=10)
     app.conf.broker_transport_options["socket_timeout"] = 1
     celery_app.send(app, "first")
-    connection = with_our_channels(app.connection_for_read())
-    channel = connection.default_channel
-    assert isinstance(channel.qos, QoS)
+    connection: Any = with_our_channels(app.connection_for_read())
+    channel: Any = connection.default_channel
     channel.basic_qos(0, 1, False)
     taken: list[Any] = []
-    consumer = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
+    consumer: Any = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
     consumer.consume()
     connection.drain_events(timeout=10)
     assert not channel.qos.can_consume()
+    assert isinstance(channel.qos, QoS)
     app.close()
     return connection, channel, taken
 
