@@ -49,12 +49,15 @@ def within(story: Callable[[], None]) -> None:
 def test_the_one_that_has_been_idle_longest_makes_room() -> None:
     def story() -> None:
         crowd = Crowd(3, 3)
-        first, second, third, fourth = (Guest(crowd) for _ in range(4))
+        first, second, third, *others = (Guest(crowd) for _ in range(6))
         assert all(crowd.enter(one) for one in (first, second, third))
         crowd.is_at_work(first)
         crowd.is_idle(first)  # after the others
-        assert crowd.enter(fourth)
-        assert [one.dropped for one in (first, second, third, fourth)] == [False, True, False, False]
+        seen = []
+        for one in others:
+            assert crowd.enter(one)
+            seen.append([guest.dropped for guest in (first, second, third)])
+        assert seen == [[False, True, False], [False, True, True], [True, True, True]]
 
     within(story)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.attacks.files import photo
 from tests.workers.declared import BT2020, P3, SRGB, avif_of
 from workers.pictures.codecs import cicp, colour_box
-from workers.pictures.imageio import decode
+from workers.pictures.imageio import Picture, decode, encode
 
 LIMIT = 1_000_000
 
@@ -27,6 +27,18 @@ def test_srgb_needs_no_profile_and_a_box_that_is_none_tells_nothing() -> None:
     data = avif_of(photo(), P3, 13)
     for change in (data.replace(b"colrnclx", b"colrprof"), data.replace(b"colrnclx", b"freenclx")):
         assert colour_box.profile(change, "heic", is_grey=False) is None
+
+
+def test_the_box_of_another_item_is_not_that_of_the_picture() -> None:
+    """An AVIF with alpha holds two items; where the second is called the primary one, nothing tells its colours."""
+    values = photo(channels=4)
+    data = encode(Picture(values[:, :, :3], values[:, :, 3], None, None, "png", False), "avif", quality=100)
+    at = data.index(b"colrnclx") + 8
+    data = data[:at] + struct.pack(">HH", P3, 13) + data[at + 4 :]
+    assert colour_box.profile(data, "heic", is_grey=False) == cicp.profile(P3, 13, is_grey=False)
+    at = data.index(b"pitm") + 8
+    assert data[at : at + 2] == b"\0\1"
+    assert colour_box.profile(data[:at] + b"\0\2" + data[at + 2 :], "heic", is_grey=False) is None
 
 
 def test_of_several_boxes_that_of_the_primary_item_counts() -> None:
