@@ -43,8 +43,10 @@ fast: build
 # Branches of service/ and workers/ that their tests run, in all processes; the floor is in pyproject.toml.
 coverage: build
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(BIN)/coverage run -m pytest -m "not slow and not chaos and not browser" tests/service tests/workers tests/attacks
+	$(BIN)/coverage run -m pytest -m "not slow and not chaos and not browser" \
+	    tests/service tests/workers tests/attacks tests/docker
 	$(BIN)/coverage combine --quiet
+	rm -f build/coverage/data.*  # of processes that were killed while they wrote
 	$(BIN)/coverage report
 
 bench: build
