@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -45,7 +46,8 @@ def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(20, 236, (5, 7, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    return np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    noisy: np.ndarray = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255)
+    return noisy.astype(np.uint8)
 
 
 def as_file(pixels: np.ndarray, format: str = "JPEG", **options: object) -> bytes:  # noqa: A002
@@ -97,7 +99,7 @@ def make_store(redis_url: str) -> Iterator[Callable[..., Store]]:
     """Stores with limits of the test's own, on an empty Redis."""
     stores: list[Store] = []
 
-    def make(**limits: int) -> Store:
+    def make(**limits: Any) -> Store:
         stores.append(Store.at(redis_url, Limits(**limits)))
         return stores[-1]
 

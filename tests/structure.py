@@ -14,7 +14,7 @@ commits can be counted too. The rules:
   decorator registers (a route, a task, a validator), methods of classes with a base from outside the rooms, Protocols,
   and what pyproject.toml names as a command.
 - A test of a module `a/b/name.py` is `test_name.py` or `test_name_*.py`, or the same after `test_b_`, anywhere below
-  tests. `__init__` and `__main__` need none.
+  tests but in the folder of another room. `__init__` and `__main__` need none.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ class Module:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A working tree: the modules of the rooms by name, the benchmarks', and the names of the tests' files."""
+    """A working tree: the modules of the rooms by name, the benchmarks', the tests' files, and the commands' names."""
 
     root: Path
     modules: dict[str, Module]
     benchmarks: dict[str, Module]
-    tests: frozenset[str]
+    tests: frozenset[Path]
     commands: frozenset[str]
 
 
@@ -96,7 +96,7 @@ def read_checkout(root: Path) -> Checkout:
     """Read the sources below `root`; a room that is not there is empty."""
     modules = {module.name: module for room in FLOORS for module in _modules(root, room)}
     benchmarks = {module.name: module for module in _modules(root, "benchmarks")}
-    tests = frozenset(path.stem for path in (root / "tests").rglob("test_*.py"))
+    tests = frozenset(path.relative_to(root / "tests") for path in (root / "tests").rglob("test_*.py"))
     lines = (root / "pyproject.toml").read_text().partition("[project.scripts]")[2].partition("\n[")[0].splitlines()
     commands = frozenset(line.rpartition(":")[2].strip('" ') for line in lines if "=" in line)
     return Checkout(root, modules, benchmarks, tests, commands)
@@ -289,10 +289,12 @@ def untested_modules(checkout: Checkout) -> list[str]:
     ]
 
 
-def _has_test(module: Module, tests: frozenset[str]) -> bool:
+def _has_test(module: Module, tests: frozenset[Path]) -> bool:
     *_, package, name = ("", *module.name.split("."))
     wanted = f"test_{name}", f"test_{package}_{name}"
-    return any(test == one or test.startswith(f"{one}_") for test in tests for one in wanted)
+    others = FLOORS.keys() - {module.room}
+    stems = (path.stem for path in tests if path.parts[0] not in others)
+    return any(stem == one or stem.startswith(f"{one}_") for stem in stems for one in wanted)
 
 
 Measure = Callable[[Checkout], list[str]]
