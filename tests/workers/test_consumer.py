@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from kombu import Consumer, Queue  # type: ignore[attr-defined]
 
-from tests.proxy import Proxy, proxied
+from tests.proxy import Proxy
 from workers.consumer import QoS, with_our_channels
 from workers.jobs import celery_app
 from workers.jobs.store import Store
-
-
-@pytest.fixture
-def proxy(store: Store, redis_url: str) -> Iterator[Proxy]:
-    """Before the Redis that `store` speaks to directly; one test, one proxy."""
-    with proxied(redis_url) as running:
-        yield running
 
 
 def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Any, Any, list[Any]]:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from service.waiting import Bell
 from tests.living import wait_until
-from tests.proxy import Proxy, proxied
+from tests.proxy import Proxy
 from workers.jobs import celery_app
 from workers.jobs.store import WAKE_CHANNEL, Store
 
 IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
-
-
-@pytest.fixture
-def proxy(store: Store, redis_url: str) -> Iterator[Proxy]:
-    """Before the Redis that `store` speaks to directly; one test, one proxy."""
-    with proxied(redis_url) as running:
-        yield running
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -32,31 +23,6 @@ def test_the_store_answers_although_its_connection_was_forgotten(proxy: Proxy, r
     assert proxy.forget(reset=reset) == 1
     assert list(store.children()) == ["test:1"]
     store.close()
-
-
-def probes_of(sock: socket.socket) -> tuple[int, int, int]:
-    """Seconds until the kernel probes an idle connection, between probes, and how many may stay unanswered."""
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
-    idle, every, count = (sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names)
-    return idle, every, count
-
-
-@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system has no such option")
-def test_the_kernel_finds_out_in_time_about_an_idle_connection_of_store_and_queue(proxy: Proxy) -> None:
-    store = Store.at(proxy.url)
-    store.ping()
-    ours = store.client.connection_pool.get_connection()
-    app = celery_app.make_app(proxy.url, job_timeout_s=10)
-    with app.connection_for_read() as connection:
-        theirs = connection.default_channel.client.connection_pool.get_connection()
-        for sock in (ours._sock, theirs._sock):
-            idle, every, count = probes_of(sock)
-            assert idle + every * count < IN_TIME_S
-        theirs.disconnect()
-    store.client.connection_pool.release(ours)
-    store.close()
-    app.close()
 
 
 @pytest.mark.parametrize("reset", [False, True])
