@@ -46,8 +46,8 @@ def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(20, 236, (5, 7, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    noisy: np.ndarray = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255)
-    return noisy.astype(np.uint8)
+    noisy: np.ndarray = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    return noisy
 
 
 def as_file(pixels: np.ndarray, format: str = "JPEG", **options: object) -> bytes:  # noqa: A002

@@ -10,13 +10,13 @@ import pytest
 from service import waiting
 from service.waiting import Bell
 from tests.service.asgi import NEAREST, PHOTO, Here, claim, eventually, queued, running_app, succeed
-from workers.jobs.store import WAKE_CHANNEL, Store
+from workers.jobs.store import Store
 
 HOUR_S = 3600.0
 
 
 def subscribers(store: Store) -> int:
-    return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
+    return len(store.client.client_list(_type="pubsub"))
 
 
 def ask(here: Here) -> asyncio.Task[httpx.Response]:
