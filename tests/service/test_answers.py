@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from service.answers import ended_badly, retry_after, retry_refused, whole_seconds
-from tests.service.test_schemas import QUEUED, RUNNING
+from tests.service.test_schemas import QUEUED, RUNNING, status
 from workers.errors import CorruptPicture, JobCancelled, QueueFull, StoreFull
-from workers.jobs.records import QueueFacts
+from workers.jobs.records import QueueFacts, problem_json
 
 QUEUE = QueueFacts(queued=8, running=2, active=10, oldest_age_s=0, workers_alive=2, stored_bytes=0, work_s=100.0)
 
@@ -34,7 +34,6 @@ def test_who_was_refused_comes_back_when_a_place_or_room_is_free() -> None:
 
 
 def test_an_end_without_a_picture_is_its_own_error_or_a_cancellation() -> None:
-    error = {"code": CorruptPicture.code, "detail": "cut off", "members": {}}
-    failed = ended_badly(replace(RUNNING, state="failed", error=error))
+    failed = ended_badly(status("failed", error=problem_json(CorruptPicture("cut off"))))
     assert isinstance(failed, CorruptPicture) and failed.message == "cut off"
-    assert isinstance(ended_badly(replace(RUNNING, state="cancelled")), JobCancelled)
+    assert isinstance(ended_badly(status("cancelled")), JobCancelled)

@@ -10,9 +10,10 @@ import pytest
 
 from service.results import wanted_range
 from tests.service.asgi import Here, running_app, succeed
-from workers.jobs.store import CHUNK_BYTES, Store
+from workers.jobs.store import Store
 
-WHOLE = bytes(range(251)) * (CHUNK_BYTES // 251 + 1000) + b"end"  # two pieces, and no period that fits them
+PIECE_BYTES = 4 * 1024**2  # as pictures lie in the store
+WHOLE = bytes(range(251)) * (PIECE_BYTES // 251 + 1000) + b"end"  # two pieces, and no period that fits them
 SIZE = len(WHOLE)
 
 Get = Callable[..., Awaitable[httpx.Response]]
@@ -96,7 +97,7 @@ def test_who_has_it_already_is_told_so(store: Store, redis_url: str) -> None:
 
 def test_parts_are_those_that_were_asked_for_also_across_pieces(store: Store, redis_url: str) -> None:
     async def story(get: Get, job: str) -> None:
-        for first, stop in ((0, 1), (CHUNK_BYTES - 3, CHUNK_BYTES + 5), (CHUNK_BYTES, SIZE), (SIZE - 3, SIZE)):
+        for first, stop in ((0, 1), (PIECE_BYTES - 3, PIECE_BYTES + 5), (PIECE_BYTES, SIZE), (SIZE - 3, SIZE)):
             answer = await get(Range=f"bytes={first}-{stop - 1}")
             assert (answer.status_code, answer.content) == (206, WHOLE[first:stop])
             assert answer.headers["content-range"] == f"bytes {first}-{stop - 1}/{SIZE}"

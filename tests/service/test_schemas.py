@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from typing import Any
 
 import pytest
@@ -10,30 +10,24 @@ import pytest
 from models.cards import CARDS
 from service.schemas import eta_s, job_json, model_json
 from workers.errors import CorruptPicture
-from workers.jobs.job import JobStatus
-from workers.jobs.records import QueueFacts
+from workers.jobs.job import Computation, JobStatus, PictureFacts
+from workers.jobs.records import QueueFacts, computation_fields, problem_json, status_of
 
-QUEUED = JobStatus(
-    id="a1",
-    computation_id="c1",
-    operation="upscale",
-    model="liif",
-    parameters={"scale": "2"},
-    state="queued",
-    created_at=1_700_000_000.0,
-    started_at=None,
-    finished_at=None,
-    attempts=0,
-    progress=0.0,
-    input={"format": "png", "width": 3, "height": 2, "bytes": 70},
-    output=None,
-    timings_s={},
-    error=None,
-    estimate_s=8.0,
-)
-RUNNING = replace(QUEUED, state="running", started_at=1_700_000_001.5, attempts=1, progress=0.25)
+COMPUTATION = Computation("c1", "key", "upscale", "liif", {"scale": "2"}, PictureFacts("png", 3, 2, 70), 8.0)
 OUTPUT = {"format": "jpeg", "width": 6, "height": 4, "bytes": 90, "etag": "tag", "media_type": "image/jpeg"}
-SUCCEEDED = replace(RUNNING, state="succeeded", finished_at=1_700_000_002.0, progress=1.0, output=OUTPUT)
+STARTED = {"started_at": 1_700_000_001.5, "attempt": 1, "done": 1, "total": 4}
+
+
+def status(state: str, **more: object) -> JobStatus:
+    """A job as the store gives it back; `more`: fields of its computation."""
+    fields = {**computation_fields(COMPUTATION, 1, "request"), "state": state, **more}
+    stored = {name.encode(): str(value).encode() for name, value in fields.items()}
+    return status_of("a1", {b"computation": b"c1", b"created_at": b"1700000000"}, stored)
+
+
+QUEUED = status("queued")
+RUNNING = status("running", **STARTED)
+SUCCEEDED = status("succeeded", **STARTED, finished_at=1_700_000_002.0, output=json.dumps(OUTPUT))
 QUEUE = QueueFacts(2, 1, 3, 0.0, 2, 0, work_s=10.0)
 
 
@@ -54,12 +48,12 @@ def test_a_job_is_told_with_its_times_and_links() -> None:
 def test_only_what_a_client_can_use_of_a_result_is_told_and_only_of_one_that_is_there() -> None:
     told = job_json(SUCCEEDED, None).model_dump()
     assert told["output"] == {"format": "jpeg", "width": 6, "height": 4, "bytes": 90}
-    assert job_json(replace(SUCCEEDED, state="cancelled"), None).output is None
+    assert job_json(status("cancelled", **STARTED, output=json.dumps(OUTPUT)), None).output is None
 
 
 def test_a_failed_job_carries_its_problem() -> None:
-    error = {"code": CorruptPicture.code, "detail": "cut off", "members": {"at": 7}}
-    told: dict[str, Any] = job_json(replace(RUNNING, state="failed", error=error), None).model_dump()["error"]
+    failed = status("failed", **STARTED, error=problem_json(CorruptPicture("cut off", at=7)))
+    told: dict[str, Any] = job_json(failed, None).model_dump()["error"]
     assert told["type"] == "urn:lutra:problem:corrupt-picture"
     assert (told["status"], told["detail"], told["at"], told["instance"]) == (422, "cut off", 7, "/jobs/a1")
 
