@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test check lint types fast bench build asan gpu-check clean always
+.PHONY: run test check lint types fast coverage bench build asan gpu-check clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -39,6 +39,15 @@ types: $(VENV)/.dev
 
 fast: build
 	$(BIN)/python -m pytest -m "not slow and not chaos and not browser"
+
+# Branches of service/ and workers/ that their tests run, in all processes; the floor is in pyproject.toml.
+coverage: build
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -m "not slow and not chaos and not browser" \
+	    tests/service tests/workers tests/attacks tests/docker
+	$(BIN)/coverage combine --quiet
+	rm -f build/coverage/data.*  # of processes that were killed while they wrote
+	$(BIN)/coverage report
 
 bench: build
 	$(BIN)/python -m benchmarks

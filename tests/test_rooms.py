@@ -1,69 +1,85 @@
-"""Who may import whom: downwards only, torch below the gateway, no heavy import in the worker's parent."""
+"""Who may import whom: downwards only, torch below the gateway, no heavy import in the worker's parent; and how large
+things may grow.
+
+Imports are followed over all steps: those at import time, which are loaded with a module, and those inside functions,
+which come late. Of the service the command line alone may come to the engine, for it computes in its own process: late,
+so that `lutra gateway` and `lutra models` start without torch; `service.files` is that late import.
+"""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 
 import pytest
 
 from models.cards import CARDS
+from tests import structure
+from tests.structure import ROOT, Checkout, reached, read_checkout
 from workers.settings import Settings
 
-ROOT = Path(__file__).parent.parent
-FLOORS = {"kernels": 0, "models": 1, "workers": 2, "service": 3}
-TORCH_ROOMS = (
-    "kernels/",
-    "models/",
-    "workers/engine/",
-    "workers/operations/",  # for type checkers alone
-    "workers/runner",
-)
+# How many of each there may be. They go down and never up; where the work on one is done, its number is lowered.
+RATCHETS: dict[structure.Measure, int] = {
+    structure.long_files: 0,
+    structure.long_functions: 0,
+    structure.wide_functions: 0,
+    structure.circles: 1,
+    structure.upward_imports: 0,
+    structure.unread_names: 6,
+    structure.untested_modules: 51,
+}
+
+# Where torch lives; nothing above loads it on import but the files of the command line, which come late themselves.
+TORCH_ROOMS = ("kernels", "models", "workers.engine", "workers.runner")
+COMMANDS_THAT_COMPUTE = {"service.files"}
+LATE = {"service.cli", "service.doctor", "workers.child", "workers.worker"}
+
+ENTRANCES = ("service.app", "service.cli", "service.serve", "service.supervisor", "workers.worker")
+HEAVY = {"torch", "numpy", "cv2", "simplejpeg", "imagecodecs", "tifffile", "safetensors"}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for room in FLOORS:
-        for path in (ROOT / room).rglob("*.py"):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+@cache
+def checkout() -> Checkout:
+    return read_checkout(ROOT)
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
+def heavy(loaded: dict[str, str]) -> dict[str, str]:
+    """Of what is loaded the heavy packages, with the module that imports them."""
+    return {name: by for name, by in loaded.items() if name.partition(".")[0] in HEAVY}
 
 
-def test_imports_go_downwards_only() -> None:
-    upwards = [
-        f"{path} imports {name}"
-        for path, tree in modules()
-        for name in imported(tree)
-        if name.split(".")[0] in FLOORS and FLOORS[name.split(".")[0]] > FLOORS[path.split("/")[0]]
-    ]
-    assert not upwards
+def comes_to_torch(module: str, *, late: bool) -> bool:
+    return any(name.partition(".")[0] == "torch" for name in reached(checkout(), module, late=late))
 
 
-def test_torch_is_imported_only_where_it_lives() -> None:
-    elsewhere = [
-        path
-        for path, tree in modules()
-        if any(name.split(".")[0] == "torch" for name in imported(tree)) and not path.startswith(TORCH_ROOMS)
-    ]
-    assert not elsewhere
-    assert not [path for path, tree in modules() if path.startswith("models/cards/") and "torch" in set(imported(tree))]
+@pytest.mark.parametrize("measure", RATCHETS, ids=lambda measure: measure.__name__)
+def test_the_structure_grows_no_worse(measure: structure.Measure) -> None:
+    found = measure(checkout())
+    assert len(found) <= RATCHETS[measure], "\n".join(found)
 
 
-@pytest.mark.parametrize(
-    "module", ["service.app", "service.cli", "service.serve", "service.supervisor", "workers.worker"]
-)
+def test_torch_is_loaded_only_where_it_lives() -> None:
+    above = {name for name in checkout().modules if not name.startswith(TORCH_ROOMS)}
+    assert {name for name in above if comes_to_torch(name, late=False)} == COMMANDS_THAT_COMPUTE
+    assert {name for name in above if comes_to_torch(name, late=True)} == COMMANDS_THAT_COMPUTE | LATE
+
+
+def test_the_cards_need_no_torch() -> None:
+    assert not heavy(reached(checkout(), "models.cards"))
+
+
+@pytest.mark.parametrize("module", ENTRANCES)
+def test_nothing_that_the_gateway_and_the_worker_parent_import_imports_torch_or_numpy(module: str) -> None:
+    loaded = reached(checkout(), module)
+    assert {"workers.settings", "workers.log", "pydantic_settings.BaseSettings"} <= set(loaded)  # the steps were taken
+    assert not heavy(loaded)
+
+
+@pytest.mark.parametrize("module", ENTRANCES)
 def test_the_gateway_and_the_worker_parent_start_without_torch_and_numpy(module: str) -> None:
-    heavy = "torch numpy cv2 simplejpeg imagecodecs safetensors"
-    program = f"import sys, {module}; sys.exit(str([name for name in '{heavy}'.split() if name in sys.modules]))"
+    """What packages of others import of their own accord no source of ours tells."""
+    program = f"import sys, {module}; sys.exit(str([name for name in {sorted(HEAVY)} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.strip() == "[]"
 
@@ -77,8 +93,3 @@ def test_every_model_has_a_card_and_a_builder() -> None:
     from models.catalog import NETWORKS
 
     assert set(CARDS) <= set(NETWORKS)
-
-
-def test_no_file_outgrows_what_one_reads_in_a_sitting() -> None:
-    long = [path for path, _ in modules() if len((ROOT / path).read_text().splitlines()) > 520]
-    assert long == []

@@ -25,7 +25,7 @@ _ZIGZAG = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i
 
 def _cosines() -> Array:
     k, n = np.mgrid[0:8, 0:8]
-    rows = np.cos((2 * n + 1) * k * np.pi / 16) / 2
+    rows: Array = np.cos((2 * n + 1) * k * np.pi / 16) / 2
     rows[0] /= np.sqrt(2)
     return rows
 
@@ -83,8 +83,9 @@ def _blocks(plane: Array, columns: int, rows: int) -> Array:
     missing = (0, rows * 8 - plane.shape[0]), (0, columns * 8 - plane.shape[1])
     levels = np.pad(plane.astype(float), missing, mode="edge") - 128
     cut = levels.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)
-    found = np.rint(_cosines() @ cut @ _cosines().T / _STEP).astype(int)
-    return found.reshape(rows, columns, 64)[:, :, _ZIGZAG]
+    levels = np.rint(_cosines() @ cut @ _cosines().T / _STEP).astype(int).reshape(rows, columns, 64)
+    found: Array = levels[:, :, _ZIGZAG]
+    return found
 
 
 def _coded(blocks: list[Array], order: list[tuple[int, int, int]]) -> bytes:

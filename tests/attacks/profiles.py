@@ -81,7 +81,8 @@ def to_srgb_exactly(pixels: NDArray[Any], primaries: Matrix, gamma: float) -> ND
     """The same conversion in float64, result in [0, 1], to compare with."""
     linear = (pixels / np.iinfo(pixels.dtype).max) ** (round(gamma * 256) / 256)
     light = np.clip(linear @ (np.linalg.inv(np.array(SRGB)) @ np.array(primaries)).T, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    found: NDArray[Any] = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return found
 
 
 def _program(steps: int, segments: int) -> bytes:

@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -90,11 +91,13 @@ def test_the_render_perceptron_touches_nothing_beyond_its_arrays(dtype: torch.dt
         floors = [torch.arange(-1, scale * side) // scale for side in size]
         places = [one for floor in floors for one in (floor, torch.rand(len(floor)))]
         out = torch.zeros(3, *map(len, floors))
-        plain = [said.view(torch.int16) if dtype == torch.bfloat16 else said, window, *places, torch.randn(1732) / 8]
+        said = said.view(torch.int16) if dtype == torch.bfloat16 else said
+        plain = said, window, *places, torch.randn(1732) / 8
         fenced = [_fenced(one, at_end, keep) for one in plain]
         found = _fenced(out, at_end, keep)
-        _cpu.modulated_mlp(*fenced, found, 2, path)
-        _cpu.modulated_mlp(*plain, out, 1, path)
+        call: Callable[..., None] = _cpu.modulated_mlp
+        call(*fenced, found, 2, path)
+        call(*plain, out, 1, path)
         assert torch.equal(found, out)
 
 

@@ -24,7 +24,7 @@ from service import serve
 from service.scrape import QueueCollector
 from workers import errors, metrics, worker
 from workers.jobs.records import QueueFacts
-from workers.settings import Settings
+from workers.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -39,7 +39,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def services() -> dict[str, dict[str, Any]]:
-    return read_yaml(COMPOSE)["services"]
+    found: dict[str, dict[str, Any]] = read_yaml(COMPOSE)["services"]
+    return found
 
 
 def tool(name: str) -> str:
@@ -222,12 +223,12 @@ def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
     shown = dict(re.findall(r"(?m)^#(LUTRA_\w+)=(.*)", (ROOT / ".env.example").read_text()))
     for name in [name for name in os.environ if name.startswith("LUTRA_")]:
         monkeypatch.delenv(name)
-    plain = Settings()
+    plain = read_settings()
     composed = {"redis_url": "redis://redis:6379/0", "log_format": "json", "worker_concurrency": 1}
     for name, value in shown.items():
         monkeypatch.setenv(name, value)
         field = name.removeprefix("LUTRA_").lower()
-        assert getattr(Settings(), field) == composed.get(field, getattr(plain, field)), name
+        assert getattr(read_settings(), field) == composed.get(field, getattr(plain, field)), name
 
 
 def test_redis_evicts_nothing_and_is_larger_than_what_it_is_asked_to_hold() -> None:
@@ -311,7 +312,7 @@ def samples() -> set[str]:
     """The name of every sample that gateway and workers can show."""
     instruments = [value for value in vars(metrics).values() if hasattr(value, "describe") and hasattr(value, "_name")]
     families = [family for instrument in instruments for family in instrument.describe()]
-    families += QueueCollector(QueueFacts(0, 0, 0, 0.0, 0, 0, None), 1).collect()
+    families += QueueCollector(QueueFacts(0, 0, 0, 0.0, 0, 0, 0.0), 1).collect()
     names = set()
     for family in families:
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))

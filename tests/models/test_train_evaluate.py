@@ -4,9 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,7 +14,7 @@ from models import weights
 from models.cards import CARDS
 from models.classical import KERNELS, Resampler
 from models.train import __main__ as command
-from models.train import evaluate, loop, plot, report, scores, sheet
+from models.train import evaluate, loop, report
 from models.train.evaluate import BICUBIC, Retouched, Task, Upscaled
 from models.train.recipes import lut3d
 from models.train.run import Budget, Options
@@ -34,61 +32,6 @@ def places(tmp_path: Path) -> report.Places:
 
 def bicubic() -> Resampler:
     return Resampler(KERNELS["bicubic"])
-
-
-def test_psnr_is_what_the_formula_says() -> None:
-    a = np.zeros((4, 4, 3))
-    assert scores.psnr(a, a) == math.inf
-    assert scores.psnr(a, a + 0.1) == pytest.approx(20)
-    grey = np.full((8, 8, 3), 0.5)
-    assert scores.luma(grey)[0, 0] == pytest.approx((16 + 219 * 0.5) / 255)
-    spoilt = grey.copy()
-    spoilt[:2] = 1
-    assert scores.psnr_rgb(spoilt, grey, 2) == math.inf
-    assert scores.psnr_rgb(spoilt, grey, 1.5) == math.inf
-    assert scores.psnr_y(grey + 0.1, grey, 1) == pytest.approx(20 - 20 * math.log10(219 / 255))
-
-
-def slow_ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """The definition, one window after the other, with a weighted covariance by numpy."""
-    at = np.arange(11) - 5
-    window = np.exp(-(at[:, None] ** 2 + at**2) / (2 * 1.5**2))
-    window /= window.sum()
-    found = []
-    for top in range(x.shape[0] - 10):
-        for left in range(x.shape[1] - 10):
-            a, b = (p[top : top + 11, left : left + 11].ravel() for p in (x, y))
-            means = [np.average(v, weights=window.ravel()) for v in (a, b)]
-            c = np.cov(a, b, aweights=window.ravel(), ddof=0)
-            top_ = (2 * means[0] * means[1] + 1e-4) * (2 * c[0, 1] + 9e-4)
-            found.append(top_ / ((means[0] ** 2 + means[1] ** 2 + 1e-4) * (c[0, 0] + c[1, 1] + 9e-4)))
-    return float(np.mean(found))
-
-
-def test_ssim_is_what_its_definition_gives_window_by_window() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.random((19, 23))
-    y = (x + 0.2 * rng.standard_normal(x.shape)).clip(0, 1)
-    assert scores.ssim(x, y) == pytest.approx(slow_ssim(x, y), abs=1e-12)
-    assert scores.ssim(x, x) == pytest.approx(1)
-    flat, brighter = np.full((12, 12), 0.3), np.full((12, 12), 0.6)
-    assert scores.ssim(flat, brighter) == pytest.approx((2 * 0.18 + 1e-4) / (0.45 + 1e-4))
-    colour = np.stack([x, x, y], -1)
-    assert scores.ssim(colour, np.stack([x, y, y], -1)) == pytest.approx((2 + scores.ssim(x, y)) / 3)
-
-
-def test_lab_of_known_colours() -> None:
-    """Values of the sRGB primaries under D65 as colour tables print them."""
-    for rgb, wanted in {
-        (1, 1, 1): (100, 0, 0),
-        (0, 0, 0): (0, 0, 0),
-        (1, 0, 0): (53.24, 80.09, 67.20),
-        (0, 1, 0): (87.73, -86.18, 83.18),
-        (0, 0, 1): (32.30, 79.19, -107.86),
-    }.items():
-        assert scores.lab(np.array(rgb, float)) == pytest.approx(wanted, abs=0.02)
-    black, white = np.zeros((2, 2, 3)), np.ones((2, 2, 3))
-    assert scores.delta_e(black, white) == pytest.approx(100, abs=1e-3)
 
 
 def test_our_bicubic_scores_what_pillows_scores(data: Path) -> None:
@@ -197,37 +140,3 @@ def test_the_scores_on_the_cards_are_those_of_the_weights_that_are_served() -> N
         assert found.sha256 == card.sha256
         assert evaluate.scores_of(list(found.rows), found.model) == card.measured.scores
         assert json.loads(path.read_text())["model"] == path.stem
-
-
-def test_the_plot_places_what_is_better_higher_and_what_costs_more_to_the_right() -> None:
-    rows = [row(set="Set14", scale=4.0, psnr_y=28.0, ms_per_mp=4000.0)]
-    cheap = [row(model="bilinear", set="Set14", scale=4.0, psnr_y=25.4, ms_per_mp=90.0)]
-    learnt = report.Report("liif", "a", "cpu", "fp32", "day", tuple(rows))
-    text = plot.quality_over_cost([learnt, report.Report("bilinear", None, "cpu", "fp32", "day", tuple(cheap))])
-    dots = [one for one in ElementTree.fromstring(text).iter() if one.tag.endswith("circle")]
-    (x, y), (cheap_x, cheap_y) = ((float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in dots)
-    assert x > cheap_x
-    assert y < cheap_y
-    assert [dot.attrib["class"] for dot in dots] == ["learnt", "classical"]
-
-
-def test_a_contact_sheet_has_a_row_for_each_photo_and_a_column_for_each_model(data: Path, tmp_path: Path) -> None:
-    photos = sorted((data / "train" / "photos").iterdir())[:2]
-    words = ["sheet", *map(str, photos), "-o", str(tmp_path / "sheet.png"), "--side", "60", "--scale", "3"]
-    command.main([*words, "--models", "nearest", "bicubic", "--threads", str(torch.get_num_threads())])
-    found = np.asarray(Image.open(tmp_path / "sheet.png"))
-    wide, tall = 60 + sheet.GAP, 60 + sheet.GAP
-    assert found.shape == (sheet.HEAD + 2 * tall, sheet.GAP + 4 * wide, 3)
-    column = [found[sheet.HEAD : sheet.HEAD + 60, sheet.GAP + k * wide : sheet.GAP + k * wide + 60] for k in range(4)]
-    assert np.array_equal(column[0], column[1])
-    assert not np.array_equal(column[1], column[2])
-    photo = np.asarray(Image.open(photos[0]))
-    assert np.array_equal(column[3], photo[2:62, 10:70])
-
-
-def test_names_in_a_plot_cover_neither_each_other_nor_a_point() -> None:
-    dots = [(100.0, 50.0), (104.0, 52.0), (330.0, 50.0), (90.0, 60.0), (106.0, 44.0)]
-    names = ["srresnet", "liif-real", "a name as long as this", "x", "lanczos"]
-    boxes = [plot.box_of(name, *at) for name, at in zip(names, plot.place_names(names, dots, (0, 380)), strict=True)]
-    around = [(x - plot.DOT, y - plot.DOT, x + plot.DOT, y + plot.DOT) for x, y in dots]
-    assert all(plot.covered(box, boxes[:k] + around, (0, 380)) == 0 for k, box in enumerate(boxes))

@@ -8,8 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save as save_tensors
 
-from models import catalog, weights
-from models.cards import CARDS
+from models import weights
 from models.lut3d import Lut3D, Lut3DConfig
 from models.weights import Weights, WeightsError
 
@@ -104,31 +103,3 @@ def test_a_cut_file_is_refused(network: Lut3D) -> None:
     data = weights.dump(pack(network))
     with pytest.raises(WeightsError):
         weights.parse(data[: len(data) // 2])
-
-
-def test_the_catalogue_and_the_cards_name_the_same_models() -> None:
-    assert CARDS.keys() <= catalog.NETWORKS.keys()
-
-
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match=r"no model 'lut4d', known are .*liif, .*lut3d"):
-        catalog.load("lut4d")
-    with pytest.raises(WeightsError, match="known are"):
-        catalog.build("lut4d")
-    with pytest.raises(WeightsError, match="another version of the network"):
-        catalog.build("lut3d", {"depth": 3})
-
-
-@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if card.file])
-def test_the_weights_we_ship_load_and_have_as_many_parameters_as_their_card_says(name: str) -> None:
-    network = catalog.load(name)
-    assert sum(p.numel() for p in network.parameters()) == CARDS[name].parameters
-    assert not network.training
-
-
-def test_a_users_own_weights_stand_before_ours(network: Lut3D, tmp_path: Path) -> None:
-    weights.save(tmp_path / "lut3d.safetensors", pack(network))
-    assert catalog.load("lut3d", weights_dir=tmp_path).config == CONFIG
-    (tmp_path / "lut3d.safetensors").rename(tmp_path / "liif.safetensors")
-    with pytest.raises(WeightsError, match="is for lut3d, wanted liif"):
-        catalog.load("liif", weights_dir=tmp_path)

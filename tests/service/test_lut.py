@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -105,7 +106,7 @@ def test_a_table_that_cannot_be_used_is_a_problem_that_says_why(
 def test_the_part_belongs_to_enhance_alone_and_comes_once(lutra: Lutra) -> None:
     table = ("lut", ("a.cube", SWAPPING))
     picture = ("file", ("a.png", PHOTO))
-    cases = [
+    cases: list[tuple[str, list[Any], int, str]] = [
         ("/upscale?scale=2&model=nearest", [picture, table], 422, "belongs to /enhance"),
         ("/enhance", [picture, table, table], 422, "more than one part named lut"),
         ("/enhance", [picture, picture], 422, "more than one part named file"),
@@ -162,7 +163,7 @@ def test_depth_grey_and_alpha_are_kept(lutra: Lutra) -> None:
     deep = (photo().astype(np.uint16) * 257)[..., ::-1]
     answer = send(lutra, HALVING, data=cv2.imencode(".png", deep)[1].tobytes())
     found = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert found.dtype == np.uint16
+    assert found is not None and found.dtype == np.uint16
     assert np.array_equal(found, np.floor(deep / 2 + 0.5).astype(np.uint16))
     grey = send(lutra, SWAPPING, data=as_file(photo()[..., 0], "PNG"))
     assert np.array_equal(pixels(grey), photo()[..., 0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from service.cli import main
-from tests.living import Lutra, as_file, opened, photo, running_lutra
+from tests.living import Lutra, as_file, opened, photo, running_lutra, wait_until
 from tests.models.brought import SMALL_AIRNET, bring_airnet
 
 PHOTO = photo()
@@ -81,7 +80,7 @@ def test_alpha_grey_sixteen_bits_and_profile_stay(restoring: Lutra) -> None:
     ramp = np.linspace(9000, 60000, 64 * 64).reshape(64, 64, 1).repeat(3, 2).astype(np.uint16)
     answer = restoring.post("/restore?strength=0.1", cv2.imencode(".png", ramp)[1].tobytes())
     deep = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert deep.dtype == np.uint16 and len(np.unique(deep)) > 1000
+    assert deep is not None and deep.dtype == np.uint16 and len(np.unique(deep)) > 1000
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     answer = restoring.post("/restore", as_file(PHOTO, "PNG", icc_profile=profile))
     assert opened(answer.content).info["icc_profile"] == profile
@@ -107,11 +106,7 @@ def test_a_large_picture_tells_its_tiles_and_can_be_cancelled_between_them(resto
     again = restoring.post("/restore", large, headers={"Prefer": "respond-async", "Cache-Control": "no-cache"})
     url = again.headers["location"]
     assert restoring.client.delete(url).status_code in (200, 202)
-    for _ in range(200):
-        if restoring.client.get(url).json()["state"] == "cancelled":
-            return
-        time.sleep(0.05)
-    pytest.fail("the job went on")
+    wait_until(lambda: restoring.client.get(url).json()["state"] == "cancelled", 60, "the job is cancelled")
 
 
 @pytest.mark.parametrize(

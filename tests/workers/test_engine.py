@@ -131,7 +131,7 @@ def noise(height: int = 61, width: int = 83, channels: int = 3, kind: type = np.
 
 
 def enlarge(engine: Engine, source: Picture, model: str, scale: str = "2") -> Picture:
-    height, width = target_size(*source.pixels.shape[:2], SizeAsked(scale=scale))
+    height, width = target_size(source.pixels.shape[0], source.pixels.shape[1], SizeAsked(scale=scale))
     return engine.upscale(source, model=model, height=height, width=width, tick=quiet)
 
 

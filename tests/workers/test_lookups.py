@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kernels import cuda
-from kernels.cuda import stored
+from kernels.cuda import lut3d as stored
 from kernels.reference.lut3d import identity_lut, lut3d_apply
 from tests.kernels import cuda_on_host
 from workers.engine import lookups
@@ -32,11 +31,13 @@ def test_all_bands_of_a_picture_share_one_prepared_table(
     cuda_on_host.stand_in(monkeypatch)
     prepared: list[str | None] = []
 
-    def prepare(lut: torch.Tensor, path: stored.Way | None = None) -> cuda.Table:
-        prepared.append(path)
-        return stored.prepare(lut, path)
+    prepare_table = stored.prepare
 
-    monkeypatch.setattr(cuda, "prepare", prepare)
+    def prepare(lut: torch.Tensor, path: stored.Way | None = None) -> stored.Table:
+        prepared.append(path)
+        return prepare_table(lut, path)
+
+    monkeypatch.setattr(stored, "prepare", prepare)
     pixels = np.random.default_rng(4).integers(0, np.iinfo(kind).max, (50, 70, channels), kind, endpoint=True)
     lut = identity_lut(33).flip(0) ** 0.7
     found = through_prepared(pixels, lut)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.attacks import profiles
@@ -13,12 +15,15 @@ from tests.living import as_file, photo
 from workers.errors import ParameterError
 from workers.pictures import imageio
 from workers.pictures.codecs import avif
+from workers.pictures.codecs import icc as icc_codec
 from workers.pictures.picture import Picture
 
 
-def picture(channels: int = 3, *, alpha: str = "", icc: bytes | None = None, kind: type = np.uint8) -> Picture:
-    pixels = photo(33, 41, 4)[..., :channels].astype(kind) * (np.iinfo(kind).max // 255)
-    plane = None
+def picture(
+    channels: int = 3, *, alpha: str = "", icc: bytes | None = None, kind: type[np.uint8 | np.uint16] = np.uint8
+) -> Picture:
+    pixels: NDArray[Any] = photo(33, 41, 4)[..., :channels].astype(kind) * (np.iinfo(kind).max // 255)
+    plane: NDArray[Any] | None = None
     if alpha:
         plane = np.full((33, 41), np.iinfo(kind).max, kind)
         if alpha == "holes":
@@ -40,7 +45,7 @@ def test_each_pixel_stays(format_out: str, metadata: str, channels: int, alpha: 
     back = imageio.decode(data, max_pixels=10_000)
     wanted = made.pixels
     if back.pixels.shape[2] > channels:  # grey with a profile of its own is converted where it must be RGB
-        wanted = imageio._grey_as_rgb(made.pixels, imageio.icc.usable(made.icc, channels))[0]
+        wanted = imageio._grey_as_rgb(made.pixels, icc_codec.usable(made.icc, channels))[0]
     assert np.array_equal(back.pixels, wanted)
     if alpha == "holes":
         assert back.alpha is not None and made.alpha is not None

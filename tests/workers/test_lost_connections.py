@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import redis
-from kombu import Consumer, Queue  # type: ignore[attr-defined]
 
 from service.waiting import Wakeups
 from tests.living import wait_until
-from tests.proxy import Proxy, proxied
-from workers.consumer import QoS, with_our_channels
+from tests.proxy import Proxy
 from workers.jobs import celery_app
 from workers.jobs.records import WAKE_CHANNEL
 from workers.jobs.store import Store
 
 IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
-
-
-@pytest.fixture
-def proxy(store: Store, redis_url: str) -> Iterator[Proxy]:
-    """Before the Redis that `store` speaks to directly; one test, one proxy."""
-    with proxied(redis_url) as running:
-        yield running
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -39,31 +26,6 @@ def test_the_store_answers_although_its_connection_was_forgotten(proxy: Proxy, r
     store.close()
 
 
-def probes_of(sock: Any) -> tuple[int, int, int]:
-    """Seconds until the kernel probes an idle connection, between probes, and how many may stay unanswered."""
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
-    idle, every, count = (sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names)
-    return idle, every, count
-
-
-@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system has no such option")
-def test_the_kernel_finds_out_in_time_about_an_idle_connection_of_store_and_queue(proxy: Proxy) -> None:
-    store = Store.at(proxy.url)
-    store.ping()
-    ours = store.client.connection_pool.get_connection()
-    app = celery_app.make_app(proxy.url, job_timeout_s=10)
-    with app.connection_for_read() as connection:
-        theirs = connection.default_channel.client.connection_pool.get_connection()
-        for sock in (ours._sock, theirs._sock):
-            idle, every, count = probes_of(sock)
-            assert idle + every * count < IN_TIME_S
-        theirs.disconnect()
-    store.client.connection_pool.release(ours)
-    store.close()
-    app.close()
-
-
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_message_is_sent_although_the_connection_was_forgotten(store: Store, proxy: Proxy, reset: bool) -> None:
     app = celery_app.make_app(proxy.url, job_timeout_s=10, send_timeout_s=1)
@@ -73,62 +35,6 @@ def test_a_message_is_sent_although_the_connection_was_forgotten(store: Store, p
     celery_app.send(app, "third")
     assert celery_app.queued_ids(store.client) == {"first", "second", "third"}
     app.close()
-
-
-def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Any, Any, list[Any]]:
-    """A consumer's channel with one slot, as the worker has it, and the message that is in it."""
-    app = celery_app.make_app(proxy.url, job_timeout_s=10)
-    app.conf.broker_transport_options["socket_timeout"] = 1
-    celery_app.send(app, "first")
-    connection: Any = with_our_channels(app.connection_for_read())
-    channel: Any = connection.default_channel
-    qos = channel.qos
-    assert isinstance(qos, QoS)
-    channel.basic_qos(0, 1, False)
-    taken: list[Any] = []
-    consumer: Any = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
-    consumer.consume()
-    connection.drain_events(timeout=10)
-    assert not channel.qos.can_consume()
-    app.close()
-    return connection, channel, taken
-
-
-def test_an_acknowledgement_on_a_forgotten_connection_gives_the_slot_back(store: Store, proxy: Proxy) -> None:
-    connection, channel, (message,) = channel_with_a_message(proxy, store)
-    proxy.forget(reset=True)
-    message.ack()
-    assert channel.qos.can_consume()
-    connection.release()
-
-
-def test_a_message_that_cannot_be_put_back_gives_its_slot_back(store: Store, proxy: Proxy) -> None:
-    connection, channel, (message,) = channel_with_a_message(proxy, store)
-    proxy.forget()
-    with pytest.raises(redis.RedisError):
-        message.requeue()
-    assert channel.qos.can_consume()
-    connection.release()
-
-
-def test_a_message_in_hand_is_put_back_where_the_consumer_ends(store: Store, proxy: Proxy) -> None:
-    connection, _, _ = channel_with_a_message(proxy, store)
-    assert celery_app.queued_ids(store.client) == set()
-    connection.release()
-    assert celery_app.queued_ids(store.client) == {"first"}
-
-
-def test_messages_are_taken_while_redis_is_out_of_memory(store: Store, proxy: Proxy) -> None:
-    connection, _, (message,) = channel_with_a_message(proxy, store)
-    message.ack()
-    celery_app.send(celery_app.make_app(proxy.url, job_timeout_s=10), "second")
-    store.client.config_set("maxmemory", 1)
-    try:
-        connection.drain_events(timeout=10)
-    finally:
-        store.client.config_set("maxmemory", 0)
-    assert celery_app.queued_ids(store.client) == set()
-    connection.release()
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def better(source: Picture, model: str, tile: str, scale: str = "1.7") -> np.nda
     engine = Engine(device="cpu", tile=tile)
     if model in RESTORING:
         return engine.restore(source, model=model, tick=quiet).pixels
-    height, width = target_size(*source.pixels.shape[:2], SizeAsked(scale=scale))
+    height, width = target_size(source.pixels.shape[0], source.pixels.shape[1], SizeAsked(scale=scale))
     return engine.upscale(source, model=model, height=height, width=width, tick=quiet).pixels
 
 

@@ -129,11 +129,14 @@ class Engine:
         return self.apply_table(picture, lut, tick=tick)
 
     @torch.inference_mode()
-    def fused_table(self, picture: Picture, *, model: str, strength: float) -> Tensor:
+    def fused_table(self, picture: Picture, *, model: str, strength: float, own: Cube | None = None) -> Tensor:
         """The one table (3, D, D, D) for this picture, float32 on the CPU; strength 0 is the identity.
 
         Of a picture without colour it has none either: three times the luma, so that black and white is not tinted.
+        The user's `own` is the same for each, and has to be plain.
         """
+        if own is not None:
+            return own_lut.table_of(own, strength)
         return self._fuse(picture, model, strength).cpu()
 
     @torch.inference_mode()
@@ -259,7 +262,7 @@ class Engine:
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
         """What a model computes in. `auto` keeps 16-bit pictures in float32: bfloat16 has no 16 bits to give."""
         card = self.card(name)
-        if card.task == "enhance" or card.file is None:
+        if card.reduced is None or card.file is None:
             return torch.float32
         if self._precision != "auto":
             return DTYPES[self._precision]

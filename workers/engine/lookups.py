@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kernels import cuda, ops
+from kernels.cuda import lut3d as stored
 from workers.engine.passes import Array, Tick
 from workers.pictures.picture import Picture
 
@@ -70,12 +71,12 @@ def prepared_table(lut: Tensor) -> Callable[[Tensor], Tensor]:
     """As `kernels.ops.lut3d_apply` by one table, which is checked and prepared once for each type of codes."""
 
     @cache
-    def table(dtype: torch.dtype) -> cuda.Table:
+    def table(dtype: torch.dtype) -> stored.Table:
         if not bool(lut.isfinite().all()):
             raise ValueError("lut holds values that are not finite")
-        return cuda.prepare(lut, "nodes" if dtype == torch.uint16 else None)
+        return stored.prepare(lut, "nodes" if dtype == torch.uint16 else None)
 
-    return lambda codes: cuda.look_up(codes, table(codes.dtype))
+    return lambda codes: stored.look_up(codes, table(codes.dtype))
 
 
 def _grey_look_up(dtype: np.dtype[Any], colours_of: LookUp) -> LookUp:

@@ -126,11 +126,7 @@ instead of the model."""
         strength, table = work.parameters.strength, work.table
         if work.parameters.format != CUBE:
             return engine.enhance(picture, model=work.model, strength=strength, own=table, tick=tick)
-        if table is None:
-            return engine.fused_table(picture, model=work.model, strength=strength)
-        from models.own_lut import table_of
-
-        return table_of(table, strength)
+        return engine.fused_table(picture, model=work.model, strength=strength, own=table)
 
     def encode(self, result: Picture | Tensor, parameters: EnhanceParameters) -> Encoded:
         if isinstance(result, Picture):

@@ -11,50 +11,29 @@ import pytest
 
 from tests.attacks import files, profiles
 from tests.attacks.files import chunk, photo
-from workers.pictures.codecs import avif, cicp, colour_box, icc
+from tests.workers.declared import BT2020, P3, SRGB, avif_of, exactly
+from workers.pictures.codecs import cicp, icc
 from workers.pictures.imageio import Picture, decode, encode
 
 LIMIT = 1_000_000
-SRGB, P3, BT2020 = 1, 12, 9
-# RGB of each space in XYZ at D50, columns R, G, B.
-_BT2020 = ((0.6734241, 0.1656411, 0.1251286), (0.2790177, 0.6753402, 0.0456377), (-0.0019318, 0.0299794, 0.7973300))
-_MATRICES = {P3: profiles.DISPLAY_P3, BT2020: _BT2020, SRGB: profiles.SRGB}
-
-
-def _linear(values: Any) -> Any:
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _exactly(pixels: Any, primaries: int, decoded: Any = _linear) -> Any:
-    """sRGB in [0, 255] by float64."""
-    into = np.linalg.inv(np.array(profiles.SRGB)) @ np.array(_MATRICES[primaries])
-    light = np.clip(decoded(pixels / np.iinfo(pixels.dtype).max) @ into.T, 0, 1)
-    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-
-
-def _avif(pixels: Any, primaries: int, transfer: int) -> bytes:
-    """What Pillow writes, with other code points in its `colr` box."""
-    data = encode(Picture(pixels, None, None, None, "png", False), "avif", quality=100)
-    at = data.index(b"colrnclx") + 8
-    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
 
 
 def _as_decoded(pixels: Any) -> Any:
-    return decode(_avif(pixels, 1, 13), max_pixels=LIMIT).pixels
+    return decode(avif_of(pixels, 1, 13), max_pixels=LIMIT).pixels
 
 
 @pytest.mark.parametrize("transfer", [1, 13, 14])
 @pytest.mark.parametrize("primaries", [P3, BT2020])
 def test_an_avif_that_declares_wide_colours_becomes_srgb(primaries: int, transfer: int) -> None:
     stored = _as_decoded(photo())
-    made = decode(_avif(photo(), primaries, transfer), colour="srgb", max_pixels=LIMIT)
+    made = decode(avif_of(photo(), primaries, transfer), colour="srgb", max_pixels=LIMIT)
     assert made.icc is None
-    assert np.abs(made.pixels - _exactly(stored, primaries)).max() < 2.5
+    assert np.abs(made.pixels - exactly(stored, primaries)).max() < 2.5
     assert np.abs(made.pixels.astype(int) - stored).max() > 20
 
 
 def test_kept_colours_are_tagged_with_what_they_are() -> None:
-    data = _avif(photo(), P3, 13)
+    data = avif_of(photo(), P3, 13)
     kept = decode(data, max_pixels=LIMIT)
     np.testing.assert_array_equal(kept.pixels, _as_decoded(photo()))
     assert kept.icc is not None and icc.space(kept.icc) == "rgb" and not icc.is_srgb(kept.icc)
@@ -67,7 +46,7 @@ def test_kept_colours_are_tagged_with_what_they_are() -> None:
 
 @pytest.mark.parametrize(("primaries", "transfer"), [(1, 13), (1, 1), (2, 2), (1, 2), (99, 13), (12, 99)])
 def test_srgb_and_unknown_code_points_change_nothing(primaries: int, transfer: int) -> None:
-    data = _avif(photo(), primaries, transfer)
+    data = avif_of(photo(), primaries, transfer)
     made = decode(data, colour="srgb", max_pixels=LIMIT)
     np.testing.assert_array_equal(made.pixels, _as_decoded(photo()))
     assert decode(data, max_pixels=LIMIT).icc is None
@@ -82,34 +61,6 @@ def test_a_profile_in_the_file_goes_before_numbers() -> None:
     assert decode(data, max_pixels=LIMIT).icc == profile
 
 
-@pytest.mark.parametrize("speed", [0, 10])
-def test_without_a_box_the_sequence_header_of_an_avif_counts(speed: int) -> None:
-    """What libaom writes there by itself, and other code points put in the place of these bits."""
-    data = files.saved(files.rgb(), "AVIF", quality=90, speed=speed)
-    told = avif.colours(data)
-    assert told is not None
-    without = data.replace(b"colrnclx", b"freenclx")
-    assert colour_box.profile(without, "avif", is_grey=False) is None  # sRGB
-    start = data.index(b"mdat") + 4
-    bits = "".join(f"{byte:08b}" for byte in data[start : start + 64])
-    at = bits.index(f"{told[0]:08b}{told[1]:08b}")
-    bits = bits[:at] + f"{P3:08b}{13:08b}" + bits[at + 16 :]
-    wide = without[:start] + int(bits, 2).to_bytes(64, "big") + without[start + 64 :]
-    assert avif.colours(wide) == (P3, 13)
-    stored = decode(data, max_pixels=LIMIT).pixels
-    made = decode(wide, colour="srgb", max_pixels=LIMIT)
-    assert np.abs(made.pixels - _exactly(stored, P3)).max() < 2.5
-
-
-def test_of_several_boxes_that_of_the_primary_item_counts() -> None:
-    """A table of associations that names the second box, and one that cannot be read."""
-    data = _avif(photo(), P3, 13)
-    at = data.index(b"ipma")
-    broken = data[: at + 8] + struct.pack(">I", 2**31) + data[at + 12 :]
-    assert decode(data, max_pixels=LIMIT).icc is not None
-    assert colour_box.profile(broken, "avif", is_grey=False) in (None, cicp.profile(P3, 13, is_grey=False))
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("primaries", [P3, BT2020])
 def test_cicp_of_a_png_counts(primaries: int, dtype: str) -> None:
@@ -117,7 +68,7 @@ def test_cicp_of_a_png_counts(primaries: int, dtype: str) -> None:
     data = files.png_of(pixels, chunk(b"cICP", bytes((primaries, 13, 0, 1))))
     made = decode(data, colour="srgb", max_pixels=LIMIT)
     scale = np.iinfo(dtype).max / 255
-    assert np.abs(made.pixels / scale - _exactly(pixels, primaries)).max() < 1.3
+    assert np.abs(made.pixels / scale - exactly(pixels, primaries)).max() < 1.3
     np.testing.assert_array_equal(decode(data, max_pixels=LIMIT).pixels, pixels)
 
 
@@ -147,7 +98,7 @@ def test_gama_and_chrm_of_a_png_count(exponent: float) -> None:
     for places, primaries in (((), SRGB), ((_chrm(*_P3_PLACES),), P3)):
         data = files.png_of(pixels, _gama(1 / exponent), *places)
         made = decode(data, colour="srgb", max_pixels=LIMIT)
-        right = _exactly(pixels, primaries, lambda values: values**exponent)
+        right = exactly(pixels, primaries, lambda values: values**exponent)
         assert np.abs(made.pixels / 257 - right).max() < 1.3
         np.testing.assert_array_equal(decode(data, max_pixels=LIMIT).pixels, pixels)
 
@@ -155,7 +106,7 @@ def test_gama_and_chrm_of_a_png_count(exponent: float) -> None:
 def test_gama_of_a_grey_png_counts_and_it_stays_grey() -> None:
     pixels = photo(channels=1, dtype="uint16")
     made = decode(files.png_of(pixels, _gama(1.0)), colour="srgb", max_pixels=LIMIT)
-    right = _exactly(pixels.repeat(3, 2), SRGB, lambda values: values)[:, :, :1]
+    right = exactly(pixels.repeat(3, 2), SRGB, lambda values: values)[:, :, :1]
     assert made.pixels.shape == pixels.shape
     assert np.abs(made.pixels / 257 - right).max() < 1.3
 

@@ -7,15 +7,15 @@ import http.client
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from starlette.requests import Request
 
 from service import upload
-from service.addresses import neighbourhood
 from service.upload import GRACE_S, Budget, read_upload
 from tests.living import Lutra, as_file, photo, wait_until
 from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
@@ -29,7 +29,7 @@ UNFINISHED = b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    limits = {"LUTRA_MAX_UPLOAD_BYTES": str(LIMIT), "LUTRA_STORE_BYTES": "1"}
+    limits: dict[str, Any] = {"LUTRA_MAX_UPLOAD_BYTES": str(LIMIT), "LUTRA_STORE_BYTES": "1"}
     with running_gateway(tmp_path_factory.mktemp("gateway"), **limits) as running:
         yield running
 
@@ -103,18 +103,20 @@ def test_what_content_length_says_below_the_limit_is_not_trusted(gateway: Gatewa
 # ---- Too slow --------------------------------------------------------------------------------------------------------
 
 
-def read_paced(steps: list[tuple[float, int]], min_rate: int) -> int:
-    """The size of an upload whose pieces of so many bytes come after so many seconds each."""
+def read_paced(steps: Sequence[tuple[float, int]], min_rate: int, taken: list[int] | None = None) -> int:
+    """The size of an upload whose pieces of so many bytes come after so many seconds each; `taken`: those sent."""
 
-    async def receive_all() -> AsyncIterator[dict[str, object]]:
+    async def receive_all() -> AsyncIterator[dict[str, Any]]:
         for seconds, size in steps:
             await asyncio.sleep(seconds)
+            if taken is not None:
+                taken.append(size)
             yield {"type": "http.request", "body": b"x" * size, "more_body": True}
         yield {"type": "http.request", "body": b"", "more_body": False}
 
     async def read() -> int:
         messages = receive_all()
-        request = Request({"type": "http", "method": "POST", "headers": []}, messages.__anext__)  # type: ignore[arg-type]
+        request = Request({"type": "http", "method": "POST", "headers": []}, messages.__anext__)
         with Budget(10**9).hold() as hold:
             return len((await read_upload(request, 10**6, hold, min_rate=min_rate)).picture)
 
@@ -129,12 +131,18 @@ def test_who_keeps_the_rate_may_take_as_long_as_it_takes(monkeypatch: pytest.Mon
 
 def test_who_falls_below_the_rate_is_refused_however_fast_the_beginning_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "GRACE_S", 1.0)
-    for steps in ([(5, 1)], [(0, 900_000), (5, 1)], [(0, 900_000), *[(0.2, 20)] * 50], [(0.2, 100)] * 50):
-        start = time.monotonic()
+    slow: list[tuple[list[tuple[float, int]], int]] = [
+        ([(5, 1)], 0),
+        ([(0, 900_000), (5, 1)], 1),
+        ([(0, 900_000), *[(0.2, 20)] * 50], 20),
+        ([(0.2, 100)] * 50, 20),
+    ]
+    for steps, at_most in slow:
+        taken: list[int] = []
         with pytest.raises(UploadTooSlow) as refused:
-            read_paced(steps, min_rate=1000)
+            read_paced(steps, min_rate=1000, taken=taken)
         assert refused.value.members == {"limit": 1000}
-        assert time.monotonic() - start < 4.5
+        assert len(taken) <= at_most
 
 
 @pytest.mark.slow
@@ -175,16 +183,11 @@ def test_an_address_may_hold_as_much_as_is_left_for_others() -> None:
         again.add(500)
 
 
-def test_the_share_is_an_addresss_or_that_of_a_network_of_ipv6() -> None:
-    assert neighbourhood("192.0.2.1") != neighbourhood("192.0.2.2")
-    assert neighbourhood("2001:db8:1:2::1") == neighbourhood("2001:db8:1:2:ffff::9") != neighbourhood("2001:db8:1:3::1")
-    assert neighbourhood("::ffff:192.0.2.1") == neighbourhood("192.0.2.1")
-    assert neighbourhood("fe80::1%eth0") == neighbourhood("fe80::2%eth0")
-    assert [neighbourhood(name) for name in ("", "testclient", "1.2.3.4.5")] == ["", "testclient", "1.2.3.4.5"]
-
-
 def test_unfinished_uploads_of_one_address_leave_room_for_others_and_give_back_at_once(tmp_path: Path) -> None:
-    limits = {"LUTRA_MAX_UPLOAD_BYTES": str(40 * MIB), "LUTRA_STORE_BYTES": "1"}  # so the budget is twice 140 MiB
+    limits: dict[str, Any] = {
+        "LUTRA_MAX_UPLOAD_BYTES": str(40 * MIB),
+        "LUTRA_STORE_BYTES": "1",
+    }  # so the budget is twice 140 MiB
     with running_gateway(tmp_path, **limits) as gateway:
 
         def kind(source: str, size_bytes: int = 30 * MIB) -> str:

@@ -1,0 +1,46 @@
+"""`lutra doctor` finds what is there and says what is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.living import as_file, photo
+
+CLI = [sys.executable, "-m", "service.cli"]
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [*CLI, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(as_file(photo()))
+    return path
+
+
+def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -> None:
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
+    done = run("doctor", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "MISSING  redis" in done.stdout
+
+
+def test_a_weight_file_that_is_cut_off_is_found_by_the_doctor_and_named_by_the_others(picture: Path) -> None:
+    folder = picture.parent / "weights"
+    folder.mkdir()
+    (folder / "lut3d.safetensors").write_bytes(b"cut")
+    done = run("doctor", LUTRA_WEIGHTS_DIR=str(folder))
+    assert done.returncode == 1 and "MISSING  lut3d" in done.stdout
+    done = run("enhance", picture, "-o", picture.parent / "x.jpg", LUTRA_WEIGHTS_DIR=str(folder))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert run("doctor", LUTRA_WEIGHTS_DIR=str(folder / "none")).returncode == 2

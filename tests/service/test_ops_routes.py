@@ -1,0 +1,42 @@
+"""Models, health, metrics and the document of the service, as operators see them."""
+
+from __future__ import annotations
+
+from tests.living import Lutra, as_file, photo
+
+PHOTO = as_file(photo(), quality=95)
+
+
+def test_the_models_are_listed_with_what_serves_them(lutra: Lutra) -> None:
+    models = {model["name"]: model for model in lutra.client.get("/models").json()["models"]}
+    assert {"lut3d", "liif", "nearest", "bilinear", "bicubic", "lanczos", "fourier"} <= set(models)
+    assert models["lut3d"]["parameters"] == 593_516
+    assert models["liif"]["loaded"] and models["liif"]["devices"]
+
+
+def test_health_tells_what_is_there(lutra: Lutra) -> None:
+    assert lutra.client.get("/livez").json() == {"status": "ok"}
+    told = lutra.client.get("/readyz?verbose").json()
+    (child,) = told["workers"].values()
+    assert child["device"] and child["kernels"]
+    assert told["queue"]["capacity"] == 100
+
+
+def test_the_openapi_document_names_every_endpoint(lutra: Lutra) -> None:
+    document = lutra.client.get("/openapi.json").json()
+    assert {"/enhance", "/upscale", "/jobs/{id}", "/jobs/{id}/result", "/jobs/{id}/events", "/models"} <= set(
+        document["paths"]
+    )
+    assert lutra.client.get("/docs").status_code == 200
+
+
+def test_metrics_count_what_was_done(lutra: Lutra) -> None:
+    key = '{model="bilinear",operation="upscale",outcome="succeeded"}'
+    before = lutra.samples("lutra_jobs_finished_total")[key]
+    for _ in range(5):
+        lutra.post("/upscale?scale=2&model=bilinear", PHOTO)
+    assert lutra.samples("lutra_jobs_finished_total")[key] == before + 5
+    handlers = lutra.samples("http_requests_total")
+    assert any('handler="/upscale"' in labels and 'status="200"' in labels for labels in handlers)
+    assert lutra.samples("lutra_workers_alive") == {"": 1.0}
+    assert lutra.samples("lutra_queue_capacity") == {"": 100.0}

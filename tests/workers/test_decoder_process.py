@@ -1,0 +1,81 @@
+"""The decoding side of the line: what it answers, over a real pipe and shared memory, and that it ends with it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.attacks import files, profiles
+from workers.pictures import imageio
+from workers.pictures.decoder import SharedMemory
+from workers.pictures.decoder_process import main
+
+LIMIT = 1_000_000
+
+
+@dataclass
+class Line:
+    """Our end of the line, and the thread that serves the other."""
+
+    ours: Connection
+    memory: SharedMemory
+    thread: threading.Thread
+
+    def ask(self, data: bytes, **options: Any) -> dict[str, Any]:
+        self.memory.of(len(data))[: len(data)] = data
+        asked = {"bytes": len(data), "colour": "keep", "max_pixels": LIMIT, "about": {}, **options}
+        self.ours.send_bytes(json.dumps(asked).encode())
+        assert self.ours.poll(60)
+        told: dict[str, Any] = json.loads(self.ours.recv_bytes())
+        return told
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    ours, theirs = Pipe()
+    memory = SharedMemory()
+    thread = threading.Thread(target=main, args=(theirs, memory))
+    thread.start()
+    assert ours.poll(60) and ours.recv_bytes() == b"ready"
+    yield Line(ours, memory, thread)
+    ours.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    theirs.close()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_pixels_alpha_profile_and_exif_lie_where_the_answer_says(line: Line, dtype: str) -> None:
+    profile = profiles.matrix_profile(profiles.DISPLAY_P3, 2.2)
+    values = files.photo(31, 47, 4, dtype)
+    picture = imageio.Picture(values[:, :, :3], values[:, :, 3], profile, files.exif_block(), "png", False)
+    data = imageio.encode(picture, "png")
+    told, here = line.ask(data), imageio.decode(data, max_pixels=LIMIT)
+    assert (told["format"], told["lossy"], told["dtype"], told["shape"]) == ("png", False, dtype, [31, 47, 3])
+    assert told["sizes"] == [here.pixels.nbytes, values[:, :, 3].nbytes, len(profile), len(here.exif or b"")]
+    held = bytes(line.memory.of(sum(told["sizes"]) + 4096))
+    np.testing.assert_array_equal(np.frombuffer(held, dtype, here.pixels.size).reshape(here.pixels.shape), here.pixels)
+    assert profile in held and (here.exif or b"") in held
+
+
+def test_a_problem_is_told_with_its_facts_and_the_next_picture_is_decoded(line: Line) -> None:
+    told = line.ask(files.png(files.ihdr(9000, 9000), files.idat(b"")))["error"]
+    assert (told["code"], told["members"]) == ("too_many_pixels", {"limit": LIMIT, "pixels": 81_000_000})
+    assert line.ask(b"no picture at all")["error"]["code"] == "not_a_picture"
+    assert line.ask(files.saved(files.rgb(), "JPEG"))["shape"] == [96, 128, 3]
+
+
+def test_a_fault_of_ours_tells_nothing_of_itself_and_is_logged_with_what_it_was_about(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = line.ask(files.saved(files.rgb(), "JPEG"), max_pixels="no number", about={"job_id": "a1"})["error"]
+    assert (told["code"], told["message"]) == ("internal", "something went wrong on our side")
+    assert "decoding failed by our fault" in caplog.text and "TypeError" in caplog.text

@@ -1,0 +1,71 @@
+"""What makes two computations one, and how a job's times are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from models.cards import CARDS
+from workers.jobs.job import (
+    Job,
+    PictureFacts,
+    computation_key,
+    new_id,
+    new_job,
+    rfc3339,
+)
+
+FACTS = PictureFacts("png", 3, 2, 7)
+LIIF = CARDS["liif"]
+
+
+def made(data: bytes = b"picture", **parameters: object) -> Job:
+    return new_job(data, FACTS, "upscale", LIIF, {"scale": "2", **parameters})
+
+
+def key(data: bytes = b"picture", **parameters: object) -> str:
+    return made(data, **parameters).computation.key
+
+
+def test_two_jobs_of_one_wish_have_one_key_and_numbers_of_their_own() -> None:
+    first, second = (made() for _ in range(2))
+    assert first.computation.key == second.computation.key
+    assert len({first.id, second.id, first.computation.id, second.computation.id}) == 4
+
+
+def test_bytes_parameters_operation_and_weights_make_another_key() -> None:
+    sha256 = "0" * 64
+    keys = {
+        key(),
+        key(b"another"),
+        key(scale="3"),
+        key(quality=90),
+        computation_key(sha256, "upscale", LIIF, {}),
+        computation_key(sha256, "enhance", LIIF, {}),
+        computation_key(sha256, "upscale", replace(LIIF, sha256="f" * 64), {}),
+        computation_key(sha256, "upscale", CARDS["bicubic"], {}),
+    }
+    assert len(keys) == 8
+    assert key(a=1, b=2) == key(b=2, a=1)
+
+
+def test_the_weights_that_a_model_blends_with_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    srgan = CARDS["srgan"]
+    assert srgan.blends_with is not None
+    before = computation_key("0" * 64, "upscale", srgan, {})
+    monkeypatch.setitem(CARDS, srgan.blends_with, replace(CARDS[srgan.blends_with], sha256="f" * 64))
+    assert computation_key("0" * 64, "upscale", srgan, {}) != before
+
+
+def test_ids_cannot_be_guessed() -> None:
+    made = {new_id() for _ in range(1000)}
+    assert len(made) == 1000 and all(len(one) == 32 and int(one, 16) >= 0 for one in made)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, None), (0.0, "1970-01-01T00:00:00.000Z"), (1_700_000_001.5, "2023-11-14T22:13:21.500Z")],
+)
+def test_times_are_told_in_utc_to_the_millisecond(seconds: float | None, text: str | None) -> None:
+    assert rfc3339(seconds) == text

@@ -1,0 +1,94 @@
+"""Settings come from the environment; what cannot be is a sentence that names the variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from workers.errors import ParameterError
+from workers.settings import read_settings, user_data_dir
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LUTRA_")]:
+        monkeypatch.delenv(name)
+
+
+def test_the_environment_goes_before_defaults_and_options_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert read_settings().port == 8000
+    monkeypatch.setenv("LUTRA_PORT", "9000")
+    assert read_settings().port == 9000
+    assert read_settings(port=None).port == 9000
+    assert read_settings(port=9001).port == 9001
+
+
+@pytest.mark.parametrize("name", ["LUTRA_REDIS_URL", "LUTRA_WEIGHTS_DIR", "LUTRA_PORT", "LUTRA_MODELS"])
+def test_a_variable_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plain = read_settings()
+    monkeypatch.setenv(name, "")
+    assert read_settings() == plain
+
+
+def test_lists_are_told_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTRA_MODELS", " liif, nearest ,")
+    monkeypatch.setenv("LUTRA_CORS_ORIGINS", "https://a.example")
+    settings = read_settings()
+    assert (settings.models, settings.cors_origins) == (("liif", "nearest"), ("https://a.example",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LUTRA_PORT", "70000", "LUTRA_PORT='70000'"),
+        ("LUTRA_DEVICE", "tpu", "LUTRA_DEVICE='tpu'"),
+        ("LUTRA_DEVICE", "cuda:x", "LUTRA_DEVICE"),
+        ("LUTRA_TILE", "0", "LUTRA_TILE"),
+        ("LUTRA_MAX_SCALE", "1", "LUTRA_MAX_SCALE"),
+        ("LUTRA_QUEUE_SIZE", "0", "LUTRA_QUEUE_SIZE"),
+        ("LUTRA_MODELS", "liif,nope", "no model nope; known are"),
+        ("LUTRA_WEIGHTS_DIR", "/nowhere/at/all", "is no folder"),
+        ("LUTRA_LOG_LEVEL", "loud", "LUTRA_LOG_LEVEL"),
+        ("LUTRA_REDIS_URL", "http://host/0", "is no URL such as redis://"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ParameterError) as refused:
+        read_settings()
+    assert words in refused.value.message and name in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_a_password_in_a_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTRA_REDIS_URL", "http://:secret@host/0")
+    with pytest.raises(ParameterError) as refused:
+        read_settings()
+    assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("url", ["redis://host:6379/0", "rediss://:word@host/1", "unix:///run/redis.sock"])
+def test_urls_of_redis_are_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("LUTRA_REDIS_URL", url)
+    assert read_settings().redis_url == url
+
+
+def test_levels_of_logs_may_be_in_capitals_and_a_file_gets_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTRA_LOG_LEVEL", "WARNING")
+    assert read_settings().log_level == "warning"
+    assert not read_settings(log_format="json").log_as_text
+    assert read_settings(log_format="text").log_as_text
+
+
+def test_data_lies_where_the_desktop_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert read_settings().data_dir == tmp_path / "lutra" == user_data_dir()
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_data_dir() == tmp_path / ".local" / "share" / "lutra"
