@@ -80,15 +80,15 @@ import sys
 
 sys.meta_path = [finder for finder in sys.meta_path if "Redirecting" not in type(finder).__name__]  # of this checkout
 import numpy as np
+from models.cards import available
 from models.train import __main__ as command
 from service.cli import main
 from workers.engine.engine import Engine
-from workers.jobs.job import served_models
 from workers.operations.choice import candidates
 from workers.pictures.picture import Picture
 
-assert "bright" in served_models(())
-assert "bright" in [card.name for card in candidates(served_models(()).values())]
+assert "bright" in available()
+assert "bright" in [card.name for card in candidates(available().values())]
 assert command.read_arguments(["bright", "--data", "nowhere", "--device", "cpu"]).name == "bright"
 grey = Picture(np.full((9, 9, 3), 100, np.uint8), None, None, None, "png", False)
 found = Engine(device="cpu").upscale(grey, model="bright", height=30, width=30, tick=lambda done, total: None)
