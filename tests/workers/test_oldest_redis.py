@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from workers.store import connect
 
 from tests.living import private_redis
 from tests.workers.test_store import *  # noqa: F403
 from tests.workers.test_store_room import *  # noqa: F403
 from workers import embedded
+from workers.jobs.connections import connect
 
 IS_PACKED = sys.version_info < (3, 13) and sys.platform == "linux" and platform.machine() == "x86_64"
 
