@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import imagecodecs
 import numpy as np
+import PIL
 import simplejpeg
 import tifffile
 from numpy.typing import NDArray
@@ -71,7 +72,10 @@ def bgr(pixels: Array) -> Array:
 
 
 def opencv(data: bytes) -> Array:
-    return bgr(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("OpenCV does not read this")
+    return bgr(pixels)
 
 
 def tiff(pixels: Array, **options: Any) -> bytes:
@@ -229,7 +233,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     pixels = photo(asked.megapixels)
     height, width, _ = pixels.shape
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, load {os.getloadavg()[0]:.1f}, Pillow {Image.__version__}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, load {os.getloadavg()[0]:.1f}, Pillow {PIL.__version__}")
     print(f"{width}x{height}, {asked.rounds} rounds, interleaved; ratio > 1: slower than the first line")
     for title, competitors in (small(pixels) | groups(pixels)).items():
         if asked.only in title:

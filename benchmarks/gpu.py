@@ -90,7 +90,8 @@ def capture(work: Work, inputs: Sequence[Tensor]) -> tuple[Any, list[Any]]:
 
 
 def replay_us(graph: Any) -> float:
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
     start.record()
     graph.replay()
     end.record()
@@ -185,6 +186,7 @@ def enlarging_case(size: tuple[int, int], device: torch.device) -> tuple[list[Te
 def deforming_case(dtype: torch.dtype, device: torch.device) -> tuple[list[Tensor], list[Contender]]:
     drawn, grad = deformable.draw_inputs(dtype)
     x, *rest = (tensor.to(device) for tensor in drawn)
+    offset, mask, weight = rest
     planes = sum(tensor.numel() * tensor.element_size() for tensor in rest[:2])
     picture, grad = x.numel() * x.element_size(), grad.to(device)
     works: dict[str, Work] = {
@@ -194,7 +196,9 @@ def deforming_case(dtype: torch.dtype, device: torch.device) -> tuple[list[Tenso
     }
     values = [Contender(name, work, 2 * picture + planes) for name, work in works.items()]
     backward = Contender(
-        "ours, all gradients", lambda x: deform.deform_conv2d_backward(grad, x, *rest), 3 * picture + 2 * planes
+        "ours, all gradients",
+        lambda x: deform.deform_conv2d_backward(grad, x, offset, mask, weight),
+        3 * picture + 2 * planes,
     )
     return copies(x, device), [Contender("copy", torch.clone, 2 * picture), *values, backward]
 

@@ -40,8 +40,8 @@ def falling_noise(rng: np.random.Generator, height: int, width: int, power: floa
     waves = np.fft.rfft2(rng.standard_normal((height, width), np.float32))
     frequency = np.hypot(np.fft.rfftfreq(width)[None, :], np.fft.fftfreq(height)[:, None])
     frequency[0, 0] = np.inf
-    values = np.fft.irfft2(waves * (frequency**-power).astype(np.float32), (height, width))
-    return values / values.std()
+    values: Array = np.fft.irfft2(waves * (frequency**-power).astype(np.float32), (height, width))
+    return np.asarray(values / values.std())
 
 
 def random_pixels(height: int, width: int, seed: int = 0) -> Array:

@@ -1,8 +1,9 @@
-"""What makes two computations one, and how a job's times are told."""
+"""What makes two computations one, and how a job's times are written."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,20 +16,24 @@ from workers.jobs.job import (
     new_job,
     rfc3339,
 )
+from workers.operations.operation import Plan
+from workers.operations.upscale import Upscale, UpscaleParameters
 
 FACTS = PictureFacts("png", 3, 2, 7)
 LIIF = CARDS["liif"]
 
 
-def made(data: bytes = b"picture", **parameters: object) -> Job:
-    return new_job(data, FACTS, "upscale", LIIF, {"scale": "2", **parameters})
+def made(data: bytes = b"picture", **parameters: Any) -> Job:
+    usual: dict[str, Any] = {"format": "png", "scale": "2", "height": 4, "width": 6, "effort": "best"}
+    asked = UpscaleParameters(**(usual | parameters))
+    return new_job(data, FACTS, Plan(Upscale(), LIIF, asked, (4, 6)))
 
 
-def key(data: bytes = b"picture", **parameters: object) -> str:
+def key(data: bytes = b"picture", **parameters: Any) -> str:
     return made(data, **parameters).computation.key
 
 
-def test_two_jobs_of_one_wish_have_one_key_and_numbers_of_their_own() -> None:
+def test_two_jobs_of_one_query_have_one_key_and_numbers_of_their_own() -> None:
     first, second = (made() for _ in range(2))
     assert first.computation.key == second.computation.key
     assert len({first.id, second.id, first.computation.id, second.computation.id}) == 4
@@ -47,7 +52,7 @@ def test_bytes_parameters_operation_and_weights_make_another_key() -> None:
         computation_key(sha256, "upscale", CARDS["bicubic"], {}),
     }
     assert len(keys) == 8
-    assert key(a=1, b=2) == key(b=2, a=1)
+    assert key(quality=90, metadata="strip") == key(metadata="strip", quality=90)
 
 
 def test_the_weights_that_a_model_blends_with_count_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_a_message_is_sent_although_the_connection_was_forgotten(store: Store, p
 
 
 @pytest.mark.slow
-def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Store, proxy: Proxy) -> None:
+def test_the_subscription_subscribes_anew_when_its_subscription_was_forgotten(store: Store, proxy: Proxy) -> None:
     def subscribers() -> int:
         return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 
@@ -55,7 +55,7 @@ def test_the_bell_subscribes_anew_when_its_subscription_was_forgotten(store: Sto
 
 
 @pytest.mark.slow
-def test_the_bell_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
+def test_the_subscription_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
     async def stay() -> int:
         async with Wakeups(proxy.url).running():
             await asyncio.sleep(IN_TIME_S)

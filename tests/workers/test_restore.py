@@ -43,7 +43,8 @@ class Near(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, windows: Tensor) -> Tensor:
-        return windows + 0.5 * self.convs(windows)
+        changed: Tensor = windows + 0.5 * self.convs(windows)
+        return changed
 
 
 class Far(Near):

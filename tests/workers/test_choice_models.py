@@ -6,7 +6,8 @@ import pytest
 
 from models.cards import CARDS
 from workers.errors import ParameterError, UnknownModel
-from workers.jobs.job import check_strength, choose_model, served_models
+from workers.operations.choice import choose_model, served_models
+from workers.operations.upscale import blend_strength
 
 LIIF = CARDS["liif"]
 
@@ -40,10 +41,10 @@ def test_strength_is_for_models_that_have_it_where_what_they_blend_with_is_serve
     served, srgan = served_models(()), CARDS["srgan"]
     if srgan.blends_with not in served:
         served = {**served, "srgan": srgan, str(srgan.blends_with): CARDS[str(srgan.blends_with)]}
-    assert check_strength(srgan, 0.5, served) == {"strength": 0.5}
-    assert check_strength(LIIF, 1, served) == {}
+    assert blend_strength(srgan, 0.5, served) == 0.5
+    assert blend_strength(LIIF, 1, served) is None
     with pytest.raises(ParameterError, match="has no strength"):
-        check_strength(LIIF, 0.5, served)
+        blend_strength(LIIF, 0.5, served)
     with pytest.raises(ParameterError, match="is not served"):
-        check_strength(srgan, 0.5, {"srgan": srgan})
-    assert check_strength(srgan, 1, {"srgan": srgan}) == {"strength": 1}
+        blend_strength(srgan, 0.5, {"srgan": srgan})
+    assert blend_strength(srgan, 1, {"srgan": srgan}) == 1
