@@ -1,6 +1,6 @@
 // A block of six rows and four vectors of columns is summed in registers; a piece of b stays in the nearest cache while
-// all rows pass by it. What is done with two words is a parameter (`Step`). Each file that includes this compiles its own copy
-// (see CMakeLists.txt).
+// all rows pass by it. What is done with two words is a parameter (`Step`). Each file that includes this compiles its own
+// copy (see CMakeLists.txt).
 #pragma once
 
 #include <immintrin.h>

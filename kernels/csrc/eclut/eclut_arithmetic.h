@@ -1,5 +1,5 @@
-// The arithmetic of table super-resolution (EC-LUT), for the CPU (.cpp) and for CUDA (.cu). It holds no loops over pixels
-// and no threads.
+// The arithmetic of table super-resolution (EC-LUT), for the CPU (.cpp) and for CUDA (.cu). It holds no loops over
+// pixels and no threads.
 //
 // Direction 0 pairs a pixel with the one below it, 1 with the left one, 2 with the one above, 3 with the right one: the
 // picture rotated by `direction` quarter turns, counter-clockwise, has each of them below. A table's row is laid out as

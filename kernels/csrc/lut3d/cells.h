@@ -143,7 +143,8 @@ LUTRA_INLINE unsigned pack_bytes(int first, int second, int third, int fourth) {
 
 // ---- Any table, 8 and 16 bits, in float ------------------------------------------------------------------------
 
-// As `code_place`, with a product in place of the division, which is slow on a device: the part may differ by its last bit.
+// As `code_place`, with a product in place of the division, which is slow on a device: the part may differ by its last
+// bit.
 LUTRA_INLINE Place<float> code_place_by_product(unsigned code, int nodes, int top) {
   const int q = int(code) * (nodes - 1);
   int cell = q / top;

@@ -34,8 +34,8 @@ LUTRA_INLINE T sample(const T* channel, int nodes, const Spot<T>& spot) {
                    spot.red, spot.green, spot.blue);
 }
 
-// Of one channel, a cell. Each is a blend of four differences; `trilinear_slopes` of the CPU shares what it has blended
-// already between the slopes, which rounds otherwise: last bits differ, and tests/kernels/test_arithmetic.py compares them.
+// Of one channel, a cell. Each is a blend of four differences; `trilinear_slopes`, which the CPU calls, uses a blend for
+// several slopes and so rounds otherwise: last bits differ. tests/kernels/test_arithmetic.py compares them.
 template <typename T>
 LUTRA_INLINE Slopes<T> channel_slopes(const T* channel, int nodes, const Spot<T>& spot) {
   const T* at = channel + spot.index;

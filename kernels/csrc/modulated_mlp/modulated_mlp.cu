@@ -1,7 +1,8 @@
 // LM-LIIF's render perceptron on a CUDA device.
 //
-// A thread owns one sample: the hidden layers of its four neighbours run in turn, their last ones are blended, and the last
-// layer, which is linear, follows once. The weights lie in shared memory, where all threads read the same four at a time.
+// A thread owns one sample: the hidden layers of its four neighbours run in turn, their last ones are blended, and the
+// last layer, which is linear, follows once. The weights lie in shared memory, where all threads read the same four at a
+// time.
 #include "shared/bfloat16.h"
 #include "modulated_mlp/modulated_mlp.h"
 
@@ -73,7 +74,8 @@ __device__ void modulate(const T* modulations, int layer, const float (&sum)[kUn
 
 // The last hidden layer of a neighbour.
 template <typename T>
-__device__ void last_hidden_layer(const MlpWeights& weights, const T* modulations, float down, float right, float (&v)[kUnits]) {
+__device__ void last_hidden_layer(const MlpWeights& weights, const T* modulations, float down, float right,
+                                  float (&v)[kUnits]) {
   float sum[kUnits];
   load(modulations + kLatent, v);
   load(weights.bias[0], sum);
@@ -105,7 +107,8 @@ __device__ Sample render(const MlpWeights& weights, const T* modulations, const 
     const long long at = (long long)(below ? row.pixel[1] : row.pixel[0]) * width + (beside ? col.pixel[1] : col.pixel[0]);
     const float share = (below ? row.share[1] : row.share[0]) * (beside ? col.share[1] : col.share[0]);
     float v[kUnits];
-    last_hidden_layer(weights, modulations + at * kModulations, below ? row.way[1] : row.way[0], beside ? col.way[1] : col.way[0], v);
+    last_hidden_layer(weights, modulations + at * kModulations, below ? row.way[1] : row.way[0],
+                      beside ? col.way[1] : col.way[0], v);
 #pragma unroll
     for (int i = 0; i < kUnits; ++i) blended[i] += share * v[i];
 #pragma unroll

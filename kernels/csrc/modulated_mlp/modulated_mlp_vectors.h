@@ -5,8 +5,8 @@
 // pairs of a sample and a neighbour each, passes one layer after the other, so the weights of a layer stay in registers
 // or in the nearest cache. What the first layer makes of the latent code and all that is a product of weights and
 // modulations is prepared once for an input pixel, for two rows of a strip of the window at a time. The last layer is
-// linear, so the four predictions are blended before it. A pair's arithmetic is the same wherever it stands in a block: any
-// split of a picture gives the same bits.
+// linear, so the four predictions are blended before it. A pair's arithmetic is the same wherever it stands in a block:
+// any split of a picture gives the same bits.
 // Each file that includes this compiles its own copy (see CMakeLists.txt).
 #pragma once
 
@@ -319,8 +319,8 @@ struct Block {
   static LUTRA_LOOP Quad all(float value) { return Quad{value, value, value, value}; }
 };
 
-LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* const (&rows)[2], const Neighbours& place,
-                           int row, Block& block) {
+LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* const (&rows)[2],
+                           const Neighbours& place, int row, Block& block) {
   const std::size_t plane = std::size_t(job.rows.count) * job.cols.count;
   float* out = job.out + std::size_t(row) * job.cols.count + strip.first;
   for (int from = 0; from < strip.count; from += kBlock) {
