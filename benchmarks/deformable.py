@@ -38,13 +38,13 @@ def titles() -> dict[str, tuple[str, bool]]:
 
 
 def contenders(dtype: str, with_gradients: bool, threads: Sequence[int]) -> list[Contender]:
-    """Ours with one thread by each path and by the door; all else with each number of threads."""
+    """Ours with one thread by each path and by the op; all else with each number of threads."""
     inputs, grad = draw_inputs(DTYPES[dtype])
 
     def work_of(layer: Layer) -> Callable[[], object]:
         return partial(differentiated, layer, inputs, grad) if with_gradients else partial(forward, layer, inputs)
 
-    paths = [] if with_gradients else cpu.paths()  # autograd knows the door alone
+    paths = [] if with_gradients else cpu.paths()  # autograd knows the op alone
     ours = [Contender(f"lutra, {path}", work_of(partial(cpu.deform_conv2d, path=path)), role="ours") for path in paths]
     layers = ((OURS, ops.deform_conv2d, "ours"), (GRID_SAMPLE, by_grid_sample, "peer"))
     rest = (*layers, (CONVOLUTION, convolved, "limit"))

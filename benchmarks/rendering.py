@@ -43,7 +43,7 @@ def titles() -> dict[str, tuple[float, torch.dtype]]:
 
 
 def contenders(scale: float, dtype: torch.dtype, threads: Sequence[int]) -> list[Contender]:
-    """Ours with one thread by each path and by the door, torch with each number of threads, the peaks with one."""
+    """Ours with one thread by each path and by the op, torch with each number of threads, the peaks with one."""
     inputs = draw_inputs(scale, dtype)
     by_path = {path: partial(cpu.modulated_mlp, *inputs, threads=1, path=path) for path in cpu.paths()}
     layers = ((OURS, partial(ops.modulated_mlp, *inputs), "ours"), (TORCH, partial(by_torch, inputs), "peer"))

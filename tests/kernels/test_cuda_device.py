@@ -1,6 +1,6 @@
 """What only a CUDA device can show: streams, threads, graphs, contexts, errors, gradients through the ops, kept files.
 
-The kernels' numbers are tested in `test_cuda_kernels`.
+The kernels' numbers are tested in `test_cuda_lut3d` and its neighbours.
 """
 
 from __future__ import annotations
