@@ -20,8 +20,8 @@ from models.train.data import Photos, Pixels, find_photos, shrink_bicubic
 from models.train.recipes import lmliif
 from models.train.run import Budget, Options
 from models.weights import Weights, WeightsError
+from tests.models.runs import curve, stop_after
 from tests.models.test_span import plain
-from tests.models.test_train_loop import curve, stop_after
 
 TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
 BUDGET = Budget(minutes=1, batch=2, lr=1e-3, patch=16, steps=4)
