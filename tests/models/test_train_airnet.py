@@ -287,11 +287,6 @@ def test_a_stopped_and_resumed_run_goes_through_all_phases_as_one_never_stopped(
     assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
 
 
-@pytest.fixture
-def log_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
-
-
 def test_the_file_is_the_served_form_and_is_there_at_each_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,11 +20,6 @@ from models.train.run import Options, Run
 from tests.models.runs import MODULES, SMALL, TINY, curve, lines, small, stop_after, words
 
 
-@pytest.fixture
-def log_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
-
-
 @pytest.mark.parametrize("name", MODULES)
 def test_a_run_writes_weights_with_the_facts_of_how_they_came_to_be(data: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"
