@@ -20,9 +20,7 @@ from torch.nn import functional as F
 from models.contract import View
 from models.srresnet import cut, moved, needed, take
 
-FEATURES_REACH = 20  # input pixels: 1 + 6 * 3 + 1
-ENLARGING_HALO = 1  # of the last convolution
-HALO = FEATURES_REACH + ENLARGING_HALO
+ENLARGING_HALO = 1  # input pixels that the last convolution sees beyond a feature's own
 LEVELS = 255.0  # inputs are counted in levels of 8 bits
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K
 

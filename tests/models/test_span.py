@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import convert
-from models.classical import finer_halo
+from models.cards import BY_NAME
 from models.contract import Axis, View
-from models.span import HALO, MEAN, Span, SpanConfig
+from models.span import MEAN, Span, SpanConfig
 from models.weights import WeightsError
 from tests.models.drawn_span import plain
 
@@ -80,7 +80,7 @@ def test_the_next_larger_factor_makes_what_lies_between() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [1.5, 2, 3, 4, 6])
 def test_tiles_with_their_halo_equal_the_whole(scale: float) -> None:
-    halo = HALO + finer_halo(4)
+    halo = BY_NAME["span"].halo
     size = (2 * halo + 12, 2 * halo + 15)
     out = (round(size[0] * scale), round(size[1] * scale))
     made, picture = network(channels=4), draw(1, 3, *size)
