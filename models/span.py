@@ -120,8 +120,8 @@ class Span(nn.Module):
 
     def for_view(self, view: View) -> SpanScale:
         """The network of the least factor that is not below what is asked for, or of the largest."""
-        asked = max(view.rows.scale, view.cols.scale)
-        scale = next((scale for scale in self.config.scales if scale >= asked), self.config.scales[-1])
+        wanted = max(view.rows.scale, view.cols.scale)
+        scale = next((scale for scale in self.config.scales if scale >= wanted), self.config.scales[-1])
         network: SpanScale = self.of[f"x{scale}"]  # type: ignore[assignment]
         return network
 

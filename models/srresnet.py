@@ -173,7 +173,7 @@ def fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def bicubic(lr: Tensor, scale: int) -> Tensor:
-    """(N, C, h, w) enlarged; torch takes a = -1/2 where it is told to antialias, and a = -3/4 elsewhere."""
+    """(N, C, h, w) enlarged; torch takes a = -1/2 where it antialiases, and a = -3/4 elsewhere."""
     return F.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True)
 
 
