@@ -35,7 +35,7 @@ from models.train.checkpoints import (
     first_step,
     has_checkpoint,
     read_checkpoint,
-    where_to_go_on,
+    resume_path,
     write_checkpoint,
 )
 from models.train.journal import Journal
@@ -144,7 +144,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
         run.adversary = recipe
 
     if options.resume and has_checkpoint(options):
-        read_checkpoint(where_to_go_on(options.out, recipe.budget), run, options.device)
+        read_checkpoint(resume_path(options.out, recipe.budget), run, options.device)
     return run
 
 

@@ -173,9 +173,9 @@ def test_a_layer_of_the_encoder_learns_at_a_share_of_its_size(data: Path, tmp_pa
 def test_lossless_files_are_taken_as_often_as_asked_whatever_their_size() -> None:
     pixels = tuple(np.zeros((side, 10, 3), np.uint8) for side in (10, 30, 20, 40))
     photos = Photos(("a.jpg", "b.JPEG", "c.png", "d.webp"), pixels, "")
-    assert lmliif.favoured(photos, 0.9) == pytest.approx([0.1 / 4, 0.3 / 4, 0.9 / 3, 1.8 / 3])
+    assert lmliif.photo_odds(photos, 0.9) == pytest.approx([0.1 / 4, 0.3 / 4, 0.9 / 3, 1.8 / 3])
     jpegs = Photos(("a.jpg", "b.jpeg"), pixels[:2], "")
-    assert lmliif.favoured(jpegs, 0.9) == pytest.approx([0.25, 0.75])
+    assert lmliif.photo_odds(jpegs, 0.9) == pytest.approx([0.25, 0.75])
 
 
 @torch.no_grad()

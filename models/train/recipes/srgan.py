@@ -133,7 +133,7 @@ class Recipe(srresnet.Recipe):
         hr, sr = self.shown
         with loop.precision_context(self, self.device), parametrize.cached():
             real, fake = self.judge(hr).float(), self.judge(sr).float()
-        loss = blame(real, self.real_label) + blame(fake, 0)
+        loss = cross_entropy(real, self.real_label) + cross_entropy(fake, 0)
         seen = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
         if seen["real"] - seen["fake"] > self.most_lead:
             self.rests += 1
@@ -169,6 +169,6 @@ class Recipe(srresnet.Recipe):
         self.adversarial_weight, self.shares = state["adversarial_weight"], state["shares"]
 
 
-def blame(logits: Tensor, label: float) -> Tensor:
+def cross_entropy(logits: Tensor, label: float) -> Tensor:
     """Binary cross entropy of logits against one label."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
