@@ -68,7 +68,8 @@ asan: build | $(ASAN)
 	    --ignore-installed --no-deps --no-build-isolation --editable . --config-settings build-dir=build/sanitised \
 	    --config-settings cmake.build-type=RelWithDebInfo --config-settings cmake.define.LUTRA_SANITIZE=ON
 	$(SANITISED) -c 'from kernels import _cpu; assert "build/asan" in _cpu.__file__, _cpu.__file__'
-	$(SANITISED) -m pytest --capture=sys -m "not slow and not cuda" --ignore tests/kernels/test_nvrtc.py tests/kernels
+	$(SANITISED) -m pytest --capture=sys -m "not slow and not cuda" \
+	    --ignore tests/kernels/test_nvrtc.py --ignore tests/kernels/test_cuda_loader.py tests/kernels
 
 $(ASAN):
 	$(BIN)/python -m venv --without-pip build/asan

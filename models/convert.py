@@ -251,7 +251,7 @@ def _basis_tables(content: Content) -> Tensor:
 def _checked(
     name: str, network: nn.Module, config: Any, state: Mapping[str, Any], spelt: Callable[[str], str] = str
 ) -> Weights:
-    """`spelt` says what the file calls one of our keys; what is wrong is told in the file's own words."""
+    """`spelt` says what the file calls one of our keys; errors name keys as the file does."""
     keys = {key: spelt(key) for key in network.state_dict()}
     wanted = {keys[key]: tuple(value.shape) for key, value in network.state_dict().items()}
     _check_tensors(name, wanted, state)

@@ -70,7 +70,7 @@ class Cube:
         return self.nodes_1d == 0 and self.domain_3d == UNIT
 
     def facts(self) -> dict[str, Any]:
-        """All but the numbers, of which it tells size and hash; JSON."""
+        """All but the numbers, of which only size and hash; JSON."""
         return {
             "title": self.title,
             "nodes_1d": self.nodes_1d,

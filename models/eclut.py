@@ -183,9 +183,9 @@ class Eclut(nn.Module):
     def compute(self, pictures: Tensor, scale: int, *, quantised: bool = False) -> Tensor:
         """pictures (N, h, w) in levels -> (N, r h, r w) by the network, neither rounded nor clamped; differentiable.
 
-        `quantised`: from the table's entries. Of integers each pair is asked once, however often it is seen.
+        `quantised`: from the table's entries. Of integers each pair is computed once, however often it occurs.
         """
-        pairs, index = _ask_once(pictures) if not pictures.is_floating_point() else _ask_each(pictures)
+        pairs, index = _all_pairs(pictures) if pictures.is_floating_point() else _distinct_pairs(pictures)
         values = self.patches(scale, pairs, quantised=quantised)
         turned = [torch.rot90(place(values, at, scale), -turn, (1, 2)) for turn, at in enumerate(index)]
         return sum(turned[1:], turned[0]) / TERMS
@@ -238,7 +238,7 @@ def move_closer(blocks: Tensor) -> Tensor:
     return torch.unflatten(torch.unflatten(whole, 2, (3, scale)), 1, (3, scale)).transpose(2, 3)
 
 
-def _ask_once(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _distinct_pairs(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Codes (N, h, w) -> the pairs that occur in them, (P, 2) float32, and which stands where in each rotation."""
     rows = [256 * pixel + below for pixel, below in _neighbours(pictures.long())]
     seen = torch.bincount(torch.cat([row.flatten() for row in rows]), minlength=1 << 16) > 0
@@ -246,8 +246,8 @@ def _ask_once(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
     return torch.cat([pairs >> 8, pairs & 255], 1).float(), [number[row] for row in rows]
 
 
-def _ask_each(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """As `_ask_once` for values that may lie between the codes: every place has a pair of its own."""
+def _all_pairs(pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """As `_distinct_pairs` for values that may lie between the codes: every place has a pair of its own."""
     pairs = [torch.stack(both, -1) for both in _neighbours(pictures)]
     sizes = [pair[..., 0].numel() for pair in pairs]
     numbers = torch.split(torch.arange(sum(sizes), device=pictures.device), sizes)

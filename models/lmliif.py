@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from kernels import cpu, cuda, ops
 from models.contract import Axis, View
-from models.span import FEATURES_REACH, SpanFeatures
+from models.span import SpanFeatures
 
-HALO = FEATURES_REACH + 1  # beyond the two input pixels that a sample lies between: the latent perceptron sees 3x3
 BAND_PREDICTIONS = 1 << 16  # predictions of the tiny perceptron that are computed at once where nothing is learnt
 COMPRESSED = 0.5  # features of unit size, after the logarithm
 SMALL = 0.1  # standard deviation at which modulations start, where features have one of 1

@@ -2,7 +2,7 @@
 
 A plain table, three-dimensional over 0 to 1, is an ordinary `lut` and goes the way of every other. For the rest, what
 a code of each channel becomes before the table is computed once for all 256 or 65,536 codes; the look-up between nodes
-then works in float32, and `strength` goes from the picture's own colours to what was found. It reads no files.
+then works in float32, and `strength` goes from the picture's own colours to those looked up. It reads no files.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def look_up(cube: Cube, strength: float, device: torch.device | str = "cpu") -> 
 def _curve_look_up(cube: Cube, strength: float) -> Callable[[Array], Array]:
     @cache
     def codes(dtype: np.dtype[Any]) -> Array:
-        colours, found = _ramp(dtype), _before_table(cube, dtype)
-        return _codes(colours + strength * (found - colours), dtype)
+        colours, curves = _ramp(dtype), _before_table(cube, dtype)
+        return _codes(colours + strength * (curves - colours), dtype)
 
     return lambda band: cv2.merge(_each_channel(codes(band.dtype), band))
 
@@ -63,22 +63,22 @@ def _table_look_up(cube: Cube, strength: float, device: torch.device | str) -> C
 
     def through(band: Array) -> Array:
         at = torch.from_numpy(np.stack(_each_channel(places(band.dtype), band))[None])
-        found = ops.lut3d(at.to(device), table)[0].cpu().numpy()
+        looked_up = ops.lut3d(at.to(device), table)[0].cpu().numpy()
         if strength != 1.0:
-            found = _towards(band, found, strength)
-        merged: Array = cv2.merge(list(_codes(found, band.dtype)))
+            looked_up = _blend(band, looked_up, strength)
+        merged: Array = cv2.merge(list(_codes(looked_up, band.dtype)))
         return merged
 
     return through
 
 
-def _towards(band: Array, found: Array, strength: float) -> Array:
-    """From the band's own colours to those found, (3, h, w)."""
+def _blend(band: Array, looked_up: Array, strength: float) -> Array:
+    """From the band's own colours to those looked up, (3, h, w), which it overwrites."""
     colours = np.stack(_each_channel(np.tile(_ramp(band.dtype).astype(np.float32), (3, 1)), band))
-    found -= colours
-    found *= np.float32(strength)
-    found += colours
-    return found
+    looked_up -= colours
+    looked_up *= np.float32(strength)
+    looked_up += colours
+    return looked_up
 
 
 def _codes(colours: Array, dtype: np.dtype[Any]) -> Array:
@@ -102,12 +102,12 @@ def _ramp(dtype: np.dtype[Any]) -> Floats:
 
 def _before_table(cube: Cube, dtype: np.dtype[Any]) -> Floats:
     """What each code becomes, (3, levels): by the curves, and where a table follows, its place there, 0 to 1."""
-    found = np.tile(_ramp(dtype), (3, 1))
+    colours = np.tile(_ramp(dtype), (3, 1))
     if cube.nodes_1d:
         curves = np.frombuffer(cube.numbers, np.float32)[: 3 * cube.nodes_1d].reshape(-1, 3).T.astype(np.float64)
-        places = _place(found, cube.domain_1d)
-        found = np.stack([_between_nodes(*pair) for pair in zip(curves, places, strict=True)])
-    return _place(found, cube.domain_3d) if cube.nodes_3d else found
+        places = _place(colours, cube.domain_1d)
+        colours = np.stack([_between_nodes(*pair) for pair in zip(curves, places, strict=True)])
+    return _place(colours, cube.domain_3d) if cube.nodes_3d else colours
 
 
 def _place(colours: Floats, domain: Domain) -> Floats:
@@ -121,5 +121,5 @@ def _between_nodes(curve: Floats, places: Floats) -> Floats:
     """A curve of any number of nodes at places of 0 to 1, linearly."""
     at = places * (len(curve) - 1)
     cell = np.minimum(at.astype(np.int64), len(curve) - 2)
-    found: Floats = curve[cell] + (at - cell) * (curve[cell + 1] - curve[cell])
-    return found
+    values: Floats = curve[cell] + (at - cell) * (curve[cell + 1] - curve[cell])
+    return values

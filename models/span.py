@@ -20,9 +20,7 @@ from torch.nn import functional as F
 from models.contract import View
 from models.srresnet import cut, moved, needed, take
 
-FEATURES_REACH = 20  # input pixels: 1 + 6 * 3 + 1
-ENLARGING_HALO = 1  # of the last convolution
-HALO = FEATURES_REACH + ENLARGING_HALO
+ENLARGING_HALO = 1  # input pixels that the last convolution sees beyond a feature's own
 LEVELS = 255.0  # inputs are counted in levels of 8 bits
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K
 
@@ -122,8 +120,8 @@ class Span(nn.Module):
 
     def for_view(self, view: View) -> SpanScale:
         """The network of the least factor that is not below what is asked for, or of the largest."""
-        asked = max(view.rows.scale, view.cols.scale)
-        scale = next((scale for scale in self.config.scales if scale >= asked), self.config.scales[-1])
+        wanted = max(view.rows.scale, view.cols.scale)
+        scale = next((scale for scale in self.config.scales if scale >= wanted), self.config.scales[-1])
         network: SpanScale = self.of[f"x{scale}"]  # type: ignore[assignment]
         return network
 

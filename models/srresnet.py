@@ -22,8 +22,7 @@ from models.classical import finer_halo, from_finer
 from models.contract import Axis, View
 from models.layout import channels_last
 
-HALO = 40  # 4 + 33 + 1 + 1/2 + 1 input pixels at x4; scales below x4 reach `finer_halo` further
-ENLARGING_HALO = 3  # of these, what the stages after the trunk see: 1 + 1/2 + 1
+ENLARGING_HALO = 3  # input pixels that the stages after the trunk see: 1 + 1/2 + 1
 BLOCK_SIDE = 128  # input pixels that are enlarged at once, along each axis: at x4 and 32 bits each takes some 12 KB
 SMALL_START = 0.1  # share at which residual branches start
 
@@ -174,7 +173,7 @@ def fold(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def bicubic(lr: Tensor, scale: int) -> Tensor:
-    """(N, C, h, w) enlarged; torch takes a = -1/2 where it is told to antialias, and a = -3/4 elsewhere."""
+    """(N, C, h, w) enlarged; torch takes a = -1/2 where it antialiases, and a = -3/4 elsewhere."""
     return F.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True)
 
 

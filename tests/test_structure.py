@@ -40,6 +40,7 @@ def command(store: Store, *, loud: bool = False) -> None:
 def route(): ...
 """,
     "workers/__init__.py": "",
+    "workers/metrics.py": "GPU_MEMORY, MEMORY = 1, 2\n",
     "workers/jobs/__init__.py": "from .store import Store\nfrom . import ring_a\n",
     "workers/jobs/store.py": """
 import redis
@@ -74,6 +75,7 @@ Failure(Store().opened, "Shape", Row), Foreign
     "benchmarks/run.py": "import kernels.ops\nTABLE\n",
     "tests/test_ops_of_all.py": "",
     "tests/workers/test_jobs_store.py": "",
+    "tests/workers/test_metrics.py": "",
     "tests/workers/test_ring.py": "",
     "tests/workers/test_app.py": "",
 }
@@ -120,12 +122,15 @@ def test_what_is_loaded_is_followed_over_packages_and_their_parents(checkout: Ch
     assert "torch.nn" not in reached(checkout, "service.app")
 
 
-def test_names_without_a_reader_are_found_and_those_of_frameworks_left_out(checkout: Checkout) -> None:
+def test_names_without_a_reader_are_found_but_for_those_of_frameworks_and_those_that_are_kept(
+    checkout: Checkout,
+) -> None:
     assert [one.partition(" ")[2] for one in unread_names(checkout)] == [
         "Store.close",
         "Base.unread",
         "Base.never",
         "Failure.told",
+        "MEMORY",
     ]
 
 

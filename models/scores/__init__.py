@@ -15,8 +15,8 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Measured:
-    """`scores` are {benchmark: value}, PSNR in dB where the name says no other; `source` tells by which command,
-    where and when."""
+    """`scores` are {benchmark: value}, PSNR in dB where the name says no other; `source` is the command,
+    the device and the date."""
 
     source: str = ""
     scores: dict[str, float] = field(default_factory=dict)

@@ -23,10 +23,10 @@ def first_step(options: Options, budget: Budget) -> int:
     """The step at which this run begins."""
     if not (options.resume and has_checkpoint(options)):
         return 0
-    return int(read_state(where_to_go_on(options.out, budget))["step"])
+    return int(read_state(resume_path(options.out, budget))["step"])
 
 
-def where_to_go_on(out: Path, budget: Budget) -> Path:
+def resume_path(out: Path, budget: Budget) -> Path:
     """The state before the decay where that is over, or too early for a budget that has grown; else the last one."""
     last, trunk = out / CHECKPOINT, out / TRUNK
     if not trunk.is_file() or not read_state(last).get("decaying"):

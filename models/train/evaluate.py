@@ -111,7 +111,7 @@ class Task:
 
 
 def plan(data: Path, sets: Iterable[str] = (), scales: Iterable[float] = (), jpeg: Iterable[int] = ()) -> list[Task]:
-    """What is measured: all sets, x2 to x4 clean and as JPEG, beyond only clean and on small sets, unless told.
+    """What is measured: all sets, x2 to x4 clean and as JPEG, beyond only clean and on small sets, or as given.
 
     Raises FileNotFoundError for a set that is not there.
     """
@@ -294,7 +294,7 @@ def restore(model: Airnet, spoilt: Pixels, device: str = "cpu") -> Picture:
 
 
 def scores_of(rows: Sequence[Row], name: str) -> dict[str, float]:
-    """The rows as a card tells them, {'Set5 x2 Y': dB, 'Set5 x2 Y bicubic': dB, ...}."""
+    """The rows as they stand on a card, {'Set5 x2 Y': dB, 'Set5 x2 Y bicubic': dB, ...}."""
     scores: dict[str, float] = {}
     for row in rows:
         if isinstance(row, Upscaled):

@@ -1,4 +1,4 @@
-"""What a run tells: JSON lines beside its weights, a bar on a terminal (plain lines elsewhere), TensorBoard.
+"""What a run reports: JSON lines beside its weights, a bar on a terminal (plain lines elsewhere), TensorBoard.
 
 TensorBoard is written where its package is installed. It computes nothing.
 """

@@ -35,7 +35,7 @@ from models.train.checkpoints import (
     first_step,
     has_checkpoint,
     read_checkpoint,
-    where_to_go_on,
+    resume_path,
     write_checkpoint,
 )
 from models.train.journal import Journal
@@ -144,7 +144,7 @@ def start(recipe: Recipe, options: Options, data_sha256: str = "") -> Run:
         run.adversary = recipe
 
     if options.resume and has_checkpoint(options):
-        read_checkpoint(where_to_go_on(options.out, recipe.budget), run, options.device)
+        read_checkpoint(resume_path(options.out, recipe.budget), run, options.device)
     return run
 
 
@@ -237,12 +237,12 @@ def stop_signals() -> Iterator[threading.Event]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def ask(number: int, frame: object) -> None:
+    def request_stop(number: int, frame: object) -> None:
         stop.set()
         signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, request_stop)
     try:
         yield stop
     finally:

@@ -83,11 +83,11 @@ class Features(nn.Module):
         return out.float() / self.divisor
 
 
-def feature_distance(see: nn.Module, sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean squared difference of what `see` makes of both."""
+def feature_distance(extractor: nn.Module, sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean squared difference of the features of both."""
     with torch.no_grad():
-        wanted = see(hr)
-    distance: Tensor = (see(sr) - wanted).square().mean()
+        wanted = extractor(hr)
+    distance: Tensor = (extractor(sr) - wanted).square().mean()
     return distance
 
 

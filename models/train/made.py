@@ -70,7 +70,7 @@ def places(side: int, angle: float) -> tuple[Field, Field]:
     return math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
 
 
-def some_angle(rng: np.random.Generator) -> float:
+def random_angle(rng: np.random.Generator) -> float:
     """Upright as often as not."""
     return float(rng.choice([0.0, math.pi / 4])) if rng.uniform() < 0.5 else float(rng.uniform(0, math.pi))
 
@@ -82,14 +82,14 @@ def detail(rng: np.random.Generator, unit: float) -> float:
 
 def checkers(rng: np.random.Generator, side: int, unit: float) -> Field:
     cell = unit * round(max(1, detail(rng, 1))) if rng.uniform() < 0.5 else detail(rng, unit)
-    x, y = places(side, some_angle(rng))
+    x, y = places(side, random_angle(rng))
     return ((np.floor(x / cell) + np.floor(y / cell)) % 2).astype(float)
 
 
 def gratings(rng: np.random.Generator, side: int, unit: float) -> Field:
     """Waves, or bars, of one direction; their period may change on the way."""
     period = 2 * detail(rng, unit)
-    x, _ = places(side, some_angle(rng))
+    x, _ = places(side, random_angle(rng))
     chirp = float(rng.uniform(0, 1)) if rng.uniform() < 0.3 else 0.0
     wave = np.sin(2 * math.pi * (x / period * (1 + chirp * x / side) + rng.uniform()))
     return (wave > 0).astype(float) if rng.uniform() < 0.4 else (wave + 1) / 2
@@ -98,7 +98,7 @@ def gratings(rng: np.random.Generator, side: int, unit: float) -> Field:
 def halftones(rng: np.random.Generator, side: int, unit: float) -> Field:
     """Dots on a slanted grid, as large as a shade asks for."""
     cell = 1.5 * detail(rng, unit)
-    x, y = places(side, some_angle(rng))
+    x, y = places(side, random_angle(rng))
     near = np.cos(2 * math.pi * x / cell) + np.cos(2 * math.pi * y / cell)
     edge = cell / (8 * unit)
     return ((near / 2 + 2 * shade(rng, side) - 1) * max(1.0, edge) * 2 + 0.5).clip(0, 1)

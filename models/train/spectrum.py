@@ -1,6 +1,6 @@
 """How much detail a picture has, whatever it shows: the energy of its finest octave beside that of another.
 
-Decibels of PSNR punish detail in the wrong place more than no detail; this tells whether there is as much of it.
+Decibels of PSNR punish detail in the wrong place more than no detail; this shows whether there is as much of it.
 """
 
 from __future__ import annotations

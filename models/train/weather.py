@@ -28,7 +28,7 @@ FADING = 0.3  # share of a streak over which its ends fade
 WIDTH_OF_SIGMA = 2.355  # full width at half height of a Gaussian
 STEEPEST = 60.0  # degrees from the vertical
 WAVES = 4  # random waves of distance along each side of the frame, the slowest of half a period
-SMOOTHED = 2.0  # pixels, sigma: colours tell distances only when grain and texture are gone
+SMOOTHED = 2.0  # pixels, sigma: colours show distances only when grain and texture are gone
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Rain:
 @dataclass(frozen=True)
 class RainRange:
     """What rain is drawn from. `near` and `far` are the ranges of each layer's density, length, width, brightness;
-    `both` tells how often both layers fall, `veiled` how often there is a veil."""
+    `both`: how often both layers fall; `veiled`: how often there is a veil."""
 
     near: tuple[Range, Range, Range, Range] = ((3, 22), (20, 65), (0.9, 2.2), (0.25, 0.75))
     far: tuple[Range, Range, Range, Range] = ((20, 120), (10, 35), (0.8, 1.4), (0.08, 0.35))

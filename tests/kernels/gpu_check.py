@@ -35,7 +35,7 @@ def main() -> int:
     print(f"driver {driver()}; NVRTC {loader.compiler_version()}", flush=True)
     results = {
         "tests": run("-m", "pytest", "-q", "-m", "cuda", *importable(TESTS)),
-        "compiler": run("-m", "pytest", "-q", "-s", "tests/kernels/test_nvrtc.py"),
+        "compiler": run("-m", "pytest", "-q", "-s", "tests/kernels/test_nvrtc.py", "tests/kernels/test_cuda_loader.py"),
         "benchmark": run("-m", "benchmarks.gpu"),
         **{f"compute-sanitizer {tool}": sanitize(tool) for tool in TOOLS},
     }

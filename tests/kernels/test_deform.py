@@ -218,16 +218,6 @@ def test_values_and_gradients_are_those_of_the_specification(
 
 @built
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("column_bytes", [1, 1 << 13, 1 << 16])
-def test_bands_of_any_height_give_the_whole(
-    column_bytes: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cpu, "COLUMN_BYTES", column_bytes)
-    assert_as_specified(draw_inputs(2, 17, 6, 13, 21, dtype))
-
-
-@built
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_offsets_that_are_not_finite_or_huge_read_zero_everywhere(dtype: torch.dtype) -> None:
     inputs = draw_inputs(1, 32, 8, 20, 40, dtype)
     odd = [NAN, INF, -INF, 1e38, -1e38, 2.0**31, -(2.0**31), 2.0**24]

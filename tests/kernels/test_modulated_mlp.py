@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 
-from kernels import cpu, ops, perceptron
+from kernels import cpu, ops
 from kernels.ops import Layers, Places, Samples
 from kernels.reference import modulated_mlp as reference
 from models.contract import Axis
@@ -286,16 +286,6 @@ def test_what_does_not_belong_together_is_refused_before_it_is_read() -> None:
         cpu.modulated_mlp(modulations, window, samples, layers, path="sse")
     with pytest.raises(TypeError):
         cpu.modulated_mlp(modulations[1:], window, samples, layers)
-
-
-def test_the_weights_are_packed_column_by_column() -> None:
-    weights, biases = layers = draw_layers()
-    vector = perceptron.pack(layers, (0.5, 0.25))
-    assert vector.shape == (18 * 16 + 5 * 256 + 6 * 16 + 16 * 4 + 4,)
-    assert torch.equal(vector[16:32], weights[0][:, 1])
-    assert torch.equal(vector[288 + 256 + 16 :][:16], weights[2][:, 1])
-    assert torch.allclose(vector[288 + 1280 :][:16], biases[0] + 0.5 * weights[0][:, 18] + 0.25 * weights[0][:, 19])
-    assert torch.equal(vector[-68:-64], torch.cat([weights[6][:, 0], torch.zeros(1)]))
 
 
 # ---- The op ----------------------------------------------------------------------------------------------------------

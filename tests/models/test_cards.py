@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.cards import ALL, CARDS, Card, available, is_brought, users_file
 from tests.models.test_header import SAID, file_of
-
-UPSCALERS = sorted(card.name for card in ALL if card.task == "upscale")
 
 
 @pytest.mark.parametrize("card", ALL, ids=lambda card: card.name)
@@ -32,22 +29,6 @@ def test_names_are_their_own_and_every_operation_has_a_model_that_is_served() ->
     assert len({card.name for card in ALL}) == len(ALL)
     assert {card.task for card in CARDS.values()} == {"enhance", "restore", "upscale"}
     assert set(CARDS) == {card.name for card in ALL if card.file is None or card.sha256}
-
-
-@pytest.mark.parametrize("name", UPSCALERS)
-def test_a_picture_that_has_its_size_already_costs_nothing_and_another_at_least_its_own(name: str) -> None:
-    card = next(card for card in ALL if card.name == name)
-    assert card.work_pixels((30, 40), (30, 40)) == 0
-    assert card.work_pixels((30, 40), (60, 80)) >= 60 * 80
-
-
-def test_a_fixed_scale_computes_the_next_that_both_sides_fit_in() -> None:
-    card = replace(CARDS["liif"], fixed_scales=(2, 4))
-    assert card.work_pixels((30, 40), (45, 60)) == 4 * 30 * 40
-    assert card.work_pixels((30, 40), (60, 80)) == 4 * 30 * 40
-    assert card.work_pixels((30, 40), (61, 80)) == 16 * 30 * 40
-    assert card.work_pixels((30, 40), (300, 400)) == 300 * 400  # beyond the largest the rest is resized up
-    assert replace(card, task="restore").work_pixels((30, 40), (30, 40)) == 4 * 30 * 40
 
 
 def test_weights_of_the_users_own_make_a_model_available_and_tell_its_size_and_cost(tmp_path: Path) -> None:

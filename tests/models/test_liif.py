@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from models import liif
 from models.contract import Axis, View
-from models.liif import Liif, LiifConfig, query_reference
+from models.liif import Liif, LiifConfig
 
 SMALL = LiifConfig(width=8, blocks=2, hidden=16, layers=2)
 UNUSED_MEAN_SHIFT = 24  # two 1x1 convolutions that published checkpoints hold and the published code never calls
@@ -27,6 +27,42 @@ def make(config: LiifConfig) -> Liif:
 
 def whole(size: tuple[int, int], out_size: tuple[int, int]) -> View:
     return View(Axis(0, out_size[0], out_size[0], size[0], 0), Axis(0, out_size[1], out_size[1], size[1], 0))
+
+
+def query_reference(network: Liif, picture: Tensor, out_size: tuple[int, int]) -> Tensor:
+    """The published formulation: picture (N, 3, h, w) in [0, 1] -> (N, 3, *out_size), unclamped.
+
+    Features are unfolded 3x3; each coordinate in [-1, 1] asks the nearest feature of four points half a pixel away; the
+    four answers are weighted by the areas of the opposite corners. Slow, and large in memory. No bilinear base.
+    """
+    n, _, h, w = picture.shape
+    feat = F.unfold(network.encoder((picture - 0.5) / 0.5), 3, padding=1).view(n, -1, h, w)
+    centres = pixel_centres(h, w).to(picture).permute(2, 0, 1).expand(n, 2, h, w)
+    coord = pixel_centres(*out_size).to(picture).reshape(1, -1, 2).expand(n, -1, 2)
+    cell = torch.tensor([2 / out_size[0] * h, 2 / out_size[1] * w]).to(picture).expand_as(coord)
+
+    predictions, areas = [], []
+    for dy in (-1, 1):
+        for dx in (-1, 1):
+            shift = torch.tensor([dy / h, dx / w]).to(coord) + 1e-6
+            asked = (coord + shift).clamp(-1 + 1e-6, 1 - 1e-6).flip(-1).unsqueeze(1)
+            here = F.grid_sample(feat, asked, mode="nearest", align_corners=False)[:, :, 0].transpose(1, 2)
+            place = F.grid_sample(centres, asked, mode="nearest", align_corners=False)[:, :, 0].transpose(1, 2)
+            rel = (coord - place) * torch.tensor([h, w]).to(coord)
+            predictions.append(network.imnet(torch.cat([here, rel, cell], -1)))
+            areas.append(rel.prod(-1).abs() + 1e-9)
+
+    total = torch.stack(areas).sum(0)
+    pairs = zip(predictions, reversed(areas), strict=True)
+    prediction = sum(prediction * (area / total)[..., None] for prediction, area in pairs)
+    assert isinstance(prediction, Tensor)
+    return (prediction * 0.5 + 0.5).transpose(1, 2).reshape(n, 3, *out_size)
+
+
+def pixel_centres(height: int, width: int) -> Tensor:
+    """(height, width, 2): y and x of each pixel's centre when the picture spans [-1, 1]."""
+    y, x = ((2 * torch.arange(side) + 1) / side - 1 for side in (height, width))
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1)
 
 
 def test_parameters_are_as_many_as_the_paper_counts() -> None:

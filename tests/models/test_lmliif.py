@@ -10,12 +10,14 @@ from torch.nn import functional as F
 from kernels import cpu
 from models import catalog, lmliif
 from models import weights as weight_files
+from models.cards import BY_NAME
 from models.contract import Axis, View
 from models.liif import blend_pixels, neighbours
-from models.lmliif import HALO, Lmliif, LmliifConfig
+from models.lmliif import Lmliif, LmliifConfig
 from models.weights import Weights
 
 SMALL = LmliifConfig(channels=8, latent=24, units=8, layers=3, code=4)
+HALO = BY_NAME["lmliif"].halo
 
 
 def draw(*shape: int) -> Tensor:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from models.liif import Liif, LiifConfig, query_reference
+from models.liif import Liif, LiifConfig
 from models.rdn import Rdn
-from tests.models.test_liif import draw, whole
+from tests.models.test_liif import draw, query_reference, whole
 
 
 def test_parameters_and_keys_are_as_many_as_published() -> None:

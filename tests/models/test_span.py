@@ -1,63 +1,20 @@
-"""SPAN and its published checkpoints, drawn with exactly their keys and shapes, written out here."""
+"""SPAN: the formula of the paper, the scales between its factors, tiles."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import catalog, convert
-from models.cards import available
-from models.classical import finer_halo
+from models import convert
+from models.cards import BY_NAME
 from models.contract import Axis, View
-from models.span import HALO, MEAN, Span, SpanConfig
+from models.span import MEAN, Span, SpanConfig
 from models.weights import WeightsError
-
-State = dict[str, Any]
-CONVOLUTIONS = ["conv_1", *(f"block_{i}.c{j}_r" for i in range(1, 7) for j in range(1, 4)), "conv_2"]
-
-
-def conv(name: str, outputs: int, inputs: int, side: int, small: float = 1.0) -> State:
-    weight = torch.randn(outputs, inputs, side, side) / side / inputs**0.5 * small
-    return {f"{name}.weight": weight, f"{name}.bias": torch.randn(outputs) / 10}
-
-
-def plain(channels: int, scale: int) -> State:
-    """As it serves."""
-    torch.manual_seed(channels + scale)
-    state = {"mean": torch.tensor(MEAN)}
-    for name in CONVOLUTIONS:
-        first = name == "conv_1"
-        state |= conv(name, channels, 3 if first else channels, 3, 1 / 50 if first else 1.0)
-    return state | conv("conv_cat", channels, 4 * channels, 1) | conv("upsampler", 3 * scale**2, channels, 3)
-
-
-def trained(channels: int, scale: int) -> State:
-    """As it was trained, with a stale sum of the branches beside them, and the shuffle in a sequence."""
-    torch.manual_seed(channels + scale)
-    state: State = {}
-    for name in CONVOLUTIONS:
-        inputs, small = (3, 1 / 10) if name == "conv_1" else (channels, 1.0)
-        state |= conv(f"{name}.sk", channels, inputs, 1, small / 2)
-        state |= conv(f"{name}.conv.0", 2 * inputs, inputs, 1, small)
-        state |= conv(f"{name}.conv.1", 2 * channels, 2 * inputs, 3)
-        state |= conv(f"{name}.conv.2", channels, 2 * channels, 1)
-        state |= conv(f"{name}.eval_conv", channels, inputs, 3)
-    return state | conv("conv_cat", channels, 4 * channels, 1) | conv("upsampler.0", 3 * scale**2, channels, 3)
-
-
-def branches(x: Tensor, state: State, name: str) -> Tensor:
-    """The convolution as it was trained: its branches side by side, the frame continued by nothing before them."""
-    padded = F.pad(x, [1] * 4)
-    inner = F.conv2d(padded, state[f"{name}.conv.0.weight"], state[f"{name}.conv.0.bias"])
-    inner = F.conv2d(inner, state[f"{name}.conv.1.weight"], state[f"{name}.conv.1.bias"])
-    inner = F.conv2d(inner, state[f"{name}.conv.2.weight"], state[f"{name}.conv.2.bias"])
-    return inner + F.conv2d(x, state[f"{name}.sk.weight"], state[f"{name}.sk.bias"])
+from tests.models.drawn_span import plain
 
 
 def draw(*shape: int) -> Tensor:
@@ -79,63 +36,6 @@ def test_parameters_are_as_many_as_the_published_files_have() -> None:
     assert sum(p.numel() for p in Span(SpanConfig(48, (2,))).parameters()) == 410_700
     assert sum(p.numel() for p in Span(SpanConfig(48, (4,))).parameters()) == 426_288
     assert sum(value.numel() for key, value in plain(48, 4).items() if key != "mean") == 426_288
-
-
-@pytest.mark.parametrize("wrapper", ["", "params", "params_ema"])
-def test_published_files_of_both_factors_become_one(tmp_path: Path, wrapper: str) -> None:
-    paths = []
-    for scale in (4, 2):
-        state = plain(8, scale)
-        path = tmp_path / f"span_x{scale}.{'pth' if wrapper else 'safetensors'}"
-        if wrapper:
-            torch.save({wrapper: {f"module.{key}": value for key, value in state.items()}}, path)
-        else:
-            save_file({key: value.half() if value.dim() > 1 else value for key, value in state.items()}, path)
-        paths.append(path)
-    assert convert.detect_kind(paths) == "span"
-    assert "span" not in available()
-    convert.convert("span", paths, tmp_path / "span.safetensors")
-    assert "span" in available(tmp_path)
-    served = catalog.load("span", weights_dir=tmp_path)
-    assert served.config == SpanConfig(8, (2, 4))
-    wanted = plain(8, 4)["block_3.c2_r.weight"]
-    assert torch.allclose(served.state_dict()["of.x4.block_3.c2_r.weight"], wanted, atol=1e-3)
-    for scale in (2, 4):
-        (sr,) = served(draw(1, 3, 6, 7), [whole((6, 7), (6 * scale, 7 * scale))])
-        assert sr.shape == (3, 6 * scale, 7 * scale)
-        assert torch.isfinite(sr).all()
-
-
-@torch.no_grad()
-def test_the_branches_of_training_become_one_convolution() -> None:
-    state = trained(8, 4)
-    found = convert.span_weights([{"params": state}]).state_dict
-    assert torch.equal(found["of.x4.mean"], torch.tensor(MEAN))
-    for name in ("conv_1", "block_2.c3_r"):
-        x = draw(1, state[f"{name}.sk.weight"].shape[1], 9, 9)
-        weight, bias = found[f"of.x4.{name}.weight"], found[f"of.x4.{name}.bias"]
-        merged = F.conv2d(x, weight, bias, padding=1)
-        assert (merged - branches(x, state, name))[:, :, 1:-1, 1:-1].abs().max() < 1e-5
-        assert not torch.allclose(weight, state[f"{name}.eval_conv.weight"], atol=1e-2)
-
-
-def test_what_is_wrong_with_a_file_is_named() -> None:
-    with pytest.raises(WeightsError, match=r"weights for span lack of\.x4\.conv_2\.bias"):
-        convert.span_weights([{key: value for key, value in plain(8, 4).items() if key != "conv_2.bias"}])
-    with pytest.raises(WeightsError, match=r"lack conv_1\.conv\.1\.weight"):
-        convert.span_weights([{key: v for key, v in trained(8, 4).items() if key != "conv_1.conv.1.weight"}])
-    with pytest.raises(WeightsError, match="the branches of conv_2 do not fit each other"):
-        convert.span_weights([trained(8, 4) | {"conv_2.conv.2.weight": torch.zeros(8, 15, 1, 1)}])
-    with pytest.raises(WeightsError, match=r"conv_2\.bias is int, wanted a tensor"):
-        convert.span_weights([plain(8, 4) | {"conv_2.bias": 3}])
-    with pytest.raises(WeightsError, match=r"upsampler\.weight has 36 outputs, wanted 3 times a square"):
-        convert.span_weights([plain(8, 4) | {"upsampler.weight": torch.zeros(36, 8, 3, 3)[:36]}])
-    with pytest.raises(WeightsError, match="two of the files are SPAN of the same scale"):
-        convert.span_weights([plain(8, 4), plain(12, 4)])
-    with pytest.raises(WeightsError, match="the files are SPAN of 8 and 12 channels"):
-        convert.span_weights([plain(8, 4), plain(12, 2)])
-    with pytest.raises(WeightsError, match="it is not SPAN"):
-        convert.span_weights([{"conv_1.weight": torch.zeros(1)}])
 
 
 def test_a_broken_safetensors_file_is_said_to_be_one(tmp_path: Path) -> None:
@@ -180,7 +80,7 @@ def test_the_next_larger_factor_makes_what_lies_between() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [1.5, 2, 3, 4, 6])
 def test_tiles_with_their_halo_equal_the_whole(scale: float) -> None:
-    halo = HALO + finer_halo(4)
+    halo = BY_NAME["span"].halo
     size = (2 * halo + 12, 2 * halo + 15)
     out = (round(size[0] * scale), round(size[1] * scale))
     made, picture = network(channels=4), draw(1, 3, *size)

@@ -18,34 +18,16 @@ from models.airnet import Airnet, AirnetConfig
 from models.train import __main__ as command
 from models.train import benchmarks, evaluate, loop, report, scores, sheet
 from models.train.data import Photos, list_pictures, read_rgb
-from models.train.degradations import through_jpeg
 from models.train.evaluate import Restored
 from models.train.recipes import airnet
 from models.train.recipes.airnet import KINDS
 from models.train.run import Budget, Options, Run
 from tests.models.brought import drawn_airnet
-from tests.models.drawn import draw_photo
 
 TINY = AirnetConfig(
     width=16, groups=1, blocks=1, encoder=(8, 12, 16), contrast_dim=16, unshuffle=2, image_residual=True
 )
 BUDGET = Budget(minutes=1, batch=6, lr=1e-3, patch=32, steps=6)
-
-
-@pytest.fixture
-def wet(data: Path) -> Path:
-    """Drawn data with pairs of weather and the benchmarks of restoration."""
-    for kind in ("rain", "haze"):
-        for part, seed in (("input", 70), ("target", 80)):
-            draw_photo(data / "train" / kind / part / "w0.png", (50, 60), seed)
-    for name in ("rain100l", "sots_indoor20"):
-        for part, seed in (("input", 90), ("target", 95)):
-            draw_photo(data / "bench" / name / part / "w0.png", (40, 50), seed)
-    for k in range(2):
-        draw_photo(data / "bench" / "BSD100" / "HR" / f"n{k}.png", (40, 50), 100 + k)
-    (data / "bench" / "cbsd68").mkdir()
-    (data / "bench" / "cbsd68" / "LIST.txt").write_text("# two of them\nn1.png\t7\nn0.png\t9\n")
-    return data
 
 
 def small(**changed: Any) -> airnet.Recipe:
@@ -287,11 +269,6 @@ def test_a_stopped_and_resumed_run_goes_through_all_phases_as_one_never_stopped(
     assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
 
 
-@pytest.fixture
-def log_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
-
-
 def test_the_file_is_the_served_form_and_is_there_at_each_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,43 +343,6 @@ def test_ssim_of_restoration_is_that_of_uniform_windows_and_samples() -> None:
     assert abs(scores.ssim_uniform(x, y) - scores.ssim(x, y)) > 1e-3
     colour = scores.ssim_uniform(np.stack([x, x, y], -1), np.stack([x, y, y], -1))
     assert colour == pytest.approx((2 + scores.ssim_uniform(x, y)) / 3)
-
-
-def test_noise_is_the_published_drawn_in_the_order_of_the_list_and_cut_off(wet: Path) -> None:
-    (trial,) = (one for one in benchmarks.plan_restoration(wet) if one.damage == "sigma 25")
-    assert [path.name for path in trial.pictures] == ["n1.png", "n0.png"]
-    random = np.random.RandomState(0)
-    for path, (spoilt, clean) in zip(trial.pictures, benchmarks.read_trial(trial), strict=True):
-        photo = read_rgb(path)[4:36, 1:49]
-        assert np.array_equal(clean, photo)
-        wanted = np.floor((photo + 25 * random.randn(32, 48, 3)).clip(0, 255))
-        assert np.array_equal(spoilt, wanted)
-    assert len(list(benchmarks.read_trial(trial, first=1))) == 1
-
-
-def test_what_is_measured_unless_told(wet: Path) -> None:
-    trials = benchmarks.plan_restoration(wet)
-    assert [(one.set, one.damage) for one in trials] == [
-        ("CBSD68", "sigma 15"),
-        ("CBSD68", "sigma 25"),
-        ("CBSD68", "sigma 50"),
-        ("rain100l", "rain"),
-        ("sots_indoor20", "haze"),
-        *(("kodak24", f"JPEG {quality}") for quality in (10, 20, 30, 40)),
-        ("kodak24", "clean"),
-    ]
-    told = benchmarks.plan_restoration(wet, ["kodak24"], [55])
-    assert [one.damage for one in told] == ["JPEG 55", "clean"]
-    spoilt, clean = next(benchmarks.read_trial(told[0]))
-    assert np.array_equal(spoilt, through_jpeg(clean, 55))
-    spoilt, clean = next(benchmarks.read_trial(told[1]))
-    assert np.array_equal(spoilt, clean)
-    pairs = next(benchmarks.read_trial(trials[3]))
-    folder = wet / "bench" / "rain100l"
-    whole = [read_rgb(list_pictures(folder / part)[0])[4:36, 1:49] for part in ("input", "target")]
-    assert all(np.array_equal(a, b) for a, b in zip(pairs, whole, strict=True))
-    with pytest.raises(FileNotFoundError, match=r"no set sots_outdoor2 below .* found CBSD68"):
-        benchmarks.plan_restoration(wet, ["sots_outdoor2"])
 
 
 class Unchanged(nn.Module):

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.train import degradations
-from models.train.benchmarks import enlarged, find_sets, read_pairs, shrink
 from models.train.data import (
     Photos,
-    Pixels,
     find_pairs,
     find_photos,
     list_pictures,
@@ -20,7 +17,6 @@ from models.train.data import (
     shrink_bicubic,
     turn,
 )
-from models.train.degradations import Degradation, add_noise, blur, degrade, through_jpeg
 from tests.models.drawn import draw_photo, real_set
 
 
@@ -112,121 +108,6 @@ def test_a_folder_without_pictures_is_said(tmp_path: Path) -> None:
         list_pictures(tmp_path)
 
 
-PHOTO = np.asarray(Image.effect_noise((48, 40), 60).resize((96, 80)).convert("RGB"))
-
-
-def test_a_degraded_picture_has_the_size_asked_for_and_follows_from_the_seed() -> None:
-    seen = set()
-    for seed in range(40):
-        one, same = (degrade(PHOTO, (20, 24), Degradation(), np.random.default_rng(seed)) for _ in range(2))
-        assert one.shape == (20, 24, 3)
-        assert one.dtype == np.uint8
-        assert np.array_equal(one, same)
-        seen.add(one.tobytes())
-    assert len(seen) == 40
-
-
-def test_the_steps_come_in_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    orders = set()
-    for name in ("shrink_bicubic", "blur", "add_noise", "through_jpeg"):
-        plain = getattr(degradations, name)
-
-        def told(pixels: object, *args: object, name: str = name, plain: object = plain, **more: object) -> object:
-            order.append(name)
-            return plain(pixels, *args, **more)  # type: ignore[operator]
-
-        monkeypatch.setattr(degradations, name, told)
-    always = Degradation(blur=1, noise=1, jpeg=1, bicubic=1)
-    for seed in range(300):
-        order: list[str] = []
-        degrade(PHOTO[:32, :32], (8, 8), always, np.random.default_rng(seed))
-        orders.add(tuple(order))
-    assert len(orders) == 24
-
-
-def test_strengths_stay_within_their_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    qualities: list[int] = []
-    sigmas: list[float] = []
-    widths: list[float] = []
-    shifts: list[tuple[int, int]] = []
-
-    def through_jpeg(pixels: Pixels, quality: int, chroma: object, shift: tuple[int, int]) -> Pixels:
-        qualities.append(quality)
-        shifts.append(shift)
-        return pixels
-
-    def add_noise(pixels: Pixels, sigma: float, channels: object, rng: object) -> Pixels:
-        sigmas.append(sigma)
-        return pixels
-
-    def blur(pixels: Pixels, sigma: float) -> Pixels:
-        widths.append(sigma / (pixels.shape[0] / 8))
-        return pixels
-
-    for replaced in (through_jpeg, add_noise, blur):
-        monkeypatch.setattr(degradations, replaced.__name__, replaced)
-    how = Degradation(blur=1, noise=1, jpeg=1)
-    for seed in range(400):
-        degrade(PHOTO[:32, :32], (8, 8), how, np.random.default_rng(seed))
-    assert (min(qualities), max(qualities)) == (30, 95)
-    assert {down for down, _ in shifts} == {right for _, right in shifts} == set(range(16))
-    for values, (low, high) in ((sigmas, how.noise_sigma), (widths, how.blur_sigma)):
-        assert low <= min(values) < low + 0.1 * (high - low)
-        assert high - 0.1 * (high - low) < max(values) <= high
-
-
-def test_a_blur_is_a_gaussian_and_keeps_flat_areas() -> None:
-    flat = np.full((9, 9, 3), 77, np.uint8)
-    assert np.array_equal(blur(flat, 1.3), flat)
-    dot = np.zeros((21, 21, 3), np.uint8)
-    dot[10, 10] = 255
-    spread = blur(dot, 1.0)[..., 0].astype(float)
-    assert spread[10, 10] == pytest.approx(255 / (2 * np.pi), abs=1)
-    assert spread[10, 12] / spread[10, 10] == pytest.approx(np.exp(-2), abs=0.02)
-
-
-def test_noise_has_the_strength_asked_for_and_the_colours_asked_for() -> None:
-    grey = np.full((100, 100, 3), 128, np.uint8)
-    for channels in (1, 3):
-        noisy = add_noise(grey, 5.0, channels, np.random.default_rng(0)).astype(float)
-        assert noisy.std() == pytest.approx(5, rel=0.05)
-        assert noisy.mean() == pytest.approx(128, abs=0.2)
-        assert (np.ptp(noisy, axis=2).max() == 0) == (channels == 1)
-
-
-def test_a_jpeg_of_lower_quality_is_further_away_and_its_grid_moves() -> None:
-    apart = [np.abs(through_jpeg(PHOTO, q).astype(float) - PHOTO).mean() for q in (95, 75, 30)]
-    assert apart == sorted(apart)
-    assert apart[0] > 0
-    assert not np.array_equal(through_jpeg(PHOTO, 50), through_jpeg(PHOTO, 50, shift=(3, 5)))
-    assert through_jpeg(PHOTO, 50, shift=(3, 5)).shape == PHOTO.shape
-
-
-@pytest.mark.parametrize("scale", [1.5, 2, 2.7, 3, 4, 8])
-def test_small_and_large_pictures_of_a_set_belong_together_at_any_scale(data: Path, scale: float) -> None:
-    for pair in read_pairs(data / "bench" / "Set5", scale):
-        assert pair.hr.shape[:2] == tuple(enlarged(side, scale) for side in pair.lr.shape[:2])
-        assert (48 - pair.hr.shape[0], 61 - pair.hr.shape[1]) < (scale, scale)
-        assert np.array_equal(pair.lr, shrink(pair.hr, scale))
-
-
-def test_sets_are_found_below_any_folder(data: Path) -> None:
-    assert list(find_sets(data)) == ["Set5"]
-    assert list(find_sets(data / "bench" / "Set5")) == ["Set5"]
-    assert list(find_sets(data, "input")) == ["fivek9"]
-
-
-def test_the_given_small_pictures_are_used_where_there_are_some(data: Path) -> None:
-    folder = data / "bench" / "Set5"
-    (folder / "LRx2").mkdir()
-    for path in list_pictures(folder / "HR"):
-        Image.new("RGB", (30, 24)).save(folder / "LRx2" / path.name)
-    assert all(not pair.lr.any() and pair.hr.shape == (48, 60, 3) for pair in read_pairs(folder, 2))
-    hr = read_rgb(folder / "HR" / "b0.png")
-    pair = next(read_pairs(folder, 3))
-    assert np.array_equal(pair.lr, resize(hr[:48, :60], (16, 20)))
-
-
 def test_without_data_the_real_sets_are_skipped_and_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LUTRA_DATA", raising=False)
     with pytest.raises(pytest.skip.Exception):
@@ -247,14 +128,6 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         with pytest.raises(OSError, match=name):
             read_rgb(tmp_path / name)
-
-
-def test_a_small_picture_larger_than_its_original_is_refused(tmp_path: Path) -> None:
-    for folder in ("HR", "LRx2"):
-        (tmp_path / folder).mkdir()
-        draw_photo(tmp_path / folder / "a.png", (40, 30), 0)
-    with pytest.raises(OSError, match="larger than"):
-        list(read_pairs(tmp_path, 2))
 
 
 def test_enlarging_by_the_filter_of_training_stays_between_its_neighbours() -> None:

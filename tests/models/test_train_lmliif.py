@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from models import weights
 from models.lmliif import Lmliif, LmliifConfig
 from models.span import Span, SpanConfig
 from models.train import loop, made, teacher
-from models.train.data import Photos, Pixels, find_photos, shrink_bicubic
+from models.train.data import Photos, Pixels, shrink_bicubic
 from models.train.recipes import lmliif
 from models.train.run import Budget, Options
 from models.weights import Weights, WeightsError
-from tests.models.test_span import plain
-from tests.models.test_train_loop import curve, stop_after
+from tests.models.drawn_span import plain
+from tests.models.runs import curve, stop_after
 
 TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
 BUDGET = Budget(minutes=1, batch=2, lr=1e-3, patch=16, steps=4)
@@ -37,15 +36,6 @@ def span_file(folder: Path, scales: tuple[int, ...] = (2, 4)) -> Path:
     path = folder / "span.safetensors"
     weights.save(path, Weights("span", dataclasses.asdict(SpanConfig(8, scales)), state, {}), torch.float32)
     return path
-
-
-@pytest.fixture
-def taught(data: Path) -> Path:
-    """The data folder with a teacher in it."""
-    (data / teacher.FOLDER).mkdir(parents=True)
-    for scale in (2, 4):
-        save_file(plain(8, scale), data / teacher.FOLDER / f"span_x{scale}_ch8.safetensors")
-    return data
 
 
 @torch.no_grad()
@@ -127,39 +117,6 @@ def test_a_lesson_is_cut_at_the_same_place_as_its_photograph() -> None:
         assert np.abs(centres[1:-1, 1:-1] - lr[1:-1, 1:-1]).max() <= 1
 
 
-@torch.no_grad()
-def test_the_teacher_answers_once_for_each_photograph(taught: Path, tmp_path: Path) -> None:
-    photos = Photos.read(find_photos(taught))
-    known = teacher.find_teacher(taught, 8)
-    assert known is not None
-    assert set(known.networks) == {2, 4}
-    assert teacher.lessons(photos, known, 4, tmp_path, make=False) == {}
-    found = teacher.lessons(photos, known, 4, tmp_path)
-    assert found.keys() == set(range(len(photos.pixels)))
-    height, width = (side // 4 for side in photos.pixels[0].shape[:2])
-    assert found[0].small.shape == (height, width, 3)
-    assert (found[0].small == shrink_bicubic(photos.pixels[0][: 4 * height, : 4 * width], (height, width))).all()
-    x = torch.from_numpy(np.array(found[0].small)).permute(2, 0, 1)[None].float() / 255
-    wanted = teacher.ensemble(known.networks[4], x)[0].clamp(0, 1) * 255
-    assert (torch.from_numpy(np.array(found[0].answer)).permute(2, 0, 1) - wanted).abs().max() <= 0.51
-    nobody = dataclasses.replace(known, networks={})
-    assert teacher.lessons(photos, nobody, 4, tmp_path).keys() == found.keys()
-    assert teacher.find_teacher(taught, 52) is None
-
-
-@torch.no_grad()
-def test_the_ensemble_turns_with_its_picture() -> None:
-    span = Span(SpanConfig(8, (2,)))
-    span.load_state_dict({f"of.x2.{key}": value for key, value in plain(8, 2).items()})
-    x = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(1))
-    whole = teacher.ensemble(span.largest, x)
-    for which in range(8):
-        turned = teacher.turned(teacher.ensemble(span.largest, teacher.turned(x, which)), which, back=True)
-        assert (turned - whole).abs().max() < 1e-4 * whole.abs().max()
-        assert torch.equal(teacher.turned(teacher.turned(x[..., :5], which), which, back=True), x[..., :5])
-    assert (span.largest.enlarge(x) - whole).abs().max() > 1e-2 * whole.abs().max()
-
-
 def test_lessons_are_given_at_the_scales_that_the_teacher_has(taught: Path, tmp_path: Path) -> None:
     recipe = small(made=0.0, inset=0.0, grey=0.0)
     recipe.open(taught, tmp_path)
@@ -216,9 +173,9 @@ def test_a_layer_of_the_encoder_learns_at_a_share_of_its_size(data: Path, tmp_pa
 def test_lossless_files_are_taken_as_often_as_asked_whatever_their_size() -> None:
     pixels = tuple(np.zeros((side, 10, 3), np.uint8) for side in (10, 30, 20, 40))
     photos = Photos(("a.jpg", "b.JPEG", "c.png", "d.webp"), pixels, "")
-    assert lmliif.favoured(photos, 0.9) == pytest.approx([0.1 / 4, 0.3 / 4, 0.9 / 3, 1.8 / 3])
+    assert lmliif.photo_odds(photos, 0.9) == pytest.approx([0.1 / 4, 0.3 / 4, 0.9 / 3, 1.8 / 3])
     jpegs = Photos(("a.jpg", "b.jpeg"), pixels[:2], "")
-    assert lmliif.favoured(jpegs, 0.9) == pytest.approx([0.25, 0.75])
+    assert lmliif.photo_odds(jpegs, 0.9) == pytest.approx([0.25, 0.75])
 
 
 @torch.no_grad()

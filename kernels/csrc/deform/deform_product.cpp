@@ -24,7 +24,7 @@ std::unique_ptr<V[]> room(std::size_t count) {
 }
 
 // Matrices (rows, columns) as a product takes them: as they lie, or pairs of rows.
-class AsTheyLie {
+class RowMajor {
  public:
   const float* write(const float* from, std::size_t, std::size_t) { return from; }
 };
@@ -50,7 +50,7 @@ struct Products;
 
 template <>
 struct Products<float> {
-  using Rows = AsTheyLie;
+  using Rows = RowMajor;
   static constexpr std::size_t kValues = 1;  // in a word
   static void multiply([[maybe_unused]] const Product& product) {
 #ifdef LUTRA_HAS_AVX512
@@ -152,9 +152,9 @@ void differentiate_part(const DeformJob<T>& job, std::size_t first, std::size_t 
 }
 
 // Sums of one thread each, but for the first, whose sums are the result.
-class Apart {
+class ThreadSums {
  public:
-  Apart(float* result, std::size_t count, int parts, int threads) : result_(result), count_(count), threads_(threads) {
+  ThreadSums(float* result, std::size_t count, int parts, int threads) : result_(result), count_(count), threads_(threads) {
     for (int part = 1; part < parts && result; ++part) sums_.push_back(std::make_unique<float[]>(count));
   }
 
@@ -208,8 +208,8 @@ void deform_differentiate(const DeformJob<T>& job, const T* grad, const T* taps,
   const std::size_t unit = samples >= std::size_t(parts) ? plane : 1;
   typename Products<T>::Rows rows;
   const void* written = rows.write(taps, width, column);
-  Apart by_x(wanted.by_x, pixels * std::size_t(job.channels), unit == 1 ? parts : 1, parts);
-  Apart by_taps(wanted.by_taps, width * column, parts, parts);
+  ThreadSums by_x(wanted.by_x, pixels * std::size_t(job.channels), unit == 1 ? parts : 1, parts);
+  ThreadSums by_taps(wanted.by_taps, width * column, parts, parts);
   in_bands(std::size_t(parts), parts, [&](std::size_t from, std::size_t to) {
     for (std::size_t part = from; part < to; ++part) {
       const auto start = [&](std::size_t k) { return pixels / unit * k / std::size_t(parts) * unit; };

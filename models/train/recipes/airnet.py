@@ -223,7 +223,7 @@ class Recipe:
         assert isinstance(network, Airnet)
         late = self.share >= 1 - self.large_share
         if late or self.inherited:
-            rest_norms(network)
+            freeze_norms(network)
         side = self.budget.patch if late else self.first_patch
         query, key, clean = (patch[..., :side, :side] for patch in batch)
         logits, inter = network.contrast(query, key)
@@ -246,7 +246,7 @@ def read_pairs(folder: Path) -> Pairs:
     return read_retouched(folder) if holds_pictures(folder / "input") else []
 
 
-def rest_norms(network: nn.Module) -> None:
+def freeze_norms(network: nn.Module) -> None:
     """Batch norms take the statistics that they have gathered, as in service."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

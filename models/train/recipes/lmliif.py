@@ -103,7 +103,7 @@ class Recipe:
 
     def open(self, data: Path, cache: Path | None = None) -> str:
         self.photos = Photos.read(find_photos(data), cache)
-        self.odds = favoured(self.photos, self.lossless)
+        self.odds = photo_odds(self.photos, self.lossless)
         refuse_small(self.photos, round(self.budget.patch * max(self.max_scale, *self.fixed_scales)))
         self.lessons: dict[int, dict[int, teacher.Lesson]] = {}
         networks = teacher.find_teacher(data, self.teacher_channels) if self.taught and cache else None
@@ -177,7 +177,7 @@ class Recipe:
         return made.grey(crop) if kind < self.made + self.inset + self.grey else crop
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
-        lr, hr, taught, (side, start) = *map(as_seen, batch[:3]), batch[3].tolist()
+        lr, hr, taught, (side, start) = *map(in_unit_range, batch[:3]), batch[3].tolist()
         assert isinstance(network, Lmliif)
         axis = Axis(start, hr.shape[2], side, lr.shape[2], 0)
         network.encoder.requires_grad_(self.encoder_learns)
@@ -204,7 +204,7 @@ def size_of(layer: nn.Conv2d) -> float:
     return float(layer.weight.detach().square().mean().sqrt())
 
 
-def favoured(photos: Photos, lossless: float) -> NDArray[np.float64]:
+def photo_odds(photos: Photos, lossless: float) -> NDArray[np.float64]:
     """Chance of each photograph: each pixel is equally likely within the lossless files, and within the others."""
     odds = photos.odds()
     clean = np.array([not name.lower().endswith((".jpg", ".jpeg")) for name in photos.names])
@@ -215,7 +215,7 @@ def favoured(photos: Photos, lossless: float) -> NDArray[np.float64]:
     return chances
 
 
-def as_seen(pixels: Tensor) -> Tensor:
+def in_unit_range(pixels: Tensor) -> Tensor:
     """(N, h, w, 3) of 8 bits -> (N, 3, h, w) in [0, 1]."""
     return pixels.permute(0, 3, 1, 2).float() / 255
 

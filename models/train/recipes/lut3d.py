@@ -98,16 +98,16 @@ class Recipe:
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         seen, target = batch
         assert isinstance(network, Lut3D)
-        taught, wanted, asked = self.teach(seen, target)
+        taught, wanted, by_teacher = self.teach(seen, target)
         predicted = network.eval().predict_weights(seen)
         fused = network.fuse(predicted)
         picture = F.mse_loss(lut3d(self.judged(seen), fused), wanted)
         apart = (fused - taught).square().mean((1, 2, 3, 4))
-        table = (apart * asked).sum() / asked.sum().clamp(min=1)
+        table = (apart * by_teacher).sum() / by_teacher.sum().clamp(min=1)
         smooth, mono = smoothness(network.luts), monotonicity(network.luts)
-        kept = self.smoothness * (smooth + predicted.square().mean()) + self.monotonicity * mono
+        regularisation = self.smoothness * (smooth + predicted.square().mean()) + self.monotonicity * mono
         parts = {"picture": picture, "table": table, "smooth": smooth, "mono": mono}
-        return picture + self.table * table + kept, {name: part.detach() for name, part in parts.items()}
+        return picture + self.table * table + regularisation, {name: part.detach() for name, part in parts.items()}
 
     @torch.no_grad()
     def teach(self, seen: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,10 +140,10 @@ def cut(pictures: list[Pixels], rng: np.random.Generator) -> list[Tensor]:
     top, left = int(rng.integers(height - size[0] + 1)), int(rng.integers(width - size[1] + 1))
     step = -1 if rng.integers(2) else 1
     crops = [picture[top : top + size[0], left : left + size[1]][:, ::step] for picture in pictures]
-    return [see(crop) for crop in crops]
+    return [predictor_input(crop) for crop in crops]
 
 
-def see(pixels: Pixels) -> Tensor:
+def predictor_input(pixels: Pixels) -> Tensor:
     """8-bit pixels (H, W, 3) -> what reaches the predictor, (1, 3, 256, 256)."""
     picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float()
     seen = F.interpolate(shrink(picture, REDUCE), (SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False)

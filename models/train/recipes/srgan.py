@@ -64,14 +64,14 @@ class Recipe(srresnet.Recipe):
     told: str = field(default="", init=False)
 
     def open(self, data: Path, cache: Path | None = None) -> str:
-        self.seers: dict[str, nn.Module] = {}
+        self.extractors: dict[str, nn.Module] = {}
         self.told = "no VGG19 file was given: no content loss; texture by wavelets stands in for it"
         if self.vgg:
-            self.seers["content"] = read_vgg19(Path(self.vgg))
+            self.extractors["content"] = read_vgg19(Path(self.vgg))
             self.vgg = Path(self.vgg).name
             self.told = "content loss by VGG19, relu5_4, of the user's file"
         if self.feature_blocks:
-            self.seers["features"] = our_features(self.feature_blocks)
+            self.extractors["features"] = our_features(self.feature_blocks)
         return super().open(data, cache)
 
     # -- the generator -----------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class Recipe(srresnet.Recipe):
         """The terms of the generator's loss, not yet weighted."""
         self.judge.requires_grad_(False)
         terms = {"pixel": self.pixel_loss(sr, hr), "texture": texture(sr, hr)}
-        terms |= {name: feature_distance(see, sr, hr) for name, see in self.seers.items()}
+        terms |= {name: feature_distance(extractor, sr, hr) for name, extractor in self.extractors.items()}
         return terms | {"adversarial": F.softplus(-self.judge(sr).float()).mean()}
 
     def weight_of(self, name: str) -> float:
@@ -121,7 +121,7 @@ class Recipe(srresnet.Recipe):
         self.device = device
         config = dataclasses.replace(self.discriminator, side=self.budget.patch * self.config.scale)
         self.judge = channels_last(Discriminator(config).to(device))
-        self.seers = {name: see.to(device) for name, see in self.seers.items()}
+        self.extractors = {name: extractor.to(device) for name, extractor in self.extractors.items()}
         self.optimizer = torch.optim.Adam(self.judge.parameters(), self.discriminator_lr, fused=True)
         self.steps, self.rests = 0, 0
         self.adversarial_weight = FIRST_WEIGHT
@@ -133,7 +133,7 @@ class Recipe(srresnet.Recipe):
         hr, sr = self.shown
         with loop.precision_context(self, self.device), parametrize.cached():
             real, fake = self.judge(hr).float(), self.judge(sr).float()
-        loss = blame(real, self.real_label) + blame(fake, 0)
+        loss = cross_entropy(real, self.real_label) + cross_entropy(fake, 0)
         seen = {"real": real.detach().sigmoid().mean(), "fake": fake.detach().sigmoid().mean()}
         if seen["real"] - seen["fake"] > self.most_lead:
             self.rests += 1
@@ -169,6 +169,6 @@ class Recipe(srresnet.Recipe):
         self.adversarial_weight, self.shares = state["adversarial_weight"], state["shares"]
 
 
-def blame(logits: Tensor, label: float) -> Tensor:
+def cross_entropy(logits: Tensor, label: float) -> Tensor:
     """Binary cross entropy of logits against one label."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
