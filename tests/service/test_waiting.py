@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service import waiting
-from service.waiting import Bell
+from service.waiting import Wakeups
 from tests.service.asgi import NEAREST, PHOTO, Here, claim, eventually, queued, running_app, succeed
 from workers.jobs.store import Store
 
@@ -86,10 +86,10 @@ def test_progress_is_news_only_to_who_asks_for_every_event_and_other_jobs_are_no
         async with running_app(redis_url) as here:
             job, computation = await here.submit(store)
             async with (
-                Bell(redis_url).running() as bell,
-                bell.listen(job) as end,
-                bell.listen(job, every_event=True) as every,
-                bell.listen("another", every_event=True) as other,
+                Wakeups(redis_url).running() as wakeups,
+                wakeups.wait_for(job) as end,
+                wakeups.wait_for(job, every_event=True) as every,
+                wakeups.wait_for("another", every_event=True) as other,
             ):
                 heard = [await one.wait(20) for one in (end, every, other)]  # a new subscription lets everybody read
                 taken = claim(store, computation)

@@ -8,17 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workers.process import kill
-
 from tests.living import wait_until
+from workers.restart import kill
 
 
 def test_a_process_starts_again_under_the_same_number_and_with_the_same_command(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    program = "import os, sys; from pathlib import Path; from workers.process import start_again; "
+    program = "import os, sys; from pathlib import Path; from workers.restart import restart_in_place; "
     program += "seen = Path(sys.argv[1]); times = seen.read_text().split() if seen.exists() else []; "
     program += "seen.write_text(' '.join([*times, str(os.getpid())])); print(sys.flags.dev_mode, sys.argv[1:]); "
-    program += "sys.stdout.flush(); len(times) < 2 and start_again()"
+    program += "sys.stdout.flush(); len(times) < 2 and restart_in_place()"
     command = [sys.executable, "-X", "dev", "-W", "ignore", "-c", program, str(seen), "a word"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         output, _ = process.communicate(timeout=60)
