@@ -24,7 +24,7 @@ RATCHETS: dict[structure.Measure, int] = {
     structure.long_files: 0,
     structure.long_functions: 0,
     structure.wide_functions: 0,
-    structure.circles: 1,
+    structure.circles: 0,
     structure.upward_imports: 0,
     structure.unread_names: 6,
     structure.untested_modules: 51,
