@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.test_store import claim, kinds, make_job, put, weight_of_records
+from tests.workers.stored import claim, kinds, make_job, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
 from workers.jobs import script as script_module
 from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
