@@ -1,16 +1,17 @@
-"""Which model answers, and what a job is told of strength."""
+"""What is asked of each operation: which model serves, what a job keeps, what a result costs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from models.cards import CARDS
-from workers.errors import ParameterError, UnknownModel
+from workers.errors import UnknownModel
 from workers.operations import OPERATIONS
 from workers.operations.choice import served_models
-from workers.operations.upscale import blend_strength
-
-LIIF = CARDS["liif"]
+from workers.operations.operation import ENCODE_S_PER_MP
+from workers.pictures.imageio import FORMATS_OUT
 
 
 def test_each_operation_has_its_model_and_auto_is_the_largest() -> None:
@@ -39,14 +40,18 @@ def test_what_is_not_served_is_not_there() -> None:
         OPERATIONS["enhance"].choose(None, only)
 
 
-def test_strength_is_for_models_that_have_it_where_what_they_blend_with_is_served() -> None:
-    served, srgan = served_models(()), CARDS["srgan"]
-    if srgan.blends_with not in served:
-        served = {**served, "srgan": srgan, str(srgan.blends_with): CARDS[str(srgan.blends_with)]}
-    assert blend_strength(srgan, 0.5, served) == 0.5
-    assert blend_strength(LIIF, 1, served) is None
-    with pytest.raises(ParameterError, match="has no strength"):
-        blend_strength(LIIF, 0.5, served)
-    with pytest.raises(ParameterError, match="is not served"):
-        blend_strength(srgan, 0.5, {"srgan": srgan})
-    assert blend_strength(srgan, 1, {"srgan": srgan}) == 1
+def test_every_format_has_a_cost_of_its_own() -> None:
+    assert set(ENCODE_S_PER_MP) == set(FORMATS_OUT)
+
+
+def test_parameters_survive_json_and_refuse_what_they_do_not_know() -> None:
+    samples: dict[str, dict[str, Any]] = {
+        "enhance": {"strength": 0.5},
+        "restore": {"strength": 0.5},
+        "upscale": {"height": 9, "width": 9, "effort": "best", "scale": "3/2"},
+    }
+    for name, operation in OPERATIONS.items():
+        made = operation.parameters(format="png", **samples[name])
+        assert operation.parameters.model_validate(made.to_json()) == made
+        with pytest.raises(ValueError, match="extra"):
+            operation.parameters.model_validate({**made.to_json(), "only": "noise"})
