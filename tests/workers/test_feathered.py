@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from workers.engine.memory import restorer_halo
 from workers.engine.passes import NullObserver
 from workers.errors import InternalError, JobCancelled, OutOfMemory, UnknownModel
 from workers.pictures.picture import Picture
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 HALO = 40  # on the cards of the models made here: more than a feather and what they see
 
@@ -82,14 +84,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 @pytest.fixture
 def near(serve: Callable[..., str]) -> str:
     return serve(Near)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def quiet(done: int, total: int) -> None:
