@@ -1,0 +1,64 @@
+"""/restore: what a query comes to for a picture, and what of it the engine is asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.cards import CARDS
+from tests.living import photo
+from workers.engine.engine import Engine
+from workers.errors import UnknownModel
+from workers.operations.choice import Limits
+from workers.operations.operation import Installation, Plan, Work, plan_encoding
+from workers.operations.restore import Restore, RestoreParameters, RestoreQuery
+from workers.pictures.picture import Header, Picture
+
+RESTORE = Restore()
+HEADER = Header("jpeg", 64, 48, 8, has_alpha=False, is_grey=False, lossy=True)
+AT = Installation({name: CARDS[name] for name in ("airnet", "liif")}, Limits(8), {})
+
+
+def planned(at: Installation = AT, **asked: object) -> Plan[RestoreParameters]:
+    query = RestoreQuery.model_validate(asked)
+    return RESTORE.plan(query, HEADER, plan_encoding(query, "png", HEADER), at, None)
+
+
+def ran(strength: float, pixels: np.ndarray) -> np.ndarray:
+    plan = planned(strength=strength)
+    work = Work(RESTORE, plan.card.name, plan.parameters)
+    picture = Picture(pixels, None, None, None, "jpeg", True)
+    return RESTORE.run(Engine(device="cpu"), picture, work, lambda done, total: None).pixels
+
+
+def test_a_plan_has_its_model_and_the_picture_s_own_size() -> None:
+    plan = planned(strength=0.25, quality=80, metadata="strip")
+    assert (plan.card.name, plan.size) == ("airnet", (48, 64))
+    assert plan.parameters.to_json() == {
+        "format": "png",
+        "quality": 80,
+        "metadata": "strip",
+        "lossless": plan.parameters.lossless,
+        "strength": 0.25,
+    }
+
+
+def test_a_model_that_enlarges_restores_nothing_and_without_weights_there_is_none() -> None:
+    with pytest.raises(UnknownModel, match="'liif' is not served for /restore; known are airnet"):
+        planned(model="liif")
+    with pytest.raises(UnknownModel, match="/restore is not served here"):
+        planned(Installation({"liif": CARDS["liif"]}, Limits(8), {}))
+
+
+def test_strength_nought_costs_nothing_and_any_other_every_pixel() -> None:
+    card, size = CARDS["airnet"], (300, 400)
+    assert RESTORE.computed_pixels(card, size, planned(strength=0).parameters) == 0
+    assert RESTORE.computed_pixels(card, size, planned(strength=0.01).parameters) == 120_000
+
+
+def test_the_engine_goes_as_far_as_the_strength_says() -> None:
+    pixels = photo(48, 64)
+    whole, half = (ran(strength, pixels).astype(int) for strength in (1.0, 0.5))
+    assert np.abs(whole - pixels).max() > 2
+    assert np.abs(half - (whole + pixels) / 2).max() <= 1
+    assert np.array_equal(ran(0.0, pixels), pixels)
