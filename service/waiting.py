@@ -25,6 +25,7 @@ SWEEP_S = 2.0
 PING_S = 4.0
 CONNECT_S = 2.0
 RETRY_S = 0.5
+CANCEL_AGAIN_S = 0.1
 
 log = Log(__name__)
 
@@ -71,9 +72,7 @@ class Wakeups:
             yield self
         finally:
             for task in self._tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await _end(task)
             await self._client.aclose()
 
     @asynccontextmanager
@@ -140,3 +139,12 @@ class Wakeups:
                     log.warning("the wake-up subscription is lost", reason=type(error).__name__)
                 lost = True
                 await asyncio.sleep(RETRY_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel until it is heard: one that comes while redis-py connects or subscribes is lost in its retries."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+    with suppress(asyncio.CancelledError):
+        task.result()

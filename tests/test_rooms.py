@@ -24,10 +24,10 @@ RATCHETS: dict[structure.Measure, int] = {
     structure.long_files: 0,
     structure.long_functions: 0,
     structure.wide_functions: 0,
-    structure.circles: 1,
+    structure.circles: 0,
     structure.upward_imports: 0,
     structure.unread_names: 0,
-    structure.untested_modules: 51,
+    structure.untested_modules: 0,
 }
 
 # Where torch lives; nothing above loads it on import but the files of the command line, which come late themselves.

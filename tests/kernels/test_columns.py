@@ -48,7 +48,7 @@ def test_products_of_columns_are_a_convolution_and_its_gradients_in_bands_of_any
     x, offset, mask, weight = draw_inputs(2, 5, 4, 7, 9, torch.float64)
     grad = draw(2, 4, 7, 9)
     exact = [tensor.clone().requires_grad_() for tensor in (x, weight)]
-    wanted = F.conv2d(*exact, padding=1)
+    wanted = F.conv2d(exact[0], exact[1], padding=1)
     by_x, by_weight = torch.autograd.grad(wanted, exact, grad)
 
     pixels = columns.channels_last(x)

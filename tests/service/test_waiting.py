@@ -100,3 +100,15 @@ def test_progress_is_news_only_to_who_asks_for_every_event_and_other_jobs_are_no
                 return [*heard, await end.wait(20), await every.wait(20), await other.wait(0)]
 
     assert asyncio.run(story()) == [True, True, True, True, False, True, False, True, True, False]
+
+
+def test_it_ends_at_whatever_step_of_its_subscription_it_is_told_to(redis_url: str) -> None:
+    """redis-py loses a cancellation that comes while it connects; a gateway that closes then would never end."""
+
+    async def story(steps: int) -> None:
+        async with asyncio.timeout(30), Wakeups(redis_url).running():
+            for _ in range(steps):
+                await asyncio.sleep(0)
+
+    for steps in range(30):
+        asyncio.run(story(steps))

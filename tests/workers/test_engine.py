@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,130 +13,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from kernels.reference.lut3d import identity_lut
 from models import catalog
-from models.cards import CARDS, Card
-from models.classical import KERNELS, Resampler
-from models.contract import Upscaler, View
-from workers.engine import lookups, memory, transparency
+from tests.workers.enlarging import CLASSICAL, WHOLE, Counting, apart, enlarge, hole, noise, picture, quiet
+from workers.engine import lookups, memory
 from workers.engine.engine import Engine, choose_device
-from workers.engine.passes import NullObserver
-from workers.errors import InternalError, JobCancelled, OutOfMemory, ParameterError, UnknownModel
+from workers.errors import ParameterError, UnknownModel
 from workers.operations.sizes import SizeAsked, target_size
-from workers.pictures.picture import Picture
 
-CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "fourier")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SCALES = ("1.5", "2", "3.7", "8")
-WHOLE = "99999"
 PILLOW = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
-class ConvNet(nn.Module):
-    """Random and small, in the manner of EDSR: residual blocks on the input grid, then a blend that knows its phase."""
-
-    HALO = 6  # head, two blocks of two, and the blend's next feature is within the two pixels around a sample
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(5)
-        self.head = nn.Conv2d(3, 8, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)) for _ in range(2)
-        )
-        self.tail = nn.Conv2d(9, 3, 1)
-        self.blend = Resampler(KERNELS["bilinear"])
-        self.requires_grad_(False)
-
-    def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-        feat = self.head(windows)
-        for block in self.blocks:
-            feat = feat + block(feat)
-        return [self._tile(feat[n : n + 1], view) for n, view in enumerate(views)]
-
-    def _tile(self, feat: Tensor, view: View) -> Tensor:
-        (blended,) = self.blend(feat, [view])
-        phase = torch.outer(view.rows.positions()[1], view.cols.positions()[1])
-        return torch.sigmoid(self.tail(torch.cat([blended, phase[None]])[None])[0])
-
-
-class Counting(NullObserver):
-    """Observes into numbers."""
-
-    def __init__(self) -> None:
-        self.models: set[str] = set()
-        self.seen = {"tiles": 0, "oom": 0, "nonfinite": 0}
-        self.batches: list[int] = []
-
-    def tiles(self, model: str, count: int) -> None:
-        self.models.add(model)
-        self.seen["tiles"] += count
-
-    def batch(self, model: str, size: int) -> None:
-        self.batches.append(size)
-
-    def oom_retry(self, model: str) -> None:
-        self.seen["oom"] += 1
-
-    def nonfinite_retry(self, model: str) -> None:
-        self.seen["nonfinite"] += 1
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Adds a model to the house for one test; returns its name."""
-
-    def add(build: Callable[[], Upscaler], halo: int = ConvNet.HALO, name: str = "conv") -> str:
-        card = Card(name, "upscale", name, "", 1, "", max_scale=8, halo=halo)
-        monkeypatch.setitem(CARDS, name, card)
-        monkeypatch.setitem(catalog.NETWORKS, name, lambda config: build())
-        return name
-
-    return add
-
-
-@pytest.fixture
-def conv(serve: Callable[..., str]) -> str:
-    return serve(ConvNet)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices lose more by threads than they win."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def quiet(done: int, total: int) -> None:
-    pass
-
-
-def picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
-    return Picture(pixels, alpha, None, None, "png", False)
-
-
-def noise(height: int = 61, width: int = 83, channels: int = 3, kind: type = np.uint8) -> np.ndarray:
-    top = np.iinfo(kind).max
-    return np.random.default_rng(7).integers(0, top, (height, width, channels), dtype=kind, endpoint=True)
-
-
-def enlarge(engine: Engine, source: Picture, model: str, scale: str = "2") -> Picture:
-    height, width = target_size(source.pixels.shape[0], source.pixels.shape[1], SizeAsked(scale=scale))
-    return engine.upscale(source, model=model, height=height, width=width, tick=quiet)
-
-
-def apart(a: np.ndarray, b: np.ndarray) -> int:
-    assert a.shape == b.shape
-    assert a.dtype == b.dtype
-    return int(np.abs(a.astype(int) - b.astype(int)).max())
 
 
 # Tiles
@@ -239,12 +131,6 @@ def test_grey_stays_grey(model: str, conv: str) -> None:
 # Alpha
 
 
-def hole(size: int = 48) -> np.ndarray:
-    alpha = np.full((size, size), 255, np.uint8)
-    cv2.circle(alpha, (size // 2, size // 2), size // 4, 0, -1)
-    return alpha
-
-
 @pytest.mark.parametrize("model", [*CLASSICAL, "conv"])
 @pytest.mark.parametrize("under", [(0, 0, 0), (0, 255, 0)])
 def test_no_colour_from_under_a_hole_reaches_what_is_visible(
@@ -261,87 +147,7 @@ def test_no_colour_from_under_a_hole_reaches_what_is_visible(
     assert apart(found.pixels[visible], clean.pixels[visible]) == 0
 
 
-@pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
-def test_constant_alpha_stays_exactly_constant(level: int) -> None:
-    found = enlarge(Engine(device="cpu"), picture(noise(20, 20), np.full((20, 20), level, np.uint8)), "bicubic", "3.7")
-    assert found.alpha is not None
-    assert (found.alpha == level).all()
-
-
-def test_a_mask_keeps_its_holes_its_solids_and_its_sharpness() -> None:
-    found = enlarge(Engine(device="cpu"), picture(noise(48, 48), hole()), "bicubic", "8").alpha
-    assert found is not None
-    soft = (found > 0) & (found < 255)
-    assert soft.mean() < 0.02  # an outline about one pixel wide, not eight
-    assert abs((found == 0).mean() - (hole() == 0).mean()) < 0.02
-    assert found[192, 192] == 0
-    assert found[0, 0] == 255
-
-
-def test_soft_alpha_follows_the_cubic_without_leaving_its_range() -> None:
-    ramp = np.linspace(0, 255, 40).astype(np.uint8)[None].repeat(8, 0)
-    found = enlarge(Engine(device="cpu"), picture(noise(8, 40), ramp), "bilinear", "3.7").alpha
-    assert found is not None
-    assert (np.diff(found[10].astype(int)) >= 0).all()
-    expected = cv2.resize(ramp.astype(np.float32), (148, 30), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(found - expected).max() <= 3
-
-
-def test_sixteen_bit_alpha_stays_sixteen_bits() -> None:
-    alpha = noise(20, 20, 1, np.uint16)[..., 0]
-    found = enlarge(Engine(device="cpu"), picture(noise(20, 20, 3, np.uint16), alpha), "bilinear").alpha
-    assert found is not None
-    assert found.dtype == np.uint16
-    assert found.shape == (40, 40)
-
-
-def test_colour_bleeds_from_the_nearest_visible_pixel_across_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = noise(200, 40)
-    alpha = np.zeros((200, 40), np.uint8)
-    alpha[[30, 170]] = 3
-    once = transparency.bleed(pixels, alpha)
-    assert (once[0:31] == pixels[30]).all()
-    assert (once[30] == pixels[30]).all()
-    assert (once[30 + transparency.REACH + 1 : 170 - transparency.REACH] == once[98, 0]).all()
-    monkeypatch.setattr(transparency, "BAND_ROWS", 16)
-    assert (transparency.bleed(pixels, alpha) == once).all()
-
-
-def test_a_picture_without_holes_or_without_anything_visible_is_not_copied() -> None:
-    pixels = noise(5, 5)
-    for alpha in (np.full((5, 5), 9, np.uint8), np.zeros((5, 5), np.uint8)):
-        assert transparency.bleed(pixels, alpha) is pixels
-
-
 # Stopping and failing
-
-
-def test_a_tick_that_raises_stops_the_work_between_tiles(serve: Callable[..., str]) -> None:
-    calls = []
-
-    class Watched(ConvNet):
-        def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-            calls.append(len(views))
-            return super().forward(windows, views)
-
-    def cancel(done: int, total: int) -> None:
-        if done >= 2:
-            raise JobCancelled("the job was cancelled")
-
-    engine = Engine(device="cpu", tile="32")
-    with pytest.raises(JobCancelled):
-        engine.upscale(picture(noise()), model=serve(Watched), height=122, width=166, tick=cancel)
-    assert len(calls) == 2
-
-
-def test_progress_starts_at_zero_never_falls_and_ends_complete() -> None:
-    ticks: list[tuple[int, int]] = []
-    Engine(device="cpu", tile="32").upscale(
-        picture(noise(48, 48), hole()), model="fourier", height=96, width=96, tick=lambda *at: ticks.append(at)
-    )
-    assert ticks[0][0] == 0
-    assert ticks[-1][0] == ticks[-1][1]
-    assert all(b[0] / b[1] >= a[0] / a[1] for a, b in pairwise(ticks))
 
 
 def test_the_observer_hears_of_models_alone() -> None:
@@ -349,115 +155,6 @@ def test_the_observer_hears_of_models_alone() -> None:
     enlarge(Engine(device="cpu", tile="32", observe=observe), picture(noise(48, 48), hole()), "bicubic")
     assert observe.models == {"bicubic"}
     assert observe.seen["tiles"] == 4
-
-
-def starved(limit: int, error: Callable[[str], Exception]) -> Callable[[], Upscaler]:
-    """A real network on a device with room for `limit` window pixels."""
-
-    class Starved(ConvNet):
-        def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-            if windows.shape[0] * windows.shape[2] * windows.shape[3] > limit:
-                raise error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 123 bytes")
-            return super().forward(windows, views)
-
-    return Starved
-
-
-@pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, MemoryError])
-def test_out_of_memory_goes_on_with_smaller_tiles(error: type[Exception], serve: Callable[..., str], conv: str) -> None:
-    source = picture(noise())
-    expected = enlarge(Engine(device="cpu", tile=WHOLE), source, conv, "3.7").pixels
-    observe, ticks = Counting(), []
-    engine = Engine(device="cpu", tile="64", observe=observe)
-    name = serve(starved(40 * 40, error), name="starved")
-    height, width = target_size(61, 83, SizeAsked(scale="3.7"))
-    found = engine.upscale(source, model=name, height=height, width=width, tick=lambda *at: ticks.append(at))
-    assert apart(found.pixels, expected) <= 1
-    assert observe.seen["oom"] >= 1
-    assert ticks[-1][0] == ticks[-1][1]
-    assert all(b[0] / b[1] >= a[0] / a[1] for a, b in pairwise(ticks))
-    first = observe.seen["oom"]
-    enlarge(engine, source, name, "3.7")
-    assert observe.seen["oom"] == first, "the second picture starts with the tiles that fitted"
-
-
-def test_out_of_memory_in_a_batch_takes_fewer_tiles_at_once(
-    serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    observe = Counting()
-    engine = Engine(device="cpu", tile="32", observe=observe)
-    plan = memory.TileSizes.plan
-    monkeypatch.setattr(memory.TileSizes, "plan", lambda self, *sizes: (plan(self, *sizes)[0], 8))
-    enlarge(engine, picture(noise()), serve(starved(2 * 47 * 47, RuntimeError)))
-    assert observe.seen["oom"] == 2  # six at once, then three
-    assert max(observe.batches) == 2
-
-
-def test_batches_give_what_single_tiles_give(conv: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(device="cpu", tile="24")
-    single = enlarge(engine, picture(noise()), conv, "3.7").pixels
-    plan = memory.TileSizes.plan
-    monkeypatch.setattr(memory.TileSizes, "plan", lambda self, *sizes: (plan(self, *sizes)[0], 5))
-    assert apart(enlarge(engine, picture(noise()), conv, "3.7").pixels, single) <= 1
-
-
-def test_memory_that_never_suffices_ends_in_one_useful_sentence(serve: Callable[..., str]) -> None:
-    with pytest.raises(OutOfMemory, match="starved ran out of memory on cpu even in tiles of") as failed:
-        enlarge(Engine(device="cpu"), picture(noise()), serve(starved(0, RuntimeError), name="starved"))
-    assert failed.value.retryable
-
-
-def test_other_errors_of_a_model_are_not_taken_for_lack_of_memory(serve: Callable[..., str]) -> None:
-    class Broken(ConvNet):
-        def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-            raise RuntimeError("shapes do not match")
-
-    with pytest.raises(RuntimeError, match="shapes do not match"):
-        enlarge(Engine(device="cpu"), picture(noise()), serve(Broken))
-
-
-class Overflowing(ConvNet):
-    """In half precision every third tile overflows, or all do in every precision."""
-
-    def __init__(self, value: float, always: bool) -> None:
-        super().__init__()
-        self._value = value
-        self._always = always
-        self._calls = 0
-
-    def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-        made = super().forward(windows, views)
-        self._calls += 1
-        if self._always or self._calls % 3 == 0:
-            made[0][1, 3, 4] = self._value
-        return made
-
-
-def in_half(engine: Engine, name: str, monkeypatch: pytest.MonkeyPatch, *, full: Upscaler, half: Upscaler) -> None:
-    """Serves `half` as the model's reduced and `full` as its float32 twin."""
-    monkeypatch.setattr(engine, "_dtype", lambda *_: torch.bfloat16)
-    twins = {torch.bfloat16: half, torch.float32: full}
-    monkeypatch.setattr(catalog, "load", lambda name, *, dtype, **_: twins[dtype])
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_tile_that_overflows_in_half_precision_is_repeated_in_full(
-    value: float, conv: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = enlarge(Engine(device="cpu", tile="32"), picture(noise()), conv).pixels
-    observe = Counting()
-    engine = Engine(device="cpu", tile="32", observe=observe)
-    in_half(engine, conv, monkeypatch, full=ConvNet(), half=Overflowing(value, always=False))
-    assert apart(enlarge(engine, picture(noise()), conv).pixels, expected) == 0
-    assert observe.seen["nonfinite"] == 2
-
-
-def test_values_that_are_no_numbers_in_full_precision_are_an_error(conv: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(device="cpu")
-    bad = Overflowing(float("nan"), always=True)
-    in_half(engine, conv, monkeypatch, full=bad, half=bad)
-    with pytest.raises(InternalError, match="not numbers"):
-        enlarge(engine, picture(noise()), conv)
 
 
 # Enhance

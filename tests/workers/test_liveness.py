@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,24 +145,3 @@ def test_the_pulse_of_a_process_is_seen_from_outside_and_stands_still_while_it_i
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: pulses.count(1) > before, 20, "the child counts again")
     assert pulses.count(0) == 0
-
-
-FORCED = """
-import sys
-from pathlib import Path
-from typing import Any
-from types import SimpleNamespace
-from workers.worker import Parent
-marker = Path({marker!r})
-if marker.exists():
-    sys.exit(0)
-marker.touch()
-Parent._restart_by_force(SimpleNamespace(pool=SimpleNamespace(_pool=None)))
-"""
-
-
-def test_a_worker_that_hangs_after_its_pool_was_stopped_starts_again_all_the_same(tmp_path: Path) -> None:
-    """An orderly stop lets go of the pool before it is over; what hangs after that is what force is for."""
-    program = FORCED.format(marker=str(tmp_path / "second"))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")

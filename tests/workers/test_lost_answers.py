@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.workers.test_store import claim, kinds, make_job, put, weight_of_records
+from tests.workers.stored import claim, kinds, make_job, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
-from workers.jobs import script as script_module
 from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
-from workers.jobs.script import Script, load_scripts
+from workers.jobs.script import Script
 from workers.jobs.store import Store
 
 
@@ -40,20 +38,6 @@ def test_a_job_whose_every_script_runs_twice_lives_as_if_once(twice: Store) -> N
     assert kinds(twice, job) == ["state", "state", "progress", "state", "end"]
     assert twice.status(job.id).attempts == 1
     assert twice.queue().stored_bytes == len(b"better") + weight_of_records(twice)
-
-
-def test_scripts_that_redis_has_forgotten_are_sent_again(store: Store) -> None:
-    job = put(store)
-    store.client.script_flush()
-    taken = claim(store, job)
-    store.client.script_flush()
-    assert store.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {})
-    assert store.status(job.id).state == "succeeded"
-
-
-def test_every_file_of_a_script_has_its_name_in_the_enum() -> None:
-    files = {path.stem for path in (Path(script_module.__file__).parent / "scripts").iterdir()}
-    assert files == {*Script, "prelude"} and set(load_scripts()) == set(Script)
 
 
 def test_the_last_place_of_the_queue_is_given_to_one_job_and_asked_for_twice(

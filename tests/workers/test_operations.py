@@ -157,19 +157,6 @@ def test_each_stands_in_the_readme_and_in_a_file_of_its_name() -> None:
         assert f"/{name}" in readme and (ROOT / f"workers/operations/{name}.py").is_file()
 
 
-def test_parameters_survive_json_and_refuse_what_they_do_not_know() -> None:
-    samples: dict[str, dict[str, Any]] = {
-        "enhance": {"strength": 0.5},
-        "restore": {"strength": 0.5},
-        "upscale": {"height": 9, "width": 9, "effort": "best", "scale": "3/2"},
-    }
-    for name, operation in OPERATIONS.items():
-        made = operation.parameters(format="png", **samples[name])
-        assert operation.parameters.model_validate(made.to_json()) == made
-        with pytest.raises(ValueError, match="extra"):
-            operation.parameters.model_validate({**made.to_json(), "only": "noise"})
-
-
 def test_no_other_file_compares_with_the_name_of_an_operation() -> None:
     """What an operation is, its own file says."""
     names = "|".join(OPERATIONS)

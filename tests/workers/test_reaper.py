@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from tests.workers.test_store import claim, put
+from tests.workers.stored import claim, put
 from workers.jobs import celery_app
 from workers.jobs.reaper import MESSAGE_GRACE_S, Reaper
 from workers.jobs.store import Store

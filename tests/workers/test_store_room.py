@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.living import hash_of, memory_of, pass_time
-from tests.workers.test_store import LOST, OUTPUT, claim, make_job, put, reclaim, weight_of_records
+from tests.workers.stored import LOST, OUTPUT, claim, make_job, put, reclaim, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.jobs.job import Job
 from workers.jobs.records import RECORD_BYTES, CancelOutcome

@@ -1,4 +1,4 @@
-"""JPEG: segments, header, pixels through libjpeg-turbo (simplejpeg), EXIF and ICC spliced into what it writes.
+"""JPEG: header, pixels through libjpeg-turbo (simplejpeg), EXIF and ICC spliced into what it writes.
 
 Multi-picture files (MPO) give their first picture. Lossless, 12-bit and hierarchical JPEG are refused.
 Source: ITU-T T.81 (1992) annex B; JFIF 1.02; ICC.1:2010 annex B.4; Exif 2.32 section 4.7.
@@ -7,13 +7,12 @@ Source: ITU-T T.81 (1992) annex B; JFIF 1.02; ICC.1:2010 annex B.4; Exif 2.32 se
 from __future__ import annotations
 
 import logging
-import re
 import struct
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from workers.errors import CorruptPicture, NotAPicture
-from workers.pictures.codecs import exif
+from workers.pictures.codecs import exif, jpeg_pixels
+from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOS, frame, segment, segments
 from workers.pictures.picture import Header, Scan, turned
 
 if TYPE_CHECKING:
@@ -22,51 +21,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_SIDE = 65500
-MAX_SEGMENTS = 2000  # 50 MB of extended XMP are 800; each is a turn of a loop that holds the interpreter
 MAX_SCANS = 200  # progressive encoders write about ten; each scan walks over all coefficients once more
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOF_READ = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-SOS, EOI, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+_APP1, _APP2 = 0xE1, 0xE2
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _SEGMENT_BYTES = 65533
-_MAX_STRAY_BYTES = 65536
-_SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # a marker that has a length, or the end of the picture
-MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-
-
-class Segment(NamedTuple):
-    marker: int
-    payload: bytes
-    end: int  # where the next one begins
-
-
-def segments(data: bytes) -> Iterator[Segment]:
-    """Each segment up to and including the first start of scan."""
-    at = 2
-    for _ in range(MAX_SEGMENTS):
-        found = _SEGMENT.search(data, at, at + _MAX_STRAY_BYTES)
-        if found is None or found.start() + 4 > len(data):
-            break
-        at = found.start()
-        marker = data[at + 1]
-        size = int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == EOI or size < 2 or at + 2 + size > len(data):
-            break
-        yield Segment(marker, data[at + 4 : at + 2 + size], at + 2 + size)
-        if marker == SOS:
-            return
-        at += 2 + size
-    else:
-        raise CorruptPicture(f"the JPEG has more than {MAX_SEGMENTS} segments before its picture")
-    raise CorruptPicture("the JPEG ends before its picture begins")
-
-
-def frame(data: bytes) -> Segment:
-    """Marker and payload of the frame header."""
-    found = next((segment for segment in segments(data) if segment.marker in _SOF), None)
-    if found is None or len(found.payload) < 6:
-        raise CorruptPicture("the JPEG has no frame header")
-    return found
 
 
 def read_header(data: bytes) -> Header:
@@ -105,8 +64,6 @@ def _icc_of(data: bytes) -> bytes | None:
 
 
 def decode(data: bytes) -> Scan:
-    from workers.pictures.codecs import jpeg_pixels
-
     _refuse_scan_bomb(data)
     components = frame(data).payload[5]
     pixels = jpeg_pixels.decode(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
@@ -160,7 +117,3 @@ def _spliced(body: bytes, icc: bytes | None, block: bytes | None) -> bytes:
         return body
     at = 4 + int.from_bytes(body[4:6], "big") if body[2:4] == b"\xff\xe0" else 2
     return b"".join((body[:at], *parts, memoryview(body)[at:]))
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload

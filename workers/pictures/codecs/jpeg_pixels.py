@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from workers.pictures.codecs.jpeg import EOI, MARKER, SOS, frame, segment, segments
+from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOS, frame, segment, segments
 
 if TYPE_CHECKING:
     from workers.pictures.picture import Pixels

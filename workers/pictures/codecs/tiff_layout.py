@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from workers.errors import CorruptPicture, NotAPicture
-from workers.pictures.codecs import exif, jpeg
+from workers.pictures.codecs import exif, jpeg_segments
 from workers.pictures.codecs.exif import Ifd
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -264,6 +264,6 @@ def _packbits_bytes(packed: bytes, whole: int) -> int:
 
 def _refuse_large_jpegs(grid: _Grid, data: bytes, starts: tuple[int, ...], sizes: tuple[int, ...]) -> None:
     for start, size in zip(starts, sizes, strict=True):
-        height, width = struct.unpack_from(">HH", jpeg.frame(data[start : start + size]).payload, 1)
+        height, width = struct.unpack_from(">HH", jpeg_segments.frame(data[start : start + size]).payload, 1)
         if height > grid.rows + 64 or width > grid.across + 64:
             raise CorruptPicture("the TIFF holds a JPEG larger than its strip or tile")

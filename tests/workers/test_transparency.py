@@ -6,7 +6,7 @@ compared with it where they are seen: on black, white or grey an error of colour
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -17,23 +17,18 @@ from PIL import Image, ImageDraw
 from models.classical import KERNELS, Resampler
 from models.contract import Axis, View
 from tests.living import photo
+from tests.workers.enlarging import noise
 from workers.engine import transparency
 from workers.engine.engine import Engine
 from workers.engine.tiles import cut
 from workers.pictures.picture import Picture
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE = 48
 RED, GREEN = (200, 40, 30), (0, 255, 0)
 MODELS = ("bilinear", "bicubic", "lanczos", "fourier", "eclut", "srresnet", "liif")
 Case = tuple[np.ndarray, np.ndarray]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def quiet(done: int, total: int) -> None:
@@ -278,3 +273,21 @@ def test_a_cell_is_the_mean_of_its_pixels_weighted_by_alpha() -> None:
 def test_a_lone_opaque_pixel_is_all_that_the_predictor_sees() -> None:
     found = transparency.seen_means(*lone_pixel(), SIZE, SIZE) * 255
     assert np.abs(found - RED).max() < 2
+
+
+def test_colour_bleeds_from_the_nearest_visible_pixel_across_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(200, 40)
+    alpha = np.zeros((200, 40), np.uint8)
+    alpha[[30, 170]] = 3
+    once = transparency.bleed(pixels, alpha)
+    assert (once[0:31] == pixels[30]).all()
+    assert (once[30] == pixels[30]).all()
+    assert (once[30 + transparency.REACH + 1 : 170 - transparency.REACH] == once[98, 0]).all()
+    monkeypatch.setattr(transparency, "BAND_ROWS", 16)
+    assert (transparency.bleed(pixels, alpha) == once).all()
+
+
+def test_a_picture_without_holes_or_without_anything_visible_is_not_copied() -> None:
+    pixels = noise(5, 5)
+    for alpha in (np.full((5, 5), 9, np.uint8), np.zeros((5, 5), np.uint8)):
+        assert transparency.bleed(pixels, alpha) is pixels

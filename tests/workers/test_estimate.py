@@ -22,9 +22,7 @@ import pytest
 from models.cards import BY_NAME, CARDS
 from tests.living import as_file, free_port, private_redis, wait_until
 from workers.jobs.store import Store
-from workers.operations.operation import ENCODE_S_PER_MP
 from workers.operations.speeds import Speed, key_of
-from workers.pictures.imageio import FORMATS_OUT
 
 LIMIT_S = 1.0
 UPSCALERS = [name for name, card in CARDS.items() if card.task == "upscale"]
@@ -201,10 +199,6 @@ def test_a_table_is_made_of_any_picture_in_time_and_a_picture_of_its_own_size_co
     assert not taken(slow("/enhance", large))
     assert taken(slow("/enhance", large, format="cube"))
     assert taken(slow("/upscale", large, model="liif", width=8000))
-
-
-def test_every_format_has_a_cost_of_its_own() -> None:
-    assert set(ENCODE_S_PER_MP) == set(FORMATS_OUT)
 
 
 def test_the_estimate_of_strength_nought_is_that_of_decoding_and_encoding(fresh: Ask) -> None:

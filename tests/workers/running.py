@@ -1,0 +1,34 @@
+"""Pictures put into a store for a runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.store import Store
+
+
+def put(
+    store: Store,
+    data: bytes,
+    width: int = 64,
+    height: int = 48,
+    model: str = "bicubic",
+    scale: int = 2,
+    changed: Mapping[str, Any] | None = None,
+) -> Job:
+    parameters: dict[str, Any] = {
+        "metadata": "keep",
+        "height": scale * height,
+        "width": scale * width,
+        "effort": "best",
+        "format": "png",
+        "quality": None,
+        **(changed or {}),
+    }
+    facts = PictureFacts("jpeg", width, height, len(data))
+    computation = Computation(new_id(), "key", "upscale", model, parameters, facts)
+    job = Job(new_id(), computation)
+    store.put(job, data, result_bytes=0)
+    return job

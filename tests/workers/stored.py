@@ -1,0 +1,49 @@
+"""Jobs in a store and what becomes of them, for the tests of the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.living import memory_of
+from workers.errors import JobTimeout, WorkerLost
+from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.records import Claim, Reclaimed
+from workers.jobs.store import Store
+
+LOST, LATE = WorkerLost("lost"), JobTimeout("late")
+OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}
+
+
+def make_job(data: bytes = b"picture", estimate_s: float = 1.0, **options: object) -> Job:
+    facts = PictureFacts("png", 1, 1, len(data))
+    wanted = {"scale": "2", "format": "png"}
+    computation = Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, estimate_s)
+    return Job(new_id(), computation, **options)  # type: ignore[arg-type]
+
+
+def put(store: Store, data: bytes = b"picture", **options: Any) -> Job:
+    job = make_job(data, **options)
+    store.put(job, data, result_bytes=100)
+    return job
+
+
+def claim(store: Store, job: Job, owner: str = "test:1", lease_s: float = 30, timeout_s: float = 60) -> Claim:
+    taken = store.claim(job.computation.id, owner, lease_s=lease_s, timeout_s=timeout_s)
+    assert taken is not None
+    return taken
+
+
+def weight_of_records(store: Store) -> int:
+    """What Redis says that records, events and tombstones take."""
+    kept = ("lutra:job:", "lutra:comp:", "lutra:events:", "lutra:gone:")
+    return memory_of(store, *(key for name in kept for key in store.client.keys(f"{name}*")))
+
+
+def reclaim(store: Store, job: Job, owner: str = "", *, blame: bool = True) -> Reclaimed:
+    taken = store.reclaim(job.computation.id, owner, LOST, LATE, blame=blame)
+    assert taken is not None
+    return taken
+
+
+def kinds(store: Store, job: Job) -> list[str]:
+    return [event.kind for event in store.events(job.id)]

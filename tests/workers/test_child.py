@@ -1,0 +1,116 @@
+"""A worker child, started in this process on a real store: what it loads and reports, and one that cannot load."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.living import as_file, hash_of, opened, photo
+from tests.workers.running import put
+from workers import devices
+from workers.child import Child, facts_file, load_child, make_engine, report_facts, reported_facts, store_limits
+from workers.jobs import place
+from workers.jobs.store import Store
+from workers.liveness import Pulses
+from workers.settings import Settings, read_settings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PARENT = 12
+
+
+@pytest.fixture(autouse=True)
+def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder in which children and their parent meet."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+
+def settings(**more: object) -> Settings:
+    return read_settings(device="cpu", models=("bicubic", "nearest"), **more)
+
+
+@pytest.fixture
+def child(make_store: Callable[..., Store], redis_url: str) -> Iterator[Child]:
+    make_store()
+    made = load_child(settings(result_ttl_seconds=77), redis_url, PARENT, Pulses(1))
+    yield made
+    made.close()
+
+
+def test_a_child_reports_what_it_has_loaded_to_its_parent_and_to_the_store(
+    child: Child, make_store: Callable[..., Store]
+) -> None:
+    facts = reported_facts(os.getpid())
+    assert facts is not None
+    assert (facts["device"], set(facts["models"])) == ("cpu", {"bicubic", "nearest"})
+    store = Store(child._store.client)
+    assert store.children() == {place.name_of(PARENT, os.getpid()): facts}
+    assert store.client.zscore("lutra:served", place.this_place()) is not None
+    for model in ("bicubic", "nearest"):
+        assert REGISTRY.get_sample_value("lutra_model_loaded", {"model": model}) == 1
+
+
+def test_it_brings_computations_to_their_end_under_the_limits_of_its_settings(child: Child) -> None:
+    store = Store(child._store.client)
+    job = put(store, as_file(photo()))
+    child.run(job.computation.id)
+    status = store.status(job.id)
+    assert status.state == "succeeded", status.error
+    assert opened(b"".join(store.read_result(status))).size == (128, 96)
+    assert hash_of(store, f"lutra:comp:{job.computation.id}")[b"owner"].decode() == place.name_of(PARENT, os.getpid())
+    assert 70 < store.client.ttl(f"lutra:job:{job.id}") <= 77
+    assert not child._pulses.is_at_work(child._index)
+
+
+def test_facts_are_there_once_they_are_whole_and_never_by_half() -> None:
+    assert reported_facts(os.getpid()) is None
+    facts_file(os.getpid()).with_suffix(".new").write_text('{"device": ')
+    assert reported_facts(os.getpid()) is None
+    for facts in ({"device": "cpu"}, {"device": "cuda:0", "models": {"liif": {"sha256": "0"}}}):
+        report_facts(facts)
+        assert reported_facts(os.getpid()) == facts
+    assert [path.name for path in facts_file(os.getpid()).parent.iterdir()] == [f"child-{os.getpid()}.json"]
+
+
+def test_children_share_the_cores() -> None:
+    for children in (1, 2, 10_000):
+        facts = make_engine(settings(worker_concurrency=children), 0).facts()
+        assert facts["threads"] == max(1, devices.usable_cores() // children)
+
+
+def test_the_store_s_limits_are_those_of_the_settings() -> None:
+    limits = store_limits(settings(queue_size=3, store_bytes=10**6, result_ttl_seconds=5))
+    assert (limits.queue_size, limits.store_bytes, limits.result_ttl_s) == (3, 10**6, 5)
+
+
+def test_a_process_that_has_not_loaded_is_no_child() -> None:
+    with pytest.raises(RuntimeError, match="has not loaded"):
+        Child.current()
+
+
+CANNOT_LOAD = """
+import sys
+from workers import child, log
+from workers.liveness import Pulses
+from workers.settings import read_settings
+child.RELOAD_PAUSE_S = 0.0
+settings = read_settings(models=("nearest",), device="cpu")
+log.configure("info", as_text=False)
+child.Child.start(settings, "redis://127.0.0.1:1/0", 12, Pulses(1))
+print("it goes on")
+"""
+
+
+def test_one_that_cannot_load_says_why_and_ends_at_once() -> None:
+    """Whatever swallows exceptions between it and its end: nothing is left that counts as a child."""
+    done = subprocess.run([sys.executable, "-c", CANNOT_LOAD], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "it goes on" not in done.stdout
+    assert "a worker child could not load" in done.stderr + done.stdout
+    assert "the job store does not answer" in done.stderr + done.stdout

@@ -1,0 +1,120 @@
+"""How a computation is done under a lease: claims, fencing, ends written once, and what a lost worker held."""
+
+from __future__ import annotations
+
+from tests.living import pass_time
+from tests.workers.stored import LATE, LOST, OUTPUT, claim, kinds, put, reclaim, weight_of_records
+from workers.jobs.records import Hold
+from workers.jobs.store import Store
+
+
+def test_the_input_goes_when_the_computation_ends(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job)
+    store.succeed(taken, b"better", OUTPUT, {})
+    assert not store.client.keys("lutra:in:*")
+    assert store.queue().stored_bytes == len(b"better") + weight_of_records(store)
+
+
+def test_a_second_claim_of_the_same_computation_is_refused(store: Store) -> None:
+    job = put(store)
+    claim(store, job)
+    assert store.claim(job.computation.id, "test:2", lease_s=30, timeout_s=60) is None
+
+
+def test_a_claim_of_an_unknown_or_ended_computation_is_refused(store: Store) -> None:
+    assert store.claim("nothing", "test:1", lease_s=30, timeout_s=60) is None
+    job = put(store)
+    store.succeed(claim(store, job), b"better", OUTPUT, {})
+    assert store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60) is None
+
+
+def test_a_stale_attempt_can_write_nothing(store: Store) -> None:
+    job = put(store)
+    stale = claim(store, job, lease_s=0)
+    assert reclaim(store, job).state == "queued"
+    fresh = claim(store, job, "test:2")
+    assert fresh.attempt == 2
+    assert store.renew(stale, lease_s=30) is Hold.LOST
+    assert store.progress(stale, 1, 2) is Hold.LOST
+    assert not store.fail(stale, LOST, {})
+    assert not store.succeed(stale, b"stale", OUTPUT, {})
+    assert store.succeed(fresh, b"fresh", OUTPUT, {})
+    assert b"".join(store.read_result(store.status(job.id))) == b"fresh"
+    assert len(store.client.keys("lutra:out:*")) == 1
+
+
+def test_a_lease_that_holds_is_not_reclaimed_but_a_dead_owner_is(store: Store) -> None:
+    job = put(store)
+    claim(store, job, "test:7")
+    assert store.reclaim(job.computation.id, "", LOST, LATE) is None
+    assert store.reclaim(job.computation.id, "test:8", LOST, LATE) is None
+    assert reclaim(store, job, "test:7").state == "queued"
+    assert store.status(job.id).state == "queued"
+
+
+def test_a_computation_that_lost_its_worker_twice_fails(store: Store) -> None:
+    job = put(store)
+    states = []
+    for _ in range(2):
+        claim(store, job, lease_s=0)
+        states.append(reclaim(store, job).state)
+    assert states == ["queued", "failed"]
+    assert store.status(job.id).error["code"] == "worker_lost"  # type: ignore[index]
+
+
+def test_a_worker_that_stops_in_order_is_no_blame_on_the_computation(store: Store) -> None:
+    job = put(store)
+    for _ in range(3):
+        claim(store, job)
+        assert reclaim(store, job, "test:1", blame=False).state == "queued"
+
+
+def test_the_lease_is_never_renewed_past_the_deadline(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job, lease_s=30, timeout_s=60)
+    pass_time(store, 61)
+    assert store.renew(taken, lease_s=30) is Hold.HELD
+    reclaimed = reclaim(store, job)
+    assert (reclaimed.state, reclaimed.error_code) == ("failed", "job_timeout")
+
+
+def test_a_cancelled_job_whose_worker_dies_is_cancelled_and_not_tried_again(store: Store) -> None:
+    job = put(store)
+    claim(store, job)
+    store.cancel(job.id)
+    assert reclaim(store, job, "test:1").state == "cancelled"
+
+
+def test_what_was_queued_long_ago_and_never_claimed_is_named(store: Store) -> None:
+    job = put(store)
+    assert store.unsent(60) == []
+    assert store.unsent(0) == [job.computation.id]
+    assert store.touch(job.computation.id)
+    claim(store, job)
+    assert not store.touch(job.computation.id)
+    assert store.unsent(0) == []
+
+
+def test_an_end_whose_answer_was_lost_can_be_written_again_and_the_result_stays(store: Store) -> None:
+    job = put(store)
+    taken = claim(store, job)
+    assert store.succeed(taken, b"better", OUTPUT, {})
+    assert store.succeed(taken, b"better", OUTPUT, {})
+    assert b"".join(store.read_result(store.status(job.id))) == b"better"
+    assert kinds(store, job).count("end") == 1
+
+
+def test_a_claim_whose_answer_was_lost_can_be_made_again_by_the_same_child_only(store: Store) -> None:
+    job = put(store)
+    first = claim(store, job, "test:1")
+    assert store.claim(job.computation.id, "test:2", lease_s=30, timeout_s=60) is None
+    again = claim(store, job, "test:1")
+    assert again.attempt == first.attempt + 1
+    assert store.succeed(again, b"better", OUTPUT, {})
+
+
+def test_a_lock_is_held_by_one(store: Store) -> None:
+    assert store.try_lock("x", "a", 10)
+    assert store.try_lock("x", "a", 10)
+    assert not store.try_lock("x", "b", 10)

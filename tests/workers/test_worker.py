@@ -1,0 +1,102 @@
+"""The worker's parent: what it does beside Celery."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.living import as_file, photo, wait_until
+from tests.workers.running import put
+from workers.jobs.celery_app import make_app, queued_ids, send
+from workers.jobs.store import Store
+
+FORCED = """
+import sys
+from pathlib import Path
+from typing import Any
+from types import SimpleNamespace
+from workers.worker import Parent
+marker = Path({marker!r})
+if marker.exists():
+    sys.exit(0)
+marker.touch()
+Parent._restart_by_force(SimpleNamespace(pool=SimpleNamespace(_pool=None)))
+"""
+
+
+def test_a_worker_that_hangs_after_its_pool_was_stopped_starts_again_all_the_same(tmp_path: Path) -> None:
+    """An orderly stop lets go of the pool before it is over; what hangs after that is what force is for."""
+    program = FORCED.format(marker=str(tmp_path / "second"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def worker_at(redis_url: str, folder: Path) -> subprocess.Popen[str]:
+    """`lutra worker` with one child and one model."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
+    settings = {
+        "LUTRA_REDIS_URL": redis_url,
+        "LUTRA_DATA_DIR": str(folder),
+        "LUTRA_DEVICE": "cpu",
+        "LUTRA_MODELS": "bicubic",
+        "LUTRA_WORKER_CONCURRENCY": "1",
+        "LUTRA_METRICS_PORT": "0",
+        "LUTRA_LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "service.cli", "worker"]
+    return subprocess.Popen(command, env={**inherited, **settings}, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_worker_beats_for_its_child_serves_the_queue_and_leaves_nothing_behind(
+    make_store: Callable[..., Store], redis_url: str, tmp_path: Path
+) -> None:
+    store, app = make_store(), make_app(redis_url, job_timeout_s=60)
+    with worker_at(redis_url, tmp_path) as worker:
+        try:
+            wait_until(lambda: bool(store.children()) or worker.poll() is not None, 90, "the child has loaded")
+            ((name, facts),) = store.children().items()
+            assert name.split(":")[-2] == str(worker.pid) and set(facts["models"]) == {"bicubic"}
+            job = put(store, as_file(photo()))
+            send(app, job.computation.id)
+            wait_until(lambda: store.status(job.id).ended, 60, "the job is done")
+            assert store.status(job.id).state == "succeeded"
+        finally:
+            worker.terminate()
+            _, logged = worker.communicate(timeout=60)
+            app.close()
+    assert worker.returncode == 0, logged
+    assert store.children() == {} and queued_ids(store.client) == set()
+    assert '"worker started"' in logged
+
+
+LEAVING = """
+import sys
+from workers.jobs import place
+from workers.settings import read_settings
+from workers.worker import Parent
+parent, computation = Parent(read_settings(device="cpu"), sys.argv[1]), sys.argv[2]
+child = place.name_of(parent.pid, 12)
+parent.store.beat({child: {}}, place=place.this_place())
+for _ in range(3):
+    assert parent.store.claim(computation, child, lease_s=60, timeout_s=60)
+    parent._children = {child}
+    parent.leave()
+"""
+
+
+def test_a_worker_that_leaves_gives_back_what_its_children_held_and_nobody_is_to_blame(
+    make_store: Callable[..., Store], redis_url: str
+) -> None:
+    """However often: a computation that only ever met orderly stops is tried again."""
+    store = make_store()
+    store.beat({"another:1:2": {}})
+    job = put(store, as_file(photo()))
+    program = [sys.executable, "-c", LEAVING, redis_url, job.computation.id]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (store.status(job.id).state, store.status(job.id).attempts) == ("queued", 3)
+    assert queued_ids(store.client) == {job.computation.id}
+    assert set(store.children()) == {"another:1:2"}
