@@ -64,3 +64,26 @@ def modulated_mlp(
     threads: int,
     path: str,
 ) -> None: ...
+def modulated_mlp_predict(
+    modulations: Tensor,
+    here: Tensor,
+    rows: Tensor,
+    cols: Tensor,
+    layers: Tensor,
+    out: Tensor,
+    threads: int,
+    path: str,
+) -> None: ...
+def modulated_mlp_predict_backward(
+    grad: Tensor,
+    modulations: Tensor,
+    here: Tensor,
+    rows: Tensor,
+    cols: Tensor,
+    layers: Tensor,
+    by_modulations: Tensor,
+    by_here: Tensor,
+    by_layers: Tensor,
+    threads: int,
+    path: str,
+) -> None: ...

@@ -15,8 +15,10 @@ from kernels import columns as banded
 from kernels import perceptron
 from kernels.reference import area as reference
 from kernels.reference import deform as deform_reference
+from kernels.reference import modulated_mlp_predict as predict_reference
 from kernels.reference.deform import ALL, NeedsGrad
 from kernels.reference.modulated_mlp import Layers, Samples
+from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
 
 COLUMN_BYTES = 1 << 20  # of the columns in flight, a thread
 TALLEST_AREA = (1 << 16) - 2  # rows whose 16-bit codes a 32-bit sum holds
@@ -114,6 +116,43 @@ def modulated_mlp(
         path,
     )
     return out
+
+
+def modulated_mlp_predict(
+    pixels: Pixels, ways: Ways, layers: PredictLayers, threads: int | None = None, path: str = "auto"
+) -> Tensor:
+    """As the function of this name in `kernels.reference.modulated_mlp_predict`, to rounding; bit by bit the same on
+    any number of threads.
+
+    `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
+    """
+    if pixels.here.dtype == torch.float64:
+        return predict_reference.modulated_mlp_predict(pixels, ways, layers)
+    out = pixels.here.new_empty(len(layers.last), len(ways.rows), *ways.cols.shape)
+    given, packed = _plain_predict(pixels, ways), perceptron.pack_predict(layers)
+    _cpu.modulated_mlp_predict(*given, packed, out, threads or torch.get_num_threads(), path)
+    return out
+
+
+def modulated_mlp_predict_backward(
+    grad: Tensor, pixels: Pixels, ways: Ways, layers: PredictLayers, threads: int | None = None, path: str = "auto"
+) -> tuple[Tensor, ...]:
+    """As the function of this name in `kernels.reference.modulated_mlp_predict`, to rounding; bit by bit the same on
+    any number of threads: the sums of fixed parts of the pixels are added up in order."""
+    if pixels.here.dtype == torch.float64:
+        return predict_reference.modulated_mlp_predict_backward(grad, pixels, ways, layers)
+    given, packed = _plain_predict(pixels, ways), perceptron.pack_predict(layers)
+    by_modulations, by_here = (torch.empty(one.shape) for one in pixels)
+    by_layers, count = torch.empty_like(packed), threads or torch.get_num_threads()
+    computed = by_modulations, by_here, by_layers
+    _cpu.modulated_mlp_predict_backward(grad.contiguous(), *given, packed, *computed, count, path)
+    return by_modulations, by_here, *(one.clone() for one in perceptron.unpack_predict(by_layers))
+
+
+def _plain_predict(pixels: Pixels, ways: Ways) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """In plain memory."""
+    modulations, here, rows, cols = (one.detach().contiguous() for one in (*pixels, *ways))
+    return modulations, here, rows, cols
 
 
 def area_mean(picture: Tensor, height: int, width: int) -> Tensor:

@@ -17,7 +17,9 @@ from kernels.library.eclut import eclut
 from kernels.library.lut3d import MAX_VALUE, lut3d_apply
 from kernels.library.lut3d_float import lut3d
 from kernels.library.modulated_mlp import modulated_mlp
+from kernels.library.modulated_mlp_predict import modulated_mlp_predict
 from kernels.reference.modulated_mlp import Layers, Places, Samples
+from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
 
 __all__ = [
     "FEATURES",
@@ -25,12 +27,16 @@ __all__ = [
     "MAX_VALUE",
     "MIN_NODES",
     "Layers",
+    "Pixels",
     "Places",
+    "PredictLayers",
     "Samples",
+    "Ways",
     "area_mean",
     "deform_conv2d",
     "eclut",
     "lut3d",
     "lut3d_apply",
     "modulated_mlp",
+    "modulated_mlp_predict",
 ]

@@ -1,12 +1,16 @@
-"""The weights of LM-LIIF's render perceptron as the compiled kernels and those of CUDA read them (`MlpWeights`)."""
+"""The weights of LM-LIIF's render perceptron as the compiled kernels and those of CUDA read them (`MlpWeights`), and as
+its training does (`PredictLayers`)."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.reference.modulated_mlp import Layers
+from kernels.reference.modulated_mlp_predict import LAYER_SHAPES, PredictLayers
 
 
 def pack(layers: Layers, cell: tuple[float, float]) -> Tensor:
@@ -23,3 +27,14 @@ def pack(layers: Layers, cell: tuple[float, float]) -> Tensor:
     columns = [weight.t().flatten() for weight in (first[:, :-2], *hidden)]
     last_columns, last_bias = F.pad(last.t(), (0, 1)).flatten(), F.pad(last_bias, (0, 1))
     return torch.cat([*columns, conditioned, *hidden_biases, last_columns, last_bias])
+
+
+def pack_predict(layers: PredictLayers) -> Tensor:
+    """One vector of all numbers, in order."""
+    return torch.cat([one.detach().flatten() for one in layers])
+
+
+def unpack_predict(packed: Tensor) -> PredictLayers:
+    """Views of it."""
+    parts = torch.split(packed, [math.prod(shape) for shape in LAYER_SHAPES.values()])
+    return PredictLayers(*(part.view(shape) for part, shape in zip(parts, LAYER_SHAPES.values(), strict=True)))

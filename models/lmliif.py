@@ -92,6 +92,11 @@ class Lmliif(nn.Module):
         fits = (c.units, c.layers, c.code) == (16, 6, 16)
         return fits and not (cuda if device == "cuda" else cpu).why_missing()
 
+    @property
+    def has_training_kernel(self) -> bool:
+        """Whether `kernels.ops.modulated_mlp_predict` is compiled for this network: for the processor alone."""
+        return self.has_kernel and self.render_in.weight.device.type == "cpu"
+
     def render_compiled(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
         """As `render`, of a single picture, without gradients."""
         layers = [self.render_in, *self.render_hidden, self.render_out]
@@ -116,14 +121,15 @@ class Lmliif(nn.Module):
 
     def predict(self, modulations: Tensor, rows: Spread, cols: Spread, view: View) -> Tensor:
         """(M, N, h, w) -> what the tiny perceptron predicts for each pixel's samples, (3, slots, slots, N, h, w)."""
+        if torch.is_grad_enabled() and self.has_training_kernel:
+            return self.predict_compiled(modulations, rows, cols, view)
         c = self.config
         depth = c.layers * c.units
         scales, shifts, code = torch.split(modulations.flatten(1), [depth, depth, c.code])
-        weight, bias = self.render_in.weight.float(), self.render_in.bias.float()
-        known = bias + weight[:, -2:] @ self.cell(view).to(weight)
-        place = outer(weight[:, c.code], rows.rel)[:, :, None, None, :, None]
-        place = place + outer(weight[:, c.code + 1], cols.rel)[:, None, :, None, None, :]
-        here = torch.addmm(known[:, None], weight[:, : c.code], code).view(-1, 1, 1, *modulations.shape[1:])
+        way = self.render_in.weight[:, c.code : c.code + 2].float()
+        place = outer(way[:, 0], rows.rel)[:, :, None, None, :, None]
+        place = place + outer(way[:, 1], cols.rel)[:, None, :, None, None, :]
+        here = self.at_pixels(code, view).view(-1, 1, 1, *modulations.shape[1:])
         x = (here + place).flatten(1, 2).flatten(2)
         by_layer = (torch.split(part, c.units) for part in (scales, shifts))
         parts = zip(*by_layer, [None, *self.render_hidden], strict=True)
@@ -131,6 +137,32 @@ class Lmliif(nn.Module):
             x = x if layer is None else linear(x, layer)
             x = torch.relu(x * (1 + scale[:, None]) + shift[:, None])
         return linear(x, self.render_out).view(3, rows.slots, cols.slots, *modulations.shape[1:])
+
+    def predict_compiled(self, modulations: Tensor, rows: Spread, cols: Spread, view: View) -> Tensor:
+        """As `predict`, with gradients, in float32 under autocast too."""
+        c = self.config
+        depth, size, flat = 2 * c.layers * c.units, modulations.shape[1:], modulations.flatten(1)
+        down, right = rows.rel.T[:, None, :, None], cols.rel.T[:, None, None, :]
+        ways = ops.Ways(*(way.expand(-1, *size).flatten(1) for way in (down, right)))
+        with torch.autocast("cpu", enabled=False):
+            pixels = ops.Pixels(flat[:depth], self.at_pixels(flat[depth:], view))
+            out = ops.modulated_mlp_predict(pixels, ways, self.predict_layers())
+        return out.view(3, rows.slots, cols.slots, *size)
+
+    def predict_layers(self) -> ops.PredictLayers:
+        """The tiny perceptron as `kernels.ops.modulated_mlp_predict` takes it."""
+        code, last = self.config.code, self.render_out
+        hidden, hidden_bias = (
+            torch.stack([getattr(layer, name) for layer in self.render_hidden]) for name in ("weight", "bias")
+        )
+        layers = self.render_in.weight[:, code : code + 2], hidden, hidden_bias, last.weight, last.bias
+        return ops.PredictLayers(*(layer.float() for layer in layers))
+
+    def at_pixels(self, code: Tensor, view: View) -> Tensor:
+        """Latent codes (code, pixels) -> what the first layer makes of them and of the cell, (units, pixels)."""
+        weight, bias = self.render_in.weight.float(), self.render_in.bias.float()
+        known = bias + weight[:, -2:] @ self.cell(view).to(weight)
+        return torch.addmm(known[:, None], weight[:, : self.config.code], code)
 
 
 def outer(weight: Tensor, rel: Tensor) -> Tensor:

@@ -29,6 +29,11 @@ def check_storage(**tensors: Tensor) -> None:
             raise ValueError(f"{name} is {tensor.layout}, wanted torch.strided")
 
 
+def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+    if tensor.shape != shape or tensor.dtype != dtype:
+        raise ValueError(f"{name} is {shape_of(tensor)} of {tensor.dtype}, wanted {tuple(shape)} of {dtype}")
+
+
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.shape)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kernels.cuda import modulated_mlp as on_cuda
-from kernels.library.checks import any_of, check_storage, shape_of
+from kernels.library.checks import any_of, check_storage, check_tensor, shape_of
 from kernels.library.definition import define
 from kernels.reference import modulated_mlp as reference
 from kernels.reference.modulated_mlp import Layers, Places, Samples
@@ -47,7 +47,7 @@ def _check(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers
         raise ValueError(f"modulations has shape {shape_of(modulations)}, wanted {wanted}")
     if modulations.dtype not in MODULATIONS:
         raise ValueError(f"modulations is {modulations.dtype}, wanted {any_of(MODULATIONS)}")
-    _check_one("window", window, (reference.COLOURS, *modulations.shape[1:]))
+    check_tensor("window", window, (reference.COLOURS, *modulations.shape[1:]))
     tensors = {"modulations": modulations, "window": window, **_check_places(samples), **_check_layers(layers)}
     check_storage(**tensors)
 
@@ -57,8 +57,8 @@ def _check_places(samples: Samples) -> dict[str, Tensor]:
     for axis, (floor, part) in (("row", samples.rows), ("col", samples.cols)):
         if floor.dim() != 1:
             raise ValueError(f"{axis}_floor has shape {shape_of(floor)}, wanted (samples,)")
-        _check_one(f"{axis}_floor", floor, shape_of(floor), torch.int64)
-        _check_one(f"{axis}_part", part, shape_of(floor))
+        check_tensor(f"{axis}_floor", floor, shape_of(floor), torch.int64)
+        check_tensor(f"{axis}_part", part, shape_of(floor))
     return dict(zip(("row_floor", "row_part", "col_floor", "col_part"), (*samples.rows, *samples.cols), strict=True))
 
 
@@ -69,14 +69,9 @@ def _check_layers(layers: Layers) -> dict[str, Tensor]:
     if len(weights) != len(shapes) or len(biases) != len(shapes):
         raise ValueError(f"there are {len(weights)} weights and {len(biases)} biases, wanted {len(shapes)} of each")
     for layer, (weight, bias, shape) in enumerate(zip(weights, biases, shapes, strict=True)):
-        _check_one(f"weights[{layer}]", weight, shape)
-        _check_one(f"biases[{layer}]", bias, shape[:1])
+        check_tensor(f"weights[{layer}]", weight, shape)
+        check_tensor(f"biases[{layer}]", bias, shape[:1])
     return {f"{name}[{layer}]": one for name, tensors in layers._asdict().items() for layer, one in enumerate(tensors)}
-
-
-def _check_one(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
-    if tensor.shape != shape or tensor.dtype != dtype:
-        raise ValueError(f"{name} is {shape_of(tensor)} of {tensor.dtype}, wanted {tuple(shape)} of {dtype}")
 
 
 def _empty(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers) -> Tensor:

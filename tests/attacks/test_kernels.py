@@ -101,6 +101,28 @@ def test_the_render_perceptron_touches_nothing_beyond_its_arrays(dtype: torch.dt
         assert torch.equal(found, out)
 
 
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
+def test_the_training_of_the_perceptron_touches_nothing_beyond_its_arrays(path: str, at_end: bool) -> None:
+    from kernels import _cpu
+
+    keep: list[mmap.mmap] = []
+    for pixels, down, right in ((1, 1, 1), (7, 2, 1), (16, 1, 3), (131, 2, 2)):
+        given = torch.randn(192, pixels), torch.randn(16, pixels), torch.rand(down, pixels), torch.rand(right, pixels)
+        plain = [*given, torch.randn(1443) / 4]
+        out, results = torch.zeros(3, down, right, pixels), [torch.zeros_like(plain[k]) for k in (0, 1, 4)]
+        fenced, found, fenced_results = (
+            [_fenced(one, at_end, keep) for one in group] for group in (plain, [out], results)
+        )
+        forward: Callable[..., None] = _cpu.modulated_mlp_predict
+        backward: Callable[..., None] = _cpu.modulated_mlp_predict_backward
+        forward(*fenced, *found, 2, path)
+        forward(*plain, out, 1, path)
+        backward(*found, *fenced, *fenced_results, 2, path)
+        backward(out, *plain, *results, 1, path)
+        assert all(torch.equal(*pair) for pair in zip([out, *results], [*found, *fenced_results], strict=True))
+
+
 FORK = """
 import os, signal, torch
 from kernels import ops

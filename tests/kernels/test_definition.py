@@ -13,11 +13,12 @@ from torch import Tensor
 from kernels import cpu, ops
 from kernels.reference import lut3d as reference
 from tests.kernels.test_ops import LUTRA, draw, draw_codes, draw_lut
-from tests.kernels.test_ops_refusals import rendered
+from tests.kernels.test_ops_refusals import predicted, rendered
 
 CALLS = (
     *("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean"),
     *("deform_conv2d", "deform_conv2d_backward", "modulated_mlp"),
+    *("modulated_mlp_predict", "modulated_mlp_predict_backward"),
 )
 
 
@@ -57,6 +58,9 @@ def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyP
     torch.autograd.backward(ops.deform_conv2d(features, planes[:, :18], planes[:, 18:], torch.ones(1, 1, 3, 3)).sum())
     assert features.grad is not None
     assert LUTRA.modulated_mlp(*rendered()).shape == (3, 2, 7)
+    modulations, *rest = predicted()
+    torch.autograd.backward(LUTRA.modulated_mlp_predict(modulations.requires_grad_(), *rest).sum())
+    assert modulations.grad is not None
 
 
 def test_what_is_built_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
 from kernels import ops
-from kernels.library.modulated_mlp import grouped
+from kernels.library import modulated_mlp, modulated_mlp_predict
 
 NAN, INF = float("nan"), float("inf")
 LUTRA = torch.ops.lutra
@@ -43,6 +43,17 @@ def rendered(**spoilt: Any) -> tuple[Any, ...]:
 
 
 LAYERS, BIASES = rendered()[-2:]
+
+
+def predicted(**spoilt: Any) -> tuple[Any, ...]:
+    """Arguments of `modulated_mlp_predict` for 4 pixels with 2 x 3 slots, some of them replaced."""
+    shapes = {"modulations": (192, 4), "here": (16, 4), "rows": (2, 4), "cols": (3, 4), "way": (16, 2)}
+    hidden = {"hidden": (5, 16, 16), "hidden_bias": (5, 16), "last": (3, 16), "last_bias": (3,)}
+    arguments = {name: torch.zeros(shape) for name, shape in (shapes | hidden).items()}
+    return tuple((arguments | spoilt).values())
+
+
+ABOVE = torch.zeros(3, 2, 3, 4)
 
 # Seen in shapes, types and places: refused where values are traced too.
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -142,6 +153,35 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("modulated_mlp", rendered(weights=LAYERS[::-1]), "weights[0] is (3, 16) of torch.float32, wanted (16, 20) of"),
     ("modulated_mlp", rendered(biases=[*BIASES[:6], BIASES[0]]), "biases[6] is (16,) of torch.float32, wanted (3,) of"),
     ("modulated_mlp", rendered(weights=[*LAYERS[:6], LAYERS[6].double()]), "weights[6] is (3, 16) of torch.float64"),
+    *(
+        ("modulated_mlp_predict", predicted(**spoilt), message)
+        for spoilt, message in (
+            ({"modulations": torch.zeros(208, 4)}, "modulations has shape (208, 4), wanted (192, P)"),
+            ({"modulations": torch.zeros(192)}, "modulations has shape (192,), wanted (192, P)"),
+            (
+                {"modulations": torch.zeros(192, 4).bfloat16()},
+                "modulations is torch.bfloat16, wanted torch.float32 or torch.float64",
+            ),
+            ({"here": torch.zeros(16, 5)}, "here is (16, 5) of torch.float32, wanted (16, 4) of torch.float32"),
+            ({"here": torch.zeros(16, 4).double()}, "here is (16, 4) of torch.float64, wanted (16, 4) of"),
+            ({"rows": torch.zeros(4)}, "rows has shape (4,), wanted (slots, 4)"),
+            ({"cols": torch.zeros(3, 5)}, "cols is (3, 5) of torch.float32, wanted (3, 4) of"),
+            ({"way": torch.zeros(2, 16)}, "way is (2, 16) of torch.float32, wanted (16, 2) of"),
+            ({"hidden": torch.zeros(6, 16, 16)}, "hidden is (6, 16, 16) of torch.float32, wanted (5, 16, 16) of"),
+            ({"last_bias": torch.zeros(4)}, "last_bias is (4,) of torch.float32, wanted (3,) of torch.float32"),
+        )
+    ),
+    (
+        "modulated_mlp_predict_backward",
+        (ABOVE[1:], *predicted()),
+        "grad is (2, 2, 3, 4) of torch.float32, wanted (3, 2,",
+    ),
+    ("modulated_mlp_predict_backward", (ABOVE.double(), *predicted()), "grad is (3, 2, 3, 4) of torch.float64, wanted"),
+    (
+        "modulated_mlp_predict_backward",
+        (ABOVE, *predicted(way=BIASES[0])),
+        "way is (16,) of torch.float32, wanted (16,",
+    ),
 ]
 
 MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -158,6 +198,8 @@ MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
         "modulations is on cpu and col_floor on meta",
     ),
     ("modulated_mlp", rendered(weights=[w.to("meta") for w in LAYERS]), "modulations is on cpu and weights[0] on meta"),
+    ("modulated_mlp_predict", predicted(last=LAYERS[6].to("meta")), "modulations is on cpu and last on meta"),
+    ("modulated_mlp_predict_backward", (ABOVE.to("meta"), *predicted()), "modulations is on cpu and grad on meta"),
     ("lut3d_apply", (CODES.to_sparse(), LUT), "picture is torch.sparse_coo, wanted torch.strided"),
     ("lut3d", (FLOATS, LUT.to_sparse()), "lut is torch.sparse_coo, wanted torch.strided"),
 ]
@@ -183,7 +225,9 @@ def device(request: pytest.FixtureRequest) -> str:
 def test_an_op_says_what_it_saw_and_what_it_wants(name: str, arguments: tuple[Any, ...], message: str) -> None:
     calls: list[Callable[..., Any]] = [getattr(LUTRA, name)]
     if name == "modulated_mlp":
-        calls.append(lambda *flat: ops.modulated_mlp(*grouped(*flat)))
+        calls.append(lambda *flat: ops.modulated_mlp(*modulated_mlp.grouped(*flat)))
+    elif name == "modulated_mlp_predict":
+        calls.append(lambda *flat: ops.modulated_mlp_predict(*modulated_mlp_predict.grouped(*flat)))
     elif hasattr(ops, name):
         calls.append(getattr(ops, name))
     for call in calls:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -201,6 +202,52 @@ def test_training_gives_the_samples_of_serving() -> None:
     with torch.enable_grad():
         got = network.enlarge(pictures, view)
     assert (got - wanted).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_training_by_the_kernel_has_the_loss_and_gradients_of_the_plain_render(
+    autocast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 under autocast too; the bound is that of `tests.kernels.test_modulated_mlp_predict`."""
+    network = make(LmliifConfig(channels=8, latent=24)).requires_grad_()
+    if not network.has_training_kernel:
+        pytest.skip(cpu.why_missing())
+    lr, view = draw(2, 3, 7, 6), View(Axis(2, 9, 18, 7, 0), Axis(1, 8, 11, 6, 0))
+    wanted = draw(2, 3, 9, 8)
+    told = [value for name, value in network.named_parameters() if name.startswith("render_")]
+    modulations = network.modulations(network.features(lr), view).detach().requires_grad_()
+
+    def learn(autocast: bool) -> list[Tensor]:
+        with torch.autocast("cpu", enabled=autocast):
+            loss = (network.render(lr, modulations, view) - wanted).abs().mean()
+        return [loss.detach(), *torch.autograd.grad(loss, [modulations, *told])]
+
+    compiled = learn(autocast)
+    monkeypatch.setattr(Lmliif, "has_training_kernel", False)
+    for got, plain in zip(compiled, learn(autocast=False), strict=True):
+        assert got.dtype == torch.float32
+        assert (got - plain).abs().max() <= 5e-6 * plain.abs().max()
+
+
+def test_training_reads_its_kernel_where_one_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Tensor] = []
+    given = Lmliif.predict_compiled
+
+    def noted(*of: Any) -> Tensor:
+        called.append(given(*of))
+        return called[-1]
+
+    monkeypatch.setattr(Lmliif, "predict_compiled", noted)
+    lr, view = draw(1, 3, 5, 6), whole((5, 6), (10, 12))
+    for config, is_built in ((LmliifConfig(channels=8, latent=24), not cpu.why_missing()), (SMALL, False)):
+        called.clear()
+        network = make(config)
+        network.enlarge(lr, view)
+        assert bool(called) == is_built
+        called.clear()
+        with torch.no_grad():
+            network.enlarge(lr, view)
+        assert not called
 
 
 @torch.no_grad()

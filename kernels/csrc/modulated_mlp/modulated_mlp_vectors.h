@@ -14,21 +14,18 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
+#include "modulated_mlp/lanes.h"
 #include "modulated_mlp/modulated_mlp_cpu.h"
 
 namespace lutra {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kLanes = 16, kPairs = 8;  // pairs in flight; the sixteen columns of a layer fill half the registers
+constexpr int kPairs = 8;  // pairs in flight; the sixteen columns of a layer fill half the registers
 #elif defined(__AVX2__)
-constexpr int kLanes = 8, kPairs = 6;
+constexpr int kPairs = 6;
 #else
-constexpr int kLanes = 4, kPairs = 2;
+constexpr int kPairs = 2;
 #endif
 constexpr int kVectors = kUnits / kLanes;
 constexpr int kGroup = 6;           // samples; their pairs are a multiple of kPairs
@@ -38,57 +35,11 @@ constexpr int kSlots = 20;           // and columns of the window, at most, that
 
 static_assert(kGroup * kNeighbours % kPairs == 0 && kBlock % kGroup == 0 && kBlock % 4 == 0 && kStrip % kBlock == 0);
 
-#define LUTRA_LOOP __attribute__((always_inline)) inline
-#define LUTRA_UNROLL _Pragma("GCC unroll 32")
-
-typedef float Vector __attribute__((vector_size(4 * kLanes)));
 typedef float Quad __attribute__((vector_size(16)));
-
-// ---- Vectors -------------------------------------------------------------------------------------------------------
-
-// Rounded once where the instructions have it.
-LUTRA_LOOP Vector multiply_add(const Vector& a, const Vector& b, const Vector& sum) {
-#if defined(__AVX512F__)
-  return _mm512_fmadd_ps(a, b, sum);
-#elif defined(__AVX2__)
-  return _mm256_fmadd_ps(a, b, sum);
-#else
-  return a * b + sum;
-#endif
-}
 
 #if defined(__AVX2__)  // where a vector is no quad
 LUTRA_LOOP Quad multiply_add(const Quad& a, const Quad& b, const Quad& sum) { return _mm_fmadd_ps(a, b, sum); }
 #endif
-
-LUTRA_LOOP Vector everywhere(float value) {
-#if defined(__AVX512F__)
-  return _mm512_set1_ps(value);
-#elif defined(__AVX2__)
-  return _mm256_set1_ps(value);
-#else
-  return Vector{value, value, value, value};
-#endif
-}
-
-// 0 where negative; NaN stays NaN (the instructions' maximum gives the second of two where one is NaN).
-LUTRA_LOOP Vector rectified(const Vector& v) {
-#if defined(__AVX512F__)
-  return _mm512_max_ps(_mm512_setzero_ps(), v);
-#elif defined(__AVX2__)
-  return _mm256_max_ps(_mm256_setzero_ps(), v);
-#else
-  return v < 0.0f ? Vector{} : v;
-#endif
-}
-
-LUTRA_LOOP Vector load(const float* from) {
-  Vector v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-LUTRA_LOOP void store(float* to, const Vector& v) { std::memcpy(to, &v, sizeof v); }
 
 // ---- Input pixels --------------------------------------------------------------------------------------------------
 
