@@ -1,4 +1,4 @@
-"""How many GPUs and cores this process may use, told without importing torch (the worker's parent must not)."""
+"""How many GPUs and cores this process may use, found out without importing torch (the worker's parent must not)."""
 
 from __future__ import annotations
 

@@ -51,9 +51,11 @@ def find_server() -> Path:
 
 def server_version() -> str:
     """What the redis-server that would be started says of itself."""
-    told = subprocess.run([find_server(), "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    found = re.search(r"v=(\S+)", told)
-    return found.group(1) if found else "unknown version"
+    printed = subprocess.run(
+        [find_server(), "--version"], capture_output=True, text=True, timeout=10, check=False
+    ).stdout
+    version = re.search(r"v=(\S+)", printed)
+    return version.group(1) if version else "unknown version"
 
 
 def prepare(folder: Path) -> PrivateRedis:

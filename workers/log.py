@@ -30,12 +30,12 @@ def about(**facts: str) -> Iterator[None]:
 
 
 def facts_at_hand() -> dict[str, str]:
-    """What every line says here: to be told to a process that does a part of the work."""
+    """What every line says here: to be handed to a process that does a part of the work."""
     return dict(_CONTEXT.get() or {})
 
 
 def level_and_form() -> tuple[str, str]:
-    """What `configure` was told, in words, for a process that is started: its level, and `text` or `json`."""
+    """What `configure` was called with, in words, for a process that is started: its level, and `text` or `json`."""
     handlers = logging.getLogger().handlers
     as_text = bool(handlers) and isinstance(handlers[0].formatter, Text)
     return logging.getLevelName(logging.getLogger("workers").getEffectiveLevel()), "text" if as_text else "json"
@@ -116,8 +116,8 @@ class Text(logging.Formatter):
         line = f"{clock} {record.levelname.lower():7} {printable(record.getMessage())}"
         line += f"  {facts}" if facts else ""
         if record.exc_info:
-            told = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-            line += "".join(f"\n    {printable(part)}" for part in told.split("\n"))
+            trace = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            line += "".join(f"\n    {printable(part)}" for part in trace.split("\n"))
         return line
 
 

@@ -133,21 +133,21 @@ class Decoder:
         """
         if self._process.poll() is not None:
             self._restart()
-        asked = {"bytes": len(data), "colour": colour, "max_pixels": max_pixels, "about": facts_at_hand()}
+        request = {"bytes": len(data), "colour": colour, "max_pixels": max_pixels, "about": facts_at_hand()}
         try:
             self._wait_until_ready(check)
             self._memory.of(len(data))[: len(data)] = data
-            self._line.send_bytes(json.dumps(asked).encode())
+            self._line.send_bytes(json.dumps(request).encode())
             self._wait(check, limit_s(pixels, len(data)))
-            told = json.loads(self._line.recv_bytes())
+            answer = json.loads(self._line.recv_bytes())
         except (EOFError, OSError):
             raise self._broken() from None
         except BaseException:
             self._restart()
             raise
-        if "error" in told:
-            raise _error(told["error"])
-        return self._picture(told)
+        if "error" in answer:
+            raise _error(answer["error"])
+        return self._picture(answer)
 
     def tidy(self) -> None:
         """Between jobs: pixels of the last picture are let go where they take much room."""
@@ -192,10 +192,10 @@ class Decoder:
         self._end()
         self._start()
 
-    def _picture(self, told: dict[str, Any]) -> Picture:
+    def _picture(self, answer: dict[str, Any]) -> Picture:
         import numpy as np
 
-        shape, dtype, sizes = tuple(told["shape"]), np.dtype(told["dtype"]), told["sizes"]
+        shape, dtype, sizes = tuple(answer["shape"]), np.dtype(answer["dtype"]), answer["sizes"]
         starts = place_of(sizes)
         memory = self._memory.of(starts[-1])
         flat = [
@@ -204,7 +204,7 @@ class Decoder:
         ]
         icc, exif = (memory[at : at + size] or None for size, at in zip(sizes[2:], starts[2:4], strict=True))
         alpha = flat[1].reshape(shape[:2]) if sizes[1] else None
-        return Picture(flat[0].reshape(shape), alpha, icc, exif, told["format"], told["lossy"])
+        return Picture(flat[0].reshape(shape), alpha, icc, exif, answer["format"], answer["lossy"])
 
 
 def _end(process: subprocess.Popen[bytes], line: Connection) -> None:
@@ -213,12 +213,12 @@ def _end(process: subprocess.Popen[bytes], line: Connection) -> None:
     process.wait()
 
 
-def _error(told: dict[str, Any]) -> LutraError:
-    return error_class(told["code"])(told["message"], **told["members"])
+def _error(answer: dict[str, Any]) -> LutraError:
+    return error_class(answer["code"])(answer["message"], **answer["members"])
 
 
 def _processor_s(pid: int) -> float:
-    """Processor seconds the process has used; 0 where the system does not tell (the wall limit is left then)."""
+    """Processor seconds the process has used; 0 where the system does not say (the wall limit is left then)."""
     if not sys.platform.startswith("linux"):
         return 0.0
     try:

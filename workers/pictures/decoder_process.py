@@ -30,9 +30,9 @@ def main(line: Connection, memory: SharedMemory) -> None:
     line.send_bytes(b"ready")
     with suppress(EOFError, BrokenPipeError):
         while True:
-            asked = json.loads(line.recv_bytes())
-            with log.about(**asked["about"]):
-                answer = _answer(asked, memory)
+            request = json.loads(line.recv_bytes())
+            with log.about(**request["about"]):
+                answer = _answer(request, memory)
             line.send_bytes(json.dumps(answer).encode())
 
 
@@ -45,10 +45,10 @@ def _load_codecs() -> None:
     from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, PngImagePlugin  # noqa: F401
 
 
-def _answer(asked: dict[str, Any], memory: SharedMemory) -> dict[str, Any]:
-    size = asked["bytes"]
+def _answer(request: dict[str, Any], memory: SharedMemory) -> dict[str, Any]:
+    size = request["bytes"]
     try:
-        picture = imageio.decode(memory.of(size)[:size], colour=asked["colour"], max_pixels=asked["max_pixels"])
+        picture = imageio.decode(memory.of(size)[:size], colour=request["colour"], max_pixels=request["max_pixels"])
         return _put(picture, memory)
     except LutraError as error:
         return _told(error)

@@ -1,7 +1,7 @@
-"""Bytes to picture and back: tell the format, read the header, decode strictly, keep or convert colours, encode.
+"""Bytes to picture and back: recognise the format, read the header, decode strictly, keep or convert colours, encode.
 
-Formats are told by magic bytes alone; the size is checked before a pixel is decoded; a damaged file is an error and
-never half a picture. Importing this file loads neither numpy nor a codec, and `probe` needs nothing beyond Pillow.
+Formats are recognised by magic bytes alone; the size is checked before a pixel is decoded; a damaged file is an error
+and never half a picture. Importing this file loads neither numpy nor a codec, and `probe` needs nothing beyond Pillow.
 It resizes nothing and knows no network. The formats are in the files named after them.
 """
 

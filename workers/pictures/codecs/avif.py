@@ -41,10 +41,10 @@ def is_lossless(data: bytes) -> bool:
     Grey has no such mark, and is taken for lossy. What is damaged is judged by the decoder.
     """
     try:
-        found = _properties(data, b"colr")
+        colour_boxes = _properties(data, b"colr")
     except CorruptPicture:
         return False
-    return any(data[box.start : box.start + 4] == b"nclx" and _matrix(data, box) == 0 for box in found)
+    return any(data[box.start : box.start + 4] == b"nclx" and _matrix(data, box) == 0 for box in colour_boxes)
 
 
 def has_alpha(data: bytes) -> bool:
@@ -77,14 +77,14 @@ def with_planes_of(whole: bytes, coded: bytes) -> bytes:
 
 
 def _extents(data: bytes) -> dict[int, tuple[bytes, int]]:
-    """Of each item of libavif's own files its bytes and where its place is told: one extent, four bytes a number."""
+    """Of each item of libavif's own files its bytes and where its place is written: one extent, four bytes a number."""
     (iloc,) = inside(data, inside(data, [Box(b"", 0, len(data))], b"meta"), b"iloc", 4)
-    found = {}
+    items = {}
     for index in range(int.from_bytes(data[iloc.start + 6 : iloc.start + 8], "big")):
         entry = iloc.start + 8 + 14 * index
         start, size = (int.from_bytes(data[at : at + 4], "big") for at in (entry + 6, entry + 10))
-        found[int.from_bytes(data[entry : entry + 2], "big")] = data[start : start + size], entry + 6
-    return found
+        items[int.from_bytes(data[entry : entry + 2], "big")] = data[start : start + size], entry + 6
+    return items
 
 
 def _properties(data: bytes, kind: bytes) -> list[Box]:
@@ -138,12 +138,12 @@ def _coded(data: bytes) -> Iterator[bytes]:
 
 
 def _first_sample(data: bytes, table: Box) -> bytes:
-    found = {box.kind: box.start for box in boxes(data, table.start, table.end)}
-    if b"stsz" not in found or not found.keys() & {b"stco", b"co64"}:
+    starts = {box.kind: box.start for box in boxes(data, table.start, table.end)}
+    if b"stsz" not in starts or not starts.keys() & {b"stco", b"co64"}:
         raise CorruptPicture("the AVIF has a track without samples")
-    at, width = (found[b"stco"], 4) if b"stco" in found else (found[b"co64"], 8)
+    at, width = (starts[b"stco"], 4) if b"stco" in starts else (starts[b"co64"], 8)
     start = int.from_bytes(data[at + 8 : at + 8 + width], "big")
-    every, first = (int.from_bytes(data[found[b"stsz"] + o : found[b"stsz"] + o + 4], "big") for o in (4, 12))
+    every, first = (int.from_bytes(data[starts[b"stsz"] + o : starts[b"stsz"] + o + 4], "big") for o in (4, 12))
     return data[start : start + (every or first)]
 
 

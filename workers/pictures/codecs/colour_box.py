@@ -14,10 +14,10 @@ from workers.pictures.codecs.avif import Box, boxes, inside
 
 def profile(data: bytes, kind: str, *, is_grey: bool) -> bytes | None:
     """None where nothing is declared, or sRGB."""
-    told = _declared(data)
-    if told is None and kind == "avif":
-        told = avif.colours(data)
-    return cicp.profile(*told, is_grey=is_grey) if told else None
+    colours = _declared(data)
+    if colours is None and kind == "avif":
+        colours = avif.colours(data)
+    return cicp.profile(*colours, is_grey=is_grey) if colours else None
 
 
 def _declared(data: bytes) -> tuple[int, int] | None:
@@ -36,7 +36,7 @@ def _declared(data: bytes) -> tuple[int, int] | None:
 
 
 def _of_primary_item(data: bytes, meta: list[Box], properties: list[Box]) -> list[int]:
-    """Indices, from 1 on, of the primary item's properties; empty where the tables do not tell."""
+    """Indices, from 1 on, of the primary item's properties; empty where the tables have none."""
     for box in inside(data, meta, b"pitm", 4):
         wide = 4 if data[box.start] else 2
         primary = int.from_bytes(data[box.start + 4 : box.start + 4 + wide], "big")

@@ -168,23 +168,23 @@ def write_ifd(entries: Ifd, order: str, at: int) -> bytes:
 
 def directories(block: bytes | memoryview, order: str, start: int) -> dict[int, Ifd]:
     """The directory at `start` under key 0, those it points to (Exif, GPS) under their tags; broken ones left out."""
-    found: dict[int, Ifd] = {}
+    by_tag: dict[int, Ifd] = {}
     try:
-        found[0], _ = read_ifd(block, order, start)
+        by_tag[0], _ = read_ifd(block, order, start)
         for tag in (EXIF_IFD, GPS_IFD):
-            offset = number(found[0].get(tag), order)
+            offset = number(by_tag[0].get(tag), order)
             if offset:
-                found[tag], _ = read_ifd(block, order, offset)
+                by_tag[tag], _ = read_ifd(block, order, offset)
     except (ValueError, struct.error):
-        return found
-    return found
+        return by_tag
+    return by_tag
 
 
-def write_directories(found: dict[int, Ifd], order: str, at: int) -> bytes:
+def write_directories(by_tag: dict[int, Ifd], order: str, at: int) -> bytes:
     """`directories` laid out from file offset `at` on; the first directory comes first."""
-    first = {tag: entry for tag, entry in found[0].items() if tag not in (EXIF_IFD, GPS_IFD)}
+    first = {tag: entry for tag, entry in by_tag[0].items() if tag not in (EXIF_IFD, GPS_IFD)}
     inner = {
-        tag: {t: e for t, e in found[tag].items() if t != INTEROP_IFD} for tag in (EXIF_IFD, GPS_IFD) if tag in found
+        tag: {t: e for t, e in by_tag[tag].items() if t != INTEROP_IFD} for tag in (EXIF_IFD, GPS_IFD) if tag in by_tag
     }
     pointers = {tag: Entry(_LONG, 1, bytes(4)) for tag in inner}
     offset = at + len(write_ifd(first | pointers, order, at))

@@ -47,12 +47,12 @@ def usable(profile: bytes | None, channels: int) -> bytes | None:
     """
     if not profile:
         return None
-    found = space(profile)
-    if found is None or not _opens(profile):
+    own_space = space(profile)
+    if own_space is None or not _opens(profile):
         log.warning("ICC profile is dropped: broken or unusable", extra={"bytes": len(profile)})
         return None
-    if CHANNELS[found] != channels and (channels, found) != (1, "rgb"):
-        log.warning("ICC profile is dropped: made for other channels", extra={"space": found, "channels": channels})
+    if CHANNELS[own_space] != channels and (channels, own_space) != (1, "rgb"):
+        log.warning("ICC profile is dropped: made for other channels", extra={"space": own_space, "channels": channels})
         return None
     return profile
 

@@ -80,10 +80,10 @@ def _refuse_scan_bomb(data: bytes) -> None:
         return
     scans, at = 0, data.find(b"\xff\xda")
     while True:
-        found = MARKER.search(data, at)
-        if found is None or data[found.start() + 1] == EOI:
+        match = MARKER.search(data, at)
+        if match is None or data[match.start() + 1] == EOI:
             return
-        marker, at = data[found.start() + 1], found.end()
+        marker, at = data[match.start() + 1], match.end()
         scans += marker == SOS
         if scans > MAX_SCANS:
             raise CorruptPicture(f"the JPEG has more than {MAX_SCANS} scans")

@@ -57,7 +57,7 @@ def _strict(data: bytes, colorspace: str) -> Pixels:
 def _of_any_sampling(data: bytes, colorspace: str) -> Pixels:
     """For sampling factors that TurboJPEG has no name for and refuses, though libjpeg reads them.
 
-    Of the other decoders OpenCV alone tells of libjpeg's warnings, on standard error; it judges, at an eighth of the
+    Of the other decoders OpenCV alone reports libjpeg's warnings, on standard error; it judges, at an eighth of the
     size, and the pixels come from another. Such files are rare.
     """
     import cv2
@@ -88,8 +88,8 @@ def _standard_error() -> Iterator[Callable[[], str]]:
 
 def _bare(data: bytes) -> bytes:
     """The file with a header of what pixels need and no more, and each scan header as its kind of frame wants it."""
-    found = frame(data)
-    sequential, components, kept, end = found.marker in _SEQUENTIAL, found.payload[5], [data[:2]], 2
+    header = frame(data)
+    sequential, components, kept, end = header.marker in _SEQUENTIAL, header.payload[5], [data[:2]], 2
     for one in segments(data):
         marker, payload, end = one
         if marker == _APP0 and payload[:5] == b"JFIF\0":
@@ -105,17 +105,17 @@ def _bare(data: bytes) -> bytes:
     return b"".join((*kept, _with_whole_blocks(tail) if sequential else tail))
 
 
-def _colour_transform(told: int, components: int) -> bytes:
+def _colour_transform(declared: int, components: int) -> bytes:
     """What libjpeg takes an unknown code for: YCbCr, or YCCK."""
     known, assumed = ((0, 1), 1) if components == 3 else ((0, 2), 2)
-    return bytes((told if told in known else assumed,))
+    return bytes((declared if declared in known else assumed,))
 
 
 def _with_whole_blocks(tail: bytes) -> bytes:
-    """All further scan headers of a sequential JPEG, of one component each or more, told to hold whole blocks."""
+    """All further scan headers of a sequential JPEG, of one component each or more, rewritten to hold whole blocks."""
     edited, at = bytearray(tail), 0
-    while (found := MARKER.search(tail, at)) and tail[found.start() + 1] != EOI:
-        at = found.end()
+    while (match := MARKER.search(tail, at)) and tail[match.start() + 1] != EOI:
+        at = match.end()
         end = at + max(2, int.from_bytes(tail[at : at + 2], "big"))
         if tail[at - 1] == SOS and end <= len(tail):
             edited[end - 3 : end] = _WHOLE_BLOCK
@@ -123,18 +123,18 @@ def _with_whole_blocks(tail: bytes) -> bytes:
     return bytes(edited)
 
 
-def _without_stray(data: bytes, said: str, colorspace: str) -> bytes:
-    """The file without the stray bytes that the warning tells of; ValueError where it is another or they are many.
+def _without_stray(data: bytes, warning: str, colorspace: str) -> bytes:
+    """The file without the stray bytes that the warning names; ValueError where it is another or they are many.
 
     It does not say before which of several such markers they are, so each place is tried in turn: to cut real data
     is a worse warning, and comes before any that is left.
     """
-    told = _few_strays(said)
-    if told is None:
-        raise ValueError(said)
-    count, marker = told
+    strays = _few_strays(warning)
+    if strays is None:
+        raise ValueError(warning)
+    count, marker = strays
     first_scan = list(segments(data))[-1].end
-    places = (found.start() for found in re.compile(re.escape(marker)).finditer(data, first_scan))
+    places = (match.start() for match in re.compile(re.escape(marker)).finditer(data, first_scan))
     for place in islice(places, _STRAY_PLACES):
         shorter = data[: place - count] + data[place:]
         try:
@@ -143,10 +143,10 @@ def _without_stray(data: bytes, said: str, colorspace: str) -> bytes:
             if _few_strays(str(error)) is None:
                 continue
         return shorter
-    raise ValueError(said)
+    raise ValueError(warning)
 
 
-def _few_strays(said: str) -> tuple[int, bytes] | None:
+def _few_strays(warning: str) -> tuple[int, bytes] | None:
     """How many stray bytes before which marker; None where the warning is another, or there are many."""
-    told = _STRAY.search(said)
-    return (int(told[1]), bytes((0xFF, int(told[2], 16)))) if told and int(told[1]) <= _STRAY_BYTES else None
+    match = _STRAY.search(warning)
+    return (int(match[1]), bytes((0xFF, int(match[2], 16)))) if match and int(match[1]) <= _STRAY_BYTES else None

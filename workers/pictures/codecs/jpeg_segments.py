@@ -1,4 +1,4 @@
-"""Segments of a JPEG: those before its picture told one by one, one written. Nothing here reads a pixel.
+"""Segments of a JPEG: those before its picture listed one by one, one written. Nothing here reads a pixel.
 
 Source: ITU-T T.81 (1992) annex B.
 """
@@ -30,10 +30,10 @@ def segments(data: bytes) -> Iterator[Segment]:
     """Each segment up to and including the first start of scan."""
     at = 2
     for _ in range(MAX_SEGMENTS):
-        found = _SEGMENT.search(data, at, at + _MAX_STRAY_BYTES)
-        if found is None or found.start() + 4 > len(data):
+        match = _SEGMENT.search(data, at, at + _MAX_STRAY_BYTES)
+        if match is None or match.start() + 4 > len(data):
             break
-        at = found.start()
+        at = match.start()
         marker = data[at + 1]
         size = int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == EOI or size < 2 or at + 2 + size > len(data):
@@ -49,10 +49,10 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 def frame(data: bytes) -> Segment:
     """Marker and payload of the frame header."""
-    found = next((segment for segment in segments(data) if segment.marker in _SOF), None)
-    if found is None or len(found.payload) < 6:
+    header = next((segment for segment in segments(data) if segment.marker in _SOF), None)
+    if header is None or len(header.payload) < 6:
         raise CorruptPicture("the JPEG has no frame header")
-    return found
+    return header
 
 
 def segment(marker: int, payload: bytes) -> bytes:

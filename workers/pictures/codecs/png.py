@@ -146,12 +146,14 @@ def _profile_in(data: bytes, first: dict[bytes, Chunk], *, is_grey: bool) -> byt
 
 def decode(data: bytes) -> Scan:
     ihdr = read_ihdr(data)
-    found = list(chunks(data))
-    first = {chunk.kind: chunk for chunk in reversed(found)}
+    every_chunk = list(chunks(data))
+    first = {chunk.kind: chunk for chunk in reversed(every_chunk)}
     icc = _profile_in(data, first, is_grey=ihdr.colour in (0, 4))
     block = _exif_in(data, first[b"eXIf"]) if b"eXIf" in first else None
-    whole = _refuse_other_size(data, found, ihdr)
-    pixels, alpha = _split(_pixels(_bare(data, found) if whole is None else _trimmed(data, found, whole), ihdr))
+    whole = _refuse_other_size(data, every_chunk, ihdr)
+    pixels, alpha = _split(
+        _pixels(_bare(data, every_chunk) if whole is None else _trimmed(data, every_chunk, whole), ihdr)
+    )
     return Scan(pixels, alpha, icc, block, exif.orientation(block))
 
 
@@ -169,14 +171,14 @@ def _row_bytes(ihdr: Ihdr, width: int) -> int:
     return 1 + (width * _SAMPLES[ihdr.colour] * ihdr.depth + 7) // 8
 
 
-def _refuse_other_size(data: bytes, found: list[Chunk], ihdr: Ihdr) -> bytes | None:
+def _refuse_other_size(data: bytes, every_chunk: list[Chunk], ihdr: Ihdr) -> bytes | None:
     """CorruptPicture where the data are not what the header says: libpng would cut another picture to garbage.
 
     Exact for small pictures; for large ones, where unpacking twice is felt, by what deflate can blow up at most. Less
     than a row too much is no other picture: the rows without it come back then, else None.
     """
     view, raw = memoryview(data), _raw_bytes(ihdr)
-    parts = [view[chunk.start : chunk.start + chunk.size] for chunk in found if chunk.kind == b"IDAT"]
+    parts = [view[chunk.start : chunk.start + chunk.size] for chunk in every_chunk if chunk.kind == b"IDAT"]
     rows: bytes | None = None
     if raw <= _MEASURED_BYTES and len(_unpacked(parts, raw)) != raw:
         rows = _unpacked(parts, raw + max(_row_bytes(ihdr, ihdr.width), 16) - 1)[:raw]
@@ -196,19 +198,19 @@ def _unpacked(parts: list[memoryview], most: int) -> bytes:
     return unpacked
 
 
-def _trimmed(data: bytes, found: list[Chunk], rows: bytes) -> bytes:
+def _trimmed(data: bytes, every_chunk: list[Chunk], rows: bytes) -> bytes:
     """The file with these rows for its image data."""
     view = memoryview(data)
-    before = [view[c.start - 8 : c.start + c.size + 4] for c in found if c.kind in _NEEDED - {b"IDAT", b"IEND"}]
+    before = [view[c.start - 8 : c.start + c.size + 4] for c in every_chunk if c.kind in _NEEDED - {b"IDAT", b"IEND"}]
     return b"".join((SIGNATURE, *before, _chunk(b"IDAT", zlib.compress(rows, 1)), _chunk(b"IEND", b"")))
 
 
-def _bare(data: bytes, found: list[Chunk]) -> bytes:
+def _bare(data: bytes, every_chunk: list[Chunk]) -> bytes:
     """The file with only what pixels need: libpng never sees packed texts, profiles or animation frames."""
-    if all(chunk.kind in _NEEDED for chunk in found):
+    if all(chunk.kind in _NEEDED for chunk in every_chunk):
         return data
     view = memoryview(data)
-    needed = [view[chunk.start - 8 : chunk.start + chunk.size + 4] for chunk in found if chunk.kind in _NEEDED]
+    needed = [view[chunk.start - 8 : chunk.start + chunk.size + 4] for chunk in every_chunk if chunk.kind in _NEEDED]
     return b"".join((SIGNATURE, *needed))
 
 

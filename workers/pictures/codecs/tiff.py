@@ -86,7 +86,7 @@ def decode(data: bytes) -> Scan:
     return Scan(colour, alpha, icc, _exif_of(data, layout), layout.orientation)
 
 
-def _samples(data: bytes, layout: Layout, found: Segments) -> Pixels:
+def _samples(data: bytes, layout: Layout, segments: Segments) -> Pixels:
     """(H, W, S) as stored, native byte order."""
     import numpy as np
     import tifffile
@@ -94,7 +94,7 @@ def _samples(data: bytes, layout: Layout, found: Segments) -> Pixels:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what is then raised, and more
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
-        page.dataoffsets, page.databytecounts = found
+        page.dataoffsets, page.databytecounts = segments
         planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, samples in one)
     samples: Pixels = np.moveaxis(planes[..., 0], 0, -1) if layout.planar else planes[0]
     if samples.shape != (layout.height, layout.width, layout.samples):
@@ -174,13 +174,15 @@ def _bands(samples: Pixels) -> Iterator[slice]:
 
 def _exif_of(data: bytes, layout: Layout) -> bytes | None:
     """An EXIF block of the describing tags, Exif and GPS directories; None where there are none."""
-    found = exif.directories(data, layout.order, layout.start)
-    first = {tag: entry for tag, entry in found.get(0, {}).items() if tag in _DESCRIPTIVE and not _is_layout(entry)}
-    if not first and len(found) < 2:
+    directories = exif.directories(data, layout.order, layout.start)
+    first = {
+        tag: entry for tag, entry in directories.get(0, {}).items() if tag in _DESCRIPTIVE and not _is_layout(entry)
+    }
+    if not first and len(directories) < 2:
         return None
-    found[0] = first | {tag: entry for tag, entry in found[0].items() if tag in _RESOLUTION}
+    directories[0] = first | {tag: entry for tag, entry in directories[0].items() if tag in _RESOLUTION}
     head = (b"II*\0" if layout.order == "<" else b"MM\0*") + struct.pack(layout.order + "I", 8)
-    return head + exif.write_directories(found, layout.order, 8)
+    return head + exif.write_directories(directories, layout.order, 8)
 
 
 def _is_layout(entry: Entry) -> bool:
@@ -193,18 +195,18 @@ def encode(pixels: Pixels, alpha: Pixels | None, icc: bytes | None, block: bytes
     import numpy as np
 
     both = pixels if alpha is None else np.concatenate((pixels, alpha[:, :, None]), axis=2)
-    found = _directories_of(block)
-    order = exif.byte_order(block) if block and found else "<"
+    directories = _directories_of(block)
+    order = exif.byte_order(block) if block and directories else "<"
     rows = max(1, 2**20 // both[0].nbytes)
     strips = _strips(both, rows, order)
     at = 8 + sum(map(len, strips))
-    found[0] = (
+    directories[0] = (
         _tags(both, pixels.shape[2], strips, rows, order)
         | ({ICC: Entry(7, len(icc), icc)} if icc else {})
-        | {tag: entry for tag, entry in found.get(0, {}).items() if tag in _DESCRIPTIVE | _RESOLUTION}
+        | {tag: entry for tag, entry in directories.get(0, {}).items() if tag in _DESCRIPTIVE | _RESOLUTION}
     )
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", at)
-    return b"".join((head, *strips, exif.write_directories(found, order, at)))
+    return b"".join((head, *strips, exif.write_directories(directories, order, at)))
 
 
 def _directories_of(block: bytes | None) -> dict[int, Ifd]:

@@ -166,18 +166,18 @@ class _Grid(NamedTuple):
 
 
 def segments(layout: Layout, data: bytes) -> Segments:
-    """Each strip or tile lies in the file and holds all its pixels as far as lengths tell; else CorruptPicture."""
+    """Each strip or tile lies in the file and holds all its pixels as far as lengths go; else CorruptPicture."""
     grid = _grid(layout)
     tiled = TILE_AT in layout.ifd
     starts = numbers(layout.ifd, TILE_AT if tiled else STRIP_AT, layout.order, most=grid.total)
-    told = numbers(layout.ifd, TILE_BYTES if tiled else STRIP_BYTES, layout.order, most=grid.total)
+    declared = numbers(layout.ifd, TILE_BYTES if tiled else STRIP_BYTES, layout.order, most=grid.total)
     if len(starts) != grid.total:
         raise CorruptPicture(f"the TIFF has {len(starts)} of {grid.total} strips or tiles")
-    if len(told) != grid.total:
-        told = (0,) * grid.total
-    sizes = told
-    if any(not size or start + size > len(data) for start, size in zip(starts, told, strict=True)):
-        sizes = _repaired(layout, grid, data, starts, told)
+    if len(declared) != grid.total:
+        declared = (0,) * grid.total
+    sizes = declared
+    if any(not size or start + size > len(data) for start, size in zip(starts, declared, strict=True)):
+        sizes = _repaired(layout, grid, data, starts, declared)
     if layout.compression == PLAIN and sum(sizes) < layout.height * (
         (layout.width * layout.samples * layout.bits + 7) // 8
     ):
@@ -206,12 +206,12 @@ def _grid(layout: Layout) -> _Grid:
 
 
 def _repaired(
-    layout: Layout, grid: _Grid, data: bytes, starts: tuple[int, ...], told: tuple[int, ...]
+    layout: Layout, grid: _Grid, data: bytes, starts: tuple[int, ...], declared: tuple[int, ...]
 ) -> tuple[int, ...]:
     """The lengths, with those that are 0 or reach beyond the file worked out; CorruptPicture where data are missing."""
     ends = sorted({*starts, len(data)})
-    sizes = list(told)
-    for index, (start, size) in enumerate(zip(starts, told, strict=True)):
+    sizes = list(declared)
+    for index, (start, size) in enumerate(zip(starts, declared, strict=True)):
         if size and start + size <= len(data):
             continue
         whole, room = _raw_bytes(layout, grid, index), len(data) - start

@@ -44,18 +44,18 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_header(data: bytes) -> Header:
-    found = {kind: (start, size) for kind, start, size in reversed(list(chunks(data)))}
-    if b"VP8X" in found:
-        flags, width, height = _canvas(data, *found[b"VP8X"])
-    elif b"VP8 " in found:
-        flags, width, height = _lossy_frame(data, *found[b"VP8 "])
-    elif b"VP8L" in found:
-        flags, width, height = _lossless_frame(data, *found[b"VP8L"])
+    places = {kind: (start, size) for kind, start, size in reversed(list(chunks(data)))}
+    if b"VP8X" in places:
+        flags, width, height = _canvas(data, *places[b"VP8X"])
+    elif b"VP8 " in places:
+        flags, width, height = _lossy_frame(data, *places[b"VP8 "])
+    elif b"VP8L" in places:
+        flags, width, height = _lossless_frame(data, *places[b"VP8L"])
     else:
         raise CorruptPicture("the WebP holds no picture")
-    turn = exif.orientation(_chunk(data, found.get(b"EXIF")))
+    turn = exif.orientation(_chunk(data, places.get(b"EXIF")))
     width, height = turned(width, height, turn)
-    lossy = b"VP8 " in found or (b"VP8L" not in found and b"VP8 " in data)
+    lossy = b"VP8 " in places or (b"VP8L" not in places and b"VP8 " in data)
     return Header("webp", width, height, 8, has_alpha=bool(flags & _ALPHA), is_grey=False, lossy=lossy)
 
 
@@ -88,13 +88,13 @@ def _chunk(data: bytes, place: tuple[int, int] | None) -> bytes | None:
 def decode(data: bytes) -> Scan:
     import numpy as np
 
-    found = {kind: (start, size) for kind, start, size in reversed(list(chunks(data)))}
-    animated = b"VP8X" in found and bool(data[found[b"VP8X"][0]] & _ANIMATION)
+    places = {kind: (start, size) for kind, start, size in reversed(list(chunks(data)))}
+    animated = b"VP8X" in places and bool(data[places[b"VP8X"][0]] & _ANIMATION)
     pixels = _first_frame(data) if animated else _still(data)
-    block = _chunk(data, found.get(b"EXIF"))
+    block = _chunk(data, places.get(b"EXIF"))
     alpha = np.ascontiguousarray(pixels[:, :, 3]) if pixels.shape[2] == 4 else None
     colour = np.ascontiguousarray(pixels[:, :, :3])
-    return Scan(colour, alpha, _chunk(data, found.get(b"ICCP")), block, exif.orientation(block))
+    return Scan(colour, alpha, _chunk(data, places.get(b"ICCP")), block, exif.orientation(block))
 
 
 def _still(data: bytes) -> Pixels:
