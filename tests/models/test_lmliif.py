@@ -262,6 +262,25 @@ def test_a_weight_file_gives_the_network_back(tmp_path: Path) -> None:
     assert (other(picture, [view])[0] - network(picture, [view])[0]).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", ["checker", "columns", "rows"])
+@torch.no_grad()
+def test_the_served_weights_keep_the_mean_of_patterns_of_single_pixels_and_leave_them_neutral(
+    name: str, scale: int
+) -> None:
+    """Alone and inside a colourful picture, where a network may not go by the whole picture being grey."""
+    network = catalog.load("lmliif")
+    y, x = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
+    pattern = {"checker": (x + y) % 2, "columns": x % 2, "rows": y % 2}[name].float().expand(1, 3, 48, 48)
+    around = F.interpolate(draw(1, 3, 6, 6), size=(96, 96), mode="bicubic").clamp(0, 1)
+    around[..., 24:72, 24:72] = pattern
+    for picture, margin in ((pattern, 10), (around, 34)):
+        side = picture.shape[-1]
+        view = whole((side, side), (side * scale, side * scale))
+        out = network(picture, [view])[0][..., margin * scale : -margin * scale, margin * scale : -margin * scale]
+        assert (out.clamp(0, 1).mean((-2, -1)) - 0.5).abs().max() < 2 / 255
+
+
 def test_one_step_of_the_optimiser_lowers_the_loss() -> None:
     network = make().requires_grad_()
     new = [value for name, value in network.named_parameters() if not name.startswith("encoder.")]

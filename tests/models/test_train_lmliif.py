@@ -221,6 +221,19 @@ def test_a_pattern_within_a_photograph_leaves_the_rest_of_it() -> None:
     assert (photo == ramp(60)).all()
 
 
+@pytest.mark.parametrize("scale", [2.0, 3.3])
+def test_an_exact_pattern_is_the_same_in_both_pictures_pixel_by_square(scale: float) -> None:
+    large = ramp(round(16 * scale))
+    small_one = shrink_bicubic(large, (16, 16))
+    lr, hr = lmliif.with_exact_pattern(small_one, large, np.random.default_rng(2))
+    at = np.arange(len(large)) * 16 // len(large)
+    changed = (hr != large).any(-1)
+    assert 0.2 < changed.mean() <= 1
+    assert (hr == lr[np.ix_(at, at)])[changed].all()
+    assert len(np.unique(lr[(lr != small_one).any(-1)])) >= 2
+    assert (large == ramp(len(large))).all() and (small_one == shrink_bicubic(large, (16, 16))).all()
+
+
 def test_a_grey_photograph_keeps_its_light() -> None:
     grey = made.grey(ramp(60))
     assert (np.ptp(grey, axis=-1) == 0).all()

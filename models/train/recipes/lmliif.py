@@ -52,6 +52,8 @@ class Recipe:
     has the scale; they need a cache folder, where those that are missing are made first unless `teach_first` says no.
     `lossless`: share of the samples from files that were no JPEGs, whose grain and blocks are not to be learnt.
     `made`, `inset`, `grey`: shares of the samples that are drawn, have a pattern in them, have lost their colours.
+    `exact`: share of those in which a pattern of single pixels is as strong in the small picture as in the large one,
+    as it comes from a screen; a bicubic kernel leaves half of it, so that the other samples never show it.
     `chroma`: how much the differences between the colours count once more.
     """
 
@@ -73,6 +75,7 @@ class Recipe:
     made: float = 0.1
     inset: float = 0.08
     grey: float = 0.03
+    exact: float = 0.03
     chroma: float = 0.5
     config: LmliifConfig = dataclasses.field(default_factory=LmliifConfig)
 
@@ -159,13 +162,16 @@ class Recipe:
         for _ in range(self.budget.batch):
             number, which, kind = int(rng.choice(len(self.odds), p=self.odds)), int(rng.integers(8)), rng.uniform()
             lesson = self.lessons.get(int(scale), {}).get(number) if scale == int(scale) else None
-            if kind > self.made + self.inset + self.grey and lesson:
+            if kind >= self.made + self.inset + self.grey + self.exact and lesson:
                 small, original, answer = cut_lesson(self.photos.pixels[number], lesson, int(scale), side, rng)
                 yield turn(small, which), turn(original, which), turn(answer, which)
                 continue
             original = self.original(number, kind, side, scale, rng)
             original = turn(original, which)
-            yield shrink_bicubic(original, (self.budget.patch, self.budget.patch)), original, original
+            small = shrink_bicubic(original, (self.budget.patch, self.budget.patch))
+            if 0 <= kind - (self.made + self.inset + self.grey) < self.exact:
+                small, original = with_exact_pattern(small, original, rng)
+            yield small, original, original
 
     def original(self, number: int, kind: float, side: int, scale: float, rng: np.random.Generator) -> Pixels:
         """A crop of a photograph, or in its place what `kind`, of [0, 1), asks for."""
@@ -197,6 +203,22 @@ def cut_lesson(
     top, left = (int(rng.integers(length - patch + 1)) for length in lesson.small.shape[:2])
     large = (slice(top * scale, top * scale + side), slice(left * scale, left * scale + side))
     return lesson.small[top : top + patch, left : left + patch], photo[large], lesson.answer[large]
+
+
+def with_exact_pattern(small: Pixels, original: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Copies of both, square, in which a rectangle of the small one is a pattern of its pixels, in the original the
+    same pattern in squares."""
+    side = small.shape[0]
+    at = np.arange(original.shape[0]) * side // original.shape[0]
+    height, width = (int(rng.integers(side // 2, side + 1)) for _ in range(2))
+    top, left = int(rng.integers(side - height + 1)), int(rng.integers(side - width + 1))
+    draw = (made.weaves, made.weaves, made.dithers)[int(rng.integers(3))]
+    small, original = small.copy(), original.copy()
+    pattern = made.between(draw(rng, side, 1), *made.two_colours(rng))
+    small[top : top + height, left : left + width] = pattern[:height, :width]
+    rows, cols = (np.flatnonzero((at >= low) & (at < low + count)) for low, count in ((top, height), (left, width)))
+    original[np.ix_(rows, cols)] = small[np.ix_(at[rows], at[cols])]
+    return small, original
 
 
 def size_of(layer: nn.Conv2d) -> float:
