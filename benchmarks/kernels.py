@@ -1,5 +1,5 @@
 """The kernels beside what one would pick instead, in one run: look-up at 3840x2160, table super-resolution, the
-deformable convolution of networks, and the render perceptron of LM-LIIF.
+deformable convolution of networks, and the render perceptron of LM-LIIF, served and trained.
 
     python -m benchmarks.kernels [--rounds 9] [--photo FILE] [--only steep] [--json FILE] [--write-docs]
     python -m benchmarks.kernels --device cuda
@@ -31,7 +31,7 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from benchmarks import deformable, machine, peak, peers, pictures, plot, rendering, report  # noqa: E402
+from benchmarks import deformable, learning, machine, peak, peers, pictures, plot, rendering, report  # noqa: E402
 from benchmarks.report import Goal, Row  # noqa: E402
 from benchmarks.rounds import Contender, Timing, measure, set_threads  # noqa: E402
 from kernels import cpu, ops  # noqa: E402
@@ -82,6 +82,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         **{upscaling(scale): partial(upscale, scene(asked.photo, SMALL), scale) for scale in SCALES},
         **{title: partial(deforming, title, *how) for title, how in deformable.titles().items()},
         **{title: partial(render, title, *how) for title, how in rendering.titles().items()},
+        **{title: partial(learn, title, scale) for title, scale in learning.titles().items()},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -170,6 +171,10 @@ def deforming(title: str, dtype: str, with_gradients: bool) -> Case:
 
 def render(title: str, scale: float, dtype: torch.dtype) -> Case:
     return Case(title, rendering.contenders(scale, dtype, THREADS), rendering.YARDSTICKS, {})
+
+
+def learn(title: str, scale: float) -> Case:
+    return Case(title, learning.contenders(scale, THREADS), learning.YARDSTICKS, {})
 
 
 # ---- Rows and goals ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import deformable, peak, peers, pictures, rendering
+from benchmarks import deformable, learning, peak, peers, pictures, rendering
 from benchmarks.rounds import Contender, Timing, measure, one_turn
 from kernels.reference import deform, modulated_mlp
 from kernels.reference import lut3d_float as float_reference
+from models.train.recipes.lmliif import BUDGETS
 
 # Truncation makes 1; OpenColorIO's tetrahedra differ from trilinear by a share of a tame table's curvature.
 MOST = 1.3
@@ -76,6 +78,18 @@ def test_everyone_who_renders_gives_what_is_specified(monkeypatch: pytest.Monkey
     assert {rendering.OURS, rendering.TORCH} <= {contender.name for contender in found}
     for contender in found:
         assert torch.allclose(contender.work(), wanted, atol=1e-5), contender.name
+
+
+def test_everyone_who_learns_to_render_has_the_gradients_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = dataclasses.replace(BUDGETS["cpu"], batch=1, patch=16)
+    monkeypatch.setitem(BUDGETS, "cpu", small)
+    found = {one.name: one.work() for one in learning.contenders(1.5, (1,))}
+    assert {learning.OURS, learning.AUTOGRAD, learning.AUTOCAST} <= {*found}
+    plain = found[learning.AUTOGRAD]
+    for name, gradients in found.items():
+        share = 0.5 if name == learning.AUTOCAST else 1e-4  # bfloat16 is off by a quarter, where units meet 0
+        for got, wanted in zip(gradients, plain, strict=True):
+            assert (got - wanted).norm() <= share * wanted.norm(), name
 
 
 def test_multiply_adds_are_counted_one_by_one() -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.living import as_file, photo, wait_until
 from tests.workers.running import put
+from workers import attempt as attempt_module
+from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreFull, StoreUnavailable
+from workers.jobs import lease as lease_module
 from workers.jobs.lease import Lease
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
+from workers.operations.operation import Encoded
 from workers.runner import Runner
+
+RESULT = Encoded(b"better", "png", 128, 96, "image/png", 128 * 96)
 
 
 def test_a_store_that_hangs_at_the_end_is_waited_for(store: Store, runner: Runner) -> None:
@@ -121,3 +129,62 @@ def test_a_cancelled_job_teaches_nothing_and_one_that_ran_out_of_time_does(
             Runner(store, engine, owner="test:1", job_timeout_s=60, max_pixels=1_000_000).run(job.computation.id)
         assert store.status(job.id).state == ("failed" if learnt else "cancelled")
         assert bool(store.rates()) is learnt
+
+
+def claimed(store: Store) -> Attempt:
+    job = put(store, as_file(photo()))
+    taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
+    assert taken is not None
+    return Attempt(store, taken)
+
+
+def test_an_attempt_that_succeeds_writes_its_result_and_counts_it_before(store: Store) -> None:
+    attempt = claimed(store)
+    labels = {"operation": "upscale", "model": "bicubic"}
+    before = REGISTRY.get_sample_value("lutra_output_pixels_total", labels) or 0.0
+    with attempt.lease:
+        with attempt.stage("infer"):
+            attempt.tick(3, 3)
+        attempt.write_result(RESULT)
+    attempt.succeed(RESULT)
+    status = store.status(attempt.claim.job_id)
+    assert (status.state, status.progress) == ("succeeded", 1.0)
+    assert b"".join(store.read_result(status)) == b"better"
+    assert set(status.timings_s) == {"queue", "infer"}
+    assert REGISTRY.get_sample_value("lutra_output_pixels_total", labels) == before + 128 * 96
+    assert attempt.is_speed_sample
+    attempt.is_deep = True
+    assert not attempt.is_speed_sample
+
+
+def test_an_attempt_that_was_overtaken_writes_no_end_and_counts_none(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "FRESH_S", 0.0)
+    ends: list[Callable[[Attempt], None]] = [
+        lambda one: one.succeed(RESULT),
+        lambda one: one.fail(JobTimeout("late")),
+        lambda one: one.cancel(),
+    ]
+    for end in ends:
+        attempt = claimed(store)
+        store.client.hincrby(f"lutra:comp:{attempt.claim.computation_id}", "attempt", 1)
+        counted = ended_jobs()
+        end(attempt)
+        assert store.status(attempt.claim.job_id).state == "running"
+        assert ended_jobs() == counted
+
+
+def ended_jobs() -> float:
+    (family,) = (one for one in REGISTRY.collect() if one.name == "lutra_jobs_finished")
+    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
+
+
+def test_a_store_that_never_answers_is_given_up_after_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_module, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(attempt_module, "RETRY_PAUSE_S", 0.01)
+    nowhere = Store.at("redis://127.0.0.1:1/0")
+    assert with_retry(nowhere.queue) is None
+    with pytest.raises(ZeroDivisionError):
+        with_retry(lambda: 1 // 0)
+    nowhere.close()

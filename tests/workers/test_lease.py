@@ -92,3 +92,37 @@ def was_stopped_during(url: str, seconds: float) -> bool:
         while time.monotonic() < end:
             sum(range(1000))
     return lease.was_stopped
+
+
+def test_progress_is_told_to_the_store_and_a_store_that_is_away_stops_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "REPORT_EVERY_S", 0.0)
+    job = put(store, b"x")
+    taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
+    assert taken
+    lease = Lease(store, taken)
+    assert (lease.share_done, lease.is_fresh) == (0.0, True)
+    lease.tick(1, 4)
+    assert (lease.share_done, store.status(job.id).progress) == (0.25, 0.25)
+    nowhere = Store.at("redis://127.0.0.1:1/0")
+    away = Lease(nowhere, taken)
+    away.tick(2, 4)
+    away.check()
+    assert away.share_done == 0.5
+    nowhere.close()
+
+
+def test_work_without_tiles_learns_by_looking_that_nobody_wants_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = put(store, b"x")
+    taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
+    assert taken
+    lease = Lease(store, taken)
+    store.cancel(job.id)
+    lease.look()  # it was asked a moment ago
+    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.0)
+    with pytest.raises(JobCancelled):
+        lease.look()
+    assert not lease.is_fresh
