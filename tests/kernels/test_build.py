@@ -27,6 +27,7 @@ PACKED = (
     "workers/**/*.py",
     "workers/jobs/scripts/*.lua",
     "models/*.py",
+    "models/cards/*.py",
     "models/scores/*.py",
     "models/scores/*.json",
     "models/weights/*.safetensors",
