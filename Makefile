@@ -20,13 +20,19 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test check lint types fast coverage bench build asan gpu-check clean always
+.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
 
 test: build
+	$(BIN)/python -m pytest -m "not outage"
+
+test-all: build
 	$(BIN)/python -m pytest
+
+chaos: build
+	$(BIN)/python -m pytest -m chaos
 
 check: lint types fast
 

@@ -20,7 +20,7 @@ from workers.jobs.job import Computation, Job, PictureFacts, new_id
 from workers.jobs.store import Store
 from workers.liveness import STALLED_S, STUCK_S
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.outage]
 
 SHORT = "/upscale?scale=2&model=bicubic&format=png"
 BROKEN_ONCE = """

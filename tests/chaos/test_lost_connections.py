@@ -17,7 +17,7 @@ from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wa
 from tests.proxy import Proxy, proxied
 from workers.jobs.connections import connect
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.outage]
 
 SHORT = "/upscale?scale=2&model=bicubic&format=png"
 WAIT = {"Prefer": "wait=60"}
