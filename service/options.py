@@ -43,9 +43,9 @@ def _kind_of(field: FieldInfo) -> dict[str, Any]:
 def _reader_of(field: FieldInfo) -> Callable[[str], Any]:
     """Text to value by the field's own rules."""
     kind: Any = Annotated[field.annotation, field]
-    rules: TypeAdapter[Any] = TypeAdapter(kind)
 
     def read(text: str) -> Any:
+        rules: TypeAdapter[Any] = TypeAdapter(kind)  # made when it is needed: `lutra --help` reads nothing
         try:
             return rules.validate_python(text)
         except ValidationError as error:
