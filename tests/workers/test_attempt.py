@@ -152,7 +152,7 @@ def test_an_attempt_that_succeeds_writes_its_result_and_counts_it_before(store: 
     assert b"".join(store.read_result(status)) == b"better"
     assert set(status.timings_s) == {"queue", "infer"}
     assert REGISTRY.get_sample_value("lutra_output_pixels_total", labels) == before + 128 * 96
-    assert attempt.is_speed_sample
+    assert attempt.is_speed_sample is not attempt.lease.was_stopped
     attempt.is_deep = True
     assert not attempt.is_speed_sample
 

@@ -98,6 +98,7 @@ def test_progress_is_told_to_the_store_and_a_store_that_is_away_stops_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_module, "REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(lease_module, "FRESH_S", 3600.0)
     job = put(store, b"x")
     taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
     assert taken
@@ -121,7 +122,8 @@ def test_work_without_tiles_learns_by_looking_that_nobody_wants_it(
     assert taken
     lease = Lease(store, taken)
     store.cancel(job.id)
-    lease.look()  # it was asked a moment ago
+    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 3600.0)
+    lease.look()  # the store is not asked again so soon
     monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.0)
     with pytest.raises(JobCancelled):
         lease.look()
