@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.cards import available
 from service import parts
@@ -25,7 +25,9 @@ from workers import devices, log
 from workers.errors import LutraError, ParameterError
 from workers.operations import OPERATIONS
 from workers.operations.operation import Operation
-from workers.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,6 +111,8 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
+    from workers.settings import read_settings  # a fifth of what `lutra --help` would take
+
     settings = read_settings(bind=getattr(arguments, "bind", None), port=getattr(arguments, "port", None))
     log.configure(settings.log_level, as_text=settings.log_as_text)
     return settings
@@ -180,6 +184,8 @@ def run_operation(operation: Operation[Any, Any], arguments: argparse.Namespace)
 
 
 def run_models(arguments: argparse.Namespace) -> int:
+    from workers.settings import read_settings
+
     settings = read_settings()
     for card in available(settings.weights_dir).values():
         highest = min(card.max_scale, settings.max_scale)

@@ -36,7 +36,7 @@ def _kind_of(field: FieldInfo) -> dict[str, Any]:
     if kinds == (bool,):
         return {"action": argparse.BooleanOptionalAction, "help": text}
     if len(kinds) == 1 and get_origin(kinds[0]) is Literal:
-        return {"choices": get_args(kinds[0]), "help": text}
+        return {"type": _speller_of(field), "choices": get_args(kinds[0]), "help": text}
     return {"type": _reader_of(field), "metavar": _range_of(field), "help": text}
 
 
@@ -52,6 +52,19 @@ def _reader_of(field: FieldInfo) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text}: {error.errors()[0]['msg']}") from None
 
     return read
+
+
+def _speller_of(field: FieldInfo) -> Callable[[str], Any]:
+    """Text to the choice that it is another spelling of, as HTTP takes `JPG`; argparse refuses what is none."""
+    read = _reader_of(field)
+
+    def spell(text: str) -> Any:
+        try:
+            return read(text)
+        except argparse.ArgumentTypeError:
+            return text
+
+    return spell
 
 
 def _without_none(annotation: Any) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from workers import metrics
 from workers.errors import JobTimeout, LutraError, StoreFull, StoreUnavailable
@@ -18,7 +18,7 @@ from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.records import LEASE_S, Claim
 from workers.jobs.store import Store
 from workers.log import Log
-from workers.operations.operation import Encoded
+from workers.operations.operation import Encoded, Work
 
 PATIENCE_S = 120.0
 RETRY_PAUSE_S = 0.5
@@ -46,7 +46,7 @@ class Attempt:
     """A claimed computation on its way to `succeed`, `fail` or `cancel`; one of them is called, once.
 
     It observes what is computed (`operations.way.Observer`). `timings_s`: seconds spent in each stage; `is_deep`: the
-    picture has more than 8 bits, which some models compute another way.
+    picture has more than 8 bits, which some models compute another way; `work`: once the record has been read.
     """
 
     def __init__(self, store: Store, claim: Claim) -> None:
@@ -55,6 +55,7 @@ class Attempt:
         self.lease = Lease(store, claim)
         self.timings_s = {"queue": round(claim.queue_s, 6)}
         self.is_deep = False
+        self.work: Work[Any] | None = None
         self._started = time.perf_counter()
         self._result_chunks = 0
         self._ran_its_course = False

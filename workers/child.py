@@ -17,7 +17,6 @@ from workers.jobs.records import Limits
 from workers.jobs.store import Store
 from workers.liveness import Pulses
 from workers.log import Log
-from workers.operations.choice import served_models
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     """Build store, engine and runner in a fresh child and report it to the store as ready."""
     from billiard import current_process
 
+    from workers.operations.choice import served_models
     from workers.runner import Runner
 
     facts_file(os.getpid()).unlink(missing_ok=True)

@@ -102,12 +102,12 @@ class Runner:
             attempt.succeed(result)
         finally:
             self._decoder.tidy()
-        if attempt.is_speed_sample:
-            self._learn(claim, attempt.lease.share_done, attempt.timings_s.get("infer", 0.0))
+        if attempt.is_speed_sample and attempt.work:
+            self._learn(attempt, attempt.work)
 
     def _compute(self, attempt: Attempt) -> Encoded:
         claim = attempt.claim
-        work = self._work(claim)
+        work = attempt.work = self._work(claim)
         inputs = [self._read(claim, self._store.read_input)]
 
         def decode(colour: Colour) -> Picture:
@@ -138,14 +138,13 @@ class Runner:
             raise LeaseLost
         return data
 
-    def _learn(self, claim: Claim, share_done: float, infer_s: float) -> None:
+    def _learn(self, attempt: Attempt, work: Work[Any]) -> None:
         """What a megapixel of this model costs here, from a job that succeeded or ran out of time."""
-        operation = self._operations[claim.operation]
-        size = claim.input["height"], claim.input["width"]
+        size = attempt.claim.input["height"], attempt.claim.input["width"]
+        infer_s = attempt.timings_s.get("infer", 0.0)
         try:
-            card = self._card(claim.model)
-            parameters = operation.parameters.model_validate(dict(claim.parameters))
-            pixels = operation.computed_pixels(card, size, parameters) * share_done
+            card = self._card(work.model)
+            pixels = work.operation.computed_pixels(card, size, work.parameters) * attempt.lease.share_done
             if not speeds.is_representative(card, size, pixels):
                 return
             served = [self._card(name) for name in self._engine.loaded()]

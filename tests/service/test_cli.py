@@ -50,6 +50,17 @@ def test_a_bad_parameter_ends_with_two_and_a_sentence(picture: Path, tmp_path: P
     assert not (tmp_path / "x.png").exists()
 
 
+def test_two_sizes_at_once_and_none_are_wrong_usage_before_any_file_is_read(tmp_path: Path) -> None:
+    for size, sentence in (
+        (("--scale", "2", "--width", "500"), "ask for a size twice"),
+        (("--width", "500", "--fit", "fill"), "fit=fill needs both"),
+        ((), "no size asked for"),
+    ):
+        done = run("upscale", tmp_path / "nothing.png", "-o", tmp_path / "x.png", *size)
+        assert done.returncode == 2
+        assert sentence in done.stderr and "nothing.png" not in done.stderr
+
+
 def test_a_setting_that_cannot_be_is_a_sentence_that_names_it() -> None:
     values = {"LUTRA_TILE": "x", "LUTRA_PORT": "abc", "LUTRA_DEVICE": "tpu", "LUTRA_MODELS": "nope"}
     for name, value in values.items():

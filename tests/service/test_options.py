@@ -56,6 +56,11 @@ def test_values_become_what_their_fields_say() -> None:
     assert asked(UpscaleQuery, "--max-pixels", "9", "--format", "webp") == UpscaleQuery(max_pixels="9", format="webp")
 
 
+def test_a_format_is_spelt_as_http_takes_it() -> None:
+    for text, meant in (("JPG", "jpeg"), ("tif", "tiff"), ("PNG", "png")):
+        assert asked(UpscaleQuery, "--format", text).format == meant
+
+
 def test_what_is_not_given_is_left_to_the_query_and_what_belongs_to_the_command_is_none_of_its() -> None:
     parser = parser_of(Many)
     parser.add_argument("files", nargs="*")

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.cards import CARDS, Card
-from workers.operations.operation import Plan
+
+if TYPE_CHECKING:
+    from workers.operations.operation import Plan
 
 
 class JobState(StrEnum):

@@ -53,6 +53,25 @@ class SizeAsked:
     fit: str = "inside"
     max_pixels: str | int | None = None
 
+    def check(self) -> None:
+        """Raises ParameterError where it is asked for in no way or in two, or `fit` does not go with it."""
+        sent = {
+            "scale": self.scale is not None,
+            "width/height": not self.height is self.width is None,
+            "max_pixels": self.max_pixels is not None,
+        }
+        ways = [name for name, is_sent in sent.items() if is_sent]
+        if not ways:
+            raise ParameterError(
+                "no size asked for: send scale, or width and/or height, or max_pixels", parameter="scale"
+            )
+        if len(ways) > 1:
+            raise ParameterError(f"{' and '.join(ways)} ask for a size twice: send one of them", parameter=ways[1])
+        if self.fit not in ("inside", "fill"):
+            raise ParameterError(f"fit {_seen(self.fit)} is unknown: allowed are inside and fill", parameter="fit")
+        if self.fit == "fill" and (self.height is None or self.width is None):
+            raise ParameterError("fit=fill needs both width and height", parameter="fit")
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -81,7 +100,7 @@ def target_size(height: int, width: int, asked: SizeAsked, bounds: Bounds = ANY_
     A size equal to the picture's own is allowed where no scale is asked for. Raises ParameterError, or TooManyPixels
     beyond `max_output_pixels`.
     """
-    _check_ways(asked)
+    asked.check()
     low, high = bounds.low, bounds.high
     if asked.scale is not None:
         size = output_size(height, width, parse_scale(asked.scale, model=bounds.model, lowest=low, highest=high))
@@ -136,23 +155,6 @@ def _refused(message: str, parameter: str, low: Fraction, high: Fraction) -> Par
 def _check_range(scale: Fraction, seen: str, parameter: str, model: str, low: Fraction, high: Fraction) -> None:
     if not low <= scale <= high:
         raise _refused(f"{seen} is outside {plain(low)} to {plain(high)} for {model}", parameter, low, high)
-
-
-def _check_ways(asked: SizeAsked) -> None:
-    sent = {
-        "scale": asked.scale is not None,
-        "width/height": not asked.height is asked.width is None,
-        "max_pixels": asked.max_pixels is not None,
-    }
-    ways = [name for name, is_sent in sent.items() if is_sent]
-    if not ways:
-        raise ParameterError("no size asked for: send scale, or width and/or height, or max_pixels", parameter="scale")
-    if len(ways) > 1:
-        raise ParameterError(f"{' and '.join(ways)} ask for a size twice: send one of them", parameter=ways[1])
-    if asked.fit not in ("inside", "fill"):
-        raise ParameterError(f"fit {_seen(asked.fit)} is unknown: allowed are inside and fill", parameter="fit")
-    if asked.fit == "fill" and (asked.height is None or asked.width is None):
-        raise ParameterError("fit=fill needs both width and height", parameter="fit")
 
 
 def _size_of_sides(height: int, width: int, asked: SizeAsked, bounds: Bounds) -> tuple[int, int]:

@@ -84,13 +84,10 @@ picture came in lossy (JPEG, WebP, AVIF, HEIC) and the speed measured here; the 
     def check(self, query: UpscaleQuery, at: Installation) -> None:
         """Raises UnknownModel, and ParameterError for a size that is none, or a scale out of the model's range."""
         card = self.choose(query.model, at.models)
+        query.size.check()
         if query.scale is not None:
             highest = Fraction(min(card.max_scale, at.limits.max_scale))
             parse_scale(query.scale, model=card.name, lowest=Fraction(card.min_scale), highest=highest)
-        elif not any((query.width, query.height, query.max_pixels)):
-            raise ParameterError(
-                "no size asked for: send scale, or width and/or height, or max_pixels", parameter="scale"
-            )
 
     def plan(
         self,
