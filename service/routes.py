@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from service.answers import accepted, ended_badly, picture_of
+from service.clients import client_of
 from service.gateway import gateway_of
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, listed, read_prefer
@@ -109,6 +110,7 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
             detached=wait.detached,
             request_id=request.state.request_id,
             job_id=job_id,
+            client=client_of(request).id,
         )
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)

@@ -66,12 +66,16 @@ class Computation:
 
 @dataclass(frozen=True)
 class Job:
-    """One client's request for a computation. `detached`: it outlives the connection that asked for it."""
+    """One client's request for a computation. `detached`: it outlives the connection that asked for it.
+
+    `client`: who asked, as `service.clients` names them; empty in records that were written before clients were named.
+    """
 
     id: str
     computation: Computation
     detached: bool = False
     request_id: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,13 @@ def new_job(
     detached: bool = False,
     request_id: str = "",
     job_id: str = "",
+    client: str = "",
 ) -> Job:
     """A job with a computation of its own; `facts` describe `data`, the picture as it came in."""
     operation, card, parameters = plan.operation.name, plan.card, plan.parameters.to_json()
     key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters)
     computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s)
-    return Job(job_id or new_id(), computation, detached, request_id)
+    return Job(job_id or new_id(), computation, detached, request_id, client)
 
 
 def rfc3339(seconds: float | None) -> str | None:

@@ -62,7 +62,7 @@ class Admission(StoreBase):
 
     def _submit(self, job: Job, chunks: int) -> None:
         record = computation_fields(job.computation, chunks, job.request_id)
-        request = {"detached": int(job.detached), "request_id": job.request_id}
+        request = {"detached": int(job.detached), "request_id": job.request_id, "client": job.client}
         args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
         self._run(Script.SUBMIT, *args, *flat_pairs(record), *flat_pairs(request))
 

@@ -1,0 +1,15 @@
+"""Who a request comes from."""
+
+from starlette.requests import Request
+
+from service.clients import client_of
+
+
+def from_host(host: str) -> Request:
+    return Request({"type": "http", "headers": [], "client": (host, 1)})
+
+
+def test_a_client_is_the_address_it_comes_from_or_the_network_that_one_subscriber_is_given() -> None:
+    assert client_of(from_host("192.0.2.7")).id == "at:192.0.2.7"
+    assert client_of(from_host("2001:db8::1")) == client_of(from_host("2001:db8::2"))
+    assert client_of(from_host("192.0.2.7")) != client_of(from_host("192.0.2.8"))
