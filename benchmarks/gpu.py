@@ -208,7 +208,7 @@ def rendering_case(scale: float, dtype: torch.dtype, device: torch.device) -> tu
     modulations, drawn = inputs[0], 4 * 3 * rendering.count_samples(inputs)
     rest = tree_map_only(Tensor, lambda tensor: tensor.to(device), inputs[1:])
     picture = modulations.numel() * modulations.element_size()
-    ours = Contender("ours", lambda x: modulated_mlp.modulated_mlp(x, *rest), picture + drawn)
+    ours = Contender("ours", lambda x: modulated_mlp.modulated_mlp(x, *rest), picture + 2 * drawn)
     return copies(modulations, device), [Contender("copy", torch.clone, 2 * picture), ours]
 
 

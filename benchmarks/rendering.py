@@ -26,7 +26,7 @@ from models.contract import Axis
 
 Inputs = tuple[Tensor, Tensor, ops.Samples, ops.Layers]
 
-SIZE = (64, 96)  # of the window
+SIZE = (64, 96)  # input pixels
 SCALES = (2.0, 3.7, 4.0)
 DTYPES = {"": torch.float32, ", modulations in bfloat16": torch.bfloat16}
 OURS, TORCH = "lutra, as served", "torch, four neighbours gathered"
@@ -72,12 +72,13 @@ def draw_inputs(scale: float, dtype: torch.dtype) -> Inputs:
         return torch.randn(shape, generator=generator)
 
     rows, cols = (Axis(0, round(side * scale), round(side * scale), side, 0) for side in SIZE)
-    modulations, window = (0.3 * draw(*SIZE, reference.CHANNELS)).to(dtype).permute(2, 0, 1), draw(3, *SIZE).sigmoid()
+    modulations = (0.3 * draw(*SIZE, reference.CHANNELS)).to(dtype).permute(2, 0, 1)
+    base = draw(3, rows.count, cols.count).sigmoid()
     weights = [draw(*shape) * (2 / shape[1]) ** 0.5 for shape in reference.layer_shapes()]
     biases = [0.1 * draw(shape[0]) for shape in reference.layer_shapes()]
     places = ops.Places(*rows.positions()), ops.Places(*cols.positions())
     samples = ops.Samples(*places, (2 / rows.scale, 2 / cols.scale))
-    return modulations, window, samples, ops.Layers(weights, biases)
+    return modulations, base, samples, ops.Layers(weights, biases)
 
 
 def count_samples(inputs: Inputs) -> int:
@@ -89,9 +90,9 @@ def multiply_adds(inputs: Inputs) -> float:
     """How many the kernel has to make: those of its method, each input pixel prepared once; padding does not count."""
     units, hidden, colours = reference.UNITS, reference.HIDDEN, reference.COLOURS
     answer = 2 * units + (hidden - 1) * (units + 1) * units  # the way to the sample, then layers with their gain
-    sample = 4 * (answer + units + colours) + units * colours  # blend, last layer
+    sample = 4 * (answer + units) + units * colours  # blend, last layer
     pixel = (units + 1 + hidden - 1) * units  # latent code, gain of the first layer, shifts of the others
-    return count_samples(inputs) * sample + inputs[1][0].numel() * pixel
+    return count_samples(inputs) * sample + inputs[0][0].numel() * pixel
 
 
 # ---- By itself ---------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def lut3d_backward(
 ) -> None: ...
 def modulated_mlp(
     modulations: Tensor,
-    window: Tensor,
+    base: Tensor,
     row_floor: Tensor,
     row_part: Tensor,
     col_floor: Tensor,

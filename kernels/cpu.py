@@ -91,7 +91,7 @@ def eclut(
 
 def modulated_mlp(
     modulations: Tensor,
-    window: Tensor,
+    base: Tensor,
     samples: Samples,
     layers: Layers,
     threads: int | None = None,
@@ -102,10 +102,10 @@ def modulated_mlp(
     `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
     """
     rows, cols, cell = samples
-    out = window.new_empty(len(window), len(rows.floor), len(cols.floor))
+    out = base.new_empty(base.shape)
     _cpu.modulated_mlp(
         _bits(modulations.detach().permute(1, 2, 0).contiguous()),
-        window.detach().contiguous(),
+        base.detach().contiguous(),
         rows.floor.contiguous(),
         rows.part.detach().contiguous(),
         cols.floor.contiguous(),

@@ -1,9 +1,10 @@
 """LM-LIIF: any scale from one network whose wide layers run once for each input pixel, not for each output pixel.
 
-The encoder is that of SPAN. A latent perceptron predicts for each input pixel how a tiny perceptron of six layers of 16
+The encoder is that of SPAN, and so is its last layer, which enlarges four times: what that makes, resized with
+antialiasing, is the base. A latent perceptron predicts for each input pixel how a tiny perceptron of six layers of 16
 is to be scaled and shifted there; that one runs for each output sample and each of its four neighbours, and its
-predictions are blended bilinearly and added to the bilinear blend of the neighbours' colours. It does not cut, pad or
-clamp: windows come with a halo, samples leave unclamped.
+predictions are blended bilinearly and added to the base. It does not cut, pad or clamp: windows come with a halo,
+samples leave unclamped.
 Sources: He and Jin, "Latent Modulated Function for Computational Optimal Continuous Image Representation", CVPR 2024;
 Wan et al., SPAN, CVPR Workshops 2024 (encoder).
 """
@@ -17,13 +18,16 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kernels import cpu, cuda, ops
 from models.contract import Axis, View
 from models.span import SpanFeatures
+from models.srresnet import take
 
 BAND_PREDICTIONS = 1 << 16  # predictions of the tiny perceptron that are computed at once where nothing is learnt
 COMPRESSED = 0.5  # features of unit size, after the logarithm
+LARGEST, LEAK = 16.0, 0.01  # features of photographs reach 8
 SMALL = 0.1  # standard deviation at which modulations start, where features have one of 1
 
 
@@ -32,15 +36,16 @@ class LmliifConfig:
     """`channels` of the encoder; `latent` hidden units of the latent perceptron; `units` and `layers` of the tiny one.
 
     `code`: numbers of an input pixel that the tiny one is fed. `cell_scale_limit`: the largest scale that both
-    are conditioned on.
+    are conditioned on. `base_scale`: how many times the encoder's own last layer enlarges.
     """
 
     channels: int = 48
-    latent: int = 208
+    latent: int = 128
     units: int = 16
     layers: int = 6
     code: int = 16
     cell_scale_limit: float = 4.0
+    base_scale: int = 4
 
 
 class Lmliif(nn.Module):
@@ -51,6 +56,8 @@ class Lmliif(nn.Module):
         self.config = config or LmliifConfig()
         c = self.config
         self.encoder = SpanFeatures(c.channels)
+        self.upsampler = nn.Conv2d(c.channels, 3 * c.base_scale**2, 3, padding=1)
+        self.whiten = nn.Conv2d(c.channels, c.channels, 1)
         self.latent_in = nn.Conv2d(c.channels, c.latent, 3, padding=1)
         self.latent_cell = nn.Linear(2, c.latent, bias=False)
         self.latent_out = nn.Conv2d(c.latent, 2 * c.layers * c.units + c.code, 1)
@@ -60,24 +67,42 @@ class Lmliif(nn.Module):
         start_unmodulated(self)
 
     def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
-        """See `models.contract.Upscaler`. Networks in half precision still place and add the base in float32."""
-        render = self.render if torch.is_grad_enabled() or not self.has_kernel else self.render_compiled
-        pairs = zip(torch.split(windows.float(), 1), torch.split(self.features(windows), 1), views, strict=True)
-        return [render(window, self.modulations(feat, view), view)[0] for window, feat, view in pairs]
+        """See `models.contract.Upscaler`. Networks in half precision still place and make the base in float32."""
+        parts = torch.split(self.encoder.parts(windows), 1)
+        return [self.enlarge_parts(part, view)[0] for part, view in zip(parts, views, strict=True)]
 
     def enlarge(self, lr: Tensor, view: View) -> Tensor:
         """Training: lr (N, 3, h, w) in [0, 1], one view for all -> (N, 3, rows, cols), float32."""
-        return self.render(lr.float(), self.modulations(self.features(lr), view), view)
+        return self.enlarge_parts(self.encoder.parts(lr), view)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(N, 3, h, w) in [0, 1] -> (N, channels, h, w), compressed: white ones are 0.2 at the median, 50 at most."""
-        feat: Tensor = self.encoder(x)
-        return feat.sign() * feat.abs().log1p() * COMPRESSED
+    def enlarge_parts(self, parts: Tensor, view: View) -> Tensor:
+        """What the encoder makes of pictures, (N, 4 channels, h, w) -> samples (N, 3, rows, cols), float32."""
+        render = self.render if torch.is_grad_enabled() or not self.has_kernel else self.render_compiled
+        return render(self.modulations(self.white(parts), view), self.base(parts, view), view)
 
-    def modulations(self, feat: Tensor, view: View) -> Tensor:
-        """Features (N, C, h, w) -> (N, 2 layers units + code, h, w): scales by layer, shifts by layer, code."""
+    def base(self, parts: Tensor, view: View) -> Tensor:
+        """The samples of what the encoder's own last layers make of it, (N, 3, rows, cols), float32."""
+        feat = bounded(self.encoder.conv_cat(parts))
+        fine = F.pixel_shuffle(self.upsampler(feat), self.config.base_scale).float()
+        with torch.autocast(fine.device.type, enabled=False):
+            samples = take(fine.flatten(0, 1), view, self.config.base_scale)
+        return samples.view(*fine.shape[:2], *samples.shape[1:])
+
+    def white(self, parts: Tensor) -> Tensor:
+        """The encoder's features, whitened and compressed, (N, channels, h, w). Both layers are one: what half
+        precision rounds between them would be enlarged with the least of them."""
+        with torch.autocast(parts.device.type, enabled=False):
+            last, whiten = self.encoder.conv_cat, self.whiten
+            assert last.bias is not None and whiten.bias is not None
+            matrix = whiten.weight[:, :, 0, 0].float()
+            weight = matrix @ last.weight[:, :, 0, 0].float()
+            bias = matrix @ last.bias.float() + whiten.bias.float()
+        return compressed(F.conv2d(parts, weight[:, :, None, None].to(parts.dtype), bias.to(parts.dtype)))
+
+    def modulations(self, white: Tensor, view: View) -> Tensor:
+        """(N, channels, h, w) -> (N, 2 layers units + code, h, w): scales by layer, shifts by layer, code."""
         conditioning = self.latent_cell(self.cell(view).to(self.latent_cell.weight))
-        modulations: Tensor = self.latent_out(torch.relu(self.latent_in(feat) + conditioning[:, None, None]))
+        modulations: Tensor = self.latent_out(torch.relu(self.latent_in(white) + conditioning[:, None, None]))
         return modulations
 
     def cell(self, view: View) -> Tensor:
@@ -97,27 +122,26 @@ class Lmliif(nn.Module):
         """Whether `kernels.ops.modulated_mlp_predict` is compiled for this network: for the processor alone."""
         return self.has_kernel and self.render_in.weight.device.type == "cpu"
 
-    def render_compiled(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
+    def render_compiled(self, modulations: Tensor, base: Tensor, view: View) -> Tensor:
         """As `render`, of a single picture, without gradients."""
         layers = [self.render_in, *self.render_hidden, self.render_out]
         weights, biases = [layer.weight.float() for layer in layers], [layer.bias.float() for layer in layers]
         rows, cols = (
-            ops.Places(*(tensor.to(lr.device) for tensor in axis.positions())) for axis in (view.rows, view.cols)
+            ops.Places(*(tensor.to(base.device) for tensor in axis.positions())) for axis in (view.rows, view.cols)
         )
         samples = ops.Samples(rows, cols, tuple(self.cell(view).tolist()))
-        return ops.modulated_mlp(modulations[0], lr[0], samples, ops.Layers(weights, biases))[None]
+        return ops.modulated_mlp(modulations[0], base[0], samples, ops.Layers(weights, biases))[None]
 
-    def render(self, lr: Tensor, modulations: Tensor, view: View) -> Tensor:
-        """lr (N, 3, h, w), its modulations (N, M, h, w) -> samples (N, 3, rows, cols), a band of rows at a time."""
-        rows, cols = (
-            spread(axis, side, lr.device) for axis, side in zip((view.rows, view.cols), lr.shape[2:], strict=True)
-        )
+    def render(self, modulations: Tensor, base: Tensor, view: View) -> Tensor:
+        """Modulations (N, M, h, w), base (N, 3, rows, cols) -> the samples, as the base, a band of rows at a time."""
+        sides, device = modulations.shape[2:], modulations.device
+        rows, cols = (spread(axis, side, device) for axis, side in zip((view.rows, view.cols), sides, strict=True))
         near = modulations[:, :, rows.low : rows.high + 1, cols.low : cols.high + 1]
         near = near.permute(1, 0, 2, 3).float().contiguous()
         bands = [rows] if torch.is_grad_enabled() else list(bands_of(rows, near[0, :, 0].numel() * cols.slots))
         parts = [(band, near[:, :, band.low - rows.low : band.high + 1 - rows.low]) for band in bands]
         samples = [blend(self.predict(part, band, cols, view), band, cols) for band, part in parts]
-        return torch.cat(samples, 2) + blend_pixels(lr, rows, cols)
+        return torch.cat(samples, 2) + base
 
     def predict(self, modulations: Tensor, rows: Spread, cols: Spread, view: View) -> Tensor:
         """(M, N, h, w) -> what the tiny perceptron predicts for each pixel's samples, (3, slots, slots, N, h, w)."""
@@ -165,6 +189,17 @@ class Lmliif(nn.Module):
         return torch.addmm(known[:, None], weight[:, : self.config.code], code)
 
 
+def bounded(feat: Tensor) -> Tensor:
+    """Features of pictures, which stay below it, are as they were; beyond LARGEST they grow a hundredth as fast. The
+    encoder, as published, multiplies patterns of single pixels to a thousand."""
+    return feat.clamp(-LARGEST, LARGEST).lerp(feat, LEAK)
+
+
+def compressed(feat: Tensor) -> Tensor:
+    """Features that are white, 0.2 at the median and 50 at most, with their tails drawn in."""
+    return feat.sign() * feat.abs().log1p() * COMPRESSED
+
+
 def outer(weight: Tensor, rel: Tensor) -> Tensor:
     """(units,), (pixels, slots) -> (units, slots, pixels)."""
     return weight[:, None, None] * rel.T
@@ -178,12 +213,14 @@ def linear(x: Tensor, layer: nn.Linear) -> Tensor:
 @torch.no_grad()
 def start_unmodulated(network: Lmliif) -> None:
     """Signals that keep their size from layer to layer, for six layers of 16 with torch's own start let a thousandth
-    through; modulations near nothing; a difference to the bilinear blend that is nothing."""
+    through; modulations near nothing; a difference to the base that is nothing; features that are white already."""
     depth = 2 * network.config.layers * network.config.units
     for layer in (network.latent_in, network.latent_out, network.render_in, *network.render_hidden):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
     network.latent_out.weight[:depth].mul_(SMALL)
+    nn.init.dirac_(network.whiten.weight)
+    nn.init.zeros_(network.whiten.bias)  # type: ignore[arg-type]
     nn.init.zeros_(network.render_out.weight)
     nn.init.zeros_(network.render_out.bias)
 
@@ -267,9 +304,3 @@ def blend(predictions: Tensor, rows: Spread, cols: Spread) -> Tensor:
     near = predictions.reshape(count, -1)[:, at.flatten()].view(count, *at.shape)
     weight = rows.weight[:, None, :, None] * cols.weight[None, :, None, :]
     return (near * weight).sum((2, 3)).transpose(0, 1)
-
-
-def blend_pixels(lr: Tensor, rows: Spread, cols: Spread) -> Tensor:
-    """The bilinear blend of the window's own pixels, (N, 3, rows, cols)."""
-    tall = (lr[:, :, rows.low + rows.pixel] * rows.weight[..., None]).sum(2)
-    return (tall[:, :, :, cols.low + cols.pixel] * cols.weight).sum(3)

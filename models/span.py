@@ -61,16 +61,20 @@ class SpanFeatures(nn.Module):
         self.conv_cat = nn.Conv2d(4 * channels, channels, 1)
 
     def features(self, x: Tensor) -> Tensor:
-        """Levels are counted in float32, for half precision has too few; convolutions run in their weights' type."""
+        kept: Tensor = self.conv_cat(self.parts(x))
+        return kept
+
+    def parts(self, x: Tensor) -> Tensor:
+        """What the last layer sums up, (N, 4 channels, h, w). The first layer, whose input is levels, runs in float32,
+        for half precision has too few of them; the others in the type of their weights."""
         centred = (x.float() - self.mean.float()[:, None, None]) * LEVELS
-        head = self.conv_1(centred.to(self.conv_1.weight.dtype).contiguous(memory_format=torch.channels_last))
-        first, _ = self.block_1(head)
+        head = in_float32(self.conv_1, centred.contiguous(memory_format=torch.channels_last))
+        first, _ = self.block_1(head.to(self.conv_1.weight.dtype))
         out = first
         for block in (self.block_2, self.block_3, self.block_4, self.block_5):
             out, _ = block(out)
         out, inner = self.block_6(out)
-        kept: Tensor = self.conv_cat(torch.cat([head, self.conv_2(out), first, inner], 1))
-        return kept
+        return torch.cat([head.to(out.dtype), self.conv_2(out), first, inner], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x)
@@ -102,6 +106,13 @@ class SpanScale(SpanFeatures):
             block = take(fine, View(moved(rows, tall.start), moved(cols, wide.start)), self.scale)
             out[:, top : top + rows.count, left : left + cols.count] = block
         return out
+
+
+def in_float32(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """A layer of any precision, under autocast too; its input and output are float32."""
+    with torch.autocast(x.device.type, enabled=False):
+        bias = None if layer.bias is None else layer.bias.float()
+        return F.conv2d(x, layer.weight.float(), bias, padding=layer.padding)
 
 
 class Span(nn.Module):

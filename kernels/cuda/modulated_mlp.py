@@ -18,17 +18,17 @@ NAMES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 THREADS = 128
 
 
-def modulated_mlp(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers) -> Tensor:
-    """modulations (208, h, w), window (3, h, w) -> samples (3, rows, cols)."""
+def modulated_mlp(modulations: Tensor, base: Tensor, samples: Samples, layers: Layers) -> Tensor:
+    """modulations (208, h, w), base (3, rows, cols) -> samples (3, rows, cols)."""
     rows, cols, cell = samples
-    out = window.new_empty(len(window), len(rows.floor), len(cols.floor))
+    out = base.new_empty(base.shape)
     if out.numel() == 0:
         return out
     pixels = aligned(modulations.detach().permute(1, 2, 0))
     places = (tensor.detach().contiguous() for tensor in (*rows, *cols))
-    arguments = (pixels, window.detach().contiguous(), *window.shape[1:], *places, *out.shape[1:])
+    arguments = (pixels, *modulations.shape[1:], base.detach().contiguous(), *places, *out.shape[1:])
     grid = (blocks(out.shape[2], THREADS), min(out.shape[1], MAX_GRID_Y))
     kernel = f"modulated_mlp_{NAMES[modulations.dtype]}"
     packed = perceptron.pack(layers, cell)
-    loader.launch(SOURCE, kernel, grid, THREADS, *arguments, packed, out, device=window.device)
+    loader.launch(SOURCE, kernel, grid, THREADS, *arguments, packed, out, device=base.device)
     return out

@@ -22,33 +22,34 @@ MODULATIONS = (torch.float32, torch.bfloat16)
 Arguments = tuple[Tensor, Tensor, Samples, Layers]
 
 
-def modulated_mlp(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers) -> Tensor:
+def modulated_mlp(modulations: Tensor, base: Tensor, samples: Samples, layers: Layers) -> Tensor:
     """Serving: LM-LIIF's render perceptron, from the modulations of h x w pixels to samples (3, rows, cols), float32,
     not clamped.
 
     modulations (208, h, w) float32 or bfloat16: six scales of 16, layer by layer, six shifts, the latent code; fastest
-    with channels last in memory. window (3, h, w) float32, of which the bilinear blend is added. A
-    sample has the same bits whatever the others are. No gradients. Raises ValueError.
+    with channels last in memory. base (3, rows, cols) float32, to which the predictions are added. A sample has the
+    same bits whatever the others are. No gradients. Raises ValueError.
     """
     rows, cols, cell = samples
-    out: Tensor = torch.ops.lutra.modulated_mlp(modulations, window, *rows, *cols, *cell, *layers)
+    out: Tensor = torch.ops.lutra.modulated_mlp(modulations, base, *rows, *cols, *cell, *layers)
     return out
 
 
-def grouped(modulations: Tensor, window: Tensor, *flat: Any) -> Arguments:
+def grouped(modulations: Tensor, base: Tensor, *flat: Any) -> Arguments:
     row_floor, row_part, col_floor, col_part, cell_height, cell_width, weights, biases = flat
     samples = Samples(Places(row_floor, row_part), Places(col_floor, col_part), (cell_height, cell_width))
-    return modulations, window, samples, Layers(weights, biases)
+    return modulations, base, samples, Layers(weights, biases)
 
 
-def _check(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers) -> None:
+def _check(modulations: Tensor, base: Tensor, samples: Samples, layers: Layers) -> None:
     if modulations.dim() != 3 or modulations.shape[0] != reference.CHANNELS or modulations.numel() == 0:
         wanted = f"({reference.CHANNELS}, h, w), none of them 0"
         raise ValueError(f"modulations has shape {shape_of(modulations)}, wanted {wanted}")
     if modulations.dtype not in MODULATIONS:
         raise ValueError(f"modulations is {modulations.dtype}, wanted {any_of(MODULATIONS)}")
-    check_tensor("window", window, (reference.COLOURS, *modulations.shape[1:]))
-    tensors = {"modulations": modulations, "window": window, **_check_places(samples), **_check_layers(layers)}
+    places, named_layers = _check_places(samples), _check_layers(layers)
+    check_tensor("base", base, (reference.COLOURS, len(samples.rows.floor), len(samples.cols.floor)))
+    tensors = {"modulations": modulations, "base": base, **places, **named_layers}
     check_storage(**tensors)
 
 
@@ -74,12 +75,12 @@ def _check_layers(layers: Layers) -> dict[str, Tensor]:
     return {f"{name}[{layer}]": one for name, tensors in layers._asdict().items() for layer, one in enumerate(tensors)}
 
 
-def _empty(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers) -> Tensor:
-    return window.new_empty(window.shape[0], len(samples.rows.floor), len(samples.cols.floor))
+def _empty(modulations: Tensor, base: Tensor, samples: Samples, layers: Layers) -> Tensor:
+    return base.new_empty(base.shape)
 
 
 define(
-    "modulated_mlp(Tensor modulations, Tensor window, Tensor row_floor, Tensor row_part, Tensor col_floor,"
+    "modulated_mlp(Tensor modulations, Tensor base, Tensor row_floor, Tensor row_part, Tensor col_floor,"
     " Tensor col_part, float cell_height, float cell_width, Tensor[] weights, Tensor[] biases) -> Tensor",
     reference.modulated_mlp,
     _check,

@@ -6,8 +6,8 @@ the window. Each of these four neighbours makes a prediction of it:
     v = latent code, 2 (p - neighbour) down and right, cell (height and width of an output pixel)   20 values
     six times   v = relu((W v + b) (1 + scale) + shift)                                             16 values
     prediction = W v + b                                                                            3 values
-The predictions are blended bilinearly, and so are the four pixels of the window itself, the base; the sample is the
-sum, not clamped. It does not check its arguments; that is `kernels.ops`.
+The predictions are blended bilinearly and added to the base, which has a value for each sample; the sum is not clamped.
+It does not check its arguments; that is `kernels.ops`.
 Source: He and Jin, "Latent Modulated Function for Computational Optimal Continuous Image Representation", CVPR 2024;
 the blend of four predictions is LIIF's local ensemble (Chen, Liu, Wang, CVPR 2021).
 """
@@ -57,11 +57,11 @@ def layer_shapes() -> list[tuple[int, int]]:
     return [(UNITS, UNITS + 4), *[(UNITS, UNITS)] * (HIDDEN - 1), (COLOURS, UNITS)]
 
 
-def modulated_mlp(modulations: Tensor, window: Tensor, samples: Samples, layers: Layers) -> Tensor:
-    """modulations (208, h, w), window (3, h, w) -> samples (3, rows, cols)."""
+def modulated_mlp(modulations: Tensor, base: Tensor, samples: Samples, layers: Layers) -> Tensor:
+    """modulations (208, h, w), base (3, rows, cols) -> samples (3, rows, cols)."""
     pixels = modulations.detach().permute(1, 2, 0)
-    rows, cols = (_neighbours(axis, side) for axis, side in zip(samples[:2], window.shape[1:], strict=True))
-    out = window.new_zeros(COLOURS, rows.share.shape[1], cols.share.shape[1])
+    rows, cols = (_neighbours(axis, side) for axis, side in zip(samples[:2], pixels.shape[:2], strict=True))
+    out = base.detach().clone(memory_format=torch.contiguous_format)
     height = max(1, BLOCK_SAMPLES // max(1, out.shape[2]))
     for top in range(0, out.shape[1], height):
         band = slice(top, top + height)
@@ -70,8 +70,7 @@ def modulated_mlp(modulations: Tensor, window: Tensor, samples: Samples, layers:
             share = rows.share[down, band, None] * cols.share[right]
             ways = rows.way[down, band, None].expand_as(share), cols.way[right].expand_as(share)
             v = torch.cat([torch.stack(ways, -1), share.new_tensor(samples.cell).expand(*share.shape, 2)], -1)
-            prediction = _predict(pixels[y, x].to(window.dtype), v, layers)
-            out[:, band] += share * (prediction.permute(2, 0, 1) + window[:, y, x])
+            out[:, band] += share * _predict(pixels[y, x].to(base.dtype), v, layers).permute(2, 0, 1)
     return out
 
 

@@ -87,12 +87,12 @@ def test_the_render_perceptron_touches_nothing_beyond_its_arrays(dtype: torch.dt
 
     keep: list[mmap.mmap] = []
     for size, scale in (((1, 1), 1), ((1, 17), 3), ((17, 1), 2), ((3, 65), 1), ((2, 40), 9)):
-        said, window = torch.randn(*size, 208).to(dtype), torch.rand(3, *size)
+        said = torch.randn(*size, 208).to(dtype)
         floors = [torch.arange(-1, scale * side) // scale for side in size]
         places = [one for floor in floors for one in (floor, torch.rand(len(floor)))]
         out = torch.zeros(3, *map(len, floors))
         said = said.view(torch.int16) if dtype == torch.bfloat16 else said
-        plain = said, window, *places, torch.randn(1732) / 8
+        plain = said, torch.rand(out.shape), *places, torch.randn(1732) / 8
         fenced = [_fenced(one, at_end, keep) for one in plain]
         found = _fenced(out, at_end, keep)
         call: Callable[..., None] = _cpu.modulated_mlp

@@ -212,8 +212,8 @@ def test_the_deformable_convolution_passes_opcheck(device: torch.device, dtype: 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_render_perceptron_passes_opcheck(device: torch.device, dtype: torch.dtype) -> None:
-    modulations, window, (rows, cols, cell), layers = test_modulated_mlp.draw_inputs(5, 4, 1.5)
-    arguments = modulations.to(dtype), window, *rows, *cols, *cell, *layers
+    modulations, base, (rows, cols, cell), layers = test_modulated_mlp.draw_inputs(5, 4, 1.5)
+    arguments = modulations.to(dtype), base, *rows, *cols, *cell, *layers
     moved = tree_map_only(Tensor, lambda tensor: tensor.to(device), arguments)
     torch.library.opcheck(torch.ops.lutra.modulated_mlp.default, moved)
 

@@ -25,11 +25,11 @@ OFFSET, MASK, TAPS = torch.zeros(2, 18, 4, 4), torch.zeros(2, 9, 4, 4), torch.ze
 
 
 def rendered(**spoilt: Any) -> tuple[Any, ...]:
-    """Arguments of `modulated_mlp` for a window of 4 x 5 pixels and 2 x 7 samples, some of them replaced."""
+    """Arguments of `modulated_mlp` for 4 x 5 pixels and 2 x 7 samples, some of them replaced."""
     layers = [(16, 20), *[(16, 16)] * 5, (3, 16)]
     arguments: dict[str, Any] = {
         "modulations": torch.zeros(208, 4, 5),
-        "window": torch.zeros(3, 4, 5),
+        "base": torch.zeros(3, 2, 7),
         "row_floor": torch.zeros(2, dtype=torch.int64),
         "row_part": torch.zeros(2),
         "col_floor": torch.zeros(7, dtype=torch.int64),
@@ -123,13 +123,13 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ),
     (
         "modulated_mlp",
-        rendered(window=torch.zeros(3, 4, 4)),
-        "window is (3, 4, 4) of torch.float32, wanted (3, 4, 5) of",
+        rendered(base=torch.zeros(3, 2, 6)),
+        "base is (3, 2, 6) of torch.float32, wanted (3, 2, 7) of",
     ),
     (
         "modulated_mlp",
-        rendered(window=torch.zeros(3, 4, 5).bfloat16()),
-        "window is (3, 4, 5) of torch.bfloat16, wanted",
+        rendered(base=torch.zeros(3, 2, 7).bfloat16()),
+        "base is (3, 2, 7) of torch.bfloat16, wanted",
     ),
     (
         "modulated_mlp",

@@ -58,10 +58,10 @@ def touch_rendering(device: torch.device) -> None:
     layers = Layers(weights, [torch.randn(shape[0], device=device) for shape in shapes])
     for (height, width), scale, dtype in product(((1, 1), (2, 45), (19, 3)), (1, 5), (torch.float32, torch.bfloat16)):
         modulations = torch.randn(208, height, width, device=device).to(dtype)
-        window = torch.rand(3, height, width, device=device)
         floors = (torch.arange(-1, scale * side, device=device) // scale for side in (height, width))
         rows, cols = (Places(floor, torch.rand(len(floor), device=device)) for floor in floors)
-        modulated_mlp.modulated_mlp(modulations, window, Samples(rows, cols, (1.0, 1.0)), layers)
+        base = torch.rand(3, len(rows.floor), len(cols.floor), device=device)
+        modulated_mlp.modulated_mlp(modulations, base, Samples(rows, cols, (1.0, 1.0)), layers)
 
 
 def main() -> int:

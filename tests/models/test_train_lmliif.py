@@ -13,7 +13,7 @@ from PIL import Image
 
 from models import weights
 from models.lmliif import Lmliif, LmliifConfig
-from models.span import Span, SpanConfig
+from models.span import LEVELS, Span, SpanConfig
 from models.train import loop, made, teacher
 from models.train.data import Photos, Pixels, shrink_bicubic
 from models.train.recipes import lmliif
@@ -47,19 +47,17 @@ def test_the_encoder_begins_as_span_with_white_features(data: Path, tmp_path: Pa
     assert isinstance(network, Lmliif)
     span = Span(SpanConfig(8, (2, 4)))
     weights.fill(span, weights.load(tmp_path / "span.safetensors").state_dict, "span")
-    for key, value in network.encoder.state_dict().items():
-        if not key.startswith("conv_cat"):
-            assert torch.equal(value, span.largest.state_dict()[key])
+    published = span.largest.state_dict()
+    begun = network.encoder.state_dict() | {f"upsampler.{k}": v for k, v in network.upsampler.state_dict().items()}
+    assert begun.keys() == published.keys()
+    assert all(torch.equal(begun[key], published[key]) for key in published)
     pictures = recipe.some_small_pictures()
-    feat = torch.cat([network.encoder(picture)[0].flatten(1) for picture in pictures], 1).double()
-    assert feat.mean(1).abs().max() < 1e-3
-    assert (torch.cov(feat) - torch.eye(8)).abs().max() < 1e-2
-    raw = torch.cat([span.largest.features(picture)[0].flatten(1) for picture in pictures], 1).double()
-    assert (torch.cov(raw) - torch.eye(8)).abs().max() > 0.1
-    # A linear function of the published features, nothing else: each follows from the other.
-    both = torch.cat([raw, torch.ones(1, raw.shape[1])])
-    fit = torch.linalg.lstsq(both.T, feat.T).solution
-    assert (both.T @ fit - feat.T).abs().max() < 1e-3
+    raw = [network.encoder(picture) for picture in pictures]
+    feat = torch.cat([one[0].flatten(1) for one in raw], 1).double()
+    white = torch.cat([network.whiten(one)[0].flatten(1) for one in raw], 1).double()
+    assert white.mean(1).abs().max() < 1e-3
+    assert (torch.cov(white) - torch.eye(8)).abs().max() < 1e-2
+    assert (torch.cov(feat) - torch.eye(8)).abs().max() > 0.1
 
 
 def test_weights_of_its_own_are_taken_as_they_are_and_others_refused(data: Path, tmp_path: Path) -> None:
@@ -89,9 +87,28 @@ def ramps(tmp_path: Path) -> Path:
 
 
 @torch.no_grad()
+def linear() -> Lmliif:
+    """A network whose features are the picture's colours and whose base is, four times as large, bilinear."""
+    network = Lmliif(TINY)
+    for layer in (network.encoder.conv_1, network.encoder.conv_cat, network.upsampler):
+        assert layer.bias is not None
+        layer.weight.zero_()
+        layer.bias.zero_()
+    taps = torch.tensor([[3 / 8, 5 / 8, 0], [1 / 8, 7 / 8, 0], [0, 7 / 8, 1 / 8], [0, 5 / 8, 3 / 8]])
+    enlarging = torch.einsum("iy,jx->ijyx", taps, taps).flatten(0, 1)
+    for colour in range(3):
+        network.encoder.conv_1.weight[colour, colour, 1, 1] = 1 / LEVELS
+        network.encoder.conv_cat.weight[colour, colour] = 1
+        network.upsampler.weight[16 * colour : 16 * colour + 16, colour] = enlarging
+    assert network.upsampler.bias is not None
+    network.upsampler.bias.copy_(network.encoder.mean.repeat_interleave(16))
+    return network
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("scale", [1.0, 1.3, 2.0, 2.7, 4.0])
 def test_the_window_that_is_judged_lies_where_it_says_in_the_small_picture(ramps: Path, scale: float) -> None:
-    """A fresh network is bilinear interpolation, which knows a ramp from its small picture, but for rounding."""
+    """Bilinear interpolation knows a ramp from its small picture, but for rounding."""
     recipe = small(fixed=(0.0, 0.0, 0.0), min_scale=scale, max_scale=scale, made=0.0, inset=0.0, grey=0.0)
     recipe.open(ramps)
     for seed in range(4):
@@ -100,10 +117,10 @@ def test_the_window_that_is_judged_lies_where_it_says_in_the_small_picture(ramps
         assert lr.shape == (2, 16, 16, 3)
         assert torch.equal(hr, answer)
         assert hr.shape[1] == place[0] - 2 * round(lmliif.MARGIN * scale)
-        loss, _ = recipe.loss(Lmliif(TINY), (lr, hr, answer, place))
+        loss, _ = recipe.loss(linear(), (lr, hr, answer, place))
         assert float(loss) < 0.5 / 255
         moved = place + torch.tensor([0, 1])
-        assert float(recipe.loss(Lmliif(TINY), (lr, hr, answer, moved))[0]) > 1 / 255
+        assert float(recipe.loss(linear(), (lr, hr, answer, moved))[0]) > 1 / 255
 
 
 def test_a_lesson_is_cut_at_the_same_place_as_its_photograph() -> None:
@@ -144,7 +161,7 @@ def test_all_but_the_encoder_learn_first(data: Path, tmp_path: Path) -> None:
     assert not torch.equal(half["latent_in.weight"], end["latent_in.weight"])
 
 
-def test_the_new_part_is_clipped_alone(data: Path, tmp_path: Path) -> None:
+def test_the_new_part_is_clipped_alone_and_so_is_the_old_one_where_it_learns(data: Path, tmp_path: Path) -> None:
     recipe = small()
     recipe.open(data)
     network = loop.start(recipe, Options(data, tmp_path / "run", init=span_file(tmp_path))).network
@@ -152,9 +169,13 @@ def test_the_new_part_is_clipped_alone(data: Path, tmp_path: Path) -> None:
         value.grad = torch.full_like(value, 100.0)
     recipe.clip(network)
     assert isinstance(network, Lmliif)
-    assert all(bool((value.grad == 100).all()) for value in network.encoder.parameters() if value.grad is not None)
-    length = torch.stack([value.grad.norm() for value in lmliif.new_part(network) if value.grad is not None]).norm()
-    assert float(length) == pytest.approx(recipe.longest_gradient, rel=1e-4)
+    for part, longest in (
+        (lmliif.new_part(network), recipe.longest_gradient),
+        (lmliif.old_part(network), recipe.longest_old_gradient),
+    ):
+        length = torch.stack([value.grad.norm() for value in part if value.grad is not None]).norm()
+        assert float(length) == pytest.approx(longest, rel=1e-4)
+    assert len(lmliif.new_part(network)) + len(lmliif.old_part(network)) == len([*network.parameters()])
 
 
 def test_a_layer_of_the_encoder_learns_at_a_share_of_its_size(data: Path, tmp_path: Path) -> None:
@@ -183,7 +204,7 @@ def test_colours_are_judged_apart_from_grey(data: Path) -> None:
     recipe = small()
     recipe.open(data)
     lr, hr, answer, place = recipe.batch(np.random.default_rng(0))
-    network = Lmliif(TINY)
+    network = linear()
     _, before = recipe.loss(network, (lr, hr, answer, place))
     network.render_out.bias.fill_(0.1)
     _, lighter = recipe.loss(network, (lr, hr, answer, place))

@@ -96,8 +96,8 @@ struct Sample {
 };
 
 template <typename T>
-__device__ Sample render(const MlpWeights& weights, const T* modulations, const float* window, int height, int width,
-                         const Neighbours& row, const Neighbours& col) {
+__device__ Sample render(const MlpWeights& weights, const T* modulations, int width, const Neighbours& row,
+                         const Neighbours& col) {
   Sample sample;
   load_four(weights.last_bias, sample.colour);
   float blended[kUnits] = {};
@@ -111,8 +111,6 @@ __device__ Sample render(const MlpWeights& weights, const T* modulations, const 
                       beside ? col.way[1] : col.way[0], v);
 #pragma unroll
     for (int i = 0; i < kUnits; ++i) blended[i] += share * v[i];
-#pragma unroll
-    for (int c = 0; c < kColours; ++c) sample.colour[c] += share * window[(long long)c * height * width + at];
   }
 #pragma unroll
   for (int i = 0; i < kUnits; ++i) {
@@ -126,8 +124,8 @@ __device__ Sample render(const MlpWeights& weights, const T* modulations, const 
 
 // Blocks on x cover a row of samples, blocks on y its rows in turn.
 template <typename T>
-__device__ void render_rows(const T* modulations, const float* window, int height, int width, const long long* row_floor,
-                            const float* row_part, const long long* col_floor, const float* col_part, int rows, int cols,
+__device__ void render_rows(const T* modulations, int height, int width, const float* base,
+                            const long long* row_floor, const float* row_part, const long long* col_floor, const float* col_part, int rows, int cols,
                             const float* packed, float* out) {
   __shared__ MlpWeights weights;
   for (int i = int(threadIdx.x); i < kMlpWeights; i += kThreads) reinterpret_cast<float*>(&weights)[i] = packed[i];
@@ -137,9 +135,12 @@ __device__ void render_rows(const T* modulations, const float* window, int heigh
   const Neighbours col = neighbours(col_floor[x], col_part[x], width);
   for (int y = int(blockIdx.y); y < rows; y += int(gridDim.y)) {
     const Neighbours row = neighbours(row_floor[y], row_part[y], height);
-    const Sample sample = render(weights, modulations, window, height, width, row, col);
+    const Sample sample = render(weights, modulations, width, row, col);
 #pragma unroll
-    for (int c = 0; c < kColours; ++c) out[((long long)c * rows + y) * cols + x] = sample.colour[c];
+    for (int c = 0; c < kColours; ++c) {
+      const long long at = ((long long)c * rows + y) * cols + x;
+      out[at] = base[at] + sample.colour[c];
+    }
   }
 }
 
@@ -147,11 +148,11 @@ __device__ void render_rows(const T* modulations, const float* window, int heigh
 
 #define LUTRA_KERNEL(of, T)                                                                                            \
   extern "C" __global__ void __launch_bounds__(kThreads, kBlocks) modulated_mlp_##of(                                          \
-      const T* __restrict__ modulations, const float* __restrict__ window, int height, int width,                     \
+      const T* __restrict__ modulations, int height, int width, const float* __restrict__ base,                       \
       const long long* __restrict__ row_floor, const float* __restrict__ row_part,                                    \
       const long long* __restrict__ col_floor, const float* __restrict__ col_part, int rows, int cols,                \
       const float* __restrict__ packed, float* __restrict__ out) {                                                    \
-    render_rows(modulations, window, height, width, row_floor, row_part, col_floor, col_part, rows, cols, packed, out); \
+    render_rows(modulations, height, width, base, row_floor, row_part, col_floor, col_part, rows, cols, packed, out); \
   }
 
 LUTRA_KERNEL(f32, float)

@@ -2,8 +2,8 @@
 // scaled and shifted by the modulations of an input pixel, and a last layer of three colours.
 //
 // Each of its four neighbours predicts a sample: the first layer reads the neighbour's latent code, the way from it to
-// the sample (times two) and the size of an output pixel. The predictions are blended bilinearly, and so is the picture,
-// to which they are added. kernels/reference/modulated_mlp.py is the specification.
+// the sample (times two) and the size of an output pixel. The predictions are blended bilinearly and added to a base,
+// which has a value for each sample. kernels/reference/modulated_mlp.py is the specification.
 // Source: He and Jin, "Latent Modulated Function", CVPR 2024.
 #pragma once
 

@@ -39,21 +39,21 @@ lutra::MlpAxis axis(const Floors& floor, const Parts& part, std::size_t count) {
 }
 
 template <typename T>
-void modulated_mlp(Modulations<T> modulations, Planes<const float> window, Floors row_floor, Parts row_part,
+void modulated_mlp(Modulations<T> modulations, Planes<const float> base, Floors row_floor, Parts row_part,
                    Floors col_floor, Parts col_part, Packed weights, Planes<float> out, int threads, const std::string& path) {
   const std::size_t height = modulations.shape(0), width = modulations.shape(1);
-  if (window.shape(1) != height || window.shape(2) != width) {
-    throw std::invalid_argument("window and modulations are not of one size");
+  if (base.shape(1) != out.shape(1) || base.shape(2) != out.shape(2)) {
+    throw std::invalid_argument("base and out are not of one size");
   }
-  if (height == 0 || width == 0) throw std::invalid_argument("the window holds no pixel");
+  if (height == 0 || width == 0) throw std::invalid_argument("there are modulations of no pixel");
   for (const std::size_t side : {height, width, out.shape(1), out.shape(2)}) {
     if (side > kLongestSide) throw std::invalid_argument("a side is too long");
   }
   const lutra::MlpJob job{modulations.data(),
                           sizeof(T) == 2,
-                          window.data(),
                           int(height),
                           int(width),
+                          base.data(),
                           axis(row_floor, row_part, out.shape(1)),
                           axis(col_floor, col_part, out.shape(2)),
                           reinterpret_cast<const lutra::MlpWeights*>(weights.data()),
@@ -134,7 +134,7 @@ template <typename T>
 void bind(nb::module_& module) {
   using namespace nb::literals;
   const auto plain = [](const char* name) { return nb::arg(name).noconvert(); };
-  module.def("modulated_mlp", &modulated_mlp<T>, plain("modulations"), plain("window"), plain("row_floor"),
+  module.def("modulated_mlp", &modulated_mlp<T>, plain("modulations"), plain("base"), plain("row_floor"),
              plain("row_part"), plain("col_floor"), plain("col_part"), plain("weights"), plain("out"), "threads"_a,
              "path"_a);
 }

@@ -20,8 +20,8 @@ struct MlpAxis {
 struct MlpJob {
   const void* modulations;  // (height, width, kModulations), float or Bfloat16
   bool of_bfloat16;
-  const float* window;  // (3, height, width)
-  int height, width;    // at least 1
+  int height, width;  // at least 1
+  const float* base;  // (3, rows.count, cols.count)
   MlpAxis rows, cols;
   const MlpWeights* weights;
   float* out;  // (3, rows.count, cols.count)

@@ -49,7 +49,6 @@ struct alignas(64) Pixel {
   float down[kUnits], right[kUnits];  // and how it grows on the way
   float gain[kHidden - 1][kUnits];    // of the other layers: 1 + scale,
   float offset[kHidden - 1][kUnits];  // and what their bias and shift come to
-  float colour[4];
 
   LUTRA_LOOP void prepare(const MlpWeights& weights, const float* modulations) {
     for (int unit = 0; unit < kUnits; unit += kLanes) {
@@ -134,7 +133,6 @@ struct Rows {
     if (row[1] == wanted) return pixels[1];
     const int which = row[0] == other ? 1 : 0;
     row[which] = wanted;
-    const std::size_t plane = std::size_t(job.height) * job.width;
     float wide[kModulations];
     for (int slot = 0; slot < strip.slots; ++slot) {
       const std::size_t at = std::size_t(wanted) * job.width + strip.column[slot];
@@ -145,8 +143,6 @@ struct Rows {
         modulations = wide;
       }
       to.prepare(*job.weights, modulations);
-      for (int c = 0; c < kColours; ++c) to.colour[c] = job.window[c * plane + at];
-      to.colour[3] = 0.0f;
     }
     return pixels[which];
   }
@@ -223,7 +219,7 @@ struct Block {
     }
   }
 
-  // The last layer of the blended predictions, and the blended picture.
+  // The last layer of the blended predictions.
   LUTRA_LOOP void leave(const MlpWeights& weights, int count) {
     for (int from = 0; from < count; from += kGroup) {
       float blended[kGroup][kUnits];
@@ -241,10 +237,6 @@ struct Block {
           store(blended[i] + unit, sum);
         }
         colour[i] = quad(weights.last_bias);
-        LUTRA_UNROLL
-        for (int corner = 0; corner < kNeighbours; ++corner) {
-          colour[i] = multiply_add(quad(neighbour[pair + corner]->colour), all(share[pair + corner]), colour[i]);
-        }
       }
       for (int j = 0; j < kUnits; ++j) {
         LUTRA_UNROLL
@@ -254,10 +246,10 @@ struct Block {
     }
   }
 
-  // To three planes of samples.
-  LUTRA_LOOP void write(float* out, std::size_t plane, int count) const {
+  // To three planes of samples, added to those of the base.
+  LUTRA_LOOP void write(const float* base, float* out, std::size_t plane, int count) const {
     for (int c = 0; c < kColours; ++c) {
-      for (int i = 0; i < count; ++i) out[c * plane + i] = colours[i][c];
+      for (int i = 0; i < count; ++i) out[c * plane + i] = base[c * plane + i] + colours[i][c];
     }
   }
 
@@ -273,7 +265,7 @@ struct Block {
 LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* const (&rows)[2],
                            const Neighbours& place, int row, Block& block) {
   const std::size_t plane = std::size_t(job.rows.count) * job.cols.count;
-  float* out = job.out + std::size_t(row) * job.cols.count + strip.first;
+  const std::size_t start = std::size_t(row) * job.cols.count + strip.first;
   for (int from = 0; from < strip.count; from += kBlock) {
     const int left = strip.count - from, count = left < kBlock ? left : kBlock;
     const int whole = (count + kGroup - 1) / kGroup * kGroup;
@@ -282,7 +274,7 @@ LUTRA_LOOP void render_row(const MlpJob& job, const Strip& strip, const Pixel* c
       block.pass(job.weights->hidden[layer], layer, whole * kNeighbours);
     }
     block.leave(*job.weights, whole);
-    block.write(out + from, plane, count);
+    block.write(job.base + start + from, job.out + start + from, plane, count);
   }
 }
 

@@ -1,11 +1,11 @@
 """LM-LIIF on the encoder of SPAN, from photographs: every sample of a window, at one scale a batch.
 
-The encoder begins as published (`--init` with converted weights of SPAN, of which those for x4 are taken): its last
-layer is changed so that its features are white over the photographs, for they are ill-conditioned (eigenvalues from
-1e-4 to 0.7). For the first steps only the new part learns. Its gradient is clipped alone: that of the encoder, whose
-input is counted in levels, is orders larger; a rate of 2e-4 for it, as for the rest, destroys it within a hundred
-steps. At x2 and x4 a larger SPAN teaches beside the photographs, and some samples are drawn (`models.train.made`). The
-rate is constant and falls at the end of each slice.
+The encoder and the layer that enlarges begin as published (`--init` with converted weights of SPAN, of which those for
+x4 are taken), so that a fresh network is SPAN, resized. What the latent perceptron sees is white over the photographs,
+for features are ill-conditioned (eigenvalues from 1e-4 to 0.7). For the first steps only the new part may learn. Its
+gradient is clipped alone: that of the encoder, whose input is counted in levels, is orders larger; a rate of 2e-4 for
+it, as for the rest, destroys it within a hundred steps. At x2 and x4 a larger SPAN teaches beside the photographs, and
+some samples are drawn (`models.train.made`). The rate is constant and falls at the end of each slice.
 Sources: He and Jin, CVPR 2024 (network, L1); Chen, Liu, Wang, CVPR 2021 (scales).
 """
 
@@ -39,6 +39,7 @@ BUDGETS = {
 }
 MARGIN = 6  # input pixels of a patch beyond the window that is judged: the frame is for the encoder what it never sees
 SAMPLED_PHOTOS = 48  # that statistics of features are made of
+OLD = ("encoder.", "upsampler.", "whiten.")  # layers that come from SPAN
 LEAST_VARIANCE = 1e-3  # of a direction among the features, as a share of their mean variance
 
 
@@ -64,6 +65,7 @@ class Recipe:
     encoder_rate: float = 1e-4
     head_first: float = 0.125
     longest_gradient: float = 0.5
+    longest_old_gradient: float = 1.0
     fixed_scales: tuple[int, ...] = (2, 3, 4)
     fixed: tuple[float, ...] = (0.3, 0.1, 0.3)
     min_scale: float = 1.0
@@ -88,6 +90,7 @@ class Recipe:
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         assert isinstance(network, Lmliif)
         layers = [layer for layer in network.encoder.modules() if isinstance(layer, nn.Conv2d)]
+        layers += [network.upsampler, network.whiten]
         slow = [{"params": list(layer.parameters()), "lr": self.encoder_rate * size_of(layer)} for layer in layers]
         return [*slow, {"params": new_part(network), "lr": self.budget.lr, "muon": True}]
 
@@ -100,9 +103,12 @@ class Recipe:
         self.encoder_learns = share >= self.head_first
 
     def clip(self, network: nn.Module) -> None:
-        """See `capabilities.GradientClipper`."""
+        """See `capabilities.GradientClipper`. A pattern of single pixels that the encoder multiplies to a thousand
+        would for a thousand steps slow down what it learns of all others."""
         assert isinstance(network, Lmliif)
         nn.utils.clip_grad_norm_(new_part(network), self.longest_gradient)
+        if self.encoder_learns:
+            nn.utils.clip_grad_norm_(old_part(network), self.longest_old_gradient)
 
     def open(self, data: Path, cache: Path | None = None) -> str:
         self.photos = Photos.read(find_photos(data), cache)
@@ -116,7 +122,7 @@ class Recipe:
         return self.photos.sha256
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `capabilities.WarmStart`: the encoder of SPAN, its features whitened."""
+        """See `capabilities.WarmStart`: encoder and last layer of SPAN, and what whitens its features."""
         if begun.network != "span":
             return begun
         config = SpanConfig(**begun.config)
@@ -125,9 +131,12 @@ class Recipe:
         whole = Span(config)
         fill(whole, begun.state_dict, "span")
         span = whole.largest
-        encoder = {key: value for key, value in span.state_dict().items() if not key.startswith("upsampler.")}
-        encoder |= whitened(span, self.some_small_pictures())
-        state = network.state_dict() | {f"encoder.{key}": value for key, value in encoder.items()}
+        if span.scale != self.config.base_scale:
+            raise WeightsError(f"SPAN for x{span.scale}, this recipe wants x{self.config.base_scale}")
+        published = {
+            key if key.startswith("upsampler.") else f"encoder.{key}": value for key, value in span.state_dict().items()
+        }
+        state = network.state_dict() | published | whitening(span, self.some_small_pictures())
         return Weights(self.name, dataclasses.asdict(self.config), state, begun.facts)
 
     def some_small_pictures(self) -> list[Tensor]:
@@ -186,7 +195,8 @@ class Recipe:
         lr, hr, taught, (side, start) = *map(in_unit_range, batch[:3]), batch[3].tolist()
         assert isinstance(network, Lmliif)
         axis = Axis(start, hr.shape[2], side, lr.shape[2], 0)
-        network.encoder.requires_grad_(self.encoder_learns)
+        for part in (network.encoder, network.upsampler, network.whiten):
+            part.requires_grad_(self.encoder_learns)
         sr = network.enlarge(lr, View(axis, axis))
         missed = sr - hr
         pixels, colours = missed.abs().mean(), (missed - missed.mean(1, keepdim=True)).abs().mean()
@@ -242,14 +252,18 @@ def in_unit_range(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 255
 
 
+def old_part(network: Lmliif) -> list[nn.Parameter]:
+    """What comes from SPAN, and what whitens it."""
+    return [value for key, value in network.named_parameters() if key.startswith(OLD)]
+
+
 def new_part(network: Lmliif) -> list[nn.Parameter]:
-    """What does not come from SPAN."""
-    return [value for key, value in network.named_parameters() if not key.startswith("encoder.")]
+    return [value for key, value in network.named_parameters() if not key.startswith(OLD)]
 
 
 @torch.no_grad()
-def whitened(encoder: SpanFeatures, pictures: list[Tensor]) -> dict[str, Tensor]:
-    """The last layer such that features have mean 0, variance 1 and no correlation over the pictures."""
+def whitening(encoder: SpanFeatures, pictures: list[Tensor]) -> dict[str, Tensor]:
+    """The layer that gives features mean 0, variance 1 and no correlation over the pictures."""
     total, square, count = torch.zeros(()), torch.zeros(()), 0
     for picture in pictures:
         feat = encoder.features(picture)[0].flatten(1).double()
@@ -258,9 +272,4 @@ def whitened(encoder: SpanFeatures, pictures: list[Tensor]) -> dict[str, Tensor]
     values, vectors = torch.linalg.eigh(square / count - mean[:, None] * mean)
     values = values.clamp(min=LEAST_VARIANCE * float(values.mean()))
     white = vectors @ torch.diag(values.rsqrt()) @ vectors.T
-    assert encoder.conv_cat.bias is not None
-    weight, bias = encoder.conv_cat.weight.double(), encoder.conv_cat.bias.double()
-    return {
-        "conv_cat.weight": torch.einsum("ab,bcij->acij", white, weight).float(),
-        "conv_cat.bias": (white @ (bias - mean)).float(),
-    }
+    return {"whiten.weight": white[:, :, None, None].float(), "whiten.bias": (-white @ mean).float()}
