@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
-from service import job_routes, ops_routes, problems, routes, web
-from service.answers import retry_refused
+from service import job_routes, model_routes, ops_routes, problems, routes, web
+from service.answers import retry_refused, whole_seconds
+from service.authentication import authenticate
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
+from service.keyring import KeyRing
+from service.openapi import problems_of
 from service.upload import with_hint
 from workers import metrics
-from workers.errors import LutraError, ParameterError, Unavailable
+from workers.errors import KeyNeeded, LutraError, ParameterError, RateLimited, Unavailable
 from workers.log import Log
 from workers.operations import OPERATIONS
 from workers.operations.operation import Operation
@@ -40,11 +43,15 @@ log = Log(__name__)
 def create_app(
     settings: Settings, redis_url: str, operations: Mapping[str, Operation[Any, Any]] = OPERATIONS
 ) -> FastAPI:
-    """The ASGI application of one gateway process, with an endpoint for each of `operations`."""
+    """The ASGI application of one gateway process, with an endpoint for each of `operations`.
+
+    Raises ParameterError where a file that the settings name is not as it should be.
+    """
+    keys = KeyRing(settings.api_keys_file) if settings.api_keys_file else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_gateway(settings, redis_url) as gateway:
+        async with open_gateway(settings, redis_url) as gateway, keys.watched() if keys else nullcontext():
             app.state.gateway = gateway
             log.info("gateway started", models=len(gateway.models))
             yield
@@ -56,9 +63,9 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
     )
-    app.state.routers = [routes.make_router(operations), job_routes.router, ops_routes.router, web.router]
-    for router in app.state.routers:
-        app.include_router(router)
+    app.state.keys = keys
+    app.state.metrics_key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
+    _include_routers(app, operations)
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)
@@ -75,6 +82,17 @@ def create_app(
     return app
 
 
+def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
+    """What needs an API key where keys are kept, and what anybody may ask."""
+    for_clients = [routes.make_router(operations), job_routes.router, model_routes.router]
+    for_anybody = [ops_routes.router, web.router]
+    for router in for_clients:
+        app.include_router(router, dependencies=[Depends(authenticate)], responses=problems_of(401))
+    for router in for_anybody:
+        app.include_router(router)
+    app.state.routers = for_clients + for_anybody
+
+
 def _instance(request: Request) -> str:
     """A job's own path where the problem is a job's, else the request."""
     path = request.url.path
@@ -84,7 +102,11 @@ def _instance(request: Request) -> str:
 async def _lutra_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LutraError)
     headers = {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, KeyNeeded):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, RateLimited):
+        headers["Retry-After"] = whole_seconds(error.members["retry_after_s"])
+    elif isinstance(error, Unavailable):
         headers["Retry-After"] = retry_refused(error, await gateway_of(request).queue_or_none())
     elif error.retryable:
         headers["Retry-After"] = "30"

@@ -22,6 +22,7 @@ from workers.settings import read_settings
 
 PHOTO = as_file(photo(), quality=95)
 NEAREST = "/upscale?scale=2&model=nearest"
+ASYNC = {"Prefer": "respond-async"}
 OUTPUT = {"format": "jpeg", "width": 128, "height": 96, "media_type": "image/jpeg"}
 PATIENCE_S = 30.0
 

@@ -7,7 +7,7 @@ Keys (prefix `lutra:`)
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
-    gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered, told
+    gone:<j>           string    tombstone: why (1: its time was over; deleted, delivered, told) and whose it was
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
