@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
@@ -15,8 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from service import job_routes, model_routes, ops_routes, problems, routes, web
-from service.answers import retry_refused, whole_seconds
-from service.authentication import authenticate
+from service.answers import retry_refused
+from service.authentication import admit
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
 from service.keyring import KeyRing
@@ -87,7 +88,7 @@ def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]
     for_clients = [routes.make_router(operations), job_routes.router, model_routes.router]
     for_anybody = [ops_routes.router, web.router]
     for router in for_clients:
-        app.include_router(router, dependencies=[Depends(authenticate)], responses=problems_of(401))
+        app.include_router(router, dependencies=[Depends(admit)], responses=problems_of(401, 403, 429))
     for router in for_anybody:
         app.include_router(router)
     app.state.routers = for_clients + for_anybody
@@ -105,7 +106,7 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
     if isinstance(error, KeyNeeded):
         headers["WWW-Authenticate"] = "Bearer"
     elif isinstance(error, RateLimited):
-        headers["Retry-After"] = whole_seconds(error.members["retry_after_s"])
+        headers["Retry-After"] = str(max(1, math.ceil(error.members["retry_after_s"])))
     elif isinstance(error, Unavailable):
         headers["Retry-After"] = retry_refused(error, await gateway_of(request).queue_or_none())
     elif error.retryable:

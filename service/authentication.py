@@ -12,7 +12,9 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from service.clients import Client
 from service.keyring import KeyRing
+from service.rates import take_request
 from workers.errors import KeyNeeded
 
 MISSING = "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"
@@ -35,20 +37,24 @@ async def key_of(
 Key = Annotated[str | None, Depends(key_of)]
 
 
-async def authenticate(request: Request, key: Key) -> None:
-    """Leave the client for `client_of`. Raises KeyNeeded."""
+async def admit(request: Request, key: Key) -> None:
+    """Leave the client for `client_of`, and count its request. Raises KeyNeeded or RateLimited."""
     keys: KeyRing | None = request.app.state.keys
-    if keys is None:
-        return
+    if keys is not None:
+        request.state.client = _client_with(key, keys)
+    await take_request(request)
+
+
+def _client_with(key: str | None, keys: KeyRing) -> Client:
     if not key:
         raise KeyNeeded(MISSING)
     client = keys.find(key)
     if client is None:
         raise KeyNeeded(UNKNOWN)
-    request.state.client = client
+    return client
 
 
-async def authenticate_scrape(request: Request, key: Key) -> None:
+async def admit_scrape(request: Request, key: Key) -> None:
     """Of /metrics: LUTRA_METRICS_KEY, where it is set. Raises KeyNeeded."""
     wanted = request.app.state.metrics_key
     if wanted is None:

@@ -72,7 +72,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            headers.update(self._scope["state"].get("fields", {}))  # what `service.rates` has to say
         await self._send(message)
 
     async def fail(self) -> None:

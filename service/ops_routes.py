@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.authentication import authenticate_scrape
+from service.authentication import admit_scrape
 from service.gateway import gateway_of
 from service.openapi import problems_of
 from service.router import Router
@@ -56,7 +56,7 @@ async def readyz(request: Request, verbose: Annotated[str | None, Query()] = Non
     operation_id="metrics",
     tags=["ops"],
     response_class=PlainTextResponse,
-    dependencies=[Depends(authenticate_scrape)],
+    dependencies=[Depends(admit_scrape)],
     responses=problems_of(401),
 )
 async def read_metrics(request: Request) -> Response:

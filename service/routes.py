@@ -16,6 +16,7 @@ from service.clients import client_of
 from service.gateway import gateway_of
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, listed, read_prefer
+from service.rates import megapixels_taken
 from service.router import Router
 from service.upload import read_upload
 from workers.errors import NotImplementedYet, ParameterError, TooManyPixels
@@ -114,7 +115,8 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
         )
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
-        await gateway.submit(job, data, result_bytes, table.numbers if table else b"")
+        async with megapixels_taken(request, plan.size):
+            await gateway.submit(job, data, result_bytes, table.numbers if table else b"")
 
 
 def _refuse_idempotency_key(request: Request) -> None:

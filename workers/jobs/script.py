@@ -15,6 +15,7 @@ Keys (prefix `lutra:`)
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it reported of itself
     served             zset      place of a worker -> when a child of it was last alive
     returning          zset      place of a worker whose child loads -> until when jobs are admitted in the hope of it
+    rate:<client>:<b>  hash      a token bucket: what is left in it, and when that was; gone once it is full
     rates              hash      how fast each model is here, as `workers.operations.speeds` writes it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
@@ -46,6 +47,7 @@ class Script(StrEnum):
     RENEW = auto()
     STATUS = auto()
     SUBMIT = auto()
+    TAKE = auto()
     TOUCH = auto()
     UNSENT = auto()
     WITHDRAW = auto()
