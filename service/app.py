@@ -12,7 +12,6 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from service import job_routes, model_routes, ops_routes, problems, routes, web
@@ -20,8 +19,11 @@ from service.answers import retry_refused
 from service.authentication import admit
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
+from service.hosts import Hosts
 from service.keyring import KeyRing
 from service.openapi import problems_of
+from service.origins import Door, answer_to_origins
+from service.proxies import Proxies
 from service.upload import with_hint
 from workers import metrics
 from workers.errors import KeyNeeded, LutraError, ParameterError, RateLimited, Unavailable
@@ -33,8 +35,6 @@ from workers.settings import Settings
 DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
 
 Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async` to get a job instead of waiting."""
-
-EXPOSED = ["Content-Location", "ETag", "Location", "Retry-After", "Server-Timing", "X-Job-Id", "X-Lutra-Model"]
 
 UNKNOWN_NAME = "extra_forbidden"  # as pydantic calls it
 
@@ -71,20 +71,18 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED,
-        )
+        app.add_middleware(answer_to_origins, settings.cors_origins)
+    app.add_middleware(Door, Hosts(settings.hosts, settings.bind), settings.cors_origins, app.state.open_paths)
     app.add_middleware(Guard)
+    if settings.trusted_proxies:
+        app.add_middleware(Proxies, settings.trusted_proxies)
     metrics.BUILD_INFO.labels(version("lutra"), settings.revision).set(1)
     return app
 
 
 def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
     """What needs an API key where keys are kept, and what anybody may ask."""
+    documents = list(app.routes)
     for_clients = [routes.make_router(operations), job_routes.router, model_routes.router]
     for_anybody = [ops_routes.router, web.router]
     for router in for_clients:
@@ -92,6 +90,8 @@ def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]
     for router in for_anybody:
         app.include_router(router)
     app.state.routers = for_clients + for_anybody
+    open_routes = [*documents, *(route for router in for_anybody for route in router.routes)]
+    app.state.open_paths = frozenset(str(getattr(route, "path", "")) for route in open_routes)
 
 
 def _instance(request: Request) -> str:

@@ -38,6 +38,7 @@ def serve(settings: Settings, redis_url: str) -> int:
         log_level="error",  # of requests that it cannot read we log ourselves, with the reason
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # `service.proxies` believes nobody who is not named
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
         backlog=2048,

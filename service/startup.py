@@ -25,12 +25,24 @@ def is_loopback(bind: str) -> bool:
         return bind.lower() == "localhost"
 
 
+def is_any_address(bind: str) -> bool:
+    """Whether what listens there is reached at every address of this machine."""
+    try:
+        return ip_address(bind).is_unspecified
+    except ValueError:
+        return bind == ""
+
+
 def warn_if_open(settings: Settings) -> None:
     """Log what a stranger who reaches the gateway may do, where that is more than one might think."""
     if is_loopback(settings.bind):
         return
     if settings.api_keys_file is None:
-        what = "anybody who reaches this address can use it: no API keys are kept"
-        log.warning(f"open to all: {what} (LUTRA_API_KEYS_FILE)", bind=settings.bind)
+        log.warning(
+            "open: whoever reaches this address can use it without a key (LUTRA_API_KEYS_FILE)", bind=settings.bind
+        )
+        if is_any_address(settings.bind) and not settings.hosts:
+            pages = "and so can pages whose name is made to resolve to this machine"
+            log.warning(f"open: any host name is answered to, {pages} (LUTRA_HOSTS)", bind=settings.bind)
     elif settings.metrics_key is None:
         log.warning("/metrics is open to all who reach this address (LUTRA_METRICS_KEY)", bind=settings.bind)
