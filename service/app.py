@@ -23,6 +23,7 @@ from service.hosts import Hosts
 from service.keyring import KeyRing
 from service.openapi import problems_of
 from service.origins import Door, answer_to_origins
+from service.presets import read_presets
 from service.proxies import Proxies
 from service.upload import with_hint
 from workers import metrics
@@ -49,6 +50,7 @@ def create_app(
     Raises ParameterError where a file that the settings name is not as it should be.
     """
     keys = KeyRing(settings.api_keys_file) if settings.api_keys_file else None
+    presets = read_presets(settings.presets_file, operations)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +66,7 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
     )
-    app.state.keys = keys
+    app.state.keys, app.state.presets = keys, presets
     app.state.metrics_key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
     _include_routers(app, operations)
     app.add_exception_handler(LutraError, _lutra_error)

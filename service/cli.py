@@ -101,6 +101,9 @@ def _add_files(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) 
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder"
     )
     add_options(parser, operation.query)
+    parser.add_argument(
+        "--preset", metavar="NAME", help="parameters of LUTRA_PRESETS_FILE; what is given beside it wins"
+    )
     if operation.takes_table:
         parser.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
 

@@ -39,7 +39,7 @@ class KeyLine(BaseModel):
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     rate_per_min: PositiveInt | None = None
     megapixels_per_min: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    share: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
     lanes: Annotated[tuple[Literal["express", "bulk"], ...], Field(min_length=1)] = LANES  # type: ignore[assignment]
     webhook_secret: SecretStr | None = None
 

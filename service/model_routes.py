@@ -1,12 +1,13 @@
-"""What can be asked for here: the models."""
+"""What can be asked for here: models, and presets."""
 
 from __future__ import annotations
 
 from fastapi import Request
 
 from service.gateway import gateway_of
+from service.presets import Presets
 from service.router import Router
-from service.schemas import ModelsJson, model_json
+from service.schemas import ModelsJson, PresetJson, PresetsJson, model_json
 from workers.errors import Unavailable
 
 router = Router()
@@ -33,3 +34,14 @@ async def list_models(request: Request) -> ModelsJson:
             for name, card in gateway.models.items()
         ]
     )
+
+
+@router.get("/presets", operation_id="listPresets", tags=["models"], response_model=PresetsJson)
+async def list_presets(request: Request) -> PresetsJson:
+    """Every preset, with its parameters for each operation that it is of."""
+    presets: Presets = request.app.state.presets
+    listed = [
+        PresetJson(name=name, operations={operation: dict(parameters) for operation, parameters in each.items()})
+        for name, each in presets.by_name.items()
+    ]
+    return PresetsJson(presets=listed)

@@ -123,3 +123,6 @@ def test_a_file_of_keys_that_is_not_as_it_should_be_is_wrong_usage(tmp_path: Pat
     settings = {"LUTRA_API_KEYS_FILE": str(path), "LUTRA_DATA_DIR": str(tmp_path), "LUTRA_PORT": "0"}
     told = run(command, **settings, LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert told.returncode == 2 and "line 1, hash" in told.stderr and "Traceback" not in told.stderr
+    presets = {**settings, "LUTRA_API_KEYS_FILE": "", "LUTRA_PRESETS_FILE": str(tmp_path / "none")}
+    told = run(command, **presets, LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    assert told.returncode == 2 and "LUTRA_PRESETS_FILE=" in told.stderr and "Traceback" not in told.stderr

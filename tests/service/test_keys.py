@@ -57,6 +57,7 @@ def test_a_line_tells_what_its_client_may_and_all_but_name_and_hash_may_be_left_
         ({"name": "a", "hash": HASH, "rate_per_min": "60"}, "line 2, rate_per_min: "),
         ({"name": "a", "hash": HASH, "megapixels_per_min": -1}, "line 2, megapixels_per_min: "),
         ({"name": "a", "hash": HASH, "share": 0}, "line 2, share: "),
+        ({"name": "a", "hash": HASH, "share": 1.5}, "line 2, share: "),
         ({"name": "a", "hash": HASH, "lanes": ["slow"]}, "line 2, lanes: "),
         ({"name": "a", "hash": HASH, "lanes": []}, "line 2, lanes: "),
         ({"name": "a", "hash": HASH, "rate": 3}, "line 2: no field is named rate; known are name, hash, rate_per_min"),
