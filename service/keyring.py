@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from workers.errors import ParameterError
 from workers.log import Log
 
 LOOK_EVERY_S = 1.0
+SETTLED_NS = 2 * 10**9
 
 Stamp = tuple[int, int, int]
 
@@ -27,6 +29,7 @@ class KeyRing:
         """Raises ParameterError for a file that is not as it should be."""
         self._path = path
         self._stamp = self._read_stamp()  # before the file: what is written between the two is seen at the next look
+        self._read_at_ns = time.time_ns()
         self._keys = read_keys(path)
 
     def find(self, key: str) -> Client | None:
@@ -38,15 +41,22 @@ class KeyRing:
     def look(self) -> None:
         """Read the file if it has changed; one that is not as it should be leaves the keys as they are."""
         stamp = self._read_stamp()
-        if stamp == self._stamp:
+        if stamp == self._stamp and self._is_settled():
             return
-        self._stamp = stamp
+        is_new, self._stamp, self._read_at_ns = stamp != self._stamp, stamp, time.time_ns()
         try:
-            self._keys = read_keys(self._path)
+            keys = read_keys(self._path)
         except ParameterError as error:
-            log.warning("the API keys cannot be read anew; those of before stay", reason=error.message)
-        else:
-            log.info("API keys read anew", keys=len(self._keys))
+            if is_new:
+                log.warning("the API keys cannot be read anew; those of before stay", reason=error.message)
+            return
+        if is_new or keys != self._keys:
+            log.info("API keys read anew", keys=len(keys))
+        self._keys = keys
+
+    def _is_settled(self) -> bool:
+        """Whether the file was read some time after it was written; two writes in a moment can leave one stamp."""
+        return self._stamp is None or self._read_at_ns - self._stamp[0] > SETTLED_NS
 
     def _read_stamp(self) -> Stamp | None:
         try:

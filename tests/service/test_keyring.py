@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,28 @@ def test_a_change_in_place_that_keeps_the_size_counts(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(hash_of(old), hash_of("new")))
     ring.look()
     assert ring.find(old) is None and ring.find("new")
+
+
+def test_two_changes_that_leave_one_stamp_both_count(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    old = add_key(path, "a")
+    stamp = path.stat()
+    ring = KeyRing(path)
+    path.write_text(path.read_text().replace(hash_of(old), hash_of("new")))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    ring.look()
+    assert ring.find(old) is None and ring.find("new")
+
+
+def test_a_file_that_has_not_changed_for_a_while_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    old = add_key(path, "a")
+    os.utime(path, ns=(0, 0))
+    ring = KeyRing(path)
+    path.write_text(path.read_text().replace(hash_of(old), hash_of("new")))
+    os.utime(path, ns=(0, 0))
+    ring.look()
+    assert ring.find(old) is not None
 
 
 def test_while_it_is_watched_the_file_is_looked_at_by_itself(tmp_path: Path) -> None:

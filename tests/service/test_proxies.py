@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.proxies import Proxies, as_address
+from tests.service.gateway import running_gateway
+from workers.jobs.store import Store
 
 TRUSTED = ("10.0.0.0/8", "fd00::/8", "127.0.0.1")
 PROXY, CLIENT = "10.0.0.1", "203.0.113.7"
@@ -94,3 +98,19 @@ def test_nobody_else_is_believed(peer: str) -> None:
 def test_a_proxy_is_known_by_either_spelling_of_its_address() -> None:
     assert client("::ffff:10.0.0.1", *by_x(CLIENT)) == client("fd00::1", *by_x(CLIENT)) == CLIENT
     assert str(as_address("[FD00:0::1]")) == "fd00::1" and as_address("1.2.3") is None
+
+
+@pytest.mark.parametrize("trusted", ["127.0.0.1", ""])
+def test_clients_behind_a_proxy_are_counted_apart_and_nobody_else_can_be_two(
+    store: Store, redis_url: str, tmp_path: Path, trusted: str
+) -> None:
+    with running_gateway(
+        tmp_path, LUTRA_REDIS_URL=redis_url, LUTRA_RATE_LIMIT="1", LUTRA_TRUSTED_PROXIES=trusted
+    ) as gateway:
+
+        def asked(by: str) -> int:
+            return httpx.get(f"{gateway.url}/models", headers={"X-Forwarded-For": by}, timeout=60).status_code
+
+        apart = 200 if trusted else 429
+        assert [asked(CLIENT), asked("198.51.100.1"), asked(CLIENT)] == [200, apart, 429]
+        assert asked(f"198.51.100.2, {CLIENT}") == 429
