@@ -21,7 +21,7 @@ EXPOSED = (
     *("Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing", "WWW-Authenticate"),
     *("X-Cache", "X-Job-Id", "X-Lutra-Found", "X-Lutra-Model", "X-Request-ID"),
 )
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+READING_METHODS = frozenset({"GET", "HEAD"})
 DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
 
@@ -44,23 +44,35 @@ class Door:
     def _check(self, scope: Scope) -> None:
         """Raises BadRequest, WrongHost or ForeignOrigin."""
         host, headers = self._hosts.check(scope), Headers(scope=scope)
-        is_safe = scope["method"] in SAFE_METHODS
-        if is_safe and (scope["path"] in self._open_paths or _is_followed_link(headers)):
+        is_reading = scope["method"] in READING_METHODS
+        if is_reading and (scope["path"] in self._open_paths or _is_followed_link(headers)):
             return
         if self._is_foreign(headers, host or ""):
             seen = headers.get("origin", "another site")[:100]
             raise ForeignOrigin(f"pages of {seen} may not ask here; whoever runs it can name it in LUTRA_CORS_ORIGINS")
-        if headers.get("access-control-request-method", "GET") not in ALL_METHODS:
-            raise BadRequest("no such method is served here")
+        if scope["method"] == "OPTIONS" and self._origins:
+            self._check_preflight(headers)
 
     def _is_foreign(self, headers: Headers, host: str) -> bool:
         origin = headers.get("origin")
-        if origin is not None and ("*" in self._origins or origin.lower() in self._origins):
+        if origin is not None and self._may_ask(origin):
             return False
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site not in ("same-origin", "none")
         return origin is not None and not is_same_host(origin, host)
+
+    def _check_preflight(self, headers: Headers) -> None:
+        """Raises BadRequest for what the answers to origins would refuse, and not as a problem."""
+        method = headers.get("access-control-request-method")
+        if "origin" in headers and method is not None:
+            if method not in ALL_METHODS:
+                raise BadRequest(f"no method {method[:20]!r} is served here")
+            if not self._may_ask(headers["origin"]):
+                raise BadRequest("a page of this gateway need not ask before it asks")
+
+    def _may_ask(self, origin: str) -> bool:
+        return "*" in self._origins or origin.lower() in self._origins
 
 
 def _is_followed_link(headers: Headers) -> bool:

@@ -165,8 +165,12 @@ def test_others_may_not_and_every_no_is_a_problem(friendly: Gateway) -> None:
             assert answer.status_code == 403
             assert "access-control-allow-origin" not in answer.headers
             assert answer.headers["content-type"] == "application/problem+json"
-    unknown = asked(friendly, "OPTIONS", NEAREST, Origin=FRIEND, Access_Control_Request_Method="BREW")
-    assert (unknown.status_code, unknown.headers["content-type"]) == (400, "application/problem+json")
+        open_ = asked(friendly, "OPTIONS", "/livez", Origin=origin, Access_Control_Request_Method="GET")
+        assert (open_.status_code, open_.headers["content-type"]) == (403, "application/problem+json")
+    for path in (NEAREST, "/livez"):
+        for origin, method in ((FRIEND, "BREW"), ("http://127.0.0.1:PORT", "POST")):
+            odd = asked(friendly, "OPTIONS", path, Origin=origin, Access_Control_Request_Method=method)
+            assert (odd.status_code, odd.headers["content-type"]) == (400, "application/problem+json")
 
 
 def test_what_an_answer_carries_may_be_read() -> None:
