@@ -7,7 +7,7 @@ Keys (prefix `lutra:`)
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
-    gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered, told
+    gone:<j>           string    tombstone: why (1: its time was over; deleted, delivered, told) and whose it was
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
@@ -15,6 +15,7 @@ Keys (prefix `lutra:`)
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it reported of itself
     served             zset      place of a worker -> when a child of it was last alive
     returning          zset      place of a worker whose child loads -> until when jobs are admitted in the hope of it
+    rate:<client>:<b>  hash      a token bucket: what is left in it, and when that was; gone once it is full
     rates              hash      how fast each model is here, as `workers.operations.speeds` writes it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
@@ -46,6 +47,7 @@ class Script(StrEnum):
     RENEW = auto()
     STATUS = auto()
     SUBMIT = auto()
+    TAKE = auto()
     TOUCH = auto()
     UNSENT = auto()
     WITHDRAW = auto()

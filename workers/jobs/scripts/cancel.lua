@@ -28,8 +28,8 @@ if state ~= 'queued' and state ~= 'running' then
     return {'removed'}
   end
   local job_bytes = memory_of_job(job)
+  bury(job, 'deleted', 'KEEPTTL')
   redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
-  redis.call('SET', P .. 'gone:' .. job, 'deleted', 'KEEPTTL')
   redis.call('SREM', key .. ':jobs', job)
   local bytes = reserved_bytes(comp) - job_bytes
   if wanting == 0 then

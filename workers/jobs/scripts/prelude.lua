@@ -60,6 +60,18 @@ local function leave_queue(comp)
   redis.call('ZREM', P .. 'active', comp)
 end
 
+-- What stays of a job for a while: why it is gone and, after a space, whose it was. The rest are options of SET.
+local function bury(job, why, ...)
+  local client = redis.call('HGET', P .. 'job:' .. job, 'client') or ''
+  redis.call('SET', P .. 'gone:' .. job, why .. ' ' .. client, ...)
+end
+
+-- Whose a job is or was; empty where nobody knows.
+local function client_of(job)
+  local client = redis.call('HGET', P .. 'job:' .. job, 'client')
+  return client or string.match(redis.call('GET', P .. 'gone:' .. job) or '', ' (.*)') or ''
+end
+
 -- Bytes of Redis' memory that these keys take.
 local function memory_of(...)
   local bytes = 0
@@ -82,8 +94,8 @@ local function remove(comp, why)
   local key = P .. 'comp:' .. comp
   drop_result(comp)
   for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+    bury(job, why, 'KEEPTTL')
     redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
-    redis.call('SET', P .. 'gone:' .. job, why, 'KEEPTTL')
   end
   redis.call('UNLINK', key, key .. ':jobs')
   reserve(comp, 0, 0)
@@ -136,7 +148,7 @@ local function finish(comp, state, result_ttl_s, tombstone_s, result_bytes, erro
   for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
     redis.call('EXPIRE', P .. 'job:' .. job, result_ttl_s)
     redis.call('EXPIRE', P .. 'events:' .. job, result_ttl_s)
-    redis.call('SET', P .. 'gone:' .. job, '1', 'EX', result_ttl_s + tombstone_s)
+    bury(job, '1', 'EX', result_ttl_s + tombstone_s)
   end
   reserve(comp, result_bytes + memory_of_records(comp), NOW + result_ttl_s)
   if state == 'cancelled' then redis.call('ZADD', P .. 'delivered', NOW, comp) end  -- nobody waits for it

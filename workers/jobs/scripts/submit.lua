@@ -22,5 +22,5 @@ emit(comp, 'state', '{"state":"queued"}')
 for _, each in ipairs({key, key .. ':jobs', P .. 'job:' .. job, P .. 'events:' .. job}) do
   redis.call('EXPIRE', each, pending_ttl_s)
 end
-redis.call('SET', P .. 'gone:' .. job, '1', 'EX', pending_ttl_s + tombstone_s)
+bury(job, '1', 'EX', pending_ttl_s + tombstone_s)
 return stamp()
