@@ -50,6 +50,7 @@ NETWORKS: dict[str, Builder] = {
     "liif-real": convolutional(Liif, LiifConfig),
     "liif-rdn": convolutional(Liif, LiifConfig),
     "lmliif": convolutional(Lmliif, LmliifConfig),
+    "lmliif-real": convolutional(Lmliif, LmliifConfig),
     "span": convolutional(Span, SpanConfig),
     "srresnet": convolutional(Srresnet, SrresnetConfig),
     "srgan": convolutional(Srresnet, SrresnetConfig),

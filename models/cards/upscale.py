@@ -94,6 +94,29 @@ LMLIIF = Card(
     cpu_s_per_mp=0.8,  # 0.25 of `liif` at x2, 0.14 at x4, in bfloat16, in one run
 )
 
+LMLIIF_REAL = Card(
+    name="lmliif-real",
+    task="upscale",
+    title="LM-LIIF for real photos",
+    paper=LMLIIF.paper,
+    parameters=LMLIIF.parameters,
+    licence="Apache-2.0",
+    max_scale=8.0,
+    halo=LMLIIF.halo,
+    reduced="bf16",
+    file="lmliif-real.safetensors",
+    sha256="REALSHA",
+    weights_licence=LMLIIF.weights_licence,
+    trained_on=PHOTOS,
+    distilled_from=LMLIIF.distilled_from,
+    good_at=(
+        "photos from cameras and the web: JPEG of quality 30 to 95, once or twice, a little noise, a little blur",
+        "clean pictures among them, which it was taught to tell from the others",
+    ),
+    bad_at=("JPEGs below quality 30, strong noise, and blur of more than a pixel",),
+    cpu_s_per_mp=LMLIIF.cpu_s_per_mp,
+)
+
 SPAN = Card(
     name="span",
     task="upscale",
@@ -263,4 +286,5 @@ FOURIER = Card(
     fallback=4,
 )
 
-ALL = (ECLUT, LIIF, LIIF_REAL, LIIF_RDN, LMLIIF, SPAN, SRRESNET, SRGAN, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)
+LEARNT = (ECLUT, LIIF, LIIF_REAL, LIIF_RDN, LMLIIF, LMLIIF_REAL, SPAN, SRRESNET, SRGAN)
+ALL = (*LEARNT, NEAREST, BILINEAR, BICUBIC, LANCZOS, FOURIER)

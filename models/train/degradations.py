@@ -35,6 +35,7 @@ class Degradation:
 
     `blur_sigma` in pixels of the small picture, `noise_sigma` in levels of 255. `bicubic`: how often the resize is the
     plain bicubic one, the other filters share the rest. `grey_noise` and `halved_chroma`: how often, of those steps.
+    `second_jpeg`: how often a picture that went through one goes through another.
     """
 
     blur: float = 0.25
@@ -46,6 +47,7 @@ class Degradation:
     jpeg: float = 0.9
     jpeg_quality: tuple[int, int] = (30, 95)
     halved_chroma: float = 0.75
+    second_jpeg: float = 0.0
 
 
 def degrade(pixels: Pixels, size: Size, how: Degradation, rng: np.random.Generator) -> Pixels:
@@ -57,6 +59,8 @@ def degrade(pixels: Pixels, size: Size, how: Degradation, rng: np.random.Generat
         steps.append(draw_noise(how, rng))
     if rng.random() < how.jpeg:
         steps.append(draw_jpeg(how, rng))
+        if how.second_jpeg and rng.random() < how.second_jpeg:
+            steps.append(draw_jpeg(how, rng))
     for index in rng.permutation(len(steps)):
         pixels = steps[index](pixels)
     return pixels

@@ -15,11 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models import convert
+from models.contract import Axis, View
 from models.layout import channels_last
 from models.span import Span, SpanConfig, SpanScale
+from models.srresnet import take
 from models.train.data import Photos, Pixels, shrink_bicubic
 from models.weights import fill
 
@@ -84,6 +87,17 @@ def teach(photo: Pixels, network: SpanScale, scale: int) -> Lesson:
     x = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
     answer = ensemble(network, x)[0].clamp(0, 1).mul(255).round().byte()
     return Lesson(small, answer.permute(1, 2, 0).contiguous().numpy())
+
+
+@torch.inference_mode()
+def answer(teacher: Teacher, small: NDArray[np.uint8], side: int) -> list[Pixels]:
+    """What the network of the next scale, or the largest, makes of small pictures (N, h, h, 3), resized to `side`."""
+    scale = next((scale for scale in sorted(teacher.networks) if scale * small.shape[1] >= side), max(teacher.networks))
+    axis = Axis(0, side, side, small.shape[1], 0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fine = teacher.networks[scale].enlarge(torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255)
+    samples = take(fine.flatten(0, 1), View(axis, axis), scale).view(*fine.shape[:2], side, side)
+    return list(samples.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy())
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ BESIDES: dict[str, set[type]] = {
     "liif": set(),
     "liif_real": set(),
     "lmliif": {CustomOptimizer, GradientClipper, Scheduled, WarmStart},
+    "lmliif_real": {CustomOptimizer, GradientClipper, Scheduled, WarmStart},
     "lut3d": set(),
     "srgan": {Adversary, WarmStart},
     "srresnet": {WarmStart},

@@ -42,6 +42,21 @@ def test_the_steps_come_in_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(orders) == 24
 
 
+def test_a_second_jpeg_comes_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def through_jpeg(pixels: Pixels, quality: int, *_: object) -> Pixels:
+        calls.append(quality)
+        return pixels
+
+    monkeypatch.setattr(degradations, "through_jpeg", through_jpeg)
+    for second, least, most in ((0.0, 100, 100), (0.3, 115, 145), (1.0, 200, 200)):
+        calls.clear()
+        for seed in range(100):
+            degrade(PHOTO[:32, :32], (8, 8), Degradation(jpeg=1, second_jpeg=second), np.random.default_rng(seed))
+        assert least <= len(calls) <= most
+
+
 def test_strengths_stay_within_their_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     qualities: list[int] = []
     sigmas: list[float] = []

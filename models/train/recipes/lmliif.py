@@ -37,6 +37,8 @@ BUDGETS = {
     "cpu": Budget(minutes=80, batch=8, lr=4e-3, patch=48, steps=16_000, decay=0.2),
     "cuda": Budget(minutes=22, batch=32, lr=4e-3, patch=64, slice_minutes=9, workers=14, decay=0.2),
 }
+Sample = tuple[Pixels, Pixels, Pixels | None]
+
 MARGIN = 6  # input pixels of a patch beyond the window that is judged: the frame is for the encoder what it never sees
 SAMPLED_PHOTOS = 48  # that statistics of features are made of
 OLD = ("encoder.", "upsampler.", "whiten.")  # layers that come from SPAN
@@ -49,8 +51,9 @@ class Recipe:
     a factor of twenty. All but the encoder learn alone for the first `head_first` of the budget. `fixed`: share of the
     batches at each of the scales of `fixed_scales`; the rest is drawn.
 
-    `taught`: how much the answers of the teacher, SPAN of `teacher_channels`, count beside the photographs, where it
-    has the scale; they need a cache folder, where those that are missing are made first unless `teach_first` says no.
+    `taught`: how much the answers of the teacher, SPAN of `teacher_channels`, count beside the photographs. With a
+    cache folder those for whole photographs at its own scales are the mean of eight, made first unless `teach_first`
+    says no; all others it gives on the way, once, and by the next of its scales.
     `lossless`: share of the samples from files that were no JPEGs, whose grain and blocks are not to be learnt.
     `made`, `inset`, `grey`: shares of the samples that are drawn, have a pattern in them, have lost their colours.
     `exact`: share of those in which a pattern of single pixels is as strong in the small picture as in the large one,
@@ -70,7 +73,7 @@ class Recipe:
     fixed: tuple[float, ...] = (0.3, 0.1, 0.3)
     min_scale: float = 1.0
     max_scale: float = 4.0
-    taught: float = 0.5
+    taught: float = 0.8
     teacher_channels: int = 52
     teach_first: bool = True
     lossless: float = 0.75
@@ -115,10 +118,10 @@ class Recipe:
         self.odds = photo_odds(self.photos, self.lossless)
         refuse_small(self.photos, round(self.budget.patch * max(self.max_scale, *self.fixed_scales)))
         self.lessons: dict[int, dict[int, teacher.Lesson]] = {}
-        networks = teacher.find_teacher(data, self.teacher_channels) if self.taught and cache else None
-        if networks and cache:
-            for scale in {*self.fixed_scales}.intersection(networks.networks):
-                self.lessons[scale] = teacher.lessons(self.photos, networks, scale, cache, self.teach_first)
+        self.teacher = teacher.find_teacher(data, self.teacher_channels) if self.taught else None
+        if self.teacher and cache:
+            for scale in {*self.fixed_scales}.intersection(self.teacher.networks):
+                self.lessons[scale] = teacher.lessons(self.photos, self.teacher, scale, cache, self.teach_first)
         return self.photos.sha256
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
@@ -153,7 +156,7 @@ class Recipe:
         margin = round(MARGIN * side / patch)
         count = min(round(self.budget.queries**0.5) or side, side - 2 * margin)
         start = int(rng.integers(margin, side - count - margin + 1))
-        lr, *large = (np.stack(column) for column in zip(*self.samples(scale, side, rng), strict=True))
+        lr, *large = (np.stack(column) for column in zip(*self.taught_samples(scale, side, rng), strict=True))
         window = slice(start, start + count)
         hr, taught = (torch.from_numpy(np.ascontiguousarray(pixels[:, window, window])) for pixels in large)
         return torch.from_numpy(lr), hr, taught, torch.tensor([side, start])
@@ -166,8 +169,17 @@ class Recipe:
             which -= share
         return float(rng.uniform(self.min_scale, self.max_scale))
 
-    def samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[tuple[Pixels, Pixels, Pixels]]:
-        """What the network is shown, the original of `side`, and what the teacher makes of it or the original again."""
+    def taught_samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[tuple[Pixels, ...]]:
+        """As `samples`; what has no answer yet gets the teacher's, or the original again."""
+        samples = list(self.samples(scale, side, rng))
+        asked = [small for small, _, answer in samples if answer is None]
+        answers = iter(teacher.answer(self.teacher, np.stack(asked), side) if self.teacher and asked else ())
+        for small, original, answer in samples:
+            yield small, original, next(answers, original) if answer is None else answer
+
+    def samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[Sample]:
+        """What the network is shown, the original of `side`, and the answer: the teacher's where it has made it
+        already, the original where nobody is to be asked, None where the teacher is."""
         for _ in range(self.budget.batch):
             number, which, kind = int(rng.choice(len(self.odds), p=self.odds)), int(rng.integers(8)), rng.uniform()
             lesson = self.lessons.get(int(scale), {}).get(number) if scale == int(scale) else None
@@ -180,7 +192,7 @@ class Recipe:
             small = shrink_bicubic(original, (self.budget.patch, self.budget.patch))
             if 0 <= kind - (self.made + self.inset + self.grey) < self.exact:
                 small, original = with_exact_pattern(small, original, rng)
-            yield small, original, original
+            yield small, original, None if kind >= self.made + self.inset + self.grey + self.exact else original
 
     def original(self, number: int, kind: float, side: int, scale: float, rng: np.random.Generator) -> Pixels:
         """A crop of a photograph, or in its place what `kind`, of [0, 1), asks for."""

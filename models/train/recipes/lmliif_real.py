@@ -1,0 +1,42 @@
+"""LM-LIIF for pictures as they arrive: the network and the task of `recipes.lmliif`, most of them spoilt.
+
+A network that has only seen clean pictures takes the blocks of a JPEG for detail and sharpens them. Here the small
+picture goes through the steps of `models.train.degradations` in random order, at times through a second JPEG, while the
+answer wanted stays the clean crop; a fifth of the samples stay as `recipes.lmliif` makes them. Nothing tells the
+network which are which. Start it from the weights of `lmliif` (`--init`).
+Source: as `recipes.lmliif` and `models.train.degradations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.train.degradations import Degradation, degrade
+from models.train.recipes import lmliif
+from models.train.run import Budget
+
+BUDGETS = {
+    "cpu": Budget(minutes=80, batch=8, lr=2e-3, patch=48, steps=16_000, decay=0.4),
+    "cuda": Budget(minutes=22, batch=32, lr=2e-3, patch=64, slice_minutes=9, workers=14, decay=0.4),
+}
+
+
+@dataclass
+class Recipe(lmliif.Recipe):
+    """`clean`: share of the samples that nothing happens to."""
+
+    name: str = "lmliif-real"
+    head_first: float = 0.0
+    exact: float = 0.06
+    clean: float = 0.2
+    degradation: Degradation = field(default_factory=lambda: Degradation(second_jpeg=0.25))
+
+    def samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[lmliif.Sample]:
+        for small, original, answer in super().samples(scale, side, rng):
+            if rng.uniform() < self.clean:
+                yield small, original, answer
+            else:
+                yield degrade(original, (small.shape[0], small.shape[1]), self.degradation, rng), original, original
