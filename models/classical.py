@@ -86,6 +86,7 @@ class Resampler:
         self.kernel = kernel
 
     def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """See `models.contract.Upscaler`; windows are float32."""
         return [self._tile(window, view) for window, view in zip(windows, views, strict=True)]
 
     def _tile(self, window: Tensor, view: View) -> Tensor:
