@@ -1,13 +1,19 @@
 """Antialiased bicubic resampling beside dense matrices, torch's own and Pillow's.
 
+    python -m benchmarks.resampling [--seconds 5]
+
+makes the contenders of `benchmarks.kernels`, and by itself prints, for a machine that is not quiet, the least of many
+runs of each on one thread, in milliseconds of that thread's processor time.
+
 What a network of x4 makes, three planes of floats, becomes a megapixel at the scale asked for: larger scales read less
-and write as much. It makes the contenders; `benchmarks.kernels` lets them take turns. All use the same kernel, with
-a = -1/2, and drop what lies beyond the frame. Dense matrices, of which the taps are a small part, are one product for
-each axis, as fast as torch multiplies. Pillow has the same picture in 8 bits, and its planes as floats, one by one.
+and write as much. All use the same kernel, with a = -1/2, and drop what lies beyond the frame. Dense matrices, of which
+the taps are a small part, are one product for each axis, as fast as torch multiplies. Pillow has the same picture in 8
+bits, and its planes as floats, one by one.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,7 +24,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.rounds import Contender
+from benchmarks import machine
+from benchmarks.rendering import least_seconds
+from benchmarks.rounds import Contender, set_threads
 from kernels import cpu, ops
 from models.classical import BICUBIC, taps
 from models.contract import Axis
@@ -80,3 +88,25 @@ def as_pixels(planes: Tensor) -> NDArray[np.uint8]:
 
 def by_pillow(images: Sequence[Image.Image]) -> Callable[[], list[Image.Image]]:
     return lambda: [image.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for image in images]
+
+
+# ---- By itself ---------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each case")
+    asked = parser.parse_args()
+    print(machine.line("torch", "pillow"))
+    set_threads(1)
+    for title, scale in titles().items():
+        works = {one.name: one.work for one in contenders(scale, (1,))}
+        print(f"\n{title}")
+        for name, took in least_seconds(works, asked.seconds).items():
+            print(f"  {name:30} {1000 * took:8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
