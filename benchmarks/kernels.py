@@ -1,5 +1,5 @@
 """The kernels beside what one would pick instead, in one run: look-up at 3840x2160, table super-resolution, the
-deformable convolution of networks, and the render perceptron of LM-LIIF, served and trained.
+deformable convolution of networks, the render perceptron of LM-LIIF, served and trained, and resampling.
 
     python -m benchmarks.kernels [--rounds 9] [--photo FILE] [--only steep] [--json FILE] [--write-docs]
     python -m benchmarks.kernels --device cuda
@@ -31,7 +31,7 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from benchmarks import deformable, learning, machine, peak, peers, pictures, plot, rendering, report  # noqa: E402
+from benchmarks import deformable, learning, machine, peak, peers, pictures, plot, rendering, report, resampling  # noqa: E402
 from benchmarks.report import Goal, Row  # noqa: E402
 from benchmarks.rounds import Contender, Timing, measure, set_threads  # noqa: E402
 from kernels import cpu, ops  # noqa: E402
@@ -83,6 +83,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         **{title: partial(deforming, title, *how) for title, how in deformable.titles().items()},
         **{title: partial(render, title, *how) for title, how in rendering.titles().items()},
         **{title: partial(learn, title, scale) for title, scale in learning.titles().items()},
+        **{title: partial(resample, title, scale) for title, scale in resampling.titles().items()},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -177,6 +178,10 @@ def learn(title: str, scale: float) -> Case:
     return Case(title, learning.contenders(scale, THREADS), learning.YARDSTICKS, {})
 
 
+def resample(title: str, scale: float) -> Case:
+    return Case(title, resampling.contenders(scale, THREADS), resampling.YARDSTICKS, {})
+
+
 # ---- Rows and goals ----------------------------------------------------------------------------------------------
 
 
@@ -258,6 +263,10 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
             for title in rendering.titles()
             for path, short in rendering.SHARES.items()
         ),
+        *(
+            Goal(f"{title}, one thread: times Pillow", times(title, resampling.OURS, 1, "Pillow"), 3)
+            for title in resampling.titles()
+        ),
         Goal("largest error, tame table", worst(PHOTO), 0.51, is_ceiling=True),
         Goal("largest error, tame table, random pixels", worst(RANDOM), 0.51, is_ceiling=True),
         Goal("largest error, steep table", worst(STEEP), 1, is_ceiling=True),
@@ -277,6 +286,7 @@ def panels(rows: Sequence[Row]) -> list[plot.Panel]:
         ("deformable convolution, float32", 1, "Deformable convolution, 480x320, 64 channels, one thread"),
         ("deformable convolution, bfloat16", 1, "The same in bfloat16"),
         ("render perceptron x2", 1, "Render perceptron x2 of 96x64 pixels, one thread"),
+        ("resampling x4 to x2", 1, "Resampling of x4 to a megapixel of x2, three planes, one thread"),
     )
     made = []
     for case, threads, title in shown:

@@ -19,6 +19,7 @@ from kernels.reference import modulated_mlp_predict as predict_reference
 from kernels.reference.deform import ALL, NeedsGrad
 from kernels.reference.modulated_mlp import Layers, Samples
 from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
+from kernels.reference.resample import Taps, transposed
 
 COLUMN_BYTES = 1 << 20  # of the columns in flight, a thread
 TALLEST_AREA = (1 << 16) - 2  # rows whose 16-bit codes a 32-bit sum holds
@@ -153,6 +154,32 @@ def _plain_predict(pixels: Pixels, ways: Ways) -> tuple[Tensor, Tensor, Tensor, 
     """In plain memory."""
     modulations, here, rows, cols = (one.detach().contiguous() for one in (*pixels, *ways))
     return modulations, here, rows, cols
+
+
+def resample(planes: Tensor, rows: Taps, cols: Taps, threads: int | None = None, path: str = "auto") -> Tensor:
+    """As `kernels.reference.resample.resample`, to rounding; bit by bit the same on any number of threads.
+
+    `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
+    """
+    out = planes.new_empty(len(planes), len(rows.first), len(cols.first))
+    _cpu.resample(
+        planes.detach().contiguous(),
+        rows.first.contiguous(),
+        rows.weight.detach().contiguous(),
+        cols.first.contiguous(),
+        cols.weight.detach().contiguous(),
+        out,
+        threads or torch.get_num_threads(),
+        path,
+    )
+    return out
+
+
+def resample_backward(grad: Tensor, rows: Taps, cols: Taps, height: int, width: int) -> Tensor:
+    """As `kernels.reference.resample.resample_backward`, to rounding; bit by bit the same on any number of threads."""
+    if grad.numel() == 0:
+        return grad.new_zeros(len(grad), height, width)
+    return resample(grad, transposed(rows, height), transposed(cols, width))
 
 
 def area_mean(picture: Tensor, height: int, width: int) -> Tensor:

@@ -18,8 +18,10 @@ from kernels.library.lut3d import MAX_VALUE, lut3d_apply
 from kernels.library.lut3d_float import lut3d
 from kernels.library.modulated_mlp import modulated_mlp
 from kernels.library.modulated_mlp_predict import modulated_mlp_predict
+from kernels.library.resample import resample
 from kernels.reference.modulated_mlp import Layers, Places, Samples
 from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
+from kernels.reference.resample import Taps
 
 __all__ = [
     "FEATURES",
@@ -31,6 +33,7 @@ __all__ = [
     "Places",
     "PredictLayers",
     "Samples",
+    "Taps",
     "Ways",
     "area_mean",
     "deform_conv2d",
@@ -39,4 +42,5 @@ __all__ = [
     "lut3d_apply",
     "modulated_mlp",
     "modulated_mlp_predict",
+    "resample",
 ]

@@ -22,8 +22,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kernels import ops
+from kernels.ops import Taps
 from models.contract import Axis, View
 
+UNITS = 1 << 23  # to 1, in which weights are counted: float32 holds each whole number of them below 2
 FFT_SAMPLES = 1 << 22  # samples transformed at once: bounds the complex intermediate to some 100 MB
 
 
@@ -83,17 +86,14 @@ class Resampler:
         self.kernel = kernel
 
     def __call__(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """See `models.contract.Upscaler`; windows are float32."""
         return [self._tile(window, view) for window, view in zip(windows, views, strict=True)]
 
     def _tile(self, window: Tensor, view: View) -> Tensor:
-        """(C, h, w) -> (C, rows, cols), along the cheaper axis first."""
-        height, width = window.shape[-2:]
-        down = _ready(_first_alike(view.rows), height, self.kernel, window.dtype, window.device)
-        across = _ready(_first_alike(view.cols), width, self.kernel, window.dtype, window.device).T
-        rows, cols = view.rows.count, view.cols.count
-        if rows * width * (height + cols) <= height * cols * (width + rows):
-            return (down @ window) @ across
-        return down @ (window @ across)
+        """(C, h, w) float32 -> (C, rows, cols)."""
+        sides = zip((view.rows, view.cols), window.shape[1:], strict=True)
+        rows, cols = (_ready(_first_alike(axis), side, self.kernel, window.device) for axis, side in sides)
+        return ops.resample(window, rows, cols)
 
 
 class Nearest:
@@ -126,18 +126,35 @@ class Fourier:
         return _cosines(across.transpose(-1, -2), view.rows).transpose(-1, -2)
 
 
-def weights(axis: Axis, length: int, kernel: Kernel) -> Tensor:
-    """The matrix (axis.count, length) that takes a window's side to the axis' samples; float64, rows sum to 1."""
+def taps(axis: Axis, length: int, kernel: Kernel) -> Taps:
+    """What the axis' samples are made of in a window's side of `length` pixels; their weights sum to exactly 1."""
     base, fraction = axis.positions()
     ratio = max(1.0, axis.in_size / axis.out_size)
     reach = kernel.reach(axis.scale)
-    taps = torch.arange(1 - reach, reach + 1)
-    index = base[:, None] + taps
-    weight = kernel.weigh(taps - fraction.double()[:, None], ratio)
+    near = torch.arange(1 - reach, reach + 1)
+    index = base[:, None] + near
+    weight = kernel.weigh(near - fraction.double()[:, None], ratio)
     weight = torch.where((index >= 0) & (index < length), weight, 0.0)
-    weight = weight / weight.sum(1, keepdim=True)
-    matrix = torch.zeros(axis.count, length, dtype=torch.float64)
-    return matrix.scatter_add_(1, index.clamp(0, length - 1), weight)
+    return _moved_inside(index[:, 0], _in_units(weight / weight.sum(1, keepdim=True)), length)
+
+
+def _in_units(weight: Tensor) -> Tensor:
+    """float64 weights (samples, taps) that sum to 1 -> float32 ones that do so exactly, added up in any order: white
+    stays white to the bit. The largest of a sample takes what rounding left over."""
+    units = (weight * UNITS).round()
+    units.scatter_add_(1, units.argmax(1, keepdim=True), UNITS - units.sum(1, keepdim=True))
+    return (units / UNITS).float()
+
+
+def _moved_inside(first: Tensor, weight: Tensor, length: int) -> Taps:
+    """Runs of taps that may reach beyond a side, with weight 0 there -> the same inside it, without taps that no
+    sample uses: one is left where samples are pixels."""
+    used = weight.any(0).nonzero()[:, 0]
+    low, count = int(used[0]), min(int(used[-1] - used[0]) + 1, length)
+    moved = (first + low).clamp(0, length - count)
+    tap = (moved - first)[:, None] + torch.arange(count)
+    kept = weight.gather(1, tap.clamp(0, weight.shape[1] - 1))
+    return Taps(moved, torch.where((tap >= 0) & (tap < weight.shape[1]), kept, 0.0))
 
 
 def _first_alike(axis: Axis) -> Axis:
@@ -147,11 +164,12 @@ def _first_alike(axis: Axis) -> Axis:
     return replace(axis, start=start, origin=axis.origin - turns * (axis.in_size // common))
 
 
-@lru_cache(maxsize=16)
-def _ready(axis: Axis, length: int, kernel: Kernel, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`weights` as they are multiplied with; most tiles of a picture share theirs."""
+@lru_cache(maxsize=64)
+def _ready(axis: Axis, length: int, kernel: Kernel, device: torch.device) -> Taps:
+    """`taps` where they are wanted; most tiles of a picture share theirs."""
     with torch.inference_mode(False):  # training may be the next to use them
-        return weights(axis, length, kernel).to(device, dtype)
+        first, weight = taps(axis, length, kernel)
+        return Taps(first.to(device), weight.to(device))
 
 
 def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = BICUBIC) -> Tensor:

@@ -16,7 +16,7 @@ CVPR 2021 (one table, four rotations).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -25,13 +25,12 @@ from torch.nn import functional as F
 
 from kernels import ops
 from kernels.reference.eclut import PARTS, REACH, TERMS, UNIT, collapse
-from models.classical import BICUBIC, weights
-from models.contract import Axis, View
+from models.classical import from_finer
+from models.contract import View
 
 LEVELS = 255.0
 ENTRIES = torch.iinfo(torch.int8)
 BLOCK_PAIRS = 1 << 14  # pairs that pass the network at once: bounds its memory where no gradient is kept
-BAND = 64  # samples that are resized by one matrix
 CODE_TOLERANCE = 1e-3  # in levels: far below the step of 16-bit pictures, 1/257, and far above float32's rounding
 
 
@@ -156,7 +155,7 @@ class Eclut(nn.Module):
         if all(axis.out_size == scale * axis.in_size for axis in (view.rows, view.cols)):
             top, left = (axis.start - scale * axis.origin for axis in (view.rows, view.cols))
             return fine[:, top : top + view.rows.count, left : left + view.cols.count]
-        return resize(fine, view, scale)
+        return from_finer(fine, view, scale)
 
     def next_scale(self, view: View) -> int:
         """The smallest scale that both axes can be resized down from, else the largest."""
@@ -196,28 +195,6 @@ class Eclut(nn.Module):
         values = pairs[:, :1, None, None, None] + UNIT * entries
         values = move_closer(values) if self.config.step == "hr" else values
         return values.flatten(1)
-
-
-def resize(fine: Tensor, view: View, factor: int) -> Tensor:
-    """A window enlarged `factor` times, (C, factor * h, factor * w) -> the view's samples, by antialiased bicubic.
-
-    As `models.classical.from_finer`, a band at a time: its matrices grow with the window, while a sample needs a few
-    pixels of it.
-    """
-    rows, cols = (bands(axis, side, factor) for axis, side in zip((view.rows, view.cols), fine.shape[1:], strict=True))
-    tall = torch.cat([matrix.to(fine) @ fine[:, span] for span, matrix in rows], 1)
-    return torch.cat([tall[:, :, span] @ matrix.to(fine).T for span, matrix in cols], 2)
-
-
-def bands(axis: Axis, length: int, factor: int) -> Iterator[tuple[slice, Tensor]]:
-    """For some samples of an axis after the other the part of the finer window, `length` long, and what weighs it."""
-    finer = replace(axis, in_size=axis.in_size * factor, origin=axis.origin * factor)
-    floor, reach = finer.positions()[0].tolist(), BICUBIC.reach(finer.scale)
-    for first in range(0, axis.count, BAND):
-        last = min(first + BAND, axis.count)
-        low, high = max(floor[first] - reach, 0), min(floor[last - 1] + 2 + reach, length)
-        part = replace(finer, start=axis.start + first, count=last - first, origin=finer.origin + low)
-        yield slice(low, high), weights(part, high - low, BICUBIC)
 
 
 def place(values: Tensor, index: Tensor, scale: int) -> Tensor:

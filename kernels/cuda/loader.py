@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 SOURCE_FOLDER = Path(__file__).resolve().parent.parent / "csrc"
-SOURCES = tuple(f"{op}/{op}.cu" for op in ("lut3d", "lut3d_float", "eclut", "deform", "modulated_mlp"))
+SOURCES = tuple(f"{op}/{op}.cu" for op in ("lut3d", "lut3d_float", "eclut", "deform", "modulated_mlp", "resample"))
 STANDARD = "c++17"
 DIGEST_BYTES = hashlib.sha256().digest_size
 

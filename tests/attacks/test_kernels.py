@@ -123,6 +123,27 @@ def test_the_training_of_the_perceptron_touches_nothing_beyond_its_arrays(path: 
         assert all(torch.equal(*pair) for pair in zip([out, *results], [*found, *fenced_results], strict=True))
 
 
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
+def test_resampling_touches_nothing_beyond_its_arrays(path: str, at_end: bool) -> None:
+    from kernels import _cpu
+
+    keep: list[mmap.mmap] = []
+    for size, samples, taps in (
+        *(((1, 1), (1, 1), (1, 1)), ((5, 1), (3, 2), (5, 1)), ((1, 17), (2, 16), (1, 2))),
+        *(((9, 31), (17, 33), (4, 4)), ((40, 1300), (3, 700), (6, 9)), ((7, 530), (16, 1025), (2, 16))),
+    ):
+        axes = []
+        for side, count, reach in zip(size, samples, taps, strict=True):
+            axes += [torch.arange(count) * (side - reach) // max(1, count - 1), torch.rand(count, reach)]
+        plain, out = [torch.rand(2, *size), *axes], torch.zeros(2, *samples)
+        found = _fenced(out, at_end, keep)
+        call: Callable[..., None] = _cpu.resample
+        call(*(_fenced(one, at_end, keep) for one in plain), found, 3, path)
+        call(*plain, out, 1, path)
+        assert out.any() and torch.equal(found, out)
+
+
 FORK = """
 import os, signal, torch
 from kernels import ops

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import deformable, learning, peak, peers, pictures, rendering
+from benchmarks import deformable, learning, peak, peers, pictures, rendering, resampling
 from benchmarks.rounds import Contender, Timing, measure, one_turn
 from kernels.reference import deform, modulated_mlp
 from kernels.reference import lut3d_float as float_reference
@@ -90,6 +90,20 @@ def test_everyone_who_learns_to_render_has_the_gradients_of_the_others(monkeypat
         share = 0.5 if name == learning.AUTOCAST else 1e-4  # bfloat16 is off by a quarter, where units meet 0
         for got, wanted in zip(gradients, plain, strict=True):
             assert (got - wanted).norm() <= share * wanted.norm(), name
+
+
+@pytest.mark.parametrize("scale", resampling.SCALES)
+def test_everyone_who_resamples_makes_the_same_picture(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
+    monkeypatch.setattr(resampling, "SIDE", 60)
+    found = {contender.name: contender.work() for contender in resampling.contenders(scale, (1,))}
+    assert {resampling.OURS, resampling.MATRICES, resampling.TORCH} <= {*found}
+    levels = np.asarray(found.pop(resampling.PILLOW)[0])
+    floats = np.stack([np.asarray(image) for image in found.pop(resampling.PILLOW_FLOATS)])
+    wanted = found.pop(resampling.OURS).numpy()
+    assert np.abs(floats - wanted).max() < 1e-5
+    assert np.abs(levels - wanted.transpose(1, 2, 0) * 255).max() < 2
+    for name, made in found.items():
+        assert np.abs(made.numpy() - wanted).max() < 1e-5, name
 
 
 def test_multiply_adds_are_counted_one_by_one() -> None:

@@ -35,6 +35,7 @@ KERNELS = {
         *(f"deform_scatter_{of}" for of in FLOATS),
     ),
     "modulated_mlp/modulated_mlp.cu": ("modulated_mlp_f32", "modulated_mlp_bf16"),
+    "resample/resample.cu": ("resample_axis",),
 }
 WITH_BARRIERS = (
     *("lut3d_range", "lut3d_u8", "lut3d_u8_texture", "lut3d_u16"),

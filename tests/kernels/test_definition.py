@@ -19,6 +19,7 @@ CALLS = (
     *("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean"),
     *("deform_conv2d", "deform_conv2d_backward", "modulated_mlp"),
     *("modulated_mlp_predict", "modulated_mlp_predict_backward"),
+    *("resample", "resample_backward"),
 )
 
 
@@ -61,6 +62,10 @@ def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyP
     modulations, *rest = predicted()
     torch.autograd.backward(LUTRA.modulated_mlp_predict(modulations.requires_grad_(), *rest).sum())
     assert modulations.grad is not None
+    pixel = torch.ones(1, 1, 1).requires_grad_()
+    taps = ops.Taps(torch.zeros(1, dtype=torch.int64), torch.ones(1, 1))
+    torch.autograd.backward(ops.resample(pixel, taps, taps).sum())
+    assert pixel.grad is not None
 
 
 def test_what_is_built_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
 from kernels import ops
-from kernels.library import modulated_mlp, modulated_mlp_predict
+from kernels.library import modulated_mlp, modulated_mlp_predict, resample
 
 NAN, INF = float("nan"), float("inf")
 LUTRA = torch.ops.lutra
@@ -54,6 +54,15 @@ def predicted(**spoilt: Any) -> tuple[Any, ...]:
 
 
 ABOVE = torch.zeros(3, 2, 3, 4)
+
+PLANES, FIRST, WEIGHT = torch.zeros(2, 5, 6), torch.tensor([0, 2]), torch.zeros(2, 4)
+
+
+def resampled(**spoilt: Tensor) -> tuple[Tensor, ...]:
+    """Arguments of `resample` for planes of 5 x 6 pixels and 2 x 2 samples of 3 x 4 taps, some of them replaced."""
+    axes = {"row_first": FIRST, "row_weight": WEIGHT[:, :3], "col_first": FIRST, "col_weight": WEIGHT}
+    return tuple(({"planes": PLANES} | axes | spoilt).values())
+
 
 # Seen in shapes, types and places: refused where values are traced too.
 REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -182,6 +191,25 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
         (ABOVE, *predicted(way=BIASES[0])),
         "way is (16,) of torch.float32, wanted (16,",
     ),
+    *(
+        ("resample", resampled(**spoilt), message)
+        for spoilt, message in (
+            ({"planes": PLANES[0]}, "planes has shape (5, 6), wanted (C, h, w)"),
+            ({"planes": PLANES.half()}, "planes is (2, 5, 6) of torch.float16, wanted (2, 5, 6) of torch.float32"),
+            ({"planes": PLANES[:, :2]}, "row_weight has shape (2, 3), wanted (samples, taps) with taps from 1 to 2"),
+            (
+                {"col_weight": WEIGHT[:, :0]},
+                "col_weight has shape (2, 0), wanted (samples, taps) with taps from 1 to 6",
+            ),
+            ({"col_weight": WEIGHT[0]}, "col_weight has shape (4,), wanted (samples, taps)"),
+            ({"row_weight": WEIGHT.double()}, "row_weight is (2, 4) of torch.float64, wanted (2, 4) of torch.float32"),
+            ({"row_first": FIRST.int()}, "row_first is (2,) of torch.int32, wanted (2,) of torch.int64"),
+            ({"col_first": FIRST[:1]}, "col_first is (1,) of torch.int64, wanted (2,) of torch.int64"),
+        )
+    ),
+    ("resample_backward", (PLANES, *resampled()[1:], 5, 6), "grad has shape (2, 5, 6), wanted (C, 2, 2)"),
+    ("resample_backward", (PLANES[0, :2, :2], *resampled()[1:], 5, 6), "grad has shape (2, 2), wanted (C, 2, 2)"),
+    ("resample_backward", (PLANES[:, :2, :2], *resampled()[1:], 5, 3), "col_weight has shape (2, 4), wanted"),
 ]
 
 MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
@@ -200,6 +228,12 @@ MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
     ("modulated_mlp", rendered(weights=[w.to("meta") for w in LAYERS]), "modulations is on cpu and weights[0] on meta"),
     ("modulated_mlp_predict", predicted(last=LAYERS[6].to("meta")), "modulations is on cpu and last on meta"),
     ("modulated_mlp_predict_backward", (ABOVE.to("meta"), *predicted()), "modulations is on cpu and grad on meta"),
+    ("resample", resampled(col_first=FIRST.to("meta")), "planes is on cpu and col_first on meta, wanted one device"),
+    (
+        "resample_backward",
+        (PLANES[:, :2, :2].to("meta"), *resampled()[1:], 5, 6),
+        "grad is on meta and row_first on cpu",
+    ),
     ("lut3d_apply", (CODES.to_sparse(), LUT), "picture is torch.sparse_coo, wanted torch.strided"),
     ("lut3d", (FLOATS, LUT.to_sparse()), "lut is torch.sparse_coo, wanted torch.strided"),
 ]
@@ -228,6 +262,8 @@ def test_an_op_says_what_it_saw_and_what_it_wants(name: str, arguments: tuple[An
         calls.append(lambda *flat: ops.modulated_mlp(*modulated_mlp.grouped(*flat)))
     elif name == "modulated_mlp_predict":
         calls.append(lambda *flat: ops.modulated_mlp_predict(*modulated_mlp_predict.grouped(*flat)))
+    elif name == "resample":
+        calls.append(lambda *flat: ops.resample(*resample.grouped(*flat)))
     elif hasattr(ops, name):
         calls.append(getattr(ops, name))
     for call in calls:
@@ -249,6 +285,25 @@ def test_tables_that_are_not_finite_are_refused(lut: Tensor, message: str, imple
         ops.lut3d_apply(CODES.to(device), lut.to(device))
     with pytest.raises(ValueError, match=re.escape(message)):
         ops.lut3d_apply(CODES[None].to(device), lut[None].to(device))
+
+
+@pytest.mark.parametrize(
+    ("axis", "first", "message"),
+    [
+        ("row", [0, 3], "row_first holds values from 0 to 3, wanted 0 to 2, ascending"),
+        ("row", [-1, 2], "row_first holds values from -1 to 2, wanted 0 to 2, ascending"),
+        ("col", [1, 0], "col_first holds values from 0 to 1, wanted 0 to 2, ascending"),
+        ("col", [0, 1 << 40], "col_first holds values from 0 to 1099511627776, wanted 0 to 2, ascending"),
+    ],
+)
+def test_places_beyond_the_planes_are_refused(
+    axis: str, first: list[int], message: str, implementation: None, device: str
+) -> None:
+    arguments = [one.to(device) for one in resampled(**{f"{axis}_first": torch.tensor(first)})]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ops.resample(*resample.grouped(*arguments))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        LUTRA.resample_backward(arguments[0][:, :2, :2], *arguments[1:], 5, 6)
 
 
 def test_what_is_no_tensor_is_refused() -> None:

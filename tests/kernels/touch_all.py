@@ -11,9 +11,10 @@ from itertools import product
 import torch
 
 from kernels import cuda
-from kernels.cuda import deform, eclut, lut3d, lut3d_float, modulated_mlp
+from kernels.cuda import deform, eclut, lut3d, lut3d_float, modulated_mlp, resample
 from kernels.reference.lut3d import identity_lut
 from kernels.reference.modulated_mlp import Layers, Places, Samples, layer_shapes
+from kernels.reference.resample import Taps
 
 
 def touch_stored(device: torch.device) -> None:
@@ -64,12 +65,25 @@ def touch_rendering(device: torch.device) -> None:
         modulated_mlp.modulated_mlp(modulations, base, Samples(rows, cols, (1.0, 1.0)), layers)
 
 
+def touch_resampling(device: torch.device) -> None:
+    for (height, width), (rows, cols), taps in product(((8, 8), (33, 300)), ((1, 1), (45, 257)), (1, 8)):
+        tall, wide = (
+            Taps(
+                torch.arange(samples, device=device) * (side - taps) // max(1, samples - 1),
+                torch.rand(samples, taps, device=device),
+            )
+            for samples, side in ((rows, height), (cols, width))
+        )
+        made = resample.resample(torch.rand(3, height, width, device=device), tall, wide)
+        resample.resample_backward(made, tall, wide, height, width)
+
+
 def main() -> int:
     if missing := cuda.why_missing():
         print(missing)
         return 1
     device = torch.device("cuda", torch.cuda.current_device())
-    for touch in (touch_stored, touch_float, touch_enlarging, touch_deforming, touch_rendering):
+    for touch in (touch_stored, touch_float, touch_enlarging, touch_deforming, touch_rendering, touch_resampling):
         touch(device)
     torch.cuda.synchronize()
     print("every kernel ran")

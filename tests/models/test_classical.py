@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from models import classical
-from models.classical import KERNELS, Fourier, Nearest, Resampler, finer_halo, from_finer, weights
+from models.classical import KERNELS, Fourier, Kernel, Nearest, Resampler, finer_halo, from_finer, taps
 from models.contract import Axis, View
+from tests.kernels.test_resample import in_full
 
 PILLOW = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -28,6 +29,11 @@ def whole(in_size: tuple[int, int], out_size: tuple[int, int]) -> View:
     """The whole output from a window that is the whole picture, without any border."""
     rows, cols = (Axis(0, out, out, source, 0) for source, out in zip(in_size, out_size, strict=True))
     return View(rows, cols)
+
+
+def weights(axis: Axis, length: int, kernel: Kernel) -> Tensor:
+    """The matrix (samples, length), float64."""
+    return in_full(taps(axis, length, kernel), length)
 
 
 def picture(height: int = 37, width: int = 53, low: int = 64, high: int = 192) -> np.ndarray:
@@ -165,5 +171,59 @@ def test_axes_taken_for_alike_have_the_same_weights(in_size: int, out_size: int)
         wanted = weights(axis, 12, kernel)
         alike = classical._first_alike(axis)
         assert torch.equal(weights(alike, 12, kernel), wanted)
-        ready = classical._ready(alike, 12, kernel, torch.float64, torch.device("cpu"))
-        assert torch.equal(ready, wanted) and not ready.is_inference()
+        ready = classical._ready(alike, 12, kernel, torch.device("cpu"))
+        assert torch.equal(in_full(ready, 12), wanted) and not ready.weight.is_inference()
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(("source", "out"), [(13, 48), (48, 13), (40, 37), (1, 5), (3, 300), (200, 3), (9, 9)])
+def test_white_stays_white_to_the_bit(name: str, source: int, out: int) -> None:
+    (tile,) = Resampler(KERNELS[name])(torch.ones(1, 2, source, source + 4), [whole((source, source + 4), (out, 7))])
+    assert torch.equal(tile, torch.ones(2, out, 7))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(("source", "out"), [(13, 48), (48, 13), (1, 5), (2, 7), (100, 3)])
+def test_taps_are_inside_and_what_the_kernel_weighs(name: str, source: int, out: int) -> None:
+    """Against the definition in float64; also where the kernel is wider than the picture."""
+    kernel, axis = KERNELS[name], Axis(0, out, out, source, 0)
+    first, weight = found = taps(axis, source, kernel)
+    assert bool((first >= 0).all()) and bool((first + weight.shape[1] <= source).all())
+    assert bool((first.diff() >= 0).all()) and weight.dtype == torch.float32
+    place = (torch.arange(out, dtype=torch.float64) + 0.5) * source / out - 0.5
+    wanted = kernel.weigh(torch.arange(source) - place[:, None], max(1.0, source / out))
+    wanted = wanted / wanted.sum(1, keepdim=True)
+    assert (in_full(found, source) - wanted).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_an_axis_that_keeps_its_size_has_one_tap_a_sample(name: str) -> None:
+    first, weight = taps(Axis(3, 20, 40, 40, 1), 30, KERNELS[name])
+    assert first.tolist() == [*range(2, 22)] and weight.shape == (20, 1) and bool((weight == 1).all())
+    window = torch.rand(1, 3, 30, 30, generator=torch.Generator().manual_seed(3))
+    view = View(Axis(3, 20, 40, 40, 1), Axis(3, 20, 40, 40, 1))
+    assert torch.equal(Resampler(KERNELS[name])(window, [view])[0], window[0, :, 2:22, 2:22])
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("out", [(61, 90), (240, 301), (50, 64)])
+def test_a_tile_has_the_bits_of_the_whole(name: str, out: tuple[int, int]) -> None:
+    """Inside, where both windows hold every tap."""
+    fine = torch.rand(1, 3, 120, 150, generator=torch.Generator().manual_seed(4))
+    model = Resampler(KERNELS[name])
+    (full,) = model(fine, [whole((120, 150), out)])
+    rows, cols = (Axis(one // 3, one // 5, one, side, 11) for one, side in zip(out, (120, 150), strict=True))
+    (part,) = model(fine[..., 11:, 11:-7], [View(rows, cols)])
+    assert torch.equal(part, full[:, rows.start :, cols.start :][:, : rows.count, : cols.count])
+
+
+@pytest.mark.parametrize("out", [(20, 33), (37, 26), (80, 80)])
+def test_gradients_come_back_from_a_finer_window(out: tuple[int, int]) -> None:
+    fine = torch.rand(6, 40, 40, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    view = whole((10, 10), out)
+    samples = from_finer(fine, view, 4)
+    grad = torch.rand(samples.shape, generator=torch.Generator().manual_seed(6))
+    (by_fine,) = torch.autograd.grad(samples, fine, grad)
+    down, across = (weights(Axis(0, one, one, 40, 0), 40, KERNELS["bicubic"]) for one in out)
+    assert torch.allclose(samples.double(), down @ fine.detach().double() @ across.T, atol=1e-6)
+    assert torch.allclose(by_fine.double(), down.T @ grad.double() @ across, atol=1e-5)

@@ -21,9 +21,8 @@ from torch.nn import functional as F
 
 from kernels import ops
 from kernels.reference.eclut import UNIT, collapse
-from models import catalog, eclut, weights
+from models import catalog, weights
 from models.cards import ECLUT
-from models.classical import from_finer
 from models.contract import Axis, View
 from models.eclut import Eclut, EclutConfig
 from models.train import __main__ as command
@@ -231,15 +230,6 @@ def test_saved_and_loaded_it_makes_the_same_bytes(tmp_path: Path) -> None:
 )
 def test_the_next_scale_is_taken(size: tuple[int, int], out_size: tuple[int, int], scale: int) -> None:
     assert Eclut().next_scale(whole(size, out_size)) == scale
-
-
-@pytest.mark.parametrize(("factor", "out_size"), [(2, (23, 31)), (4, (61, 70)), (4, (130, 9)), (4, (20, 8))])
-def test_resized_in_bands_is_resized_at_once(
-    factor: int, out_size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fine, view = draw(3, 18 * factor, 8 * factor) / 255, whole((18, 8), out_size)
-    monkeypatch.setattr(eclut, "BAND", 5)
-    assert (eclut.resize(fine, view, factor) - from_finer(fine, view, factor)).abs().max() < 2e-6
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from models.classical import KERNELS, Resampler
+from kernels.reference.resample import Taps, resample
+from models.classical import KERNELS, taps
 from models.contract import Axis, View
 from tests.living import photo
 from tests.workers.enlarging import noise
@@ -107,12 +108,15 @@ def seen_error(found: Picture, case: Case) -> float:
 
 
 def premultiplied(planes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Planes (h, w, 4) enlarged by the cubic kernel, unrounded."""
+    """Planes (h, w, 4) enlarged by the cubic kernel in float64, unrounded."""
     view = View(*(Axis(0, out, out, side, -4) for side, out in zip(planes.shape[:2], size, strict=True)))
     window = np.empty((planes.shape[0] + 8, planes.shape[1] + 8, 4))
     cut(planes, view, window)
-    (found,) = Resampler(KERNELS["bicubic"])(torch.from_numpy(window).permute(2, 0, 1)[None], [view])
-    return found.permute(1, 2, 0).numpy()
+    axes = (
+        taps(axis, side, KERNELS["bicubic"]) for axis, side in zip((view.rows, view.cols), window.shape, strict=False)
+    )
+    rows, cols = (Taps(first, weight.double()) for first, weight in axes)
+    return resample(torch.from_numpy(window).permute(2, 0, 1), rows, cols).permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize("model", MODELS)
