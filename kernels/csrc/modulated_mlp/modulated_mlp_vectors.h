@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "modulated_mlp/lanes.h"
+#include "shared/lanes.h"
 #include "modulated_mlp/modulated_mlp_cpu.h"
 
 namespace lutra {

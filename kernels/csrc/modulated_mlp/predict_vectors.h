@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "modulated_mlp/lanes.h"
+#include "shared/lanes.h"
 #include "modulated_mlp/predict_cpu.h"
 
 namespace lutra {

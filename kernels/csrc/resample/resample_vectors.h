@@ -6,7 +6,7 @@
 // Each file that includes this compiles its own copy (see CMakeLists.txt).
 #pragma once
 
-#include "modulated_mlp/lanes.h"
+#include "shared/lanes.h"
 #include "resample/resample_cpu.h"
 
 namespace lutra {

@@ -1,4 +1,4 @@
-// Vectors of the compiler's, as wide as the file that includes this may use, for the render perceptron's loops.
+// Vectors of the compiler's, as wide as the file that includes this may use.
 // Each file that includes this compiles its own copy (see CMakeLists.txt).
 #pragma once
 
