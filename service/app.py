@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
-from service import job_routes, ops_routes, problems, routes, web
+from service import client_routes, job_routes, ops_routes, problems, routes, web
 from service.answers import retry_refused
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
@@ -30,7 +30,10 @@ DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
 
 Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async` to get a job instead of waiting."""
 
-EXPOSED = ["Content-Location", "ETag", "Location", "Retry-After", "Server-Timing", "X-Job-Id", "X-Lutra-Model"]
+EXPOSED = [
+    *("Content-Location", "ETag", "Link", "Location", "Retry-After", "Server-Timing"),
+    *("X-Cache", "X-Job-Id", "X-Lutra-Model"),
+]
 
 UNKNOWN_NAME = "extra_forbidden"  # as pydantic calls it
 
@@ -56,7 +59,8 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
     )
-    app.state.routers = [routes.make_router(operations), job_routes.router, ops_routes.router, web.router]
+    ours = (job_routes.router, client_routes.router, ops_routes.router, web.router)
+    app.state.routers = [routes.make_router(operations), *ours]
     for router in app.state.routers:
         app.include_router(router)
     app.add_exception_handler(LutraError, _lutra_error)
@@ -86,8 +90,8 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
     headers = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = retry_refused(error, await gateway_of(request).queue_or_none())
-    elif error.retryable:
-        headers["Retry-After"] = "30"
+    elif error.retryable or error.retry_after_s:
+        headers["Retry-After"] = str(error.retry_after_s or 30)
     return problems.answer(problems.body_of(with_hint(request, error), _instance(request)), headers)
 
 

@@ -30,6 +30,8 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.PictureError: (422, "The picture cannot be used"),
     errors.UnknownModel: (422, "Unknown model"),
     errors.ParameterError: (422, "A parameter cannot be used"),
+    errors.IdempotencyKeyReused: (422, "The Idempotency-Key belongs to another request"),
+    errors.IdempotencyKeyInUse: (409, "The first request with this Idempotency-Key is being taken in"),
     errors.JobUnknown: (404, "No such job"),
     errors.JobGone: (410, "The job is gone"),
     errors.JobNotFinished: (409, "The job has not finished"),

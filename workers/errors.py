@@ -16,6 +16,8 @@
     +-- UrlTooLong                  url_too_long
     +-- HeadersTooLarge             headers_too_large
     +-- NotAcceptable               not_acceptable
+    +-- IdempotencyKeyReused        idempotency_key_reused
+    +-- IdempotencyKeyInUse         idempotency_key_in_use
     +-- JobUnknown                  job_unknown
     +-- JobGone                     job_gone
     +-- JobNotFinished              job_not_finished
@@ -43,10 +45,14 @@ from typing import Any, ClassVar
 
 
 class LutraError(Exception):
-    """Root of the tree. `members` are the extra facts of the problem, for instance the limit that was hit."""
+    """Root of the tree. `members` are the extra facts of the problem, for instance the limit that was hit.
+
+    `retry_after_s`: when to try again, where the kind of error says so.
+    """
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
+    retry_after_s: ClassVar[int | None] = None
 
     def __init__(self, message: str, **members: Any) -> None:
         super().__init__(message)
@@ -116,6 +122,17 @@ class HeadersTooLarge(LutraError):
 
 class NotAcceptable(LutraError):
     code = "not_acceptable"
+
+
+class IdempotencyKeyReused(LutraError):
+    code = "idempotency_key_reused"
+
+
+class IdempotencyKeyInUse(LutraError):
+    """The first request with this key is still being taken in."""
+
+    code = "idempotency_key_in_use"
+    retry_after_s = 2
 
 
 class JobUnknown(LutraError):

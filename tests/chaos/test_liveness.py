@@ -75,7 +75,7 @@ def small_job() -> tuple[Job, bytes]:
     data = as_file(photo(16, 16), "PNG")
     wanted = {"format": "png", "height": 32, "width": 32, "effort": "best"}
     facts = PictureFacts("png", 16, 16, len(data))
-    return Job(new_id(), Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, 1.0)), data
+    return Job(new_id(), Computation(new_id(), new_id(), "upscale", "bicubic", wanted, facts, 1.0)), data
 
 
 @pytest.mark.parametrize("fault, seconds", [(STALLED, 2 * STALLED_S), (STUCK, STUCK_S)], ids=["stalled", "stuck"])

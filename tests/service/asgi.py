@@ -24,6 +24,7 @@ PHOTO = as_file(photo(), quality=95)
 NEAREST = "/upscale?scale=2&model=nearest"
 OUTPUT = {"format": "jpeg", "width": 128, "height": 96, "media_type": "image/jpeg"}
 PATIENCE_S = 30.0
+ANEW = {"Cache-Control": "no-cache"}  # unless a test says otherwise: many send the same picture
 
 
 @dataclass
@@ -47,7 +48,7 @@ async def running_app(redis_url: str, **settings: object) -> AsyncIterator[Here]
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://lutra", timeout=PATIENCE_S) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://lutra", timeout=PATIENCE_S, headers=ANEW) as client,
     ):
         yield Here(app, client)
 

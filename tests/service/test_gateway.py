@@ -50,7 +50,7 @@ async def job_of(gateway: Gateway, *, detached: bool = False) -> Job:
 
 async def submitted(gateway: Gateway, *, detached: bool = False) -> Job:
     job = await job_of(gateway, detached=detached)
-    await gateway.submit(job, PHOTO, 1000)
+    await gateway.submit(job, PHOTO, 1000, is_fresh=True)
     return job
 
 
@@ -169,8 +169,8 @@ def test_where_the_store_is_full_what_was_delivered_is_reported_first_and_makes_
             succeed(store, job.computation.id, b"r" * 900_000)
             gateway.deliveries.add(job.id)
         with pytest.raises(StoreFull):
-            store.put(await job_of(gateway), PHOTO, result_bytes=1_000_000)
-        await gateway.submit(await job_of(gateway), PHOTO, 1_000_000)
+            store.put(await job_of(gateway), PHOTO, result_bytes=1_000_000, is_fresh=True)
+        await gateway.submit(await job_of(gateway), PHOTO, 1_000_000, is_fresh=True)
 
     store.limits = Limits(store_bytes=2_000_000)
     within(redis_url, story, store_bytes=2_000_000)

@@ -60,6 +60,7 @@ def test_respond_async_gives_a_job_that_can_be_followed_and_fetched(lutra: Lutra
         "created_at",
         "started_at",
         "finished_at",
+        "expires_at",
     }
     assert expected | {"attempts", "input", "output", "timings_s", "eta_s", "error", "links"} == set(told)
 

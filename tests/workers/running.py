@@ -28,7 +28,7 @@ def put(
         **(changed or {}),
     }
     facts = PictureFacts("jpeg", width, height, len(data))
-    computation = Computation(new_id(), "key", "upscale", model, parameters, facts)
+    computation = Computation(new_id(), new_id(), "upscale", model, parameters, facts)
     job = Job(new_id(), computation)
     store.put(job, data, result_bytes=0)
     return job

@@ -22,7 +22,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from workers.errors import LutraError, RecordUnreadable
-from workers.jobs.job import Computation, JobState, JobStatus
+from workers.jobs.job import Computation, Job, JobState, JobStatus
 
 RECORD_VERSION = 2
 READABLE_VERSIONS = ("1", "2")
@@ -79,12 +79,21 @@ class Hold(IntEnum):
     CANCELLED = 2
 
 
+class CacheResult(StrEnum):
+    """How a job came to its computation: the value of `X-Cache`."""
+
+    HIT = "hit"  # it had its result
+    COALESCED = "coalesced"  # it waited or ran for another job
+    MISS = "miss"  # there was none
+
+
 class CancelOutcome(StrEnum):
     """What became of a job that was cancelled."""
 
     CANCELLED = "cancelled"
     STOPPING = "running"  # its worker stops at the next tile
     REMOVED = "removed"  # it had ended
+    LEFT = "left"  # and other jobs keep its computation
     DETACHED = "detached"  # its client left, and it goes on all the same
     SUCCEEDED = "succeeded"  # its client left when it had just ended
     FAILED = "failed"
@@ -148,6 +157,13 @@ def problem_json(error: LutraError) -> str:
     return json.dumps(
         {"code": error.code, "detail": error.message, "retryable": error.retryable, "members": error.members}
     )
+
+
+def job_fields(job: Job) -> dict[str, Any]:
+    fields = {"detached": int(job.detached), "request_id": job.request_id, "client": job.client}
+    if job.idempotency_key:
+        fields |= {"idempotency_key": job.idempotency_key, "fingerprint": job.fingerprint}
+    return fields
 
 
 def computation_fields(computation: Computation, chunks: int, request_id: str) -> dict[str, Any]:
@@ -232,6 +248,23 @@ def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
     return round(int(computation.get(b"done") or 0) / total, 4) if total and state is JobState.RUNNING else 0.0
 
 
+def _since(job: Mapping[bytes, bytes], moment: Any) -> float | None:
+    """A moment in the life of its computation as the job lived it: not before it was taken in."""
+    seconds = number(moment)
+    return None if seconds is None else max(seconds, float(job[b"created_at"]))
+
+
+def _timings(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> dict[str, float]:
+    """What the stages took; nothing for a stored result, and no longer in the queue than the job itself was."""
+    timings = _json(computation, b"timings_s", {})
+    if job.get(b"cache") == CacheResult.HIT.encode():
+        return dict.fromkeys(timings, 0.0)
+    started_at = number(computation.get(b"started_at"))
+    if job.get(b"cache") == CacheResult.COALESCED.encode() and "queue" in timings and started_at is not None:
+        timings["queue"] = round(max(0.0, started_at - float(job[b"created_at"])), 6)
+    return dict(timings)
+
+
 def status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
     """Raises RecordUnreadable."""
     with readable(version_of(computation)):
@@ -248,14 +281,16 @@ def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[byt
         parameters=json.loads(computation[b"parameters"]),
         state=state,
         created_at=float(job[b"created_at"]),
-        started_at=number(computation.get(b"started_at")) if state is not JobState.QUEUED else None,
-        finished_at=number(job.get(b"left_at") or computation.get(b"finished_at")),
+        started_at=_since(job, computation.get(b"started_at")) if state is not JobState.QUEUED else None,
+        finished_at=_since(job, job.get(b"left_at") or computation.get(b"finished_at")),
         attempts=int(computation.get(b"attempt") or 0),
         progress=_progress(state, computation),
         input=json.loads(computation[b"input"]),
         output=_json(computation, b"output", None),
-        timings_s=_json(computation, b"timings_s", {}),
+        timings_s=_timings(job, computation),
         error=_json(computation, b"error", None),
         estimate_s=float(computation.get(b"estimate_s") or 0),
         result_attempt=int(computation.get(b"result_attempt") or 0),
+        cache=text(job.get(b"cache", CacheResult.MISS)),
+        expires_at=number(job.get(b"expires_at")) if JobState(text(computation[b"state"])).is_terminal else None,
     )

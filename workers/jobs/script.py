@@ -2,12 +2,17 @@
 
 Keys (prefix `lutra:`)
 
-    job:<j>            hash      one client's request: its computation, detached, cancelled_at
+    job:<j>            hash      one client's request: its computation, detached, left, how it came to it (cache)
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
     gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered, told
+    equal:<e>          string    the computation that equal requests of one client join
+    key:<k>            hash      an Idempotency-Key of a client: the job that it names, the fingerprint of its request
+    jobs_of:<client>   zset      job -> time it was taken in
+    usage:<client>:<day>   hash  jobs that succeeded on that day since the epoch, pixels in and out
+    listed             zset      job and client -> when it goes, and leaves that list
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
@@ -39,6 +44,10 @@ class Script(StrEnum):
     CANCEL = auto()
     CLAIM = auto()
     FINISH = auto()
+    FREE_KEY = auto()
+    HOLD_KEY = auto()
+    JOIN = auto()
+    LIST_JOBS = auto()
     NOTE_DELIVERY = auto()
     PROGRESS = auto()
     QUEUE = auto()
