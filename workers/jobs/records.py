@@ -22,7 +22,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from workers.errors import LutraError, RecordUnreadable
-from workers.jobs.job import Computation, Job, JobState, JobStatus
+from workers.jobs.job import Computation, JobState, JobStatus
 
 RECORD_VERSION = 2
 READABLE_VERSIONS = ("1", "2")
@@ -157,13 +157,6 @@ def problem_json(error: LutraError) -> str:
     return json.dumps(
         {"code": error.code, "detail": error.message, "retryable": error.retryable, "members": error.members}
     )
-
-
-def job_fields(job: Job) -> dict[str, Any]:
-    fields = {"detached": int(job.detached), "request_id": job.request_id, "client": job.client}
-    if job.idempotency_key:
-        fields |= {"idempotency_key": job.idempotency_key, "fingerprint": job.fingerprint}
-    return fields
 
 
 def computation_fields(computation: Computation, chunks: int, request_id: str) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from workers.jobs.records import (
     TOMBSTONE_S,
     CacheResult,
     computation_fields,
-    job_fields,
     text,
 )
 from workers.jobs.script import Script
@@ -71,7 +70,7 @@ class Admission(StoreBase):
             seen = f"picture and result need about {size_bytes} bytes of the store, which holds {limit}"
             raise TooManyPixels(f"{seen}: ask for a smaller picture or a lossy format", limit=limit)
 
-    def _join(self, job: Job, *, is_fresh: bool) -> CacheResult | None:
+    def _join(self, job: Job, *, is_fresh: bool = False) -> CacheResult | None:
         """None while the input of an equal computation is on its way."""
         limits = self.limits
         answer = self._repeated(
@@ -79,13 +78,13 @@ class Admission(StoreBase):
             *(job.id, job.equal, int(is_fresh), job.idempotency_key),
             *(PENDING_TTL_S, limits.result_ttl_s, TOMBSTONE_S),
             *(RECORD_BYTES, limits.store_bytes, int(limits.evict_delivered)),
-            *flat_pairs(job_fields(job)),
+            *flat_pairs(_job_fields(job)),
         )
         if answer == "key_lost":
             raise IdempotencyKeyInUse("another request with this Idempotency-Key has overtaken this one")
         return None if answer == "admitted" else CacheResult(answer)
 
-    def _admit(self, job: Job, size_bytes: int, *, is_fresh: bool) -> bool:
+    def _admit(self, job: Job, size_bytes: int, *, is_fresh: bool = False) -> bool:
         """False where an equal computation came first."""
         limits = self.limits
         answer = self._repeated(
@@ -112,7 +111,7 @@ class Admission(StoreBase):
     def _submit(self, job: Job, chunks: int) -> None:
         record = {**computation_fields(job.computation, chunks, job.request_id), "equal": job.equal}
         args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
-        self._run(Script.SUBMIT, *args, *flat_pairs(record), *flat_pairs(job_fields(job)))
+        self._run(Script.SUBMIT, *args, *flat_pairs(record), *flat_pairs(_job_fields(job)))
 
     def withdraw(self, job: Job) -> None:
         """Undo `put` for a job that could not be sent; a store that does not answer is left to its sweep.
@@ -123,3 +122,10 @@ class Admission(StoreBase):
             self._run(Script.WITHDRAW, job.computation.id, job.id)
         except StoreUnavailable:
             return
+
+
+def _job_fields(job: Job) -> dict[str, Any]:
+    fields = {"detached": int(job.detached), "request_id": job.request_id, "client": job.client}
+    if job.idempotency_key:
+        fields |= {"idempotency_key": job.idempotency_key, "fingerprint": job.fingerprint}
+    return fields
