@@ -102,7 +102,8 @@ def test_a_stored_result_answers_at_once_also_without_a_worker_and_lives_as_long
     shared = [key for name in ("comp", "out", "equal") for key in store.client.keys(f"lutra:{name}:*")]
     assert len(shared) == 4 and all(int(store.client.ttl(key)) > 90 for key in shared)
     assert [kind for kind, _ in told(store, new)] == ["state", "end"]
-    assert store.queue().stored_bytes == len(RESULT) + weight_of_records(store)
+    weight = len(RESULT) + weight_of_records(store)
+    assert store.queue().stored_bytes == pytest.approx(weight, abs=500)  # `MEMORY USAGE` is drawn from samples
     pass_time(store, 50)
     with pytest.raises(JobGone, match="expired"):
         store.status(old.id)
