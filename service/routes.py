@@ -20,6 +20,7 @@ from service.router import Router
 from service.upload import read_upload
 from workers.errors import NotImplementedYet, ParameterError, TooManyPixels
 from workers.jobs.job import JobState, new_id
+from workers.jobs.lanes import in_lane, lane_of
 from workers.operations.estimate import Asked, estimate_s
 from workers.operations.operation import Operation, Plan, Query, plan_encoding
 from workers.pictures import imageio
@@ -102,19 +103,21 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
         plan = operation.plan(query, header, plan_encoding(query, format_out, header), asked.at, table)
         _refuse_sides(plan)
 
+        client, seconds = client_of(request), estimate_s(plan, asked)
+        lane = lane_of(seconds, settings.express_seconds, client.lanes)
         job = await gateway.make_job(
             data,
             header,
             plan,
-            estimate_s=estimate_s(plan, asked),
+            estimate_s=seconds,
             detached=wait.detached,
             request_id=request.state.request_id,
             job_id=job_id,
-            client=client_of(request).id,
+            client=client.id,
         )
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
-        await gateway.submit(job, data, result_bytes, table.numbers if table else b"")
+        await gateway.submit(in_lane(job, lane, client.share), data, result_bytes, table.numbers if table else b"")
 
 
 def _refuse_idempotency_key(request: Request) -> None:

@@ -16,6 +16,7 @@
     +-- UrlTooLong                  url_too_long
     +-- HeadersTooLarge             headers_too_large
     +-- NotAcceptable               not_acceptable
+    +-- LaneRefused                 lane_refused
     +-- JobUnknown                  job_unknown
     +-- JobGone                     job_gone
     +-- JobNotFinished              job_not_finished
@@ -33,6 +34,7 @@
         +-- NoWorker                no_worker         yes
         +-- TooManyUploads          too_many_uploads  yes
         +-- TooManyConnections      too_many_connections yes
+        +-- ShareReached            share_reached     yes
 
 The message says what was seen and what is allowed; users read it, so it never holds a path, a key or a traceback.
 """
@@ -118,6 +120,12 @@ class NotAcceptable(LutraError):
     code = "not_acceptable"
 
 
+class LaneRefused(LutraError):
+    """The job belongs in a lane that its client may not use."""
+
+    code = "lane_refused"
+
+
 class JobUnknown(LutraError):
     code = "job_unknown"
 
@@ -189,6 +197,12 @@ class TooManyUploads(Unavailable):
 
 class TooManyConnections(Unavailable):
     code = "too_many_connections"
+
+
+class ShareReached(Unavailable):
+    """One client holds as much of queue or store as it may; others are taken in."""
+
+    code = "share_reached"
 
 
 def _descendants(root: type[LutraError]) -> list[type[LutraError]]:

@@ -38,5 +38,5 @@ def test_metrics_count_what_was_done(lutra: Lutra) -> None:
     assert lutra.samples("lutra_jobs_finished_total")[key] == before + 5
     handlers = lutra.samples("http_requests_total")
     assert any('handler="/upscale"' in labels and 'status="200"' in labels for labels in handlers)
-    assert lutra.samples("lutra_workers_alive") == {"": 1.0}
-    assert lutra.samples("lutra_queue_capacity") == {"": 100.0}
+    assert lutra.samples("lutra_workers_alive") == {"": 2.0}  # one for bulk jobs, one for express jobs
+    assert lutra.samples("lutra_queue_capacity") == {'{lane="express"}': 90.0, '{lane="bulk"}': 90.0}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from tests.living import memory_of
 from workers.errors import JobTimeout, WorkerLost
-from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.job import Computation, Job, Lane, PictureFacts, new_id
+from workers.jobs.lanes import QUEUES
 from workers.jobs.records import Claim, Reclaimed
 from workers.jobs.store import Store
 
@@ -14,17 +15,28 @@ LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}
 
 
-def make_job(data: bytes = b"picture", estimate_s: float = 1.0, **options: object) -> Job:
+def make_job(
+    data: bytes = b"picture", estimate_s: float = 1.0, lane: Lane = Lane.BULK, client: str = "", **options: object
+) -> Job:
     facts = PictureFacts("png", 1, 1, len(data))
     wanted = {"scale": "2", "format": "png"}
-    computation = Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, estimate_s)
-    return Job(new_id(), computation, **options)  # type: ignore[arg-type]
+    computation = Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, estimate_s, lane)
+    return Job(new_id(), computation, client=client, **options)  # type: ignore[arg-type]
 
 
 def put(store: Store, data: bytes = b"picture", **options: Any) -> Job:
     job = make_job(data, **options)
     store.put(job, data, result_bytes=100)
     return job
+
+
+def queued_ids(store: Store) -> set[str]:
+    """Computations that wait."""
+    return {name.decode() for name in cast("list[bytes]", store.client.zrange("lutra:queued", 0, -1))}
+
+
+def messages(store: Store, lane: Lane = Lane.BULK) -> int:
+    return store.messages(QUEUES[lane])
 
 
 def claim(store: Store, job: Job, owner: str = "test:1", lease_s: float = 30, timeout_s: float = 60) -> Claim:

@@ -9,8 +9,11 @@ import redis
 from kombu import Consumer, Queue  # type: ignore[attr-defined]
 
 from tests.proxy import Proxy
+from tests.workers.stored import messages
 from workers.consumer import QoS, with_our_channels
 from workers.jobs import celery_app
+from workers.jobs.job import Lane
+from workers.jobs.lanes import QUEUES
 from workers.jobs.store import Store
 
 
@@ -18,12 +21,12 @@ def channel_with_a_message(proxy: Proxy, store: Store) -> tuple[Any, Any, list[A
     """A consumer's channel with one slot, as the worker has it, and the message that is in it."""
     app = celery_app.make_app(proxy.url, job_timeout_s=10)
     app.conf.broker_transport_options["socket_timeout"] = 1
-    celery_app.send(app, "first")
+    celery_app.send(app, Lane.BULK)
     connection: Any = with_our_channels(app.connection_for_read())
     channel: Any = connection.default_channel
     channel.basic_qos(0, 1, False)
     taken: list[Any] = []
-    consumer: Any = Consumer(channel, [Queue(celery_app.QUEUE)], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
+    consumer: Any = Consumer(channel, [Queue(QUEUES[Lane.BULK])], on_message=taken.append, accept=["json"])  # type: ignore[no-untyped-call]
     consumer.consume()
     connection.drain_events(timeout=10)
     assert not channel.qos.can_consume()
@@ -51,19 +54,19 @@ def test_a_message_that_cannot_be_put_back_gives_its_slot_back(store: Store, pro
 
 def test_a_message_in_hand_is_put_back_where_the_consumer_ends(store: Store, proxy: Proxy) -> None:
     connection, _, _ = channel_with_a_message(proxy, store)
-    assert celery_app.queued_ids(store.client) == set()
+    assert messages(store) == 0
     connection.release()
-    assert celery_app.queued_ids(store.client) == {"first"}
+    assert messages(store) == 1
 
 
 def test_messages_are_taken_while_redis_is_out_of_memory(store: Store, proxy: Proxy) -> None:
     connection, _, (message,) = channel_with_a_message(proxy, store)
     message.ack()
-    celery_app.send(celery_app.make_app(proxy.url, job_timeout_s=10), "second")
+    celery_app.send(celery_app.make_app(proxy.url, job_timeout_s=10), Lane.BULK)
     store.client.config_set("maxmemory", 1)
     try:
         connection.drain_events(timeout=10)
     finally:
         store.client.config_set("maxmemory", 0)
-    assert celery_app.queued_ids(store.client) == set()
+    assert messages(store) == 0
     connection.release()

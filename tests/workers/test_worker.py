@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tests.living import as_file, photo, wait_until
 from tests.workers.running import put
-from workers.jobs.celery_app import make_app, queued_ids, send
+from tests.workers.stored import messages, queued_ids
+from workers.jobs.celery_app import make_app, send
+from workers.jobs.job import Lane
 from workers.jobs.store import Store
 
 FORCED = """
@@ -35,7 +37,7 @@ def test_a_worker_that_hangs_after_its_pool_was_stopped_starts_again_all_the_sam
 
 
 def worker_at(redis_url: str, folder: Path) -> subprocess.Popen[str]:
-    """`lutra worker` with one child and one model."""
+    """`lutra worker` with one child for all and one model."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     settings = {
         "LUTRA_REDIS_URL": redis_url,
@@ -44,6 +46,7 @@ def worker_at(redis_url: str, folder: Path) -> subprocess.Popen[str]:
         "LUTRA_MODELS": "bicubic",
         "LUTRA_WORKER_CONCURRENCY": "1",
         "LUTRA_METRICS_PORT": "0",
+        "LUTRA_EXPRESS_SECONDS": "0",
         "LUTRA_LOG_FORMAT": "json",
     }
     command = [sys.executable, "-m", "service.cli", "worker"]
@@ -60,7 +63,7 @@ def test_a_worker_beats_for_its_child_serves_the_queue_and_leaves_nothing_behind
             ((name, facts),) = store.children().items()
             assert name.split(":")[-2] == str(worker.pid) and set(facts["models"]) == {"bicubic"}
             job = put(store, as_file(photo()))
-            send(app, job.computation.id)
+            send(app, Lane.BULK)
             wait_until(lambda: store.status(job.id).ended, 60, "the job is done")
             assert store.status(job.id).state == "succeeded"
         finally:
@@ -68,7 +71,7 @@ def test_a_worker_beats_for_its_child_serves_the_queue_and_leaves_nothing_behind
             _, logged = worker.communicate(timeout=60)
             app.close()
     assert worker.returncode == 0, logged
-    assert store.children() == {} and queued_ids(store.client) == set()
+    assert store.children() == {} and queued_ids(store) == set()
     assert '"worker started"' in logged
 
 
@@ -98,5 +101,5 @@ def test_a_worker_that_leaves_gives_back_what_its_children_held_and_nobody_is_to
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert (store.status(job.id).state, store.status(job.id).attempts) == ("queued", 3)
-    assert queued_ids(store.client) == {job.computation.id}
+    assert queued_ids(store) == {job.computation.id} and messages(store) == 3
     assert set(store.children()) == {"another:1:2"}

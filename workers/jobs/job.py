@@ -34,6 +34,13 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+class Lane(StrEnum):
+    """Where a computation waits: short ones apart from long ones (`workers.jobs.lanes`)."""
+
+    EXPRESS = auto()
+    BULK = auto()
+
+
 @dataclass(frozen=True)
 class PictureFacts:
     """Facts of an input or output: `format`, size in pixels, size in bytes."""
@@ -52,7 +59,7 @@ class PictureFacts:
 class Computation:
     """The work itself: everything that decides its result, under one key, with the facts of its input.
 
-    `estimate_s`: seconds it will probably take, by the measured speed of its model.
+    `estimate_s`: seconds it will probably take, by the measured speed of its model, which decides its lane.
     """
 
     id: str
@@ -62,6 +69,7 @@ class Computation:
     parameters: Mapping[str, Any]
     input: PictureFacts
     estimate_s: float = 0.0
+    lane: Lane = Lane.BULK
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class Job:
     """One client's request for a computation. `detached`: it outlives the connection that asked for it.
 
     `client`: who asked, as `service.clients` names them; empty in records that were written before clients were named.
+    `share`: the client's weight in a lane, and the largest part of queue and store that it may hold, 0 to 1.
     """
 
     id: str
@@ -76,6 +85,7 @@ class Job:
     detached: bool = False
     request_id: str = ""
     client: str = ""
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,7 @@ class JobStatus:
     error: Mapping[str, Any] | None
     estimate_s: float = 0.0
     result_attempt: int = 0
+    lane: Lane = Lane.BULK
 
     @property
     def ended(self) -> bool:
