@@ -17,9 +17,10 @@ def test_the_models_are_listed_with_what_serves_them(lutra: Lutra) -> None:
 def test_health_tells_what_is_there(lutra: Lutra) -> None:
     assert lutra.client.get("/livez").json() == {"status": "ok"}
     told = lutra.client.get("/readyz?verbose").json()
-    (child,) = told["workers"].values()
-    assert child["device"] and child["kernels"]
+    assert all(child["device"] and child["kernels"] for child in told["workers"].values())
+    assert sorted(child["lane"] for child in told["workers"].values()) == ["bulk", "express"]
     assert told["queue"]["capacity"] == 100
+    assert set(told["queue"]["lanes"]) == {"bulk", "express"}
 
 
 def test_the_openapi_document_names_every_endpoint(lutra: Lutra) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import redis
+from celery.worker import state
 from kombu import Consumer, Queue  # type: ignore[attr-defined]
 
 from tests.proxy import Proxy
 from tests.workers.stored import messages
-from workers.consumer import QoS, with_our_channels
+from workers.consumer import LaneConsumer, QoS, in_hand, with_our_channels
 from workers.jobs import celery_app
 from workers.jobs.job import Lane
-from workers.jobs.lanes import QUEUES
+from workers.jobs.lanes import FORMER_QUEUE, QUEUES, intakes
 from workers.jobs.store import Store
 
 
@@ -57,6 +58,50 @@ def test_a_message_in_hand_is_put_back_where_the_consumer_ends(store: Store, pro
     assert messages(store) == 0
     connection.release()
     assert messages(store) == 1
+
+
+class Request:
+    """A job of a child, as Celery's worker keeps it until it has ended."""
+
+    def __init__(self, queue: str) -> None:
+        self.delivery_info = {"routing_key": queue}
+
+
+def test_each_lane_takes_what_it_has_places_for_whatever_the_other_has_in_hand(store: Store, redis_url: str) -> None:
+    app = celery_app.make_app(redis_url, job_timeout_s=10)
+    for lane in Lane:
+        for _ in range(3):
+            celery_app.send(app, lane)
+    connection: Any = with_our_channels(app.connection_for_read())
+    kept: list[Request] = []
+
+    def keep(message: Any) -> None:
+        kept.append(Request(message.delivery_info["routing_key"]))
+        state.reserved_requests.add(kept[-1])
+
+    queues = [Queue(name) for name in (*QUEUES.values(), FORMER_QUEUE)]  # type: ignore[no-untyped-call]
+    both = intakes(2, express_s=2)
+    before = QoS.taken.copy()
+    consumer = LaneConsumer(both, connection, queues, accept=["json"])
+    consumer.on_message = keep
+    consumer.consume()
+    try:
+        for _ in range(3):
+            connection.drain_events(timeout=10)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=2)
+        assert [in_hand(intake) for intake in both] == [2, 1]
+        assert (messages(store, Lane.BULK), messages(store, Lane.EXPRESS)) == (1, 2)
+        ended = next(one for one in kept if one.delivery_info["routing_key"] == QUEUES[Lane.EXPRESS])
+        state.reserved_requests.discard(ended)
+        connection.drain_events(timeout=10)
+        assert (messages(store, Lane.BULK), messages(store, Lane.EXPRESS)) == (1, 1)
+        assert QoS.taken - before == {QUEUES[lane]: 2 for lane in Lane}
+    finally:
+        state.reserved_requests.clear()
+        consumer.cancel()
+        connection.release()
+        app.close()
 
 
 def test_messages_are_taken_while_redis_is_out_of_memory(store: Store, proxy: Proxy) -> None:
