@@ -9,7 +9,7 @@ from starlette.requests import Request
 from service.addresses import neighbourhood
 from workers.jobs.job import Lane
 
-ADDRESS_SHARE = 0.8  # whoever comes second finds room, and who is alone hardly notices
+ADDRESS_QUEUE_SHARE = 0.8  # whoever comes second finds a place, and who is alone hardly notices
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,12 @@ class Client:
     share: float = 1.0
     lanes: tuple[str, ...] = tuple(Lane)
 
+    @property
+    def queue_share(self) -> float:
+        """The largest part of the queue's places: an address that has no key leaves some to others."""
+        return ADDRESS_QUEUE_SHARE if self.id.startswith("at:") else self.share
+
 
 def client_of(request: Request) -> Client:
     """The address stands in for a key."""
-    return Client(f"at:{neighbourhood(request.client.host if request.client else '')}", ADDRESS_SHARE)
+    return Client(f"at:{neighbourhood(request.client.host if request.client else '')}")

@@ -117,7 +117,9 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
         )
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
-        await gateway.submit(in_lane(job, lane, client.share), data, result_bytes, table.numbers if table else b"")
+        await gateway.submit(
+            in_lane(job, lane, client.share, client.queue_share), data, result_bytes, table.numbers if table else b""
+        )
 
 
 def _refuse_idempotency_key(request: Request) -> None:

@@ -202,14 +202,14 @@ def test_a_full_lane_leaves_room_for_the_other(make_store: Callable[..., Store])
 def test_a_client_holds_its_share_of_the_places_and_others_find_room(make_store: Callable[..., Store]) -> None:
     store = make_store(queue_size=10)
     store.beat({"test:1": {}})
-    line_up(store, A, 2, share=0.5)
-    line_up(store, A, 3, share=0.5, lane=Lane.EXPRESS)
+    line_up(store, A, 2, queue_share=0.5)
+    line_up(store, A, 3, queue_share=0.5, lane=Lane.EXPRESS)
     with pytest.raises(ShareReached, match="5 of your jobs are waiting or running, your share") as refused:
-        put(store, client=A, share=0.5)
+        put(store, client=A, queue_share=0.5)
     assert refused.value.members == {"limit": 5, "unit": "jobs", "lane": Lane.BULK}
-    line_up(store, B, 4, share=0.5)
+    line_up(store, B, 4, queue_share=0.5)
     take(store)
-    put(store, client=A, share=0.5)
+    put(store, client=A, queue_share=0.5)
 
 
 def test_a_client_holds_its_share_of_the_store_and_makes_room_with_its_own_results_alone(
@@ -259,5 +259,5 @@ def test_a_hold_that_was_never_followed_by_a_job_gives_its_place_back(make_store
 
 
 def test_a_job_is_put_into_its_lane_with_its_client_s_share() -> None:
-    job = in_lane(make_job(), Lane.EXPRESS, 0.25)
-    assert (job.computation.lane, job.share) == (Lane.EXPRESS, 0.25)
+    job = in_lane(make_job(), Lane.EXPRESS, 0.25, 0.5)
+    assert (job.computation.lane, job.share, job.queue_share) == (Lane.EXPRESS, 0.25, 0.5)

@@ -48,9 +48,9 @@ def lane_of(estimate_s: float, express_s: float, allowed: Collection[str] = tupl
     raise LaneRefused(f"{seen} {estimate_s:.1f} s", limit=express_s, lanes=sorted(allowed))
 
 
-def in_lane(job: Job, lane: Lane, share: float) -> Job:
-    """The job where it is to wait, with the weight of its client."""
-    return replace(job, share=share, computation=replace(job.computation, lane=lane))
+def in_lane(job: Job, lane: Lane, share: float, queue_share: float) -> Job:
+    """The job where it is to wait, with what its client may have of lane, store and queue."""
+    return replace(job, share=share, queue_share=queue_share, computation=replace(job.computation, lane=lane))
 
 
 def part_of(whole: int, share: float) -> int:

@@ -51,7 +51,7 @@ class Admission(StoreBase):
     def _admit(self, job: Job, size_bytes: int) -> None:
         limits, id_ = self.limits, job.computation.id
         args = [id_, size_bytes, limits.queue_size, limits.store_bytes, ADMISSION_HOLD_S, HEARTBEAT_TTL_S]
-        parts = [part_of(whole, job.share) for whole in (limits.queue_size, limits.store_bytes)]
+        parts = part_of(limits.queue_size, job.queue_share), part_of(limits.store_bytes, job.share)
         lane = [job.computation.lane, limits.lane_places, job.client, *parts]
         answer = "again"
         while answer == "again":  # so many small results make room that they go some at a time
@@ -70,7 +70,7 @@ class Admission(StoreBase):
             full = f"the {lane} lane is full: {limits.lane_places} jobs are waiting or running in it"
             return QueueFull(full, limit=limits.lane_places, lane=lane)
         if answer == "share_of_queue":
-            part = part_of(limits.queue_size, job.share)
+            part = part_of(limits.queue_size, job.queue_share)
             return ShareReached(
                 f"{part} of your jobs are waiting or running, your share", limit=part, unit="jobs", lane=lane
             )
