@@ -115,11 +115,10 @@ async def _take_in(request: Request, operation: Operation[Any, Any], query: Quer
             job_id=job_id,
             client=client.id,
         )
+        job = in_lane(job, lane, client.share, client.queue_share)
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
-        await gateway.submit(
-            in_lane(job, lane, client.share, client.queue_share), data, result_bytes, table.numbers if table else b""
-        )
+        await gateway.submit(job, data, result_bytes, table.numbers if table else b"")
 
 
 def _refuse_idempotency_key(request: Request) -> None:

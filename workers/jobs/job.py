@@ -77,8 +77,8 @@ class Job:
     """One client's request for a computation. `detached`: it outlives the connection that asked for it.
 
     `client`: who asked, as `service.clients` names them; empty in records that were written before clients were named.
-    `share`: the client's weight in a lane, and the largest part of the store that it may hold, 0 to 1; `queue_share`: of
-    the queue's places.
+    `share`: the client's weight in a lane, and the largest part of the store that it may hold, 0 to 1; `queue_share`:
+    of the queue's places.
     """
 
     id: str
