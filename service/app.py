@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from service import client_routes, job_routes, ops_routes, problems, routes, web
-from service.answers import retry_refused
+from service.answers import refusal_headers
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
 from service.upload import with_hint
@@ -89,7 +89,7 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LutraError)
     headers = {}
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = retry_refused(error, await gateway_of(request).queue_or_none())
+        headers = refusal_headers(error, await gateway_of(request).queue_or_none())
     elif error.retryable or error.retry_after_s:
         headers["Retry-After"] = str(error.retry_after_s or 30)
     return problems.answer(problems.body_of(with_hint(request, error), _instance(request)), headers)

@@ -146,7 +146,7 @@ class Gateway:
         if cache is not CacheResult.MISS:
             return cache
         try:
-            celery_app.send(self.celery, job.computation.id)
+            celery_app.send(self.celery, job.computation.lane)
         except LutraError:
             self.store.withdraw(job)
             raise
@@ -195,11 +195,13 @@ class Gateway:
                 self.weights_at = time.monotonic()
         return self.weights_then
 
-    async def queue(self, until: str = "") -> QueueFacts:
-        return await self.store_threads.run(self.store.queue, until)
+    async def queue(self, asked: str = "") -> QueueFacts:
+        return await self.store_threads.run(self.store.queue, asked)
 
     async def queue_or_none(self, status: JobStatus | None = None) -> QueueFacts | None:
-        """The queue (until this job), None where the store does not answer: for what an answer can do without."""
+        """The queue, and where this job stands in it; None where the store does not answer: for what an answer can do
+        without.
+        """
         with suppress(Unavailable):
             return await self.queue(status.computation_id if status else "")
         return None
@@ -248,7 +250,11 @@ class Gateway:
 async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gateway]:
     """Open everything the gateway needs; before the first request only the Redis of the wake-ups is contacted."""
     limits = Limits(
-        settings.queue_size, settings.store_bytes, settings.result_ttl_seconds, evict_delivered=settings.evict_delivered
+        settings.queue_size,
+        settings.store_bytes,
+        settings.result_ttl_seconds,
+        evict_delivered=settings.evict_delivered,
+        lanes_apart=settings.express_seconds > 0,
     )
     store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
     celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)

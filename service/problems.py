@@ -41,6 +41,8 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.OutOfMemory: (503, "Not enough memory for this picture"),
     errors.InternalError: (500, "Something went wrong on our side"),
     errors.JobFailed: (500, "The job failed"),
+    errors.LaneRefused: (403, "Not for this key"),
+    errors.ShareReached: (429, "Your share is reached"),
     errors.QueueFull: (503, "The queue is full"),
     errors.StoreFull: (503, "The store is full"),
     errors.StoreUnavailable: (503, "The job store does not answer"),

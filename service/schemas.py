@@ -44,6 +44,8 @@ class JobJson(BaseModel):
     """One job. Times are RFC 3339; `progress` is 0 to 1.
 
     `expires_at`: when the job and its result go at the latest; null until it has ended.
+    `queue_position`: its place among those that wait in its `lane`, 1 for the next, while it waits; others that come
+    later may be before it (shares).
     """
 
     id: str
@@ -60,6 +62,8 @@ class JobJson(BaseModel):
     input: PictureJson
     output: PictureJson | None
     timings_s: dict[str, float]
+    lane: Literal["express", "bulk"]
+    queue_position: int | None
     eta_s: float | None
     error: Problem | None
     links: Links
@@ -133,7 +137,7 @@ def job_path(job_id: str) -> str:
 
 
 def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
-    """A job as users see it; `queue` gives the estimate of when it will be done."""
+    """A job as users see it; `queue`, asked about this job, says where it stands and when it will be done."""
     path = job_path(status.id)
     error = problems.body_of(problems.stored_error(status.error), path) if status.error else None
     return JobJson(
@@ -151,6 +155,8 @@ def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
         input=PictureJson(**status.input),
         output=PictureJson(**status.output) if status.output and status.state is JobState.SUCCEEDED else None,
         timings_s=dict(status.timings_s),
+        lane=status.lane.value,  # type: ignore[arg-type]
+        queue_position=queue.standing.position if queue and status.state is JobState.QUEUED else None,
         eta_s=eta_s(status, queue),
         error=Problem(**error) if error else None,
         links=Links(self=path, result=f"{path}/result", events=f"{path}/events"),

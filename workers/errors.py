@@ -18,6 +18,7 @@
     +-- NotAcceptable               not_acceptable
     +-- IdempotencyKeyReused        idempotency_key_reused
     +-- IdempotencyKeyInUse         idempotency_key_in_use
+    +-- LaneRefused                 lane_refused
     +-- JobUnknown                  job_unknown
     +-- JobGone                     job_gone
     +-- JobNotFinished              job_not_finished
@@ -35,6 +36,7 @@
         +-- NoWorker                no_worker         yes
         +-- TooManyUploads          too_many_uploads  yes
         +-- TooManyConnections      too_many_connections yes
+        +-- ShareReached            share_reached     yes
 
 The message says what was seen and what is allowed; users read it, so it never holds a path, a key or a traceback.
 """
@@ -135,6 +137,12 @@ class IdempotencyKeyInUse(LutraError):
     retry_after_s = 2
 
 
+class LaneRefused(LutraError):
+    """The job belongs in a lane that its client may not use."""
+
+    code = "lane_refused"
+
+
 class JobUnknown(LutraError):
     code = "job_unknown"
 
@@ -206,6 +214,12 @@ class TooManyUploads(Unavailable):
 
 class TooManyConnections(Unavailable):
     code = "too_many_connections"
+
+
+class ShareReached(Unavailable):
+    """One client holds as much of queue or store as it may; others are taken in."""
+
+    code = "share_reached"
 
 
 def _descendants(root: type[LutraError]) -> list[type[LutraError]]:

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 OUTCOMES = ("succeeded", "failed", "cancelled")
 STAGES = ("queue", "decode", "infer", "encode")
-REJECTIONS = ("queue_full", "store_full", "store_unavailable", "no_worker", "too_many_uploads")
+REJECTIONS = ("queue_full", "store_full", "store_unavailable", "share_reached", "no_worker", "too_many_uploads")
 CACHE_RESULTS = ("hit", "coalesced", "miss")
 REQUEUE_REASONS = ("worker_lost", "lease_expired", "message_lost")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600)

@@ -15,8 +15,8 @@ from models.cube import MAX_BYTES, read_cube
 from service.gateway import LONGEST_ID, Gateway, open_gateway
 from tests.living import private_redis
 from tests.service.asgi import PHOTO, claim, succeed
+from tests.workers.stored import messages, queued_ids
 from workers.errors import JobUnknown, NoWorker, ParameterError, StoreFull
-from workers.jobs.celery_app import queued_ids
 from workers.jobs.job import Job
 from workers.jobs.records import Limits
 from workers.jobs.store import Store
@@ -70,7 +70,7 @@ def test_a_job_is_stored_sent_waited_for_and_counted(store: Store, redis_url: st
         job = await job_of(gateway)
         async with gateway.wakeups.wait_for(job.id) as waiter:
             await gateway.submit(job, PHOTO, 1000)
-            assert queued_ids(store.client) == {job.computation.id}
+            assert queued_ids(store) == {job.computation.id} and messages(store) == 1
             assert (await gateway.status(job.id)).state == "queued"
             assert (await gateway.queue()).queued == 1
             unchanged = await gateway.wait_for_end(job.id, waiter, 0.05, nobody)

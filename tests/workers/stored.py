@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from tests.living import memory_of
 from workers.errors import JobTimeout, WorkerLost
-from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.job import Computation, Job, Lane, PictureFacts, new_id
+from workers.jobs.lanes import QUEUES
 from workers.jobs.records import Claim, Reclaimed
 from workers.jobs.store import Store
 
@@ -15,11 +16,13 @@ LOST, LATE = WorkerLost("lost"), JobTimeout("late")
 OUTPUT = {"format": "png", "width": 2, "height": 2, "media_type": "image/png"}
 
 
-def make_job(data: bytes = b"picture", estimate_s: float = 1.0, key: str = "", **options: object) -> Job:
+def make_job(
+    data: bytes = b"picture", estimate_s: float = 1.0, lane: Lane = Lane.BULK, key: str = "", **options: object
+) -> Job:
     """`key`: what makes its computation equal to another one; empty: equal to none."""
     facts = PictureFacts("png", 1, 1, len(data))
     wanted = {"scale": "2", "format": "png"}
-    computation = Computation(new_id(), key or new_id(), "upscale", "bicubic", wanted, facts, estimate_s)
+    computation = Computation(new_id(), key or new_id(), "upscale", "bicubic", wanted, facts, estimate_s, lane)
     return Job(new_id(), computation, **options)  # type: ignore[arg-type]
 
 
@@ -27,6 +30,15 @@ def put(store: Store, data: bytes = b"picture", **options: Any) -> Job:
     job = make_job(data, **options)
     store.put(job, data, result_bytes=100)
     return job
+
+
+def queued_ids(store: Store) -> set[str]:
+    """Computations that wait."""
+    return {name.decode() for name in cast("list[bytes]", store.client.zrange("lutra:queued", 0, -1))}
+
+
+def messages(store: Store, lane: Lane = Lane.BULK) -> int:
+    return store.messages(QUEUES[lane])
 
 
 def claim(store: Store, job: Job, owner: str = "test:1", lease_s: float = 30, timeout_s: float = 60) -> Claim:

@@ -290,7 +290,7 @@ def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_rea
     pass_time(store, store.limits.result_ttl_s + 1)
     store.client.config_set("maxmemory", 1)
     try:
-        assert store.unsent(0) == []
+        assert store.unsent(0) == {}
         assert store.queue().workers_alive == 1
         assert store.queue().stored_bytes == 0
     finally:

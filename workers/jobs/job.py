@@ -39,6 +39,13 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+class Lane(StrEnum):
+    """Where a computation waits: short ones apart from long ones (`workers.jobs.lanes`)."""
+
+    EXPRESS = auto()
+    BULK = auto()
+
+
 @dataclass(frozen=True)
 class PictureFacts:
     """Facts of an input or output: `format`, size in pixels, size in bytes."""
@@ -57,7 +64,7 @@ class PictureFacts:
 class Computation:
     """The work itself: everything that decides its result, under one key, with the facts of its input.
 
-    `estimate_s`: seconds it will probably take, by the measured speed of its model.
+    `estimate_s`: seconds it will probably take, by the measured speed of its model, which decides its lane.
     """
 
     id: str
@@ -67,6 +74,7 @@ class Computation:
     parameters: Mapping[str, Any]
     input: PictureFacts
     estimate_s: float = 0.0
+    lane: Lane = Lane.BULK
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class Job:
     """One client's request for a computation. `detached`: it outlives the connection that asked for it.
 
     `client`: who asked, as `service.clients` names them; empty in records that were written before clients were named.
+    `share`: the client's weight in a lane, and the largest part of the store that it may hold, 0 to 1; `queue_share`:
+    of the queue's places.
     `idempotency_key`: the name under which the store keeps the one of its request, empty where that came without;
     `fingerprint`: what makes another request with that key the same (`service.idempotency`).
     """
@@ -83,6 +93,8 @@ class Job:
     detached: bool = False
     request_id: str = ""
     client: str = ""
+    share: float = 1.0
+    queue_share: float = 1.0
     idempotency_key: str = ""
     fingerprint: str = ""
 
@@ -116,6 +128,7 @@ class JobStatus:
     error: Mapping[str, Any] | None
     estimate_s: float = 0.0
     result_attempt: int = 0
+    lane: Lane = Lane.BULK
     cache: str = "miss"
     expires_at: float | None = None
 

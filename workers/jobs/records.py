@@ -22,7 +22,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from workers.errors import LutraError, RecordUnreadable
-from workers.jobs.job import Computation, JobState, JobStatus
+from workers.jobs.job import Computation, JobState, JobStatus, Lane
 
 RECORD_VERSION = 2
 READABLE_VERSIONS = ("1", "2")
@@ -41,12 +41,19 @@ class Limits:
     """What the store may hold: jobs queued and running, bytes of pictures and records; and how long a result stays.
 
     `evict_delivered`: where there is no room for a new job, results that have reached their clients go first.
+    `lanes_apart`: a tenth of the places is kept from each lane for the other.
     """
 
     queue_size: int = 100
     store_bytes: int = 1024**3
     result_ttl_s: int = 3600
     evict_delivered: bool = True
+    lanes_apart: bool = False
+
+    @property
+    def lane_places(self) -> int:
+        """Jobs that may wait and run in one lane."""
+        return self.queue_size - (self.queue_size // 10 if self.lanes_apart else 0)
 
 
 @dataclass(frozen=True)
@@ -107,33 +114,79 @@ class Reclaimed:
     operation: str
     model: str
     error_code: str
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class LaneFacts:
+    """One lane at one moment. `work_s`: estimated work left of what runs and waits; `running_s`: of what runs.
+
+    `children`: that compute its jobs; `clients`: that have jobs waiting.
+    """
+
+    queued: int = 0
+    running: int = 0
+    oldest_age_s: float = 0.0
+    work_s: float = 0.0
+    running_s: float = 0.0
+    children: int = 0
+    clients: int = 0
+
+    @property
+    def place_s(self) -> float:
+        """Seconds until one of its jobs is probably done and its place free."""
+        return self.work_s / max(1, self.children) / max(1, self.queued + self.running)
+
+    @property
+    def turn_s(self) -> float:
+        """Seconds until one job of each client, and so of any, is probably done."""
+        return self.place_s * max(1, self.clients)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a computation waits: its place in the lane, 1 for the next, None where it does not wait.
+
+    `work_s`: estimated work that is given to a worker before it, and of itself.
+    """
+
+    lane: Lane
+    position: int | None = None
+    work_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class QueueFacts:
-    """The queue at one moment. `work_s`: estimated work until its end, or until the computation that was asked about.
+    """The queue at one moment; `standing` of the computation that was asked about.
 
     `room_s`: until the store frees the bytes of something that has ended; None where nothing held has an end yet.
     """
 
-    queued: int
-    running: int
+    lanes: Mapping[Lane, LaneFacts]
     active: int
-    oldest_age_s: float
     workers_alive: int
     stored_bytes: int
-    work_s: float
     room_s: float | None = None
+    standing: Standing = Standing(Lane.BULK)
+
+    @property
+    def queued(self) -> int:
+        return sum(lane.queued for lane in self.lanes.values())
+
+    @property
+    def running(self) -> int:
+        return sum(lane.running for lane in self.lanes.values())
 
     @property
     def wait_s(self) -> float:
-        """Seconds until that work is probably done."""
-        return self.work_s / max(1, self.workers_alive)
+        """Seconds until the computation that was asked about, which waits, is probably done."""
+        lane = self.lanes.get(self.standing.lane, LaneFacts())
+        return (lane.running_s + self.standing.work_s) / max(1, lane.children)
 
     @property
     def place_s(self) -> float:
-        """Seconds until one of the jobs taken in is probably done and its place free."""
-        return self.wait_s / max(1, self.active)
+        """Seconds until one of all jobs is probably done and its place free."""
+        return min((lane.place_s for lane in self.lanes.values() if lane.queued + lane.running), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -169,6 +222,7 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
         "input": json.dumps(asdict(computation.input)),
         "input_chunks": chunks,
         "estimate_s": computation.estimate_s,
+        "lane": computation.lane,
         "request_id": request_id,
     }
 
@@ -234,6 +288,12 @@ def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -
     return JobState.CANCELLED if job.get(b"left") == b"1" else JobState(text(computation[b"state"]))
 
 
+def _lane(computation: Mapping[bytes, bytes]) -> Lane:
+    """Bulk for a record of a version without lanes."""
+    lane = text(computation.get(b"lane", Lane.BULK))
+    return Lane(lane) if lane in tuple(Lane) else Lane.BULK
+
+
 def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
     if state is JobState.SUCCEEDED:
         return 1.0
@@ -286,4 +346,5 @@ def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[byt
         result_attempt=int(computation.get(b"result_attempt") or 0),
         cache=text(job.get(b"cache", CacheResult.MISS)),
         expires_at=number(job.get(b"expires_at")) if JobState(text(computation[b"state"])).is_terminal else None,
+        lane=_lane(computation),
     )

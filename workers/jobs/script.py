@@ -20,6 +20,13 @@ Keys (prefix `lutra:`)
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it reported of itself
     served             zset      place of a worker -> when a child of it was last alive
     returning          zset      place of a worker whose child loads -> until when jobs are admitted in the hope of it
+    child_lanes        hash      worker child -> the lane in whose number it counts
+    holders            hash      computation -> its lane and client, from its admission until its last byte is gone
+    active:<l>, held:<client>      zsets as `active`, of one lane and of one client
+    held_bytes         hash      client -> bytes of `blob_bytes`
+    line:<l>:<client>  zset      what a client has waiting in a lane, by time of creation
+    round:<l>          zset      client that waits in the lane -> its account      rested:<l>   the same of who has left
+    clocks             hash      lane -> the account at which it stands
     rates              hash      how fast each model is here, as `workers.operations.speeds` writes it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
@@ -34,6 +41,8 @@ from enum import StrEnum, auto
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+
+PRELUDE = ("clock", "lanes", "prelude")  # in this order, before each script
 
 
 class Script(StrEnum):
@@ -76,7 +85,9 @@ class Source:
 def load_scripts() -> Mapping[Script, Source]:
     """Every script behind the prelude. All are read at once: an upgrade under a running process must not mix them."""
     folder = files("workers.jobs") / "scripts"
-    prelude = folder.joinpath("prelude.lua").read_text(encoding="utf-8")
-    return MappingProxyType(
-        {one: Source.of(prelude + folder.joinpath(f"{one}.lua").read_text(encoding="utf-8")) for one in Script}
-    )
+
+    def read(name: str) -> str:
+        return folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+    prelude = "".join(map(read, PRELUDE))
+    return MappingProxyType({one: Source.of(prelude + read(one)) for one in Script})

@@ -11,11 +11,13 @@ from workers.errors import (
     LutraError,
     NoWorker,
     QueueFull,
+    ShareReached,
     StoreFull,
     StoreUnavailable,
     TooManyPixels,
 )
 from workers.jobs.job import Job
+from workers.jobs.lanes import part_of
 from workers.jobs.records import (
     ADMISSION_HOLD_S,
     HEARTBEAT_TTL_S,
@@ -41,7 +43,8 @@ class Admission(StoreBase):
         None, and nothing is stored, while the input of an equal one is on its way: to be asked again in a moment.
         `result_bytes`: what the result will hold, by estimate. `table`: the numbers of the user's own, whose facts are
         the parameter `lut`; they lie behind the picture, in pieces of their own, and share its life. `is_fresh`: it
-        joins no other. Raises NoWorker, QueueFull, StoreFull or IdempotencyKeyInUse, and then stores nothing.
+        joins no other. Raises NoWorker, QueueFull, ShareReached, StoreFull or IdempotencyKeyInUse, and then stores
+        nothing.
         """
         size_bytes = len(data) + len(table) + result_bytes + RECORD_BYTES
         self._refuse_what_never_fits(size_bytes)
@@ -78,25 +81,28 @@ class Admission(StoreBase):
             *(job.id, job.equal, int(is_fresh), job.idempotency_key),
             *(PENDING_TTL_S, limits.result_ttl_s, TOMBSTONE_S),
             *(RECORD_BYTES, limits.store_bytes, int(limits.evict_delivered)),
+            *(job.client, part_of(limits.store_bytes, job.share)),
             *flat_pairs(_job_fields(job)),
         )
-        if answer == "key_lost":
-            raise IdempotencyKeyInUse("another request with this Idempotency-Key has overtaken this one")
-        return None if answer == "admitted" else CacheResult(answer)
+        if answer == "admitted":
+            return None
+        if answer not in tuple(CacheResult):
+            raise self._refusal(answer, job)
+        return CacheResult(answer)
 
     def _admit(self, job: Job, size_bytes: int, *, is_fresh: bool = False) -> bool:
         """False where an equal computation came first."""
         limits = self.limits
+        parts = part_of(limits.queue_size, job.queue_share), part_of(limits.store_bytes, job.share)
         answer = self._repeated(
             Script.ADMIT,
             *(job.computation.id, size_bytes, limits.queue_size, limits.store_bytes, ADMISSION_HOLD_S),
-            *(HEARTBEAT_TTL_S, int(limits.evict_delivered), job.equal, int(is_fresh)),
+            *(HEARTBEAT_TTL_S, int(limits.evict_delivered)),
+            *(job.computation.lane, limits.lane_places, job.client, *parts),
+            *(job.equal, int(is_fresh)),
         )
-        if answer == "no_worker":
-            raise NoWorker("no worker is alive to take the job")
-        if answer == "queue_full":
-            full = f"the queue is full: {limits.queue_size} jobs are waiting or running"
-            raise QueueFull(full, limit=limits.queue_size)
+        if answer not in ("ok", "equal"):
+            raise self._refusal(answer, job)
         return answer == "ok"
 
     def _repeated(self, script: Script, *args: Any) -> str:
@@ -104,12 +110,34 @@ class Admission(StoreBase):
         answer = "again"
         while answer == "again":
             answer = text(self._run(script, *args))
-        if answer == "store_full":
-            raise StoreFull("no room for another picture until results expire", limit=self.limits.store_bytes)
         return answer
 
+    def _refusal(self, answer: str, job: Job) -> LutraError:
+        limits, lane = self.limits, job.computation.lane
+        if answer == "key_lost":
+            return IdempotencyKeyInUse("another request with this Idempotency-Key has overtaken this one")
+        if answer == "no_worker":
+            return NoWorker("no worker is alive to take the job")
+        if answer == "queue_full":
+            full = f"the queue is full: {limits.queue_size} jobs are waiting or running"
+            return QueueFull(full, limit=limits.queue_size, lane=lane)
+        if answer == "lane_full":
+            full = f"the {lane} lane is full: {limits.lane_places} jobs are waiting or running in it"
+            return QueueFull(full, limit=limits.lane_places, lane=lane)
+        if answer == "share_of_queue":
+            part = part_of(limits.queue_size, job.queue_share)
+            return ShareReached(
+                f"{part} of your jobs are waiting or running, your share", limit=part, unit="jobs", lane=lane
+            )
+        if answer == "share_of_store":
+            part = part_of(limits.store_bytes, job.share)
+            seen = f"your pictures and results, with this one, take more than {part} bytes of the store, your share"
+            return ShareReached(f"{seen}: fetch or delete results", limit=part, unit="content-bytes", lane=lane)
+        return StoreFull("no room for another picture until results expire", limit=limits.store_bytes)
+
     def _submit(self, job: Job, chunks: int) -> None:
-        record = {**computation_fields(job.computation, chunks, job.request_id), "equal": job.equal}
+        facts = computation_fields(job.computation, chunks, job.request_id)
+        record = {**facts, "equal": job.equal, "share": job.share}
         args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
         self._run(Script.SUBMIT, *args, *flat_pairs(record), *flat_pairs(_job_fields(job)))
 

@@ -2,10 +2,11 @@
 -- the queue and no room but its record's, and prolongs the life of the result. `key`: its Idempotency-Key, which must be
 -- held for it. After the named arguments come fields and values of the job.
 -- Answers hit, coalesced, or miss where there is none (or where `is_fresh`: none is wanted); admitted, where its input is
--- still on its way; key_lost; store_full; or again, where room is made in more than one step.
+-- still on its way; key_lost; store_full; share_of_store; or again, where room is made in more than one step.
 local job, equal, is_fresh, key, pending_ttl_s, result_ttl_s, tombstone_s =
   ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local bytes, store_bytes, evict_delivered, first_field = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10] == '1', 11
+local bytes, store_bytes, evict_delivered = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10] == '1'
+local client, client_bytes, first_field = ARGV[11], tonumber(ARGV[12]), 13
 sweep()
 local cache = redis.call('HGET', P .. 'job:' .. job, 'cache')
 if cache then return cache end  -- it was done, only the answer was lost
@@ -16,13 +17,21 @@ if not comp then return 'miss' end
 if state == 'admitted' then return 'admitted' end
 
 redis.call('ZREM', P .. 'delivered', comp)  -- this job has not had it yet
-local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + bytes - store_bytes
-if lacking > 0 then
-  local answer = evict_delivered and make_room(lacking) or 'store_full'
-  if answer ~= 'ok' then
-    mark_if_delivered(comp)
-    return answer
+local function refusal()
+  local over = bytes_held(client) + bytes - client_bytes
+  if over > 0 then
+    local answer = evict_delivered and make_room(over, client) or 'store_full'
+    if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
   end
+  local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + bytes - store_bytes
+  if lacking <= 0 then return end
+  local answer = evict_delivered and make_room(lacking) or 'store_full'
+  if answer ~= 'ok' then return answer end
+end
+local why = refusal()
+if why then
+  mark_if_delivered(comp)
+  return why
 end
 
 local record = P .. 'comp:' .. comp

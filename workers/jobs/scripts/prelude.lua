@@ -1,14 +1,7 @@
--- What every script begins with: the names of keys, the clock, and what several scripts do alike.
-local P = 'lutra:'
-local FOREVER = 1e13
-local BATCH = 1000  -- most computations that one script removes: nobody else is served while it runs
+-- What several scripts do alike.
 local KEY_S = 24 * 3600  -- how long an Idempotency-Key is kept at least
 local USAGE_S = 36 * 24 * 3600  -- how long a day's count of a client's jobs is kept
 local MOST_JOBS = 1000  -- of one computation: each event is written for every one of them
-local time = redis.call('TIME')
-local NOW = tonumber(time[1]) + tonumber(time[2]) / 1000000
-
-local function stamp() return string.format('%.6f', NOW) end
 
 -- An event in the stream of one job, and a wake-up for whoever waits for it.
 local function emit_to(job, kind, data)
@@ -28,6 +21,7 @@ local function reserved_bytes(comp) return tonumber(redis.call('HGET', P .. 'blo
 -- From now on the computation counts for so many bytes, until that time; 0: for none.
 local function reserve(comp, bytes, until_time)
   redis.call('INCRBY', P .. 'blob_bytes', bytes - reserved_bytes(comp))
+  charge_bytes(comp, bytes - reserved_bytes(comp))
   if bytes > 0 then
     redis.call('HSET', P .. 'blob_sizes', comp, bytes)
     redis.call('ZADD', P .. 'blobs', until_time, comp)
@@ -35,6 +29,7 @@ local function reserve(comp, bytes, until_time)
     redis.call('HDEL', P .. 'blob_sizes', comp)
     redis.call('ZREM', P .. 'blobs', comp)
     redis.call('ZREM', P .. 'delivered', comp)
+    forget_holder(comp)
   end
 end
 
@@ -180,6 +175,8 @@ local function leave_queue(comp)
   redis.call('ZREM', P .. 'queued', comp)
   redis.call('ZREM', P .. 'running', comp)
   redis.call('ZREM', P .. 'active', comp)
+  leave_line(comp)
+  free_place(comp)
 end
 
 -- Bytes of Redis' memory that these keys take.
@@ -221,16 +218,19 @@ local function mark_if_delivered(comp)
 end
 
 -- Remove what was delivered, the oldest delivery first, until so many bytes are free; none where all is not enough.
+-- With `client` only of what that client holds.
 -- Answers ok, store_full, or again where there is more to remove than one script may.
-local function make_room(bytes)
+local function make_room(bytes, client)
   local freed, evicted, first = 0, {}, 0
   while freed < bytes do
     local candidates = redis.call('ZRANGE', P .. 'delivered', first, first + 99)
     if #candidates == 0 then return 'store_full' end
     for i, size in ipairs(redis.call('HMGET', P .. 'blob_sizes', unpack(candidates))) do
       if freed >= bytes then break end
-      freed = freed + tonumber(size or '0')
-      evicted[#evicted + 1] = candidates[i]
+      if not client or is_held_for(client, candidates[i]) then
+        freed = freed + tonumber(size or '0')
+        evicted[#evicted + 1] = candidates[i]
+      end
     end
     first = first + 100
   end

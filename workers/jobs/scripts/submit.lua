@@ -15,6 +15,8 @@ for i = 0, tonumber(redis.call('HGET', key, 'input_chunks')) - 1 do
 end
 redis.call('ZADD', P .. 'active', FOREVER, comp)
 redis.call('ZADD', P .. 'queued', NOW, comp)
+keep_place(comp)
+join_line(comp, NOW)
 reserve(comp, reserved_bytes(comp), FOREVER)
 emit(comp, 'state', '{"state":"queued"}')
 for _, each in ipairs({key, key .. ':jobs'}) do redis.call('EXPIRE', each, pending_ttl_s) end
