@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
-from service import client_routes, job_routes, ops_routes, problems, routes, web
+from service import client_routes, job_routes, model_routes, ops_routes, problems, routes, web
 from service.answers import refusal_headers
+from service.authentication import admit
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
+from service.hosts import Hosts
+from service.keyring import KeyRing
+from service.openapi import problems_of
+from service.origins import Door, answer_to_origins
+from service.presets import read_presets
+from service.proxies import Proxies
 from service.upload import with_hint
 from workers import metrics
-from workers.errors import LutraError, ParameterError, Unavailable
+from workers.errors import KeyNeeded, LutraError, ParameterError, RateLimited, Unavailable
 from workers.log import Log
 from workers.operations import OPERATIONS
 from workers.operations.operation import Operation
@@ -30,11 +37,6 @@ DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
 
 Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async` to get a job instead of waiting."""
 
-EXPOSED = [
-    *("Content-Location", "ETag", "Link", "Location", "Retry-After", "Server-Timing"),
-    *("X-Cache", "X-Job-Id", "X-Lutra-Model"),
-]
-
 UNKNOWN_NAME = "extra_forbidden"  # as pydantic calls it
 
 log = Log(__name__)
@@ -43,11 +45,16 @@ log = Log(__name__)
 def create_app(
     settings: Settings, redis_url: str, operations: Mapping[str, Operation[Any, Any]] = OPERATIONS
 ) -> FastAPI:
-    """The ASGI application of one gateway process, with an endpoint for each of `operations`."""
+    """The ASGI application of one gateway process, with an endpoint for each of `operations`.
+
+    Raises ParameterError where a file that the settings name is not as it should be.
+    """
+    keys = KeyRing(settings.api_keys_file) if settings.api_keys_file else None
+    presets = read_presets(settings.presets_file, operations)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_gateway(settings, redis_url) as gateway:
+        async with open_gateway(settings, redis_url) as gateway, keys.watched() if keys else nullcontext():
             app.state.gateway = gateway
             log.info("gateway started", models=len(gateway.models))
             yield
@@ -59,24 +66,34 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
     )
-    ours = (job_routes.router, client_routes.router, ops_routes.router, web.router)
-    app.state.routers = [routes.make_router(operations), *ours]
-    for router in app.state.routers:
-        app.include_router(router)
+    app.state.keys, app.state.presets = keys, presets
+    app.state.metrics_key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
+    _include_routers(app, operations)
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED,
-        )
+        app.add_middleware(answer_to_origins, settings.cors_origins)
+    app.add_middleware(Door, Hosts(settings.hosts, settings.bind), settings.cors_origins, app.state.open_paths)
     app.add_middleware(Guard)
+    if settings.trusted_proxies:
+        app.add_middleware(Proxies, settings.trusted_proxies)
     metrics.BUILD_INFO.labels(version("lutra"), settings.revision).set(1)
     return app
+
+
+def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
+    """What needs an API key where keys are kept, and what anybody may ask."""
+    documents = list(app.routes)
+    for_clients = [routes.make_router(operations), job_routes.router, client_routes.router, model_routes.router]
+    for_anybody = [ops_routes.router, web.router]
+    for router in for_clients:
+        app.include_router(router, dependencies=[Depends(admit)], responses=problems_of(401, 403, 429))
+    for router in for_anybody:
+        app.include_router(router)
+    app.state.routers = for_clients + for_anybody
+    open_routes = [*documents, *(route for router in for_anybody for route in router.routes)]
+    app.state.open_paths = frozenset(str(getattr(route, "path", "")) for route in open_routes)
 
 
 def _instance(request: Request) -> str:
@@ -88,7 +105,11 @@ def _instance(request: Request) -> str:
 async def _lutra_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LutraError)
     headers = {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, KeyNeeded):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, RateLimited):
+        headers["Retry-After"] = str(max(1, math.ceil(error.members["retry_after_s"])))
+    elif isinstance(error, Unavailable):
         headers = refusal_headers(error, await gateway_of(request).queue_or_none())
     elif error.retryable or error.retry_after_s:
         headers["Retry-After"] = str(error.retry_after_s or 30)

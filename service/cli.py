@@ -90,6 +90,7 @@ def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> 
     command("models", run_models, "List the models.")
     command("doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not.")
     _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))
+    _add_key(command("key", run_key_new, "API keys."))
     return parser
 
 
@@ -100,6 +101,9 @@ def _add_files(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) 
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder"
     )
     add_options(parser, operation.query)
+    parser.add_argument(
+        "--preset", metavar="NAME", help="parameters of LUTRA_PRESETS_FILE; what is given beside it wins"
+    )
     if operation.takes_table:
         parser.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
 
@@ -108,6 +112,18 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="the published file or files")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.safetensors")
     parser.add_argument("--kind", help="what it is; default: told from its keys")
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    text = """Make an API key of 256 random bits and print it, this once: only its hash is kept. With --file or
+    LUTRA_API_KEYS_FILE the line for it is added to that file, which a running gateway reads by itself; without, the
+    line is printed behind the key. A name that is there gets one more key; the old one is good until its
+    line is removed."""
+    new = parser.add_subparsers(metavar="new", required=True).add_parser(
+        "new", help="make a key and print it once", description=text, allow_abbrev=False
+    )
+    new.add_argument("name", metavar="NAME", help="of whoever gets the key: letters, digits, . _ -")
+    new.add_argument("--file", type=Path, metavar="FILE.jsonl", help="default: LUTRA_API_KEYS_FILE")
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -128,9 +144,11 @@ def _needed_redis(settings: Settings) -> str:
 
 
 def run_up(arguments: argparse.Namespace) -> int:
+    from service.startup import check_files
     from service.supervisor import Supervisor
 
     settings = _settings(arguments)
+    check_files(settings)
     os.environ["LUTRA_BIND"], os.environ["LUTRA_PORT"] = settings.bind, str(settings.port)
     return Supervisor(settings).run()
 
@@ -198,6 +216,20 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     from service.doctor import examine
 
     return examine(_settings(arguments))
+
+
+def run_key_new(arguments: argparse.Namespace) -> int:
+    from service import keys
+
+    path = arguments.file or Path(os.environ.get("LUTRA_API_KEYS_FILE", ""))
+    if path.name:
+        print(keys.add_key(path, arguments.name))
+        print(f"lutra: added {arguments.name} to {shown(path)}; the key is not shown again", file=sys.stderr)
+    else:
+        key = keys.new_key()
+        print(key, keys.new_line(arguments.name, key), sep="\n")
+        print("lutra: the key is not shown again; the line belongs into LUTRA_API_KEYS_FILE", file=sys.stderr)
+    return 0
 
 
 def run_convert(arguments: argparse.Namespace) -> int:

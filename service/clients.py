@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -14,15 +14,18 @@ ADDRESS_QUEUE_SHARE = 0.8  # whoever comes second finds a place, and who is alon
 
 @dataclass(frozen=True)
 class Client:
-    """`id`: `at:` and the address, or the network, that the connection comes from.
+    """`id`: `key:` and the key's name; without keys `at:` and the address, or the network, that the request comes from.
 
-    `share`: its weight in a lane, and the largest part of queue and store that it may hold, 0 to 1; `lanes`: that its
-    jobs may take.
+    `share`: weight beside others, and largest part of queue and store; `lanes`: those that may be asked for; both rates
+    by minute, None: none; `webhook_secret`: signs what is sent to this client.
     """
 
     id: str
     share: float = 1.0
     lanes: tuple[str, ...] = tuple(Lane)
+    rate_per_min: int | None = None
+    megapixels_per_min: float | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
 
     @property
     def queue_share(self) -> float:
@@ -31,5 +34,15 @@ class Client:
 
 
 def client_of(request: Request) -> Client:
-    """The address stands in for a key."""
-    return Client(f"at:{neighbourhood(request.client.host if request.client else '')}")
+    """As `service.authentication` found; where no keys are kept, by address."""
+    known: Client | None = getattr(request.state, "client", None)
+    return known or Client(f"at:{neighbourhood(request.client.host if request.client else '')}")
+
+
+def owner_of(request: Request) -> str:
+    """Whose jobs this request may see, by the client's id; empty where no keys are kept: everybody's.
+
+    Addresses change and are shared, so that by them nobody is shut out.
+    """
+    known: Client | None = getattr(request.state, "client", None)
+    return known.id if known else ""

@@ -120,7 +120,14 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._give_up(BadRequest(f"more than {MAX_PIPELINED} requests before the first is answered"))
         self._crowd.is_at_work(self)
+        self._believe_the_target()
         super().on_headers_complete()
+
+    def _believe_the_target(self) -> None:
+        """Where the target is a whole address, its host counts and `Host` does not (RFC 9112, 3.2.2)."""
+        if b"://" in self.url and not self.url.startswith(b"/"):
+            host = self.url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
+            self.headers[:] = [(b"host", host), *(field for field in self.headers if field[0] != b"host")]
 
     def on_body(self, body: bytes) -> None:
         self._overhead = max(0, self._overhead - len(body) - len(body) * CHUNK_LINES_BYTES // PIECE_BYTES)

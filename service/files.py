@@ -19,6 +19,7 @@ from tqdm import tqdm
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from service.folders import FORMAT_OF, FolderEntry, find_pictures, shown
 from service.options import read_query
+from service.presets import read_presets
 from workers.engine.engine import Engine
 from workers.errors import LutraError, ParameterError
 from workers.operations.choice import Limits, served_models
@@ -97,7 +98,7 @@ def run_on_files(operation: Operation[Any, Any], settings: Settings, arguments: 
 
 def prepare(operation: Operation[Any, Any], settings: Settings, arguments: argparse.Namespace) -> Command:
     """Read the options and load what every file needs. Raises LutraError."""
-    query = read_query(operation.query, arguments)
+    query = _read_query(operation, settings, arguments)
     table = read_table(getattr(arguments, "lut", None))
     limits = Limits(settings.max_scale, settings.max_output_pixels)
     at = Installation(served_models(settings.models, settings.weights_dir), limits, {})
@@ -112,6 +113,13 @@ def prepare(operation: Operation[Any, Any], settings: Settings, arguments: argpa
     if table is None and not (operation.offers_auto and query.model in (None, "auto")):
         load(engine, operation.choose(query.model, at.models).name)
     return Command(operation, query, table, at, engine, settings.max_input_pixels)
+
+
+def _read_query(operation: Operation[Any, Any], settings: Settings, arguments: argparse.Namespace) -> Query:
+    """The options over the preset that they name. The file of presets is read only where one is asked for."""
+    asked: Query = read_query(operation.query, arguments)
+    name = getattr(arguments, "preset", None)
+    return asked if name is None else read_presets(settings.presets_file).apply(operation, asked, name)
 
 
 def read_table(path: Path | None) -> Cube | None:

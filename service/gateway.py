@@ -152,15 +152,18 @@ class Gateway:
             raise
         return cache
 
-    async def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
-        """The job as it stands. Raises JobUnknown, JobGone, StoreUnavailable."""
+    async def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
+        """The job as it stands; of a client other than `owner` (`clients.owner_of`) there is none.
+
+        Raises JobUnknown, JobGone, StoreUnavailable.
+        """
         if len(job_id) > LONGEST_ID:
             raise JobUnknown("no job has this id")
-        return await self.store_threads.run(self.store.status, job_id, detach=detach)
+        return await self.store_threads.run(self.store.status, job_id, owner=owner, detach=detach)
 
-    async def cancel(self, job_id: str) -> JobStatus:
+    async def cancel(self, job_id: str, *, owner: str = "") -> JobStatus:
         """Cancel, or remove what has ended: the job after it, or as it was. Raises JobUnknown, JobGone, Unavailable."""
-        before = await self.status(job_id)
+        before = await self.status(job_id, owner=owner)
         outcome = await self._cancel(before)
         if outcome is not CancelOutcome.REMOVED:
             return await self.status(job_id)

@@ -72,7 +72,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            headers.update(self._scope["state"].get("fields", {}))  # what `service.rates` has to say
         await self._send(message)
 
     async def fail(self) -> None:
@@ -92,7 +94,9 @@ class _Exchange:
         metrics.HTTP_REQUESTS.labels(handler, method, str(status)).inc()
         metrics.HTTP_DURATION.labels(handler, method).observe(seconds)
         say = log.debug if self._scope["path"] in QUIET_PATHS else log.info
-        say("request", method=method, path=self._scope["path"], status=status, seconds=round(seconds, 4))
+        client = self._scope["state"].get("client")  # by its key's name, where keys are kept
+        who = {"client": client.id} if client else {}
+        say("request", method=method, path=self._scope["path"], status=status, seconds=round(seconds, 4), **who)
 
 
 async def _no_receive() -> Message:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from service import events as sse
 from service.answers import ended_badly, picture_of, retry_after
+from service.clients import owner_of
 from service.gateway import gateway_of
 from service.openapi import PICTURE, problems_of
 from service.router import Router
@@ -28,7 +29,7 @@ JobId = Annotated[str, Path()]
 async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     """The job as it stands."""
     gateway = gateway_of(request)
-    status = await gateway.status(id, detach=True)
+    status = await gateway.status(id, owner=owner_of(request), detach=True)
     queue = None if status.ended else await gateway.queue_or_none(status)
     headers = {"Cache-Control": "no-store"}
     if not status.ended:
@@ -46,7 +47,7 @@ async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
 async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     """The picture of a job that succeeded; the problem of one that failed."""
     gateway = gateway_of(request)
-    status = await gateway.status(id, detach=True)
+    status = await gateway.status(id, owner=owner_of(request), detach=True)
     if status.state is JobState.SUCCEEDED:
         return await picture_of(request, gateway, status, {})
     if status.ended:
@@ -66,7 +67,7 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
 async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     """Server-Sent Events `state`, `progress` and `end`, replayed from `Last-Event-ID` on."""
     gateway = gateway_of(request)
-    status = await gateway.status(id, detach=True)
+    status = await gateway.status(id, owner=owner_of(request), detach=True)
     after = sse.start_after(request.headers.get("last-event-id"))
     if after != "0" and status.ended and not await gateway.store_threads.run(gateway.store.events, id, after):
         return Response(status_code=204)  # tells an EventSource that came back after `end` to stay away
@@ -90,6 +91,6 @@ async def cancel_job(request: Request, id: JobId) -> Response:  # noqa: A002
     A job that has succeeded or failed is removed with its pictures at once: 200 and the job as it was, then 410.
     """
     gateway = gateway_of(request)
-    status = await gateway.cancel(id)
+    status = await gateway.cancel(id, owner=owner_of(request))
     body = job_json(status, None).model_dump()
     return JSONResponse(body, 200 if status.ended else 202, {"Cache-Control": "no-store"})

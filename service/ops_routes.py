@@ -1,43 +1,22 @@
-"""The endpoints for operators and the curious: models, health, metrics."""
+"""The endpoints for operators: health, metrics."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from service.authentication import admit_scrape
 from service.gateway import gateway_of
+from service.openapi import problems_of
 from service.router import Router
-from service.schemas import HealthJson, ModelsJson, model_json
+from service.schemas import HealthJson
 from service.scrape import registry_of
-from workers.errors import LutraError, NoWorker, Unavailable
+from workers.errors import LutraError, NoWorker
 
 router = Router()
-
-
-@router.get("/models", operation_id="listModels", tags=["models"], response_model=ModelsJson)
-async def list_models(request: Request) -> ModelsJson:
-    """Every model that is served: facts, scores, and the devices that hold it now."""
-    gateway = gateway_of(request)
-    try:
-        children = await gateway.store_threads.run(gateway.store.children)
-    except Unavailable:
-        children = {}
-    devices: dict[str, list[str]] = {name: [] for name in gateway.models}
-    weights: dict[str, str] = {}
-    for facts in children.values():
-        for name, loaded in facts.get("models", {}).items():
-            if name in devices and facts["device"] not in devices[name]:
-                devices[name].append(facts["device"])
-            weights[name] = loaded["sha256"]
-    return ModelsJson(
-        models=[
-            model_json(card, devices[name], weights.get(name), gateway.settings.max_scale)
-            for name, card in gateway.models.items()
-        ]
-    )
 
 
 @router.get("/livez", operation_id="livez", tags=["ops"], response_model=HealthJson, response_model_exclude_none=True)
@@ -75,7 +54,14 @@ async def readyz(request: Request, verbose: Annotated[str | None, Query()] = Non
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/metrics", operation_id="metrics", tags=["ops"], response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    tags=["ops"],
+    response_class=PlainTextResponse,
+    dependencies=[Depends(admit_scrape)],
+    responses=problems_of(401),
+)
 async def read_metrics(request: Request) -> Response:
     """Prometheus text format."""
     gateway = gateway_of(request)

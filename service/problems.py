@@ -17,6 +17,11 @@ MEDIA_TYPE = "application/problem+json"
 
 TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.BadRequest: (400, "The request cannot be read"),
+    errors.KeyNeeded: (401, "An API key is needed"),
+    errors.NotAllowed: (403, "This API key may not do that"),
+    errors.ForeignOrigin: (403, "Pages of this origin may not ask"),
+    errors.WrongHost: (421, "The request is meant for another host"),
+    errors.RateLimited: (429, "Too many requests"),
     errors.NotImplementedYet: (501, "Not there yet"),
     errors.UploadTooLarge: (413, "The upload is too large"),
     errors.UploadTooSlow: (408, "The upload is too slow"),
@@ -28,6 +33,7 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.CorruptPicture: (422, "The picture is damaged"),
     errors.TooManyPixels: (422, "Too many pixels"),
     errors.PictureError: (422, "The picture cannot be used"),
+    errors.UnknownPreset: (422, "Unknown preset"),
     errors.UnknownModel: (422, "Unknown model"),
     errors.ParameterError: (422, "A parameter cannot be used"),
     errors.IdempotencyKeyReused: (422, "The Idempotency-Key belongs to another request"),

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Query as InQuery
 from fastapi import Request
 from fastapi.responses import Response
+from pydantic import Field, create_model
 
 from models.cube import Cube
 from service.answers import accepted, ended_badly, picture_of
@@ -19,6 +20,8 @@ from service.gateway import gateway_of
 from service.idempotency import Reservation, reserve
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
 from service.preferences import Wait, choose_format, listed, read_prefer, wants_fresh
+from service.presets import Presets
+from service.rates import megapixels_taken
 from service.router import Router
 from service.upload import Hold, Upload, read_upload
 from workers.errors import ParameterError, TooManyPixels
@@ -28,6 +31,10 @@ from workers.jobs.records import CacheResult
 from workers.operations.estimate import Asked, estimate_s
 from workers.operations.operation import Operation, Plan, Query, plan_encoding
 from workers.pictures import imageio
+
+PresetName = Annotated[
+    str | None, Field(description="Parameters by name, from GET /presets; what is given beside it wins.")
+]
 
 
 def make_router(operations: Mapping[str, Operation[Any, Any]]) -> Router:
@@ -51,9 +58,11 @@ def make_router(operations: Mapping[str, Operation[Any, Any]]) -> Router:
 
 def make_endpoint(operation: Operation[Any, Any]) -> Any:
     async def endpoint(request: Request, query: Query) -> Response:
-        return await answer(request, operation, query)
+        presets: Presets = request.app.state.presets
+        return await answer(request, operation, presets.apply(operation, query, getattr(query, "preset", None)))
 
-    endpoint.__annotations__["query"] = Annotated[operation.query, InQuery()]  # by which FastAPI reads and refuses
+    asked = create_model(f"{operation.query.__name__}Asked", __base__=operation.query, preset=(PresetName, None))
+    endpoint.__annotations__["query"] = Annotated[asked, InQuery()]  # by which FastAPI reads and refuses
     endpoint.__annotations__["request"] = Request
     return endpoint
 
@@ -119,7 +128,8 @@ async def _take_in(
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
         numbers = table.numbers if table else b""
-        return await gateway.submit(job, data, result_bytes, numbers, is_fresh=wants_fresh(request.headers))
+        async with megapixels_taken(request, plan.size):
+            return await gateway.submit(job, data, result_bytes, numbers, is_fresh=wants_fresh(request.headers))
 
 
 async def _read(request: Request, operation: Operation[Any, Any], hold: Hold) -> Upload:

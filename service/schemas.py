@@ -123,6 +123,17 @@ class ModelsJson(BaseModel):
     models: list[ModelJson]
 
 
+class PresetJson(BaseModel):
+    """`operations`: those that it can be asked with, and its parameters for each."""
+
+    name: str
+    operations: dict[str, dict[str, Any]]
+
+
+class PresetsJson(BaseModel):
+    presets: list[PresetJson]
+
+
 class HealthJson(BaseModel):
     """`status` is ok or unavailable; the rest with `?verbose`."""
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.connections import Connection
 from service.crowd import Crowd, notice_dead_peers
+from service.startup import warn_if_open
 from service.supervisor import ELSEWHERE, StartupError, listen
 from workers.settings import Settings
 
@@ -19,7 +20,7 @@ KEEP_ALIVE_S = 75
 
 
 def serve(settings: Settings, redis_url: str) -> int:
-    """Serve until SIGTERM or Ctrl-C; requests in flight get GRACE_S. Raises StartupError."""
+    """Serve until SIGTERM or Ctrl-C; requests in flight get GRACE_S. Raises StartupError or ParameterError."""
     try:
         server_socket = listen(settings.bind, settings.port)
     except OSError as error:
@@ -28,6 +29,7 @@ def serve(settings: Settings, redis_url: str) -> int:
     notice_dead_peers(server_socket)
     crowd = Crowd.within_descriptors(settings.max_connections, settings.max_connections_per_address)
     app = create_app(settings, redis_url)
+    warn_if_open(settings)
     config = uvicorn.Config(
         app,
         http=partial(Connection, crowd),  # type: ignore[arg-type]  # a class is asked for, and only called
@@ -36,6 +38,7 @@ def serve(settings: Settings, redis_url: str) -> int:
         log_level="error",  # of requests that it cannot read we log ourselves, with the reason
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # `service.proxies` believes nobody who is not named
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
         backlog=2048,

@@ -2,6 +2,11 @@
 
     LutraError                      code              retryable
     +-- BadRequest                  bad_request
+    +-- KeyNeeded                   key_needed
+    +-- NotAllowed                  not_allowed
+    +-- ForeignOrigin               foreign_origin
+    +-- WrongHost                   wrong_host
+    +-- RateLimited                 rate_limited
     +-- NotImplementedYet           not_implemented
     +-- PictureError
     |   +-- NotAPicture             not_a_picture
@@ -10,6 +15,7 @@
     |   +-- CostlyPicture           costly_picture
     +-- ParameterError              bad_parameter
     |   +-- UnknownModel            unknown_model
+    |   +-- UnknownPreset           unknown_preset
     +-- UploadTooLarge              upload_too_large
     +-- UploadTooSlow               upload_too_slow
     +-- RequestTimeout              request_timeout
@@ -66,6 +72,36 @@ class BadRequest(LutraError):
     code = "bad_request"
 
 
+class KeyNeeded(LutraError):
+    """No API key came with the request, or one that nobody has."""
+
+    code = "key_needed"
+
+
+class NotAllowed(LutraError):
+    """The API key is good, and not for this."""
+
+    code = "not_allowed"
+
+
+class ForeignOrigin(LutraError):
+    """A page of another origin asks, through its reader's browser."""
+
+    code = "foreign_origin"
+
+
+class WrongHost(LutraError):
+    """The request names a host that this gateway does not answer to."""
+
+    code = "wrong_host"
+
+
+class RateLimited(LutraError):
+    """A client asks for more in a minute than its key allows; `retry_after_s` is one of the members."""
+
+    code = "rate_limited"
+
+
 class NotImplementedYet(LutraError):
     """For what is documented and not there yet: refused rather than ignored."""
 
@@ -100,6 +136,10 @@ class ParameterError(LutraError):
 
 class UnknownModel(ParameterError):
     code = "unknown_model"
+
+
+class UnknownPreset(ParameterError):
+    code = "unknown_preset"
 
 
 class UploadTooLarge(LutraError):

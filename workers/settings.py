@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.cards import ALL
 from workers.errors import ParameterError
+
+_HOST = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?")
+_ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]+")
+SECRETS = ("redis_url", "metrics_key")  # never shown: a URL may hold a password
 
 
 def _empty_is_none(value: object) -> object:
@@ -22,6 +28,13 @@ def _comma_list(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
@@ -42,6 +55,14 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     redis_url: Annotated[str | None, BeforeValidator(_empty_is_none)] = None
     data_dir: Path = Field(default_factory=user_data_dir)
+
+    api_keys_file: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
+    metrics_key: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = None
+    rate_limit: PositiveInt | None = None
+    hosts: Names = ()
+    trusted_proxies: Names = ()
+    cors_origins: Names = ()
+    presets_file: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
 
     max_upload_bytes: PositiveInt = 50 * 1024**2
     min_upload_bytes_per_second: PositiveInt = 4096
@@ -65,7 +86,6 @@ class Settings(BaseSettings):
     weights_dir: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
     worker_concurrency: PositiveInt | None = None
     metrics_port: int = Field(9101, ge=0, le=65535)
-    cors_origins: Names = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     revision: str = "unknown"
@@ -81,6 +101,32 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError("is no URL such as redis://:password@host:6379/0 or unix:///path") from None
         return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _names_of_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _HOST.fullmatch(name) and not _is_address(name.strip("[]")):
+                raise ValueError(f"{name!r} is no host; wanted are names without a port, *.example.org, addresses or *")
+        return tuple(name.lower() for name in value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r} is no address or network such as 10.0.0.0/8: {error}") from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not _ORIGIN.fullmatch(text):
+                raise ValueError(f"{text!r} is no origin such as https://photos.example, without a path")
+        return tuple(text.lower() for text in value)
 
     @field_validator("weights_dir")
     @classmethod
@@ -116,6 +162,6 @@ def read_settings(**overrides: object) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        seen = "" if name == "REDIS_URL" else f"={first.get('input')!r}"  # a URL may hold a password
-        raise ParameterError(f"LUTRA_{name}{seen}: {first['msg'].removeprefix('Value error, ')}") from None
+        name = str(first["loc"][0])
+        seen = "" if name in SECRETS else f"={first.get('input')!r}"
+        raise ParameterError(f"LUTRA_{name.upper()}{seen}: {first['msg'].removeprefix('Value error, ')}") from None

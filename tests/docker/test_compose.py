@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from models.cards import CARDS
 from service import serve
+from service.hosts import Hosts
 from service.scrape import QueueCollector
 from workers import errors, metrics, worker
 from workers.jobs.job import Lane
@@ -30,6 +31,11 @@ from workers.settings import Settings, read_settings
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+# The gateway's alone: who may ask, and by which names.
+DOOR = {
+    *("LUTRA_API_KEYS_FILE", "LUTRA_METRICS_KEY", "LUTRA_RATE_LIMIT", "LUTRA_PRESETS_FILE"),
+    *("LUTRA_HOSTS", "LUTRA_TRUSTED_PROXIES", "LUTRA_CORS_ORIGINS"),
+}
 OURS = ("gateway", "worker", "worker-gpu")
 UNITS = {"": 1, "mb": 1024**2, "gb": 1024**3}
 
@@ -209,10 +215,31 @@ def test_every_setting_that_is_named_exists() -> None:
 
 
 def test_gateway_and_workers_are_given_the_same_limits() -> None:
-    shared = services()["gateway"]["environment"]
+    whole = services()["gateway"]["environment"]
+    shared = {name: value for name, value in whole.items() if name not in DOOR}
     assert {"LUTRA_STORE_BYTES", "LUTRA_QUEUE_SIZE", "LUTRA_JOB_TIMEOUT_SECONDS", "LUTRA_MODELS"} <= set(shared)
     for name in ("worker", "worker-gpu"):
         assert shared.items() <= services()[name]["environment"].items()
+
+
+def test_a_secret_of_the_gateway_is_not_given_to_what_decodes_strangers_pictures() -> None:
+    assert set(services()["gateway"]["environment"]) > DOOR
+    for name in ("worker", "worker-gpu"):
+        assert not DOOR & set(services()[name]["environment"])
+
+
+def test_the_gateway_answers_to_its_own_health_check_and_to_prometheus() -> None:
+    check = services()["gateway"]["healthcheck"]["test"][3]
+    (target,) = read_yaml(ROOT / "docker" / "prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"]
+    written = services()["gateway"]["environment"]["LUTRA_HOSTS"]
+    assert written == "${LUTRA_HOSTS:+gateway,${LUTRA_HOSTS}}"
+    hosts = Hosts(
+        tuple(written.split("+")[1].removesuffix("}").replace("${LUTRA_HOSTS}", "a.example").split(",")), "0.0.0.0"
+    )
+    for host in (re.findall(r"http://([^/]+)/", check)[0], target, "a.example"):
+        scope = {"headers": [(b"host", host.encode())], "server": ("172.18.0.2", 8000), "http_version": "1.1"}
+        assert hosts.check(scope) == host
+    assert not hosts.are_any
 
 
 def test_the_example_of_settings_names_just_what_the_compose_file_reads() -> None:

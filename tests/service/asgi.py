@@ -22,6 +22,7 @@ from workers.settings import read_settings
 
 PHOTO = as_file(photo(), quality=95)
 NEAREST = "/upscale?scale=2&model=nearest"
+ASYNC = {"Prefer": "respond-async"}
 OUTPUT = {"format": "jpeg", "width": 128, "height": 96, "media_type": "image/jpeg"}
 PATIENCE_S = 30.0
 ANEW = {"Cache-Control": "no-cache"}  # unless a test says otherwise: many send the same picture
@@ -88,7 +89,8 @@ class Exchange:
         scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}}
         scope |= {"http_version": "1.1", "method": "GET", "scheme": "http", "path": path, "raw_path": path.encode()}
         scope |= {"query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("lutra", 80)}
-        scope["headers"] = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        named = {"host": "lutra", **headers}
+        scope["headers"] = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
         self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:

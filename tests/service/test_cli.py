@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import main
+from service.keys import hash_of
 from tests.living import as_file, photo
 
 CLI = [sys.executable, "-m", "service.cli"]
@@ -87,3 +89,40 @@ def test_models_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("lut3d", "liif", "fourier"))
+
+
+def test_a_new_key_is_printed_once_with_the_line_for_it(tmp_path: Path) -> None:
+    told = run("key", "new", "phone")
+    key, line = told.stdout.splitlines()
+    assert told.returncode == 0 and json.loads(line) == {"name": "phone", "hash": hash_of(key)}
+    assert key not in told.stderr
+
+
+@pytest.mark.parametrize("by_setting", [True, False])
+def test_a_new_key_is_added_to_the_file_that_is_named(tmp_path: Path, by_setting: bool) -> None:
+    path = tmp_path / "keys.jsonl"
+    options = ([], {"LUTRA_API_KEYS_FILE": str(path)}) if by_setting else (["--file", path], {})
+    told = run("key", "new", "phone", *options[0], **options[1])
+    (key,) = told.stdout.splitlines()
+    assert json.loads(path.read_text()) == {"name": "phone", "hash": hash_of(key)}
+
+
+def test_a_key_for_no_name_is_wrong_usage(tmp_path: Path) -> None:
+    told = run("key", "new", "a b", "--file", tmp_path / "keys.jsonl")
+    assert (told.returncode, told.stdout) == (2, "") and "name" in told.stderr
+    assert not (tmp_path / "keys.jsonl").exists()
+    with pytest.raises(SystemExit) as end:
+        main(["key"])
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize("command", ["up", "gateway"])
+def test_a_file_of_keys_that_is_not_as_it_should_be_is_wrong_usage(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "keys.jsonl"
+    path.write_text('{"name": "phone", "hash": "sha256:12"}')
+    settings = {"LUTRA_API_KEYS_FILE": str(path), "LUTRA_DATA_DIR": str(tmp_path), "LUTRA_PORT": "0"}
+    told = run(command, **settings, LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    assert told.returncode == 2 and "line 1, hash" in told.stderr and "Traceback" not in told.stderr
+    presets = {**settings, "LUTRA_API_KEYS_FILE": "", "LUTRA_PRESETS_FILE": str(tmp_path / "none")}
+    told = run(command, **presets, LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    assert told.returncode == 2 and "LUTRA_PRESETS_FILE=" in told.stderr and "Traceback" not in told.stderr

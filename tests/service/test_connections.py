@@ -18,12 +18,12 @@ from tests.living import Lutra, as_file, wait_until
 from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
 
 FEW_FILES = 1024
-LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-CHUNKED = b"POST /enhance HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CHUNKED = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = {
-    "header": (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ", b"a" * 65536, 431),
-    "name of a header": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"a" * 65536, 431),
-    "headers": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-A: b\r\n" * 8192, 431),
+    "header": (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: ", b"a" * 65536, 431),
+    "name of a header": (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n", b"a" * 65536, 431),
+    "headers": (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n", b"X-A: b\r\n" * 8192, 431),
     "url": (b"GET /livez?", b"a" * 65536, 414),
     "trailer": (CHUNKED + b"0\r\nX-A: ", b"a" * 65536, 400),
     "trailers": (CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8192, 400),
@@ -50,7 +50,7 @@ def close(lines: list[socket.socket]) -> None:
         line.close()
 
 
-@pytest.mark.parametrize("said", [b"", b"G", b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b", LIVEZ])
+@pytest.mark.parametrize("said", [b"", b"G", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: b", LIVEZ])
 def test_more_silent_connections_than_descriptors_leave_the_gateway_reachable(gateway: Gateway, said: bytes) -> None:
     lines = []
     for _ in range(FEW_FILES + 76):
@@ -122,12 +122,12 @@ def test_what_has_no_end_is_refused_and_costs_no_memory(gateway: Gateway, what: 
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (b"GET /livez?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * (MAX_URL_BYTES - 7)), 200),
-        (b"GET /livez?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * (MAX_URL_BYTES - 6)), 414),
-        (b"GET /livez HTTP/1.1\r\n%s\r\n" % (b"X-A: b\r\n" * MAX_HEADERS), 200),
-        (b"GET /livez HTTP/1.1\r\n%s\r\n" % (b"X-A: b\r\n" * (MAX_HEADERS + 1)), 431),
-        (b"GET /livez HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * (MAX_HEAD_BYTES - 1)), 200),
-        (b"GET /livez HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * MAX_HEAD_BYTES), 431),
+        (b"GET /livez?%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * (MAX_URL_BYTES - 7)), 200),
+        (b"GET /livez?%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * (MAX_URL_BYTES - 6)), 414),
+        (b"GET /livez HTTP/1.0\r\n%s\r\n" % (b"X-A: b\r\n" * MAX_HEADERS), 200),
+        (b"GET /livez HTTP/1.0\r\n%s\r\n" % (b"X-A: b\r\n" * (MAX_HEADERS + 1)), 431),
+        (b"GET /livez HTTP/1.0\r\nX: %s\r\n\r\n" % (b"a" * (MAX_HEAD_BYTES - 1)), 200),
+        (b"GET /livez HTTP/1.0\r\nX: %s\r\n\r\n" % (b"a" * MAX_HEAD_BYTES), 431),
     ],
 )
 @pytest.mark.parametrize("step", [100_000, 1_000])
@@ -184,7 +184,7 @@ def test_a_wish_for_another_protocol_is_passed_over(gateway: Gateway) -> None:
 
 def test_an_answer_before_the_body_ends_the_connection_however_slowly_the_rest_comes(gateway: Gateway) -> None:
     with gateway.connect() as line:
-        send(line, b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        send(line, b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
         answer = read_answer(line)
         assert answer is not None and (answer.status, answer.headers["connection"]) == (404, "close")
         for _ in range(120):
@@ -195,7 +195,7 @@ def test_an_answer_before_the_body_ends_the_connection_however_slowly_the_rest_c
 
 
 def test_an_address_has_so_many_connections_at_work_and_others_have_theirs(tmp_path: Path) -> None:
-    upload = b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+    upload = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
 
     def is_at_work(line: socket.socket) -> bool:
         """Its body is asked for."""
@@ -244,7 +244,7 @@ def test_a_client_that_takes_its_time_gets_all_of_a_large_answer(lutra: Lutra, m
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         line.settimeout(60)
         line.connect(("127.0.0.1", lutra.port))
-        send(line, b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path.encode(), more))
+        send(line, b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (path.encode(), more))
         taken = 0
         while taken < size:
             piece = line.recv(65536)
@@ -262,7 +262,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_closed(lutra: Lutra) -> No
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     line.connect(("127.0.0.1", lutra.port))
-    send(line, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    send(line, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     wait_until(lambda: len(list(files.iterdir())) > before, 10, "the connection is open")
     assert wait_until(lambda: len(list(files.iterdir())) <= before, STALLED_S + 60, "it is closed") > STALLED_S / 2
     line.close()

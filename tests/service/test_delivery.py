@@ -63,7 +63,7 @@ def read_a_little_and_leave(lutra: Lutra, path: str) -> None:
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", lutra.port))
-        client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
 
 
@@ -128,7 +128,7 @@ def test_clients_that_read_slowly_hold_a_piece_each_of_a_large_result(service: L
             client = lines.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", service.port))
-            client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert client.recv(16).startswith(b"HTTP/1.1 200")
         assert len(service.client.get(f"{path}/result").content) == size
         assert resident_bytes(gateway) - before < readers * 3_000_000

@@ -1,17 +1,10 @@
-"""Models, health, metrics and the document of the service, as operators see them."""
+"""Health, metrics and the document of the service, as operators see them."""
 
 from __future__ import annotations
 
 from tests.living import Lutra, as_file, photo, wait_until
 
 PHOTO = as_file(photo(), quality=95)
-
-
-def test_the_models_are_listed_with_what_serves_them(lutra: Lutra) -> None:
-    models = {model["name"]: model for model in lutra.client.get("/models").json()["models"]}
-    assert {"lut3d", "liif", "nearest", "bilinear", "bicubic", "lanczos", "fourier"} <= set(models)
-    assert models["lut3d"]["parameters"] == 593_516
-    assert models["liif"]["loaded"] and models["liif"]["devices"]
 
 
 def test_health_tells_what_is_there(lutra: Lutra) -> None:

@@ -145,6 +145,7 @@ def test_the_card_the_counts_and_the_document_know_it(restoring: Lutra) -> None:
         "quality",
         "metadata",
         "lossless",
+        "preset",
     }
 
 

@@ -23,8 +23,8 @@ from workers.errors import TooManyUploads, UploadTooSlow
 
 MIB = 1024**2
 LIMIT = MIB
-EXPECT = b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
-UNFINISHED = b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+EXPECT = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
+UNFINISHED = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.fixture(scope="module")

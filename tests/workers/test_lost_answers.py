@@ -12,6 +12,7 @@ from workers.errors import NoWorker, QueueFull
 from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
 from workers.jobs.script import Script
 from workers.jobs.store import Store
+from workers.jobs.store_rates import Bucket
 
 
 @pytest.fixture
@@ -68,6 +69,12 @@ def test_a_cancelled_job_cancelled_again_answers_the_same(twice: Store) -> None:
     assert twice.cancel(queued.id) == "cancelled"
     assert twice.cancel(running.id) == "running"
     assert kinds(twice, queued) == ["state", "state", "end"]
+
+
+def test_what_was_taken_out_of_a_bucket_is_taken_once(twice: Store) -> None:
+    buckets = Bucket("requests", 60, 10), Bucket("megapixels", 60, 40)
+    levels = twice.take("a", *buckets)
+    assert [(round(level.left), level.wait_s) for level in levels] == [(50, 0), (20, 0)]
 
 
 def test_a_second_claim_by_the_same_child_is_a_new_attempt(store: Store) -> None:

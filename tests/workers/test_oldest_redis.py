@@ -18,6 +18,7 @@ from tests.workers.test_store_admission import *  # noqa: F403
 from tests.workers.test_store_base import *  # noqa: F403
 from tests.workers.test_store_clients import *  # noqa: F403
 from tests.workers.test_store_execution import *  # noqa: F403
+from tests.workers.test_store_rates import *  # noqa: F403
 from tests.workers.test_store_reading import *  # noqa: F403
 from tests.workers.test_store_reports import *  # noqa: F403
 from tests.workers.test_store_room import *  # noqa: F403

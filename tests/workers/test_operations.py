@@ -132,7 +132,7 @@ def test_its_parameters_are_read_refused_and_described(client: httpx.Client) -> 
     misspelt = client.post("/mirror?axes=top-bottom", content=data)
     assert misspelt.status_code == 422
     assert misspelt.json()["detail"].startswith("no parameter is named 'axes'; known are axis, model,")
-    assert misspelt.json()["allowed"] == ["axis", "model", "format", "quality", "metadata", "lossless"]
+    assert misspelt.json()["allowed"] == ["axis", "model", "format", "quality", "metadata", "lossless", "preset"]
     assert client.post("/mirror?model=window", content=data).json()["detail"].endswith("known are mirror")
     described = client.get("/openapi.json").json()["paths"]["/mirror"]["post"]
     assert described["summary"] == "The other way round"

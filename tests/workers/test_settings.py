@@ -41,6 +41,18 @@ def test_lists_are_told_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.models, settings.cors_origins) == (("liif", "nearest"), ("https://a.example",))
 
 
+def test_hosts_are_names_addresses_and_stars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTRA_HOSTS", "Photos.Example, *.b.example,[::1],fd00::7,10.0.0.1,*,a_b")
+    assert read_settings().hosts == ("photos.example", "*.b.example", "[::1]", "fd00::7", "10.0.0.1", "*", "a_b")
+
+
+def test_the_key_of_the_metrics_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTRA_METRICS_KEY", "scrape-it")
+    settings = read_settings()
+    assert settings.metrics_key is not None and settings.metrics_key.get_secret_value() == "scrape-it"
+    assert "scrape-it" not in repr(settings) + str(settings)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -55,6 +67,14 @@ def test_lists_are_told_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LUTRA_WEIGHTS_DIR", "/nowhere/at/all", "is no folder"),
         ("LUTRA_LOG_LEVEL", "loud", "LUTRA_LOG_LEVEL"),
         ("LUTRA_REDIS_URL", "http://host/0", "is no URL such as redis://"),
+        ("LUTRA_HOSTS", "a.example,https://b.example", "'https://b.example' is no host"),
+        ("LUTRA_HOSTS", "a.example:80", "'a.example:80' is no host"),
+        ("LUTRA_HOSTS", "a.*", "'a.*' is no host"),
+        ("LUTRA_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "'proxy' is no address or network"),
+        ("LUTRA_TRUSTED_PROXIES", "10.0.0.1/8", "'10.0.0.1/8' is no address or network"),
+        ("LUTRA_CORS_ORIGINS", "a.example", "'a.example' is no origin"),
+        ("LUTRA_CORS_ORIGINS", "https://a.example/", "'https://a.example/' is no origin"),
+        ("LUTRA_RATE_LIMIT", "0", "LUTRA_RATE_LIMIT='0'"),
     ],
 )
 def test_what_cannot_be_is_a_sentence_that_names_the_variable(

@@ -7,7 +7,7 @@ Keys (prefix `lutra:`)
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
-    gone:<j>           string    tombstone: was here, is no more: 1 (its time was over), deleted, delivered, told
+    gone:<j>           string    tombstone: why (1: its time was over; deleted, delivered, told) and whose it was
     equal:<e>          string    the computation that equal requests of one client join
     key:<k>            hash      an Idempotency-Key of a client: the job that it names, the fingerprint of its request
     jobs_of:<client>   zset      job -> time it was taken in
@@ -27,6 +27,7 @@ Keys (prefix `lutra:`)
     line:<l>:<client>  zset      what a client has waiting in a lane, by time of creation
     round:<l>          zset      client that waits in the lane -> its account      rested:<l>   the same of who has left
     clocks             hash      lane -> the account at which it stands
+    rate:<client>:<b>  hash      a token bucket: what is left in it, and when that was; gone once it is full
     rates              hash      how fast each model is here, as `workers.operations.speeds` writes it
 
 No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis cluster (nor is Celery).
@@ -64,6 +65,7 @@ class Script(StrEnum):
     RENEW = auto()
     STATUS = auto()
     SUBMIT = auto()
+    TAKE = auto()
     TOUCH = auto()
     UNSENT = auto()
     WITHDRAW = auto()

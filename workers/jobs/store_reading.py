@@ -33,22 +33,23 @@ WHY_GONE = {
 class Reading(StoreBase):
     """The gateway's side from then on."""
 
-    def status(self, job_id: str, *, detach: bool = False) -> JobStatus:
+    def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
         """The job as it stands; `detach`: it was read by id and so outlives the connection that made it.
 
-        Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
+        `owner`: the client whose it has to be, if it has to be somebody's. Raises JobUnknown, JobGone after its time to
+        live, or RecordUnreadable.
         """
-        job, computation, gone = self._run(Script.STATUS, job_id, int(detach))
+        job, computation, gone = self._run(Script.STATUS, job_id, int(detach), owner)
         if not job or not computation:
             raise self._missing(gone)
         return status_of(job_id, as_mapping(job), as_mapping(computation))
 
     @staticmethod
     def _missing(gone: bytes | None) -> LutraError:
-        """The error of a job without a record; `gone` is its tombstone."""
+        """The error of a job without a record; `gone` is its tombstone: why, and after a space whose it was."""
         if gone is None:
             return JobUnknown("no job has this id")
-        return JobGone(WHY_GONE.get(gone, "this job and its result have expired"))
+        return JobGone(WHY_GONE.get(gone.partition(b" ")[0], "this job and its result have expired"))
 
     def cancel(self, job_id: str, *, only_if_attached: bool = False) -> CancelOutcome:
         """Cancel a job. Raises JobUnknown, JobGone.

@@ -56,9 +56,14 @@ Strength = Annotated[float, Field(ge=0, le=1, description="0: unchanged, 1: as t
 
 
 class Query(BaseModel):
-    """What is asked of an operation, by the query of a URL or the options of a command; unknown names are refused."""
+    """What is asked of an operation, by the query of a URL or the options of a command; unknown names are refused.
+
+    `ways`: parameters that say the same thing in ways of which one goes without the others.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ways: ClassVar[tuple[frozenset[str], ...]] = ()
 
     if TYPE_CHECKING:  # declared by each operation, so that its own parameters may come before them
         model: str | None

@@ -38,6 +38,8 @@ LARGEST_HUNDREDTHS = 6400  # of a scale, for what a refusal advises
 
 
 class UpscaleQuery(Query):
+    ways = (frozenset({"scale"}), frozenset({"width", "height", "fit"}), frozenset({"max_pixels"}))
+
     scale: Annotated[str | None, Field(description="More than 1, for instance 3.7 or 7/2.", examples=["3.7"])] = None
     width: Annotated[str | None, Field(description="Pixels; with height: fit inside.")] = None
     height: Annotated[str | None, Field(description="Pixels; with width: fit inside.")] = None

@@ -33,6 +33,18 @@ local function reserve(comp, bytes, until_time)
   end
 end
 
+-- What stays of a job for a while: why it is gone and, after a space, whose it was. The rest are options of SET.
+local function bury(job, why, ...)
+  local client = redis.call('HGET', P .. 'job:' .. job, 'client') or ''
+  redis.call('SET', P .. 'gone:' .. job, why .. ' ' .. client, ...)
+end
+
+-- Whose a job is or was; empty where nobody knows.
+local function client_of(job)
+  local client = redis.call('HGET', P .. 'job:' .. job, 'client')
+  return client or string.match(redis.call('GET', P .. 'gone:' .. job) or '', ' (.*)') or ''
+end
+
 -- The job is in its client's list no more.
 local function unlist(client, job)
   redis.call('ZREM', P .. 'jobs_of:' .. client, job)
@@ -66,7 +78,7 @@ local function keep_job(job, ttl_s, tombstone_s)
   if redis.call('EXPIRE', key, ttl_s) == 0 then return end
   redis.call('HSET', key, 'expires_at', string.format('%.6f', NOW + ttl_s))
   redis.call('EXPIRE', P .. 'events:' .. job, ttl_s)
-  redis.call('SET', P .. 'gone:' .. job, '1', 'EX', ttl_s + tombstone_s)
+  bury(job, '1', 'EX', ttl_s + tombstone_s)
   local record = redis.call('HMGET', key, 'client', 'created_at', 'idempotency_key', 'fingerprint')
   local client, name = record[1], record[3]
   if client and client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job .. ' ' .. client) end
@@ -82,8 +94,8 @@ end
 local function drop_job(job, why)
   local client = redis.call('HGET', P .. 'job:' .. job, 'client')
   if client and client ~= '' then unlist(client, job) end
+  bury(job, why, 'KEEPTTL')
   redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
-  redis.call('SET', P .. 'gone:' .. job, why, 'KEEPTTL')
 end
 
 -- Whether a job is there and was not cancelled.
