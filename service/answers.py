@@ -11,7 +11,7 @@ from service import problems
 from service.gateway import Gateway
 from service.results import result_response
 from service.schemas import eta_s, job_json, job_path
-from workers.errors import JobCancelled, LutraError, StoreFull, Unavailable
+from workers.errors import JobCancelled, LutraError, ShareReached, StoreFull, Unavailable
 from workers.jobs.job import JobState, JobStatus
 from workers.jobs.records import QueueFacts
 
@@ -31,7 +31,9 @@ async def accepted(gateway: Gateway, status: JobStatus, headers: dict[str, str])
 
 
 def retry_after(queue: QueueFacts | None, status: JobStatus | None = None) -> str:
-    """Whole seconds, from the measured speed of the models: until this job is done, or until a place is free."""
+    """Whole seconds, from the measured speed of the models and what is before it in its lane: until this job is done,
+    or until a place is free.
+    """
     if queue is None:
         return "5"
     seconds = (eta_s(status, queue) or 0.0) if status else queue.place_s
@@ -44,10 +46,24 @@ def whole_seconds(seconds: float) -> str:
 
 
 def retry_refused(error: Unavailable, queue: QueueFacts | None) -> str:
-    """When to try again what was refused: a full store has room when the next result expires."""
+    """When to try again what was refused: a full store has room when the next result expires, a full lane when one of
+    its jobs is done, and a client whose share is reached when one of its own is.
+    """
+    lane = queue.lanes.get(error.members.get("lane", "")) if queue else None
     if isinstance(error, StoreFull) and queue is not None and queue.room_s is not None:
         return whole_seconds(queue.room_s)
+    if lane is not None:
+        return whole_seconds(lane.turn_s if isinstance(error, ShareReached) else lane.place_s)
     return retry_after(queue)
+
+
+def refusal_headers(error: Unavailable, queue: QueueFacts | None) -> dict[str, str]:
+    """When to try again; of a share that is reached also how large it is (draft-ietf-httpapi-ratelimit-headers)."""
+    seconds = retry_refused(error, queue)
+    if not isinstance(error, ShareReached):
+        return {"Retry-After": seconds}
+    policy = f'"share";q={error.members["limit"]};qu="{error.members["unit"]}"'
+    return {"Retry-After": seconds, "RateLimit-Policy": policy, "RateLimit": f'"share";r=0;t={seconds}'}
 
 
 def ended_badly(status: JobStatus) -> LutraError:

@@ -14,8 +14,8 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service import job_routes, model_routes, ops_routes, problems, routes, web
-from service.answers import retry_refused
+from service import client_routes, job_routes, model_routes, ops_routes, problems, routes, web
+from service.answers import refusal_headers
 from service.authentication import admit
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
@@ -85,7 +85,7 @@ def create_app(
 def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
     """What needs an API key where keys are kept, and what anybody may ask."""
     documents = list(app.routes)
-    for_clients = [routes.make_router(operations), job_routes.router, model_routes.router]
+    for_clients = [routes.make_router(operations), job_routes.router, client_routes.router, model_routes.router]
     for_anybody = [ops_routes.router, web.router]
     for router in for_clients:
         app.include_router(router, dependencies=[Depends(admit)], responses=problems_of(401, 403, 429))
@@ -110,9 +110,9 @@ async def _lutra_error(request: Request, error: Exception) -> Response:
     elif isinstance(error, RateLimited):
         headers["Retry-After"] = str(max(1, math.ceil(error.members["retry_after_s"])))
     elif isinstance(error, Unavailable):
-        headers["Retry-After"] = retry_refused(error, await gateway_of(request).queue_or_none())
-    elif error.retryable:
-        headers["Retry-After"] = "30"
+        headers = refusal_headers(error, await gateway_of(request).queue_or_none())
+    elif error.retryable or error.retry_after_s:
+        headers["Retry-After"] = str(error.retry_after_s or 30)
     return problems.answer(problems.body_of(with_hint(request, error), _instance(request)), headers)
 
 

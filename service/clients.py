@@ -1,4 +1,4 @@
-"""Who a request comes from, and so whom its job belongs to."""
+"""Who a request comes from, and so whom its job belongs to, and how much of lanes, queue and store is theirs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from service.addresses import neighbourhood
+from workers.jobs.job import Lane
 
-LANES = ("express", "bulk")
+ADDRESS_QUEUE_SHARE = 0.8  # whoever comes second finds a place, and who is alone hardly notices
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,15 @@ class Client:
 
     id: str
     share: float = 1.0
-    lanes: tuple[str, ...] = LANES
+    lanes: tuple[str, ...] = tuple(Lane)
     rate_per_min: int | None = None
     megapixels_per_min: float | None = None
     webhook_secret: str | None = field(default=None, repr=False)
+
+    @property
+    def queue_share(self) -> float:
+        """The largest part of the queue's places: an address that has no key leaves some to others."""
+        return ADDRESS_QUEUE_SHARE if self.id.startswith("at:") else self.share
 
 
 def client_of(request: Request) -> Client:

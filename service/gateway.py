@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,8 +36,8 @@ from workers.errors import (
     Unavailable,
 )
 from workers.jobs import celery_app
-from workers.jobs.job import Job, JobState, JobStatus, PictureFacts, new_job
-from workers.jobs.records import CancelOutcome, Limits, QueueFacts
+from workers.jobs.job import NO_WEIGHTS, Job, JobState, JobStatus, PictureFacts, Weights, new_job
+from workers.jobs.records import CacheResult, CancelOutcome, Limits, QueueFacts
 from workers.jobs.store import Store
 from workers.log import Log
 from workers.operations import choice, speeds
@@ -53,6 +54,7 @@ CLOSING_S = 20.0
 LONGEST_ID = 64
 RATE_AGE_S = 2.0
 TABLE_S = 60.0
+EQUAL_WAIT_S = 2.0  # for an equal computation whose input is on its way into the store, without a word of it
 
 log = Log(__name__)
 
@@ -74,6 +76,8 @@ class Gateway:
     closes_at: float = math.inf
     speeds_at: float = -math.inf
     speeds_then: Mapping[str, float] = field(default_factory=dict)
+    weights_at: float = -math.inf
+    weights_then: Weights = field(default_factory=lambda: NO_WEIGHTS)
 
     def start_closing(self) -> None:
         """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
@@ -108,32 +112,45 @@ class Gateway:
     async def make_job(self, data: bytes, header: imageio.Header, plan: Plan[Any], **members: Any) -> Job:
         """A job for these bytes; hashing them takes a thread. `members`: as of `new_job`."""
         facts = PictureFacts(header.format, header.width, header.height, len(data))
-        return await self.picture_threads.run(new_job, data, facts, plan, **members)
+        return await self.picture_threads.run(new_job, data, facts, plan, weights=await self.weights(), **members)
 
-    async def submit(self, job: Job, data: bytes, result_bytes: int, table: bytes = b"") -> None:
-        """Store the job and send its computation to the queue; `result_bytes`: room for its result.
+    async def submit(
+        self, job: Job, data: bytes, result_bytes: int, table: bytes = b"", *, is_fresh: bool = False
+    ) -> CacheResult:
+        """Store the job and send its computation to the queue, unless it joins an equal one (`is_fresh`: it does not).
 
-        Raises Unavailable, and then nothing is left behind.
+        `result_bytes`: room for its result. Raises Unavailable, and then nothing is left behind.
         """
-        submit = partial(self._submit, job, data, result_bytes, table)
+        submit = partial(self._submit, job, data, result_bytes, table, is_fresh)
         try:
-            try:
-                await self.store_threads.run(submit)
-            except StoreFull:
-                await self.deliveries.report()
-                await self.store_threads.run(submit)
+            async with self.wakeups.wait_for(job.equal) as waiter:
+                while (cache := await self._submitted(submit)) is None:
+                    await waiter.wait(EQUAL_WAIT_S)
         except Unavailable as error:
             metrics.ADMISSION_REJECTED.labels(error.code).inc()
             raise
         metrics.JOBS_SUBMITTED.labels(job.computation.operation).inc()
+        metrics.CACHE_REQUESTS.labels(cache).inc()
+        return cache
 
-    def _submit(self, job: Job, data: bytes, result_bytes: int, table: bytes) -> None:
-        self.store.put(job, data, result_bytes=result_bytes, table=table)
+    async def _submitted(self, submit: Callable[[], CacheResult | None]) -> CacheResult | None:
+        """A full store is told of what was delivered meanwhile, and asked once more."""
         try:
-            celery_app.send(self.celery, job.computation.id)
+            return await self.store_threads.run(submit)
+        except StoreFull:
+            await self.deliveries.report()
+            return await self.store_threads.run(submit)
+
+    def _submit(self, job: Job, data: bytes, result_bytes: int, table: bytes, is_fresh: bool) -> CacheResult | None:
+        cache = self.store.put(job, data, result_bytes=result_bytes, table=table, is_fresh=is_fresh)
+        if cache is not CacheResult.MISS:
+            return cache
+        try:
+            celery_app.send(self.celery, job.computation.lane)
         except LutraError:
             self.store.withdraw(job)
             raise
+        return cache
 
     async def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
         """The job as it stands; of a client other than `owner` (`clients.owner_of`) there is none.
@@ -172,11 +189,22 @@ class Gateway:
             self.speeds_at = time.monotonic()
         return self.speeds_then
 
-    async def queue(self, until: str = "") -> QueueFacts:
-        return await self.store_threads.run(self.store.queue, until)
+    async def weights(self) -> Weights:
+        """Hashes of each model's weights, as workers report them; RATE_AGE_S old at most, older where none lives."""
+        if time.monotonic() - self.weights_at > RATE_AGE_S:
+            with suppress(Unavailable):
+                children = await self.store_threads.run(self.store.children)
+                self.weights_then = {**self.weights_then, **reported_weights(children.values())}
+                self.weights_at = time.monotonic()
+        return self.weights_then
+
+    async def queue(self, asked: str = "") -> QueueFacts:
+        return await self.store_threads.run(self.store.queue, asked)
 
     async def queue_or_none(self, status: JobStatus | None = None) -> QueueFacts | None:
-        """The queue (until this job), None where the store does not answer: for what an answer can do without."""
+        """The queue, and where this job stands in it; None where the store does not answer: for what an answer can do
+        without.
+        """
         with suppress(Unavailable):
             return await self.queue(status.computation_id if status else "")
         return None
@@ -225,7 +253,11 @@ class Gateway:
 async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gateway]:
     """Open everything the gateway needs; before the first request only the Redis of the wake-ups is contacted."""
     limits = Limits(
-        settings.queue_size, settings.store_bytes, settings.result_ttl_seconds, evict_delivered=settings.evict_delivered
+        settings.queue_size,
+        settings.store_bytes,
+        settings.result_ttl_seconds,
+        evict_delivered=settings.evict_delivered,
+        lanes_apart=settings.express_seconds > 0,
     )
     store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
     celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
@@ -248,6 +280,15 @@ async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gate
         table_threads.close()
         celery.close()
         store.close()
+
+
+def reported_weights(children: Iterable[Mapping[str, Any]]) -> Weights:
+    """By model, each hash that one of the children has loaded."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for facts in children:
+        for name, loaded in facts.get("models", {}).items():
+            found[name].add(loaded["sha256"] or "")
+    return {name: tuple(sha256 or None for sha256 in sorted(hashes)) for name, hashes in found.items()}
 
 
 def gateway_of(request: Request) -> Gateway:

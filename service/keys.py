@@ -19,12 +19,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
 
-from service.clients import LANES, Client
+from service.clients import Client
 from workers.errors import ParameterError
+from workers.jobs.job import Lane
 
 PRIVATE = 0o600
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -40,7 +41,7 @@ class KeyLine(BaseModel):
     rate_per_min: PositiveInt | None = None
     megapixels_per_min: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    lanes: Annotated[tuple[Literal["express", "bulk"], ...], Field(min_length=1)] = LANES  # type: ignore[assignment]
+    lanes: Annotated[tuple[Lane, ...], Field(min_length=1)] = tuple(Lane)
     webhook_secret: SecretStr | None = None
 
     @property

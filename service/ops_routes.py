@@ -47,6 +47,9 @@ async def readyz(request: Request, verbose: Annotated[str | None, Query()] = Non
     body: dict[str, Any] = {"status": "ok"}
     if verbose is not None and verbose.lower() not in ("0", "false", "no"):
         body["queue"] = {"queued": queue.queued, "running": queue.running, "capacity": gateway.settings.queue_size}
+        body["queue"]["lanes"] = {
+            lane: {"queued": of.queued, "running": of.running} for lane, of in queue.lanes.items()
+        }
         body["workers"] = await gateway.store_threads.run(gateway.store.children)
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
@@ -63,5 +66,5 @@ async def read_metrics(request: Request) -> Response:
     """Prometheus text format."""
     gateway = gateway_of(request)
     queue = await gateway.queue_or_none()
-    text = await gateway.picture_threads.run(generate_latest, registry_of(queue, gateway.settings.queue_size))
+    text = await gateway.picture_threads.run(generate_latest, registry_of(queue, gateway.store.limits.lane_places))
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,6 @@
-"""What a client prefers: how to wait (Prefer, RFC 7240) and which format (Accept, RFC 9110 section 12.5.1)."""
+"""What a client prefers: how to wait (Prefer, RFC 7240), which format (Accept, RFC 9110 section 12.5.1), and whether a
+stored answer will do.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,12 @@ def listed(headers: Headers, name: str) -> str | None:
     """A header that is a list, on however many lines it came, as one (RFC 9110, 5.3); None where it did not come."""
     lines = headers.getlist(name)
     return ", ".join(lines) if lines else None
+
+
+def wants_fresh(headers: Headers) -> bool:
+    """Whether the client wants no stored answer: `Cache-Control: no-cache` (RFC 9111, 5.2.1.4)."""
+    directives = (listed(headers, "cache-control") or "").split(",")
+    return any(directive.strip().lower() == "no-cache" for directive in directives)
 
 
 def read_prefer(values: list[str], default_s: float) -> Wait:

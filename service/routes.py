@@ -5,6 +5,7 @@ answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query as InQuery
@@ -12,17 +13,21 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import Field, create_model
 
+from models.cube import Cube
 from service.answers import accepted, ended_badly, picture_of
 from service.clients import client_of
 from service.gateway import gateway_of
+from service.idempotency import Reservation, reserve
 from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
-from service.preferences import Wait, choose_format, listed, read_prefer
+from service.preferences import Wait, choose_format, listed, read_prefer, wants_fresh
 from service.presets import Presets
 from service.rates import megapixels_taken
 from service.router import Router
-from service.upload import read_upload
-from workers.errors import NotImplementedYet, ParameterError, TooManyPixels
-from workers.jobs.job import JobState, new_id
+from service.upload import Hold, Upload, read_upload
+from workers.errors import ParameterError, TooManyPixels
+from workers.jobs.job import JobState
+from workers.jobs.lanes import in_lane, lane_of
+from workers.jobs.records import CacheResult
 from workers.operations.estimate import Asked, estimate_s
 from workers.operations.operation import Operation, Plan, Query, plan_encoding
 from workers.pictures import imageio
@@ -64,15 +69,19 @@ def make_endpoint(operation: Operation[Any, Any]) -> Any:
 
 async def answer(request: Request, operation: Operation[Any, Any], query: Query) -> Response:
     """Take the picture in, wait as the client prefers, and answer with the picture, the job or the problem."""
-    _refuse_idempotency_key(request)
     gateway = gateway_of(request)
     wait = read_prefer(request.headers.getlist("prefer"), gateway.settings.sync_wait_seconds)
     if query.model is not None or not operation.takes_table:  # a table of the user's own needs no model
         operation.choose(query.model, gateway.models)  # refuses an unknown one before anything is uploaded
     headers = {"Vary": "Accept", **({"Preference-Applied": wait.applied} if wait.applied else {})}
-    job_id = new_id()
+    reservation = await reserve(request, gateway)
+    job_id = reservation.job_id
     async with gateway.wakeups.wait_for(job_id) as waiter:
-        await _take_in(request, operation, query, wait, job_id)
+        async with reservation.held():
+            cache = await _take_in(request, operation, query, wait, reservation)
+        headers["X-Cache"] = cache
+        if cache is not CacheResult.MISS or reservation.is_known:
+            waiter.set()  # it may have ended already
         if wait.detached and not wait.seconds:
             return await accepted(gateway, await gateway.status(job_id), headers)
         status = await gateway.wait_for_end(job_id, waiter, wait.seconds, lambda: _client_left(request))
@@ -88,51 +97,67 @@ async def answer(request: Request, operation: Operation[Any, Any], query: Query)
     return await accepted(gateway, status, headers)
 
 
-async def _take_in(request: Request, operation: Operation[Any, Any], query: Query, wait: Wait, job_id: str) -> None:
-    """Read, probe, plan, make the job, submit it; the picture's bytes are let go before anybody waits."""
+async def _take_in(
+    request: Request, operation: Operation[Any, Any], query: Query, wait: Wait, reservation: Reservation
+) -> CacheResult:
+    """Read, probe, plan, make the job, submit it; the picture's bytes are let go before anybody waits.
+
+    Of a request that has a job already the bytes are read and compared alone. One with a key will be asked for again:
+    its job outlives the connection.
+    """
     gateway = gateway_of(request)
-    settings = gateway.settings
     with gateway.uploads.hold(request.client.host if request.client else "") as hold:
-        data, lut = await read_upload(
-            request,
-            settings.max_upload_bytes,
-            hold,
-            min_rate=settings.min_upload_bytes_per_second,
-            takes_lut=operation.takes_table,
-        )
+        data, lut = upload = await _read(request, operation, hold)
+        fingerprint = await reservation.fingerprint_of(operation.name, query, upload)
+        del upload
+        if reservation.is_known:
+            return CacheResult((await gateway.status(reservation.job_id, detach=True)).cache)
         header = await gateway.probe(data)
-        _refuse_pixels(header, settings.max_input_pixels)
+        _refuse_pixels(header, gateway.settings.max_input_pixels)
         table = await gateway.read_table(lut) if lut is not None else None
         del lut
+        plan, seconds = await _plan(request, operation, query, wait, header, table)
 
-        asked = Asked(query, header, await gateway.installation(), table)
-        accept = listed(request.headers, "accept")
-        format_out = choose_format(query.format, accept, header.format, detached=wait.detached)
-        plan = operation.plan(query, header, plan_encoding(query, format_out, header), asked.at, table)
-        _refuse_sides(plan)
-
-        job = await gateway.make_job(
-            data,
-            header,
-            plan,
-            estimate_s=estimate_s(plan, asked),
-            detached=wait.detached,
-            request_id=request.state.request_id,
-            job_id=job_id,
-            client=client_of(request).id,
-        )
+        client = client_of(request)
+        lane = lane_of(seconds, gateway.settings.express_seconds, client.lanes)
+        detached = wait.detached or bool(reservation.key)
+        told = {"estimate_s": seconds, "detached": detached, "request_id": request.state.request_id}
+        job = await gateway.make_job(data, header, plan, job_id=reservation.job_id, **told)
+        job = replace(job, client=client.id, idempotency_key=reservation.key, fingerprint=fingerprint)
+        job = in_lane(job, lane, client.share, client.queue_share)
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
+        numbers = table.numbers if table else b""
         async with megapixels_taken(request, plan.size):
-            await gateway.submit(job, data, result_bytes, table.numbers if table else b"")
+            return await gateway.submit(job, data, result_bytes, numbers, is_fresh=wants_fresh(request.headers))
 
 
-def _refuse_idempotency_key(request: Request) -> None:
-    """Raises NotImplementedYet: who sends the key relies on a repeated request making no second job."""
-    if "idempotency-key" in request.headers:
-        raise NotImplementedYet(
-            "Idempotency-Key is not there yet: a repeated request would make a second job; leave the header out"
-        )
+async def _read(request: Request, operation: Operation[Any, Any], hold: Hold) -> Upload:
+    settings = gateway_of(request).settings
+    return await read_upload(
+        request,
+        settings.max_upload_bytes,
+        hold,
+        min_rate=settings.min_upload_bytes_per_second,
+        takes_lut=operation.takes_table,
+    )
+
+
+async def _plan(
+    request: Request,
+    operation: Operation[Any, Any],
+    query: Query,
+    wait: Wait,
+    header: imageio.Header,
+    table: Cube | None,
+) -> tuple[Plan[Any], float]:
+    """What the query comes to for this picture, and the seconds that it will probably take."""
+    asked = Asked(query, header, await gateway_of(request).installation(), table)
+    accept = listed(request.headers, "accept")
+    format_out = choose_format(query.format, accept, header.format, detached=wait.detached)
+    plan = operation.plan(query, header, plan_encoding(query, format_out, header), asked.at, table)
+    _refuse_sides(plan)
+    return plan, estimate_s(plan, asked)
 
 
 def _refuse_pixels(header: imageio.Header, limit: int) -> None:

@@ -37,25 +37,56 @@ class Links(BaseModel):
     events: str
 
 
+StateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
 class JobJson(BaseModel):
-    """One job. Times are RFC 3339; `progress` is 0 to 1."""
+    """One job. Times are RFC 3339; `progress` is 0 to 1.
+
+    `expires_at`: when the job and its result go at the latest; null until it has ended.
+    `queue_position`: its place among those that wait in its `lane`, 1 for the next, while it waits; others that come
+    later may be before it (shares).
+    """
 
     id: str
     operation: str
     model: str
     parameters: dict[str, Any]
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    state: StateName
     progress: float = Field(ge=0, le=1)
     created_at: str
     started_at: str | None
     finished_at: str | None
+    expires_at: str | None
     attempts: int
     input: PictureJson
     output: PictureJson | None
     timings_s: dict[str, float]
+    lane: Literal["express", "bulk"]
+    queue_position: int | None
     eta_s: float | None
     error: Problem | None
     links: Links
+
+
+class JobsJson(BaseModel):
+    """Some of a client's jobs; `next`: the cursor of the next page, null on the last one."""
+
+    jobs: list[JobJson]
+    next: str | None
+
+
+class DayJson(BaseModel):
+    """The jobs of one day (UTC) that succeeded, and the megapixels of the pictures that came in and went out."""
+
+    day: str
+    jobs: int
+    megapixels_in: float
+    megapixels_out: float
+
+
+class UsageJson(BaseModel):
+    days: list[DayJson]
 
 
 class ModelJson(BaseModel):
@@ -117,7 +148,7 @@ def job_path(job_id: str) -> str:
 
 
 def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
-    """A job as users see it; `queue` gives the estimate of when it will be done."""
+    """A job as users see it; `queue`, asked about this job, says where it stands and when it will be done."""
     path = job_path(status.id)
     error = problems.body_of(problems.stored_error(status.error), path) if status.error else None
     return JobJson(
@@ -130,10 +161,13 @@ def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
         created_at=rfc3339(status.created_at) or "",
         started_at=rfc3339(status.started_at),
         finished_at=rfc3339(status.finished_at),
+        expires_at=rfc3339(status.expires_at),
         attempts=status.attempts,
         input=PictureJson(**status.input),
         output=PictureJson(**status.output) if status.output and status.state is JobState.SUCCEEDED else None,
         timings_s=dict(status.timings_s),
+        lane=status.lane.value,  # type: ignore[arg-type]
+        queue_position=queue.standing.position if queue and status.state is JobState.QUEUED else None,
         eta_s=eta_s(status, queue),
         error=Problem(**error) if error else None,
         links=Links(self=path, result=f"{path}/result", events=f"{path}/events"),

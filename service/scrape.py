@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
@@ -10,27 +10,35 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from workers import metrics
+from workers.jobs.job import Lane
 from workers.jobs.records import QueueFacts
 
 
 class QueueCollector(Collector):
-    """The queue's gauges, read once per scrape; without a store only the capacity is known."""
+    """The queue's gauges, read once per scrape; without a store only the capacity of each lane is known."""
 
     def __init__(self, queue: QueueFacts | None, capacity: int) -> None:
         self._queue = queue
         self._capacity = capacity
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("lutra_queue_capacity", "Jobs that may wait or run.", value=self._capacity)
+        yield _by_lane("lutra_queue_capacity", "Jobs that may wait or run.", dict.fromkeys(Lane, self._capacity))
         if self._queue is None:
             return
         facts = self._queue
-        yield GaugeMetricFamily("lutra_queue_depth", "Jobs that wait.", value=facts.queued)
-        yield GaugeMetricFamily(
-            "lutra_queue_oldest_job_age_seconds", "Age of the oldest job that waits.", value=facts.oldest_age_s
-        )
+        depths = {lane: of.queued for lane, of in facts.lanes.items()}
+        ages = {lane: of.oldest_age_s for lane, of in facts.lanes.items()}
+        yield _by_lane("lutra_queue_depth", "Jobs that wait.", depths)
+        yield _by_lane("lutra_queue_oldest_job_age_seconds", "Age of the oldest job that waits.", ages)
         yield GaugeMetricFamily("lutra_workers_alive", "Worker children with a heartbeat.", value=facts.workers_alive)
         yield GaugeMetricFamily("lutra_store_bytes", "Bytes of pictures and records held.", value=facts.stored_bytes)
+
+
+def _by_lane(name: str, documentation: str, values: Mapping[Lane, float]) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=["lane"])
+    for lane, value in values.items():
+        family.add_metric([lane], value)
+    return family
 
 
 class _Joined(Collector):

@@ -136,7 +136,7 @@ def pass_time(store: Store, seconds: float) -> None:
     for key in cast("list[bytes]", store.client.keys("lutra:comp:*")):
         if not key.endswith(b":jobs") and store.client.hexists(key, "deadline"):
             store.client.hincrbyfloat(key, "deadline", -seconds)
-    for name in ("lutra:active", "lutra:blobs", "lutra:running", "lutra:returning"):
+    for name in ("lutra:active", "lutra:blobs", "lutra:running", "lutra:returning", "lutra:listed"):
         for member in cast("list[bytes]", store.client.zrange(name, 0, -1)):
             store.client.zincrby(name, -seconds, member)
 
@@ -203,7 +203,10 @@ def descendants(pid: int) -> list[int]:
 
 @contextmanager
 def running_lutra(folder: Path, **environment: str) -> Iterator[Lutra]:
-    """`lutra up` on a free port, ready; stopped with SIGTERM, and nothing of it may stay."""
+    """`lutra up` on a free port, ready; stopped with SIGTERM, and nothing of it may stay.
+
+    Its client has every request computed anew: many tests send the same picture and look at what a worker does.
+    """
     port = free_port()
     settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_FORMAT": "json", **environment}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
@@ -212,7 +215,8 @@ def running_lutra(folder: Path, **environment: str) -> Iterator[Lutra]:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "up"], env={**inherited, **settings}, stdout=output, stderr=output
         )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+    anew = {"Cache-Control": "no-cache"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, headers=anew) as client:
         lutra = Lutra(port, process, log, client)
         try:
             wait_until(lambda: lutra.ready() or process.poll() is not None, READY_S, "lutra is ready")

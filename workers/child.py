@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from models.cards import OWN_LUT, Card
 from workers import devices, metrics
 from workers.errors import error_codes
 from workers.jobs import place
+from workers.jobs.job import Lane
 from workers.jobs.records import Limits
 from workers.jobs.store import Store
 from workers.liveness import Pulses
@@ -29,7 +31,11 @@ log = Log(__name__)
 
 
 class Child:
-    """One worker child: its store, its engine with the models loaded, its runner."""
+    """One worker child: its store, its engine with the models loaded, its runner.
+
+    Bulk jobs run in a thread of their own that stands back: a child beside this one may have an express job. Threads of
+    torch and of the kernels are as who starts them.
+    """
 
     _current: Child | None = None
 
@@ -38,6 +44,7 @@ class Child:
         self._store = store
         self._pulses = pulses
         self._index = index
+        self._bulk = ThreadPoolExecutor(1, thread_name_prefix="bulk", initializer=devices.stand_back)
 
     @classmethod
     def current(cls) -> Child:
@@ -55,11 +62,16 @@ class Child:
             time.sleep(RELOAD_PAUSE_S)
             os._exit(1)
 
-    def run(self, computation_id: str) -> None:
+    def run(self, wanted: str) -> None:
+        """One computation to its end: the next of a lane, or the one that has this id."""
         with self._pulses.at_work(self._index):
-            self._runner.run(computation_id)
+            if wanted == Lane.EXPRESS:
+                self._runner.run(wanted)
+            else:
+                self._bulk.submit(self._runner.run, wanted).result()
 
     def close(self) -> None:
+        self._bulk.shutdown(wait=False)
         self._runner.close()
         self._store.close()
 
@@ -77,7 +89,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     engine = make_engine(settings, index)
     cards = served_models(settings.models, settings.weights_dir)
     load_models(engine, cards)
-    facts = engine.facts()
+    facts = engine.facts() | {"lane": lane_of_child(settings, index)}
     pulses.start(index)
     report_facts(facts)
     store.beat({owner: facts}, place=place.this_place())
@@ -92,12 +104,22 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     return Child(runner, store, pulses, index)
 
 
+def bulk_children(settings: Settings) -> int:
+    """Children for bulk jobs; between them the cores are shared out, whatever express jobs want of them."""
+    return settings.worker_concurrency or devices.default_concurrency(settings.device)
+
+
+def lane_of_child(settings: Settings, index: int) -> Lane:
+    """In whose number the child counts. Any child takes jobs of any lane; how many of each, the consumer sees to."""
+    return Lane.BULK if index < bulk_children(settings) else Lane.EXPRESS
+
+
 def make_engine(settings: Settings, index: int) -> Engine:
     """The engine of the child with this index: its device, and its share of the cores."""
     from workers.engine.engine import Engine
     from workers.runner import EngineMetrics
 
-    concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
+    concurrency = bulk_children(settings)
     return Engine(
         device=devices.child_device(settings.device, index),
         precision=settings.precision,

@@ -22,6 +22,9 @@
     +-- UrlTooLong                  url_too_long
     +-- HeadersTooLarge             headers_too_large
     +-- NotAcceptable               not_acceptable
+    +-- IdempotencyKeyReused        idempotency_key_reused
+    +-- IdempotencyKeyInUse         idempotency_key_in_use
+    +-- LaneRefused                 lane_refused
     +-- JobUnknown                  job_unknown
     +-- JobGone                     job_gone
     +-- JobNotFinished              job_not_finished
@@ -39,6 +42,7 @@
         +-- NoWorker                no_worker         yes
         +-- TooManyUploads          too_many_uploads  yes
         +-- TooManyConnections      too_many_connections yes
+        +-- ShareReached            share_reached     yes
 
 The message says what was seen and what is allowed; users read it, so it never holds a path, a key or a traceback.
 """
@@ -49,10 +53,14 @@ from typing import Any, ClassVar
 
 
 class LutraError(Exception):
-    """Root of the tree. `members` are the extra facts of the problem, for instance the limit that was hit."""
+    """Root of the tree. `members` are the extra facts of the problem, for instance the limit that was hit.
+
+    `retry_after_s`: when to try again, where the kind of error says so.
+    """
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
+    retry_after_s: ClassVar[int | None] = None
 
     def __init__(self, message: str, **members: Any) -> None:
         super().__init__(message)
@@ -158,6 +166,23 @@ class NotAcceptable(LutraError):
     code = "not_acceptable"
 
 
+class IdempotencyKeyReused(LutraError):
+    code = "idempotency_key_reused"
+
+
+class IdempotencyKeyInUse(LutraError):
+    """The first request with this key is still being taken in."""
+
+    code = "idempotency_key_in_use"
+    retry_after_s = 2
+
+
+class LaneRefused(LutraError):
+    """The job belongs in a lane that its client may not use."""
+
+    code = "lane_refused"
+
+
 class JobUnknown(LutraError):
     code = "job_unknown"
 
@@ -229,6 +254,12 @@ class TooManyUploads(Unavailable):
 
 class TooManyConnections(Unavailable):
     code = "too_many_connections"
+
+
+class ShareReached(Unavailable):
+    """One client holds as much of queue or store as it may; others are taken in."""
+
+    code = "share_reached"
 
 
 def _descendants(root: type[LutraError]) -> list[type[LutraError]]:

@@ -14,7 +14,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 OUTCOMES = ("succeeded", "failed", "cancelled")
 STAGES = ("queue", "decode", "infer", "encode")
-REJECTIONS = ("queue_full", "store_full", "store_unavailable", "no_worker", "too_many_uploads")
+REJECTIONS = ("queue_full", "store_full", "store_unavailable", "share_reached", "no_worker", "too_many_uploads")
+CACHE_RESULTS = ("hit", "coalesced", "miss")
 REQUEUE_REASONS = ("worker_lost", "lease_expired", "message_lost")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -45,6 +46,7 @@ TILES = Counter("lutra_tiles_total", "Tiles computed.", ["model"])
 BATCH_SIZE = Histogram("lutra_batch_size", "Tiles a call of the network.", ["model"], buckets=BATCH_SIZES)
 OOM_RETRIES = Counter("lutra_oom_retries_total", "Smaller tiles after memory ran out.", ["model"])
 NONFINITE_RETRIES = Counter("lutra_nonfinite_retries_total", "Tiles repeated in full precision.", ["model"])
+CACHE_REQUESTS = Counter("lutra_cache_requests_total", "Jobs taken in, by how they came to a result.", ["result"])
 ADMISSION_REJECTED = Counter("lutra_admission_rejected_total", "Jobs refused at the door.", ["reason"])
 JOBS_REQUEUED = Counter("lutra_jobs_requeued_total", "Computations queued again.", ["reason"])
 MODEL_LOADED = Gauge("lutra_model_loaded", "Children that hold the model.", ["model"], multiprocess_mode="livesum")
@@ -81,6 +83,8 @@ def zero_gateway(operations: Iterable[str]) -> None:
     """Let every label set that the gateway will write stand at 0 from the start."""
     for operation in operations:
         JOBS_SUBMITTED.labels(operation)
+    for result in CACHE_RESULTS:
+        CACHE_REQUESTS.labels(result)
     for reason in REJECTIONS:
         ADMISSION_REJECTED.labels(reason)
 

@@ -67,12 +67,15 @@ class Runner:
     def close(self) -> None:
         self._decoder.close()
 
-    def run(self, computation_id: str) -> None:
-        """Bring one computation to its end; a message for one that is leased, ended or unknown is dropped."""
+    def run(self, wanted: str) -> None:
+        """Bring one computation to its end: the next of the lane `wanted`, or the one whose id that is.
+
+        Where none waits, or that one is leased, ended or unknown, the message is dropped.
+        """
         owner, timeout_s = self._owner, self._job_timeout_s
-        claim = with_retry(lambda: self._store.claim(computation_id, owner, lease_s=LEASE_S, timeout_s=timeout_s))
+        claim = with_retry(lambda: self._store.claim(wanted, owner, lease_s=LEASE_S, timeout_s=timeout_s))
         if claim is None:
-            log.debug("message dropped", computation_id=computation_id)
+            log.debug("message dropped", wanted=wanted)
             return
         in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
         with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     queue_size: PositiveInt = 100
     store_bytes: PositiveInt = 1024**3
     job_timeout_seconds: float = Field(900, gt=0)
+    express_seconds: float = Field(2, ge=0)
     sync_wait_seconds: float = Field(30, ge=0)
     result_ttl_seconds: PositiveInt = 3600
     evict_delivered: bool = True

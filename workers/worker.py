@@ -1,4 +1,5 @@
-"""The worker process: a Celery parent that neither imports torch nor computes, and a child per device that does both.
+"""The worker process: a Celery parent that neither imports torch nor computes, and children that do both: one for each
+device, and one more so that an express job need not wait for a bulk job.
 
 The parent's consumer loop beats for each child that reported its models loaded, reclaims the work of children that
 died or are stopped, and looks for lost work (`jobs.reaper`): when that loop hangs, the heartbeat ends, and the gateway
@@ -16,15 +17,17 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import redis
 from celery.exceptions import SecurityWarning
 
 from workers import devices, metrics
-from workers.child import Child, facts_file, reported_facts, store_limits
+from workers.child import Child, bulk_children, facts_file, reported_facts, store_limits
 from workers.errors import Unavailable
 from workers.jobs import celery_app, place
+from workers.jobs.lanes import intakes
 from workers.jobs.reaper import PERIOD_S, Reaper
 from workers.jobs.records import LEASE_S
 from workers.jobs.store import Store
@@ -73,26 +76,28 @@ class Parent:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.concurrency = settings.worker_concurrency or devices.default_concurrency(settings.device)
+        self.intakes = intakes(bulk_children(settings), settings.express_seconds)
+        self.concurrency = sum(intake.places for intake in self.intakes)
         self.pid = os.getpid()
         self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)
         self.app.conf.worker_soft_shutdown_timeout = DRAIN_S
         self.store = Store.at(redis_url, store_limits(settings))
         self.reaper = Reaper(
             self.store,
-            lambda computation: celery_app.send(self.app, computation),
+            lambda lane: celery_app.send(self.app, lane),
             name=place.name_of(self.pid, self.pid),
             lease_s=LEASE_S,
         )
         self.pulses = Pulses(self.concurrency)
         self.must_restart = False
         self._pulse_monitor = PulseMonitor()
-        self._stall_monitor = StallMonitor()
+        self._stall_monitors = [StallMonitor() for _ in self.intakes]
         self._rounds = 0
         self._children: set[str] = set()
         self._is_first_round = True
         self._define_task()
         self._add_supervision()
+        self._take_by_lane()
         self._connect_signals(redis_url)
 
     def _define_task(self) -> None:
@@ -101,11 +106,12 @@ class Parent:
         class Compute(self.app.Task):  # type: ignore[name-defined, misc]
             def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
                 """At the hard limit the child is killed and writes nothing; the parent does."""
-                parent.reaper.expire(args[0])
+                parent.reaper.expire()
 
         @self.app.task(name=celery_app.TASK, base=Compute)  # type: ignore[untyped-decorator]
-        def compute(computation_id: str) -> None:
-            Child.current().run(computation_id)
+        def compute(wanted: str) -> None:
+            """The next of a lane; or a computation by its id, in messages of versions without lanes."""
+            Child.current().run(wanted)
 
     def _add_supervision(self) -> None:
         from celery import bootsteps
@@ -120,6 +126,11 @@ class Parent:
                 threading.Thread(target=parent.watch_loop, args=(worker,), name="loop-watch", daemon=True).start()
 
         self.app.steps["worker"].add(Supervision)
+
+    def _take_by_lane(self) -> None:
+        from workers.consumer import LaneConsumer
+
+        self.app.amqp.Consumer = partial(LaneConsumer, self.intakes)
 
     def _connect_signals(self, redis_url: str) -> None:
         from celery import signals
@@ -165,8 +176,9 @@ class Parent:
         living = {place.name_of(self.pid, pid) for pid in indices}
         dead, self._children = self._children - living, living
         try:
-            is_idle = any(not self.pulses.is_at_work(indices[pid]) for pid in loaded)
-            remedy = self._check_consumer(is_idle)
+            remedy = self._check_consumer(
+                has_idle_child=any(not self.pulses.is_at_work(indices[pid]) for pid in loaded)
+            )
             self._beat(loaded, is_loading=len(loaded) < self.concurrency)
             if self._is_first_round:
                 self._is_first_round = False
@@ -195,16 +207,22 @@ class Parent:
                 log.error("the consumer's loop stands still; the worker starts again")
                 self._restart_by_force(worker)
 
-    def _check_consumer(self, is_idle: bool) -> Remedy:
-        from workers.consumer import QoS
+    def _check_consumer(self, *, has_idle_child: bool) -> Remedy:
+        """The strongest remedy that a lane needs."""
+        from workers.consumer import QoS, in_hand
 
-        waiting = self.store.messages(celery_app.QUEUE)
-        return self._stall_monitor.look(waiting=waiting, taken=QoS.taken, is_idle=is_idle, now=time.monotonic())
+        remedies = [Remedy.NONE]
+        for intake, monitor in zip(self.intakes, self._stall_monitors, strict=True):
+            waiting = self.store.messages(*intake.queues)
+            taken = sum(QoS.taken[queue] for queue in intake.queues)
+            is_idle = has_idle_child and in_hand(intake) < intake.places
+            remedies.append(monitor.look(waiting=waiting, taken=taken, is_idle=is_idle, now=time.monotonic()))
+        return max(remedies, key=list(Remedy).index)
 
     def _beat(self, loaded: Mapping[int, dict[str, Any]], *, is_loading: bool) -> None:
         """The heartbeat says that messages are consumed, so a stalled consumer has none."""
         named = {place.name_of(self.pid, pid): facts for pid, facts in loaded.items()}
-        if self._stall_monitor.is_stalled:
+        if any(monitor.is_stalled for monitor in self._stall_monitors):
             self.store.forget_children(named)
             return
         self.store.beat(named, place=place.this_place(), is_loading=is_loading)

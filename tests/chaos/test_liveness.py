@@ -16,7 +16,7 @@ import pytest
 from tests.chaos.test_chaos import ASYNC, ends_well, job_json, runs_as, start_long
 from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
 from workers.jobs import celery_app
-from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.job import Computation, Job, Lane, PictureFacts, new_id
 from workers.jobs.store import Store
 from workers.liveness import STALLED_S, STUCK_S
 
@@ -41,7 +41,9 @@ STUCK = f"worker.Parent.supervise = lambda self, w: {HANGS} or setattr(self, '_r
 
 @pytest.fixture
 def lutra(tmp_path: Path) -> Iterator[Lutra]:
-    with running_lutra(tmp_path, LUTRA_MODELS="liif,bicubic", LUTRA_SYNC_WAIT_SECONDS="60") as running:
+    """With a single child for all jobs."""
+    settings = {"LUTRA_MODELS": "liif,bicubic", "LUTRA_SYNC_WAIT_SECONDS": "60", "LUTRA_EXPRESS_SECONDS": "0"}
+    with running_lutra(tmp_path, **settings) as running:
         yield running
 
 
@@ -75,7 +77,7 @@ def small_job() -> tuple[Job, bytes]:
     data = as_file(photo(16, 16), "PNG")
     wanted = {"format": "png", "height": 32, "width": 32, "effort": "best"}
     facts = PictureFacts("png", 16, 16, len(data))
-    return Job(new_id(), Computation(new_id(), "key", "upscale", "bicubic", wanted, facts, 1.0)), data
+    return Job(new_id(), Computation(new_id(), new_id(), "upscale", "bicubic", wanted, facts, 1.0)), data
 
 
 @pytest.mark.parametrize("fault, seconds", [(STALLED, 2 * STALLED_S), (STUCK, STUCK_S)], ids=["stalled", "stuck"])
@@ -89,7 +91,7 @@ def test_a_worker_that_takes_nothing_is_not_counted_and_starts_itself_again(
         job, data = small_job()
         store.put(job, data, result_bytes=10_000)
         app = celery_app.make_app(url, job_timeout_s=60)
-        celery_app.send(app, job.computation.id)
+        celery_app.send(app, Lane.BULK)
         start = time.monotonic()
         wait_until(lambda: not store.children(), STALLED_S + 15, "no child is counted")
         print(f"not counted after {time.monotonic() - start:.1f} s")

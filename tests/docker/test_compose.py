@@ -24,7 +24,8 @@ from service import serve
 from service.hosts import Hosts
 from service.scrape import QueueCollector
 from workers import errors, metrics, worker
-from workers.jobs.records import QueueFacts
+from workers.jobs.job import Lane
+from workers.jobs.records import LaneFacts, QueueFacts
 from workers.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -339,7 +340,7 @@ def samples() -> set[str]:
     """The name of every sample that gateway and workers can show."""
     instruments = [value for value in vars(metrics).values() if hasattr(value, "describe") and hasattr(value, "_name")]
     families = [family for instrument in instruments for family in instrument.describe()]
-    families += QueueCollector(QueueFacts(0, 0, 0, 0.0, 0, 0, 0.0), 1).collect()
+    families += QueueCollector(QueueFacts({Lane.BULK: LaneFacts()}, 0, 0, 0), 1).collect()
     names = set()
     for family in families:
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))

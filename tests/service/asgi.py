@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message
 
 from service.app import create_app
 from tests.living import as_file, photo, wait_until
+from tests.workers.stored import queued_ids
 from workers.errors import LutraError
-from workers.jobs import celery_app
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.settings import read_settings
@@ -25,6 +25,7 @@ NEAREST = "/upscale?scale=2&model=nearest"
 ASYNC = {"Prefer": "respond-async"}
 OUTPUT = {"format": "jpeg", "width": 128, "height": 96, "media_type": "image/jpeg"}
 PATIENCE_S = 30.0
+ANEW = {"Cache-Control": "no-cache"}  # unless a test says otherwise: many send the same picture
 
 
 @dataclass
@@ -48,7 +49,7 @@ async def running_app(redis_url: str, **settings: object) -> AsyncIterator[Here]
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://lutra", timeout=PATIENCE_S) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://lutra", timeout=PATIENCE_S, headers=ANEW) as client,
     ):
         yield Here(app, client)
 
@@ -60,8 +61,8 @@ async def eventually(true: Callable[[], bool], what: str) -> None:
 
 async def queued(store: Store) -> str:
     """The id of the only computation in the queue, once there is one."""
-    await eventually(lambda: len(celery_app.queued_ids(store.client)) > 0, "a job is queued")
-    (computation_id,) = celery_app.queued_ids(store.client)
+    await eventually(lambda: len(queued_ids(store)) > 0, "a job is queued")
+    (computation_id,) = queued_ids(store)
     return computation_id
 
 

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
+import httpx
 import pytest
 from prometheus_client import REGISTRY
 
 from tests.living import free_port
 from tests.service.asgi import NEAREST, PHOTO, Here, running_app
 from workers.jobs.store import Store
+
+ASYNC = {"Prefer": "respond-async"}
 
 
 def run(redis_url: str, story: Callable[[Here], Awaitable[None]], **settings: object) -> None:
@@ -68,6 +71,25 @@ def test_who_is_refused_for_now_is_told_when_to_come_back(store: Store, redis_ur
         assert answer.headers["cache-control"] == "no-store"
 
     run(redis_url, story, queue_size=1)
+
+
+def test_one_address_leaves_room_for_others_and_is_told_so(store: Store, redis_url: str) -> None:
+    async def story(here: Here) -> None:
+        for number in range(4):
+            answer = await here.client.post(NEAREST, content=PHOTO + bytes([number]), headers=ASYNC)
+            assert (answer.status_code, answer.json()["lane"]) == (202, "express")
+            assert answer.json()["queue_position"] == number + 1
+        refused = await here.client.post(NEAREST, content=PHOTO + b"x", headers=ASYNC)
+        told = refused.json()
+        assert (refused.status_code, told["type"]) == (429, "urn:lutra:problem:share-reached")
+        assert (told["limit"], told["unit"], told["lane"]) == (4, "jobs", "express")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers["ratelimit-policy"] == '"share";q=4;qu="jobs"'
+        transport = httpx.ASGITransport(app=here.app, client=("192.0.2.7", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://lutra") as other:
+            assert (await other.post(NEAREST, content=PHOTO, headers=ASYNC)).status_code == 202
+
+    run(redis_url, story, queue_size=5)
 
 
 def test_only_pages_of_the_origins_that_are_set_may_ask(store: Store, redis_url: str) -> None:

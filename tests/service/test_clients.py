@@ -1,12 +1,21 @@
-"""Who a request comes from."""
+"""Who a request comes from, and what it may hold."""
 
 from starlette.requests import Request
 
-from service.clients import client_of
+from service.clients import Client, client_of
 
 
 def from_host(host: str) -> Request:
     return Request({"type": "http", "headers": [], "client": (host, 1)})
+
+
+def test_an_address_may_take_any_lane_and_leaves_a_fifth_of_the_places_to_others() -> None:
+    client = client_of(from_host("192.0.2.7"))
+    assert (client.share, client.queue_share, client.lanes) == (1.0, 0.8, ("express", "bulk"))
+
+
+def test_a_client_with_a_share_has_it_of_everything() -> None:
+    assert Client("key:studio", share=0.25).queue_share == 0.25
 
 
 def test_a_client_is_the_address_it_comes_from_or_the_network_that_one_subscriber_is_given() -> None:

@@ -15,8 +15,8 @@ from models.cube import MAX_BYTES, read_cube
 from service.gateway import LONGEST_ID, Gateway, open_gateway
 from tests.living import private_redis
 from tests.service.asgi import PHOTO, claim, succeed
+from tests.workers.stored import messages, queued_ids
 from workers.errors import JobUnknown, NoWorker, ParameterError, StoreFull
-from workers.jobs.celery_app import queued_ids
 from workers.jobs.job import Job
 from workers.jobs.records import Limits
 from workers.jobs.store import Store
@@ -50,7 +50,7 @@ async def job_of(gateway: Gateway, *, detached: bool = False) -> Job:
 
 async def submitted(gateway: Gateway, *, detached: bool = False) -> Job:
     job = await job_of(gateway, detached=detached)
-    await gateway.submit(job, PHOTO, 1000)
+    await gateway.submit(job, PHOTO, 1000, is_fresh=True)
     return job
 
 
@@ -70,7 +70,7 @@ def test_a_job_is_stored_sent_waited_for_and_counted(store: Store, redis_url: st
         job = await job_of(gateway)
         async with gateway.wakeups.wait_for(job.id) as waiter:
             await gateway.submit(job, PHOTO, 1000)
-            assert queued_ids(store.client) == {job.computation.id}
+            assert queued_ids(store) == {job.computation.id} and messages(store) == 1
             assert (await gateway.status(job.id)).state == "queued"
             assert (await gateway.queue()).queued == 1
             unchanged = await gateway.wait_for_end(job.id, waiter, 0.05, nobody)
@@ -169,8 +169,8 @@ def test_where_the_store_is_full_what_was_delivered_is_reported_first_and_makes_
             succeed(store, job.computation.id, b"r" * 900_000)
             gateway.deliveries.add(job.id)
         with pytest.raises(StoreFull):
-            store.put(await job_of(gateway), PHOTO, result_bytes=1_000_000)
-        await gateway.submit(await job_of(gateway), PHOTO, 1_000_000)
+            store.put(await job_of(gateway), PHOTO, result_bytes=1_000_000, is_fresh=True)
+        await gateway.submit(await job_of(gateway), PHOTO, 1_000_000, is_fresh=True)
 
     store.limits = Limits(store_bytes=2_000_000)
     within(redis_url, story, store_bytes=2_000_000)

@@ -60,8 +60,10 @@ def test_respond_async_gives_a_job_that_can_be_followed_and_fetched(lutra: Lutra
         "created_at",
         "started_at",
         "finished_at",
+        "expires_at",
     }
-    assert expected | {"attempts", "input", "output", "timings_s", "eta_s", "error", "links"} == set(told)
+    expected |= {"attempts", "input", "output", "timings_s", "lane", "queue_position", "eta_s", "error", "links"}
+    assert expected == set(told)
 
 
 def test_a_wait_that_is_too_short_ends_in_202_and_the_job_goes_on(lutra: Lutra) -> None:

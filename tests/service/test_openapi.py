@@ -70,6 +70,25 @@ def test_a_picture_goes_in_raw_or_as_a_form_and_comes_out_in_every_format(path: 
     assert operation["responses"]["202"]["content"]["application/json"]["schema"]
 
 
+@pytest.mark.parametrize("path", ["/enhance", "/restore", "/upscale"])
+def test_the_headers_that_repeat_a_request_and_tell_how_it_went_are_documented(path: str) -> None:
+    operation = document()["paths"][path]["post"]
+    headers = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+    assert headers == {"Idempotency-Key", "Cache-Control"}
+    assert {"409", "410", "422"} <= set(operation["responses"])
+    for status in ("200", "202"):
+        told = operation["responses"][status]["headers"]["X-Cache"]["schema"]
+        assert told["enum"] == ["hit", "coalesced", "miss"]
+
+
+def test_the_lists_of_a_client_are_documented() -> None:
+    jobs, usage = (document()["paths"][path]["get"] for path in ("/jobs", "/usage"))
+    assert {one["name"] for one in jobs["parameters"]} == {"limit", "cursor", "state"}
+    assert "Link" in jobs["responses"]["200"]["headers"]
+    for one, name in ((jobs, "JobsJson"), (usage, "UsageJson")):
+        assert one["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith(name)
+
+
 def test_every_refusal_that_we_name_is_a_problem() -> None:
     refusals = [
         answer
@@ -100,6 +119,8 @@ def test_what_is_answered_fits_the_document(store: Store, redis_url: str) -> Non
             fail(store, computation, CorruptPicture("cut off"))
             fits((await here.client.get(f"/jobs/{failed}")).json(), "JobJson")
             fits((await here.client.get(f"/jobs/{failed}/result")).json(), "Problem")
+            fits((await here.client.get("/jobs")).json(), "JobsJson")
+            fits((await here.client.get("/usage")).json(), "UsageJson")
             fits((await here.client.get("/models")).json(), "ModelsJson")
             fits((await here.client.get("/readyz?verbose=1")).json(), "HealthJson")
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from tests.living import Lutra, as_file, photo
+from tests.living import Lutra, as_file, photo, wait_until
 
 PHOTO = as_file(photo(), quality=95)
 
 
 def test_health_tells_what_is_there(lutra: Lutra) -> None:
     assert lutra.client.get("/livez").json() == {"status": "ok"}
+    wait_until(lambda: len(lutra.children()) == 2, 120, "both children have loaded")
     told = lutra.client.get("/readyz?verbose").json()
-    (child,) = told["workers"].values()
-    assert child["device"] and child["kernels"]
+    assert all(child["device"] and child["kernels"] for child in told["workers"].values())
+    assert sorted(child["lane"] for child in told["workers"].values()) == ["bulk", "express"]
     assert told["queue"]["capacity"] == 100
+    assert set(told["queue"]["lanes"]) == {"bulk", "express"}
 
 
 def test_the_openapi_document_names_every_endpoint(lutra: Lutra) -> None:
@@ -31,5 +33,5 @@ def test_metrics_count_what_was_done(lutra: Lutra) -> None:
     assert lutra.samples("lutra_jobs_finished_total")[key] == before + 5
     handlers = lutra.samples("http_requests_total")
     assert any('handler="/upscale"' in labels and 'status="200"' in labels for labels in handlers)
-    assert lutra.samples("lutra_workers_alive") == {"": 1.0}
-    assert lutra.samples("lutra_queue_capacity") == {"": 100.0}
+    wait_until(lambda: lutra.samples("lutra_workers_alive") == {"": 2.0}, 120, "a child for each lane is alive")
+    assert lutra.samples("lutra_queue_capacity") == {'{lane="express"}': 90.0, '{lane="bulk"}': 90.0}

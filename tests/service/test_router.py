@@ -102,14 +102,3 @@ def test_a_list_on_several_lines_is_one_list(lutra: Lutra) -> None:
     assert lutra.client.get(answer.headers["content-location"], headers=tags).status_code == 304
     prefer = [("Prefer", "handling=strict"), ("Prefer", "respond-async")]
     assert lutra.post(NEAREST, PHOTO, headers=prefer).status_code == 202
-
-
-@pytest.mark.parametrize("path", ["/enhance", "/restore", NEAREST])
-@pytest.mark.parametrize("key", ['"8e03978e-40d5-43dd-bc93-6894a57f9324"', "plain", ""])
-def test_an_idempotency_key_is_refused_rather_than_ignored(lutra: Lutra, path: str, key: str) -> None:
-    answer = lutra.post(path, PHOTO, headers={"Idempotency-Key": key})
-    assert answer.status_code == 501
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["type"] == "urn:lutra:problem:not-implemented"
-    assert "Idempotency-Key" in answer.json()["detail"]
-    assert "501" in lutra.client.get("/openapi.json").json()["paths"][path.partition("?")[0]]["post"]["responses"]

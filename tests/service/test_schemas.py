@@ -10,8 +10,8 @@ import pytest
 from models.cards import CARDS
 from service.schemas import eta_s, job_json, model_json
 from workers.errors import CorruptPicture
-from workers.jobs.job import Computation, JobStatus, PictureFacts
-from workers.jobs.records import QueueFacts, computation_fields, problem_json, status_of
+from workers.jobs.job import Computation, JobStatus, Lane, PictureFacts
+from workers.jobs.records import LaneFacts, QueueFacts, Standing, computation_fields, problem_json, status_of
 
 COMPUTATION = Computation("c1", "key", "upscale", "liif", {"scale": "2"}, PictureFacts("png", 3, 2, 70), 8.0)
 OUTPUT = {"format": "jpeg", "width": 6, "height": 4, "bytes": 90, "etag": "tag", "media_type": "image/jpeg"}
@@ -28,13 +28,21 @@ def status(state: str, **more: object) -> JobStatus:
 QUEUED = status("queued")
 RUNNING = status("running", **STARTED)
 SUCCEEDED = status("succeeded", **STARTED, finished_at=1_700_000_002.0, output=json.dumps(OUTPUT))
-QUEUE = QueueFacts(2, 1, 3, 0.0, 2, 0, work_s=10.0)
+LANE = LaneFacts(queued=2, running=1, work_s=12.0, running_s=4.0, children=2)
+QUEUE = QueueFacts({Lane.BULK: LANE}, 3, 2, 0, standing=Standing(Lane.BULK, 2, 6.0))
 
 
 def test_a_job_that_waits_is_told_when_its_turn_is_done_and_one_that_runs_what_is_left() -> None:
     assert (eta_s(QUEUED, QUEUE), eta_s(RUNNING, QUEUE)) == (5.0, 6.0)
     assert eta_s(SUCCEEDED, QUEUE) is None
     assert eta_s(QUEUED, None) is None
+
+
+def test_a_job_is_told_its_lane_and_while_it_waits_its_place_there() -> None:
+    assert (job_json(QUEUED, QUEUE).lane, job_json(QUEUED, QUEUE).queue_position) == ("bulk", 2)
+    assert job_json(QUEUED, None).queue_position is None
+    assert job_json(RUNNING, QUEUE).queue_position is None
+    assert job_json(status("queued", lane="express"), QUEUE).lane == "express"
 
 
 def test_a_job_is_told_with_its_times_and_links() -> None:

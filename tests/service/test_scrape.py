@@ -11,9 +11,11 @@ from prometheus_client import generate_latest
 
 from service.scrape import registry_of
 from workers import metrics
-from workers.jobs.records import QueueFacts
+from workers.jobs.job import Lane
+from workers.jobs.records import LaneFacts, QueueFacts
 
-FACTS = QueueFacts(3, 2, 5, 1.5, 4, 123456, 9.0)
+LANES = {Lane.EXPRESS: LaneFacts(3, 1, 1.5), Lane.BULK: LaneFacts(7, 1, 90.0)}
+FACTS = QueueFacts(LANES, 12, 4, 123456)
 
 
 def samples(text: str) -> dict[str, float]:
@@ -22,11 +24,14 @@ def samples(text: str) -> dict[str, float]:
 
 
 def test_the_queue_is_shown_as_the_store_knows_it() -> None:
-    shown = samples(generate_latest(registry_of(FACTS, 100)).decode())
+    shown = samples(generate_latest(registry_of(FACTS, 90)).decode())
     assert {name: value for name, value in shown.items() if name.startswith(("lutra_queue", "lutra_workers"))} == {
-        "lutra_queue_capacity": 100,
-        "lutra_queue_depth": 3,
-        "lutra_queue_oldest_job_age_seconds": 1.5,
+        'lutra_queue_capacity{lane="express"}': 90,
+        'lutra_queue_capacity{lane="bulk"}': 90,
+        'lutra_queue_depth{lane="express"}': 3,
+        'lutra_queue_depth{lane="bulk"}': 7,
+        'lutra_queue_oldest_job_age_seconds{lane="express"}': 1.5,
+        'lutra_queue_oldest_job_age_seconds{lane="bulk"}': 90.0,
         "lutra_workers_alive": 4,
     }
     assert shown["lutra_store_bytes"] == 123456
@@ -35,8 +40,8 @@ def test_the_queue_is_shown_as_the_store_knows_it() -> None:
 def test_without_a_store_only_the_capacity_is_known_and_what_was_counted_is_shown_all_the_same() -> None:
     metrics.ADMISSION_REJECTED.labels("queue_full").inc()
     shown = samples(generate_latest(registry_of(None, 7)).decode())
-    assert shown["lutra_queue_capacity"] == 7
-    assert "lutra_queue_depth" not in shown and "lutra_store_bytes" not in shown
+    assert shown['lutra_queue_capacity{lane="bulk"}'] == 7
+    assert not any(name.startswith("lutra_queue_depth") for name in shown) and "lutra_store_bytes" not in shown
     assert shown['lutra_admission_rejected_total{reason="queue_full"}'] >= 1
 
 
@@ -50,4 +55,4 @@ def test_processes_that_share_a_folder_are_shown_as_one(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
     shown = samples(done.stdout)
     assert shown['lutra_jobs_requeued_total{reason="worker_lost"}'] == 4
-    assert shown["lutra_queue_capacity"] == 7
+    assert shown['lutra_queue_capacity{lane="express"}'] == 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workers.jobs.job import Computation, Job, PictureFacts, new_id
+from workers.jobs.job import Computation, Job, Lane, PictureFacts, new_id
 from workers.jobs.store import Store
 
 
@@ -17,6 +17,7 @@ def put(
     model: str = "bicubic",
     scale: int = 2,
     changed: Mapping[str, Any] | None = None,
+    lane: Lane = Lane.BULK,
 ) -> Job:
     parameters: dict[str, Any] = {
         "metadata": "keep",
@@ -28,7 +29,7 @@ def put(
         **(changed or {}),
     }
     facts = PictureFacts("jpeg", width, height, len(data))
-    computation = Computation(new_id(), "key", "upscale", model, parameters, facts)
+    computation = Computation(new_id(), new_id(), "upscale", model, parameters, facts, lane=lane)
     job = Job(new_id(), computation)
     store.put(job, data, result_bytes=0)
     return job

@@ -1,4 +1,4 @@
-"""The queue on a real Redis: what a message carries, how it is found again, and a queue that does not answer."""
+"""The queues on a real Redis: what a message carries, and a queue that does not answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from celery import Celery
 
 from tests.living import free_port
 from workers.errors import StoreUnavailable
-from workers.jobs.celery_app import QUEUE, TASK, broker_url, make_app, queued_ids, send
+from workers.jobs.celery_app import TASK, broker_url, make_app, send
+from workers.jobs.job import Lane
+from workers.jobs.lanes import QUEUES
 from workers.jobs.store import Store
 
 
@@ -22,29 +24,21 @@ def app(redis_url: str) -> Iterator[Celery]:
     made.close()
 
 
-def test_a_message_carries_the_id_and_nothing_else(store: Store, app: Celery) -> None:
-    send(app, "first")
-    (raw,) = store.client.lrange(QUEUE, 0, -1)
+@pytest.mark.parametrize("lane", Lane)
+def test_a_message_lies_in_its_lane_s_queue_and_names_the_lane_alone(store: Store, app: Celery, lane: Lane) -> None:
+    send(app, lane)
+    (raw,) = store.client.lrange(QUEUES[lane], 0, -1)
     message = json.loads(raw)
     arguments, options, _ = json.loads(base64.b64decode(message["body"]))
-    assert (arguments, options, message["headers"]["task"]) == (["first"], {}, TASK)
+    assert (arguments, options, message["headers"]["task"]) == ([str(lane)], {}, TASK)
     assert message["content-type"] == "application/json"
-
-
-def test_what_waits_in_the_queue_is_told_and_garbage_is_nobody(store: Store, app: Celery) -> None:
-    assert queued_ids(store.client) == set()
-    for name in ("first", "second", "second"):
-        send(app, name)
-    for garbage in (b"", b"{}", b"no json", b'{"properties": {"body_encoding": "base64"}, "body": "%%%"}', b"[1]"):
-        store.client.lpush(QUEUE, garbage)
-    assert queued_ids(store.client) == {"first", "second"}
 
 
 @pytest.mark.slow
 def test_a_queue_that_does_not_answer_is_a_store_that_does_not() -> None:
     app = make_app(f"redis://127.0.0.1:{free_port()}/0", job_timeout_s=30, send_timeout_s=1)
     with pytest.raises(StoreUnavailable, match="queue"):
-        send(app, "first")
+        send(app, Lane.BULK)
     app.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +15,19 @@ from prometheus_client import REGISTRY
 from tests.living import as_file, hash_of, opened, photo
 from tests.workers.running import put
 from workers import devices
-from workers.child import Child, facts_file, load_child, make_engine, report_facts, reported_facts, store_limits
+from workers.child import (
+    Child,
+    bulk_children,
+    facts_file,
+    lane_of_child,
+    load_child,
+    make_engine,
+    report_facts,
+    reported_facts,
+    store_limits,
+)
 from workers.jobs import place
+from workers.jobs.job import Lane
 from workers.jobs.store import Store
 from workers.liveness import Pulses
 from workers.settings import Settings, read_settings
@@ -48,7 +60,7 @@ def test_a_child_reports_what_it_has_loaded_to_its_parent_and_to_the_store(
 ) -> None:
     facts = reported_facts(os.getpid())
     assert facts is not None
-    assert (facts["device"], set(facts["models"])) == ("cpu", {"bicubic", "nearest"})
+    assert (facts["device"], set(facts["models"]), facts["lane"]) == ("cpu", {"bicubic", "nearest"}, "bulk")
     store = Store(child._store.client)
     assert store.children() == {place.name_of(PARENT, os.getpid()): facts}
     assert store.client.zscore("lutra:served", place.this_place()) is not None
@@ -76,6 +88,37 @@ def test_facts_are_there_once_they_are_whole_and_never_by_half() -> None:
         report_facts(facts)
         assert reported_facts(os.getpid()) == facts
     assert [path.name for path in facts_file(os.getpid()).parent.iterdir()] == [f"child-{os.getpid()}.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_bulk_jobs_stand_back_and_express_jobs_do_not(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen: dict[str, int] = {}
+    monkeypatch.setattr(child._runner, "run", lambda wanted: seen.update({wanted: nice()}))
+    before = nice()
+    for wanted in (Lane.EXPRESS, Lane.BULK, "0123"):
+        child.run(wanted)
+    assert seen == {"express": before, "bulk": devices.NICE, "0123": devices.NICE}
+    assert nice() == before
+
+
+def test_what_goes_wrong_in_a_bulk_job_reaches_celery(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(wanted: str) -> None:
+        raise ZeroDivisionError(wanted)
+
+    monkeypatch.setattr(child._runner, "run", fail)
+    for lane in Lane:
+        with pytest.raises(ZeroDivisionError, match=lane):
+            child.run(lane)
+
+
+def test_one_child_more_than_for_bulk_jobs_counts_for_express_jobs() -> None:
+    counted = [lane_of_child(settings(worker_concurrency=2), index) for index in range(3)]
+    assert counted == [Lane.BULK, Lane.BULK, Lane.EXPRESS]
+    assert bulk_children(settings(worker_concurrency=2)) == 2
+    assert bulk_children(settings()) == devices.default_concurrency("cpu")
 
 
 def test_children_share_the_cores() -> None:

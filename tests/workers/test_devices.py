@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from workers.devices import child_device, default_concurrency, usable_cores, visible_gpus
+from workers.devices import NICE, child_device, default_concurrency, stand_back, usable_cores, visible_gpus
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,27 @@ def test_without_gpus_one_child_serves_and_finds_out_for_itself(monkeypatch: pyt
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert default_concurrency("auto") == 1
     assert child_device("auto", 0) == "auto"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_a_thread_that_stands_back_does_so_alone_with_those_that_it_starts() -> None:
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen: list[int] = []
+
+    def back() -> None:
+        stand_back()
+        seen.append(nice())
+        another = threading.Thread(target=lambda: seen.append(nice()))
+        another.start()
+        another.join()
+
+    before = nice()
+    thread = threading.Thread(target=back)
+    thread.start()
+    thread.join()
+    assert (seen, nice()) == ([NICE, NICE], before)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")

@@ -12,6 +12,7 @@ from tests.living import private_redis
 from workers import embedded
 from workers.embedded import NoRedis
 from workers.jobs import celery_app
+from workers.jobs.job import Lane
 from workers.jobs.store import Store
 
 
@@ -28,7 +29,7 @@ def test_where_the_path_is_too_long_it_listens_on_loopback_behind_a_password(tmp
         assert url.startswith("redis://:")
         Store.at(url).ping()
         app = celery_app.make_app(url, job_timeout_s=10, send_timeout_s=2)
-        celery_app.send(app, "abc")
+        celery_app.send(app, Lane.BULK)
         app.close()
         configuration = tmp_path / ("long" * 30) / "redis.conf"
         assert stat.S_IMODE(configuration.stat().st_mode) == 0o600

@@ -47,8 +47,8 @@ def test_the_last_place_of_the_queue_is_given_to_one_job_and_asked_for_twice(
     store = make_store(queue_size=1)
     store.beat({"test:1": {}})
     job = make_job()
-    store._admit(job.computation.id, 100)
-    store._admit(job.computation.id, 100)
+    store._admit(job, 100)
+    store._admit(job, 100)
     with pytest.raises(QueueFull):
         put(store)
 

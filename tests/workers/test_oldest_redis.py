@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.living import private_redis
+from tests.workers.test_equal_requests import *  # noqa: F403
 from tests.workers.test_store import *  # noqa: F403
 from tests.workers.test_store_admission import *  # noqa: F403
 from tests.workers.test_store_base import *  # noqa: F403
+from tests.workers.test_store_clients import *  # noqa: F403
 from tests.workers.test_store_execution import *  # noqa: F403
 from tests.workers.test_store_rates import *  # noqa: F403
 from tests.workers.test_store_reading import *  # noqa: F403

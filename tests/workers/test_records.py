@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from workers.errors import TooManyPixels
-from workers.jobs.job import Computation, PictureFacts
-from workers.jobs.records import QueueFacts, computation_fields, number, problem_json, status_of
+from workers.jobs.job import Computation, Lane, PictureFacts
+from workers.jobs.records import (
+    LaneFacts,
+    Limits,
+    QueueFacts,
+    Standing,
+    computation_fields,
+    number,
+    problem_json,
+    status_of,
+)
 
 COMPUTATION = Computation(
     "c1", "key", "upscale", "liif", {"scale": "2", "lossless": None}, PictureFacts("png", 3, 2, 70), 8.5
@@ -64,11 +73,18 @@ def test_a_number_that_is_not_there_is_none(raw: bytes | str | None, value: floa
     assert number(raw) == value
 
 
-@pytest.mark.parametrize(
-    ("workers", "active", "wait_s", "place_s"), [(2, 10, 50, 5), (0, 0, 100, 100), (1, 4, 100, 25)]
-)
-def test_work_is_shared_by_the_children_and_a_place_is_free_with_the_next_end(
-    workers: int, active: int, wait_s: float, place_s: float
+@pytest.mark.parametrize(("children", "queued", "wait_s", "place_s"), [(2, 9, 45, 5), (0, 0, 90, 100), (1, 3, 90, 25)])
+def test_work_is_shared_by_the_lane_s_children_and_a_place_is_free_with_the_next_end(
+    children: int, queued: int, wait_s: float, place_s: float
 ) -> None:
-    facts = QueueFacts(active, 0, active, 0, workers, 0, work_s=100.0)
-    assert (facts.wait_s, facts.place_s) == (wait_s, place_s)
+    lane = LaneFacts(queued, 1, work_s=100.0, running_s=30.0, children=children, clients=3)
+    idle = LaneFacts()
+    facts = QueueFacts({Lane.BULK: lane, Lane.EXPRESS: idle}, queued + 1, 9, 0, standing=Standing(Lane.BULK, 4, 60.0))
+    assert (facts.wait_s, facts.place_s, lane.turn_s) == (wait_s, place_s, 3 * place_s)
+    assert (facts.queued, facts.running) == (queued, 1)
+
+
+def test_a_tenth_of_the_places_is_kept_from_each_lane_where_there_are_two() -> None:
+    places = [Limits(queue_size=size, lanes_apart=True).lane_places for size in (1, 9, 10, 100)]
+    assert places == [1, 9, 9, 90]
+    assert Limits(queue_size=100).lane_places == 100

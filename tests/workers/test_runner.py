@@ -172,7 +172,7 @@ def test_an_enhanced_picture_and_its_table_come_out_of_the_same_job_kind(store: 
     for format_out, first in (("jpeg", b"\xff\xd8"), ("cube", b"")):
         facts = PictureFacts("jpeg", 64, 48, len(data))
         wanted = {"strength": 1.0, "format": format_out, "quality": None, "metadata": "keep"}
-        job = Job(new_id(), Computation(new_id(), "key", "enhance", "lut3d", wanted, facts))
+        job = Job(new_id(), Computation(new_id(), new_id(), "enhance", "lut3d", wanted, facts))
         store.put(job, data, result_bytes=0)
         runner.run(job.computation.id)
         status = store.status(job.id)
@@ -209,7 +209,7 @@ def test_a_table_of_the_user_is_applied_and_its_cost_is_learnt(store: Store, run
     data = as_file(pixels, "PNG")
     wanted = {"strength": 1.0, "format": "png", "quality": None, "metadata": "keep", "lut": cube.facts()}
     facts = PictureFacts("png", 300, 400, len(data))
-    job = Job(new_id(), Computation(new_id(), "key", "enhance", "lut", wanted, facts))
+    job = Job(new_id(), Computation(new_id(), new_id(), "enhance", "lut", wanted, facts))
     store.put(job, data, result_bytes=0, table=cube.numbers)
     runner.run(job.computation.id)
     status = store.status(job.id)

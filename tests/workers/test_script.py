@@ -8,7 +8,7 @@ import pytest
 
 from tests.workers.stored import claim, put
 from workers.jobs import script as script_module
-from workers.jobs.script import Script, load_scripts
+from workers.jobs.script import PRELUDE, Script, load_scripts
 from workers.jobs.store import Store
 
 
@@ -23,7 +23,7 @@ def test_scripts_that_redis_has_forgotten_are_sent_again(store: Store) -> None:
 
 def test_every_file_of_a_script_has_its_name_in_the_enum() -> None:
     files = {path.stem for path in (Path(script_module.__file__).parent / "scripts").iterdir()}
-    assert files == {*Script, "prelude"} and set(load_scripts()) == set(Script)
+    assert files == {*Script, *PRELUDE} and set(load_scripts()) == set(Script)
 
 
 def test_redis_knows_each_script_by_the_name_that_we_call_it_by(store: Store) -> None:

@@ -62,6 +62,7 @@ def test_the_key_of_the_metrics_is_never_shown(monkeypatch: pytest.MonkeyPatch) 
         ("LUTRA_TILE", "0", "LUTRA_TILE"),
         ("LUTRA_MAX_SCALE", "1", "LUTRA_MAX_SCALE"),
         ("LUTRA_QUEUE_SIZE", "0", "LUTRA_QUEUE_SIZE"),
+        ("LUTRA_EXPRESS_SECONDS", "-1", "LUTRA_EXPRESS_SECONDS='-1'"),
         ("LUTRA_MODELS", "liif,nope", "no model nope; known are"),
         ("LUTRA_WEIGHTS_DIR", "/nowhere/at/all", "is no folder"),
         ("LUTRA_LOG_LEVEL", "loud", "LUTRA_LOG_LEVEL"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.living import pass_time
 from tests.workers.stored import LATE, LOST, OUTPUT, claim, kinds, put, reclaim, weight_of_records
+from workers.jobs.job import Lane
 from workers.jobs.records import Hold
 from workers.jobs.store import Store
 
@@ -88,12 +89,12 @@ def test_a_cancelled_job_whose_worker_dies_is_cancelled_and_not_tried_again(stor
 
 def test_what_was_queued_long_ago_and_never_claimed_is_named(store: Store) -> None:
     job = put(store)
-    assert store.unsent(60) == []
-    assert store.unsent(0) == [job.computation.id]
+    assert store.unsent(60) == {}
+    assert store.unsent(0) == {job.computation.id: Lane.BULK}
     assert store.touch(job.computation.id)
     claim(store, job)
     assert not store.touch(job.computation.id)
-    assert store.unsent(0) == []
+    assert store.unsent(0) == {}
 
 
 def test_an_end_whose_answer_was_lost_can_be_written_again_and_the_result_stays(store: Store) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.living import pass_time
 from tests.workers.stored import OUTPUT, claim, kinds, put
 from workers.errors import JobGone, JobUnknown
+from workers.jobs.job import Lane
 from workers.jobs.records import Hold
 from workers.jobs.store import Store
 from workers.jobs.store_base import CHUNK_BYTES
@@ -75,5 +76,8 @@ def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: St
     jobs = [put(store, estimate_s=seconds) for seconds in (8, 4, 2)]
     taken = claim(store, jobs[0])
     store.progress(taken, 1, 4)
-    assert store.queue().work_s == pytest.approx(6 + 4 + 2)
-    assert store.queue(jobs[1].computation.id).work_s == pytest.approx(6 + 4)
+    lane = store.queue().lanes[Lane.BULK]
+    assert (lane.work_s, lane.running_s) == pytest.approx((6 + 4 + 2, 6))
+    standings = [store.queue(job.computation.id).standing for job in jobs]
+    assert [standing.position for standing in standings] == [None, 1, 2]
+    assert [standing.work_s for standing in standings] == pytest.approx([0, 4, 4 + 2])

@@ -201,7 +201,10 @@ def test_a_full_store_of_many_delivered_results_takes_one_new_job_after_the_othe
     """More of them than go at once."""
     store = make_store(store_bytes=20_000_000)
     store.beat({"test:1": {}})
-    jobs = [delivered(store, b"r" * 8000) for _ in range(1500)]
+    jobs = []
+    for _ in range(1500):
+        store.beat({"test:1": {}})  # on a slow machine all of them take longer than a heartbeat counts
+        jobs.append(delivered(store, b"r" * 8000))
     assert any(is_gone(store, job.id, "made room") for job in jobs)
     assert sum(is_gone(store, job.id) for job in jobs) < 400
     store.beat({"test:1": {}})
@@ -287,7 +290,7 @@ def test_with_redis_out_of_memory_what_has_expired_is_swept_and_the_queue_is_rea
     pass_time(store, store.limits.result_ttl_s + 1)
     store.client.config_set("maxmemory", 1)
     try:
-        assert store.unsent(0) == []
+        assert store.unsent(0) == {}
         assert store.queue().workers_alive == 1
         assert store.queue().stored_bytes == 0
     finally:

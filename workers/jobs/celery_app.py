@@ -1,16 +1,14 @@
-"""The Celery application: one queue, messages that carry a computation's id and nothing else, no result backend.
+"""The Celery application: a queue a lane, messages that ask for the next of it and say nothing else, no result backend.
 
-State, input, result and events live in `workers.jobs.store`. This module knows neither torch nor pictures, so that the
-gateway can send with it. A message may be lost or come twice: the reaper sends what is queued in the store and in no
-queue, and a claim drops what is leased or ended. So Celery keeps no second record of messages in hand in Redis
-(`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
+State, input, result and events live in `workers.jobs.store`, and which job is the next of a lane. This module knows
+neither torch nor pictures, so that the gateway can send with it. A message may be lost or come twice: the reaper sends
+what a lane lacks for the jobs that wait in it, and who finds none drops the message. So Celery keeps no second record
+of messages in hand in Redis (`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import kombu.exceptions
@@ -20,8 +18,9 @@ from kombu import Queue  # type: ignore[attr-defined]
 
 from workers.errors import StoreUnavailable
 from workers.jobs.connections import keepalive_options
+from workers.jobs.job import Lane
+from workers.jobs.lanes import FORMER_QUEUE, QUEUES
 
-QUEUE = "lutra"
 TASK = "lutra.compute"
 HARD_LIMIT_GRACE_S = 60
 BROKER_TIMEOUT_S = 4.0
@@ -49,8 +48,8 @@ def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | No
     }
     app = Celery("lutra", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
-        task_default_queue=QUEUE,
-        task_queues=[Queue(QUEUE)],  # type: ignore[no-untyped-call]
+        task_default_queue=FORMER_QUEUE,
+        task_queues=[Queue(name) for name in (*QUEUES.values(), FORMER_QUEUE)],  # type: ignore[no-untyped-call]
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
@@ -72,38 +71,21 @@ def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | No
     return app
 
 
-def send(app: Celery, computation_id: str) -> None:
-    """Put a computation's id into the queue; where that fails once more, on a connection that nobody has used before.
+def send(app: Celery, lane: Lane) -> None:
+    """Put a message into the lane; where that fails once more, on a connection that nobody has used before.
 
-    Two messages of one computation do no harm. Raises StoreUnavailable.
+    One message too many does no harm. Raises StoreUnavailable.
     """
     try:
-        _send(app, computation_id)
+        _send(app, lane)
     except SEND_ERRORS:
         try:
             with app.connection_for_write() as fresh:
-                _send(app, computation_id, connection=fresh)
+                _send(app, lane, connection=fresh)
         except SEND_ERRORS as error:
             raise StoreUnavailable("the job queue does not answer") from error
 
 
-def _send(app: Celery, computation_id: str, **options: Any) -> None:
+def _send(app: Celery, lane: Lane, **options: Any) -> None:
     """Without kombu's own retry: where it cannot reconnect at once it leaves a closed channel in the pool."""
-    app.send_task(TASK, args=[computation_id], queue=QUEUE, ignore_result=True, retry=False, **options)
-
-
-def queued_ids(client: redis.Redis) -> set[str]:
-    """Computations whose message waits in the queue."""
-    waiting = cast("list[bytes]", client.lrange(QUEUE, 0, -1))
-    return {name for name in map(_computation_id, waiting) if name}
-
-
-def _computation_id(raw: bytes) -> str:
-    """The one argument of a Celery message (protocol 2: args, kwargs, embed, JSON in base64); empty for garbage."""
-    try:
-        message = json.loads(raw)
-        encoded = message["properties"]["body_encoding"] == "base64"
-        body = base64.b64decode(message["body"]) if encoded else message["body"]
-        return str(json.loads(body)[0][0])
-    except (ValueError, LookupError, TypeError):
-        return ""
+    app.send_task(TASK, args=[str(lane)], queue=QUEUES[lane], ignore_result=True, retry=False, **options)

@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum, auto
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from models.cards import CARDS, Card
 
 if TYPE_CHECKING:
     from workers.operations.operation import Plan
+
+
+Weights = Mapping[str, tuple[str | None, ...]]  # hashes of weight files by model
+NO_WEIGHTS: Weights = MappingProxyType({})
 
 
 class JobState(StrEnum):
@@ -32,6 +37,13 @@ class JobState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Lane(StrEnum):
+    """Where a computation waits: short ones apart from long ones (`workers.jobs.lanes`)."""
+
+    EXPRESS = auto()
+    BULK = auto()
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class PictureFacts:
 class Computation:
     """The work itself: everything that decides its result, under one key, with the facts of its input.
 
-    `estimate_s`: seconds it will probably take, by the measured speed of its model.
+    `estimate_s`: seconds it will probably take, by the measured speed of its model, which decides its lane.
     """
 
     id: str
@@ -62,6 +74,7 @@ class Computation:
     parameters: Mapping[str, Any]
     input: PictureFacts
     estimate_s: float = 0.0
+    lane: Lane = Lane.BULK
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,10 @@ class Job:
     """One client's request for a computation. `detached`: it outlives the connection that asked for it.
 
     `client`: who asked, as `service.clients` names them; empty in records that were written before clients were named.
+    `share`: the client's weight in a lane, and the largest part of the store that it may hold, 0 to 1; `queue_share`:
+    of the queue's places.
+    `idempotency_key`: the name under which the store keeps the one of its request, empty where that came without;
+    `fingerprint`: what makes another request with that key the same (`service.idempotency`).
     """
 
     id: str
@@ -76,11 +93,23 @@ class Job:
     detached: bool = False
     request_id: str = ""
     client: str = ""
+    share: float = 1.0
+    queue_share: float = 1.0
+    idempotency_key: str = ""
+    fingerprint: str = ""
+
+    @property
+    def equal(self) -> str:
+        """The name under which equal requests of one client find one computation."""
+        return hashlib.sha256(f"{self.computation.key} {self.client}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job as the store knows it now; times are seconds since the epoch."""
+    """A job as the store knows it now; times are seconds since the epoch.
+
+    `cache`: how it came to its computation (`records.CacheResult`); `expires_at`: when it goes, None until that ended.
+    """
 
     id: str
     computation_id: str
@@ -99,6 +128,9 @@ class JobStatus:
     error: Mapping[str, Any] | None
     estimate_s: float = 0.0
     result_attempt: int = 0
+    lane: Lane = Lane.BULK
+    cache: str = "miss"
+    expires_at: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -110,11 +142,20 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def computation_key(data_sha256: str, operation: str, card: Card, parameters: Mapping[str, Any]) -> str:
-    """Hash of bytes, parameters and weights: two computations of one key have one result."""
+def computation_key(
+    data_sha256: str,
+    operation: str,
+    card: Card,
+    parameters: Mapping[str, Any],
+    weights: Weights = NO_WEIGHTS,
+) -> str:
+    """Hash of bytes, parameters and weights: two computations of one key have one result.
+
+    `weights`: the hashes that workers report of each model; one that is missing has those of its card.
+    """
     blended = CARDS.get(card.blends_with or "")
-    weights = [card.sha256, blended and blended.sha256]
-    facts = [data_sha256, operation, card.name, weights, sorted(parameters.items())]
+    used = [weights.get(one.name, (one.sha256,)) if one else () for one in (card, blended)]
+    facts = [data_sha256, operation, card.name, used, sorted(parameters.items())]
     return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -127,13 +168,13 @@ def new_job(
     detached: bool = False,
     request_id: str = "",
     job_id: str = "",
-    client: str = "",
+    weights: Weights = NO_WEIGHTS,
 ) -> Job:
     """A job with a computation of its own; `facts` describe `data`, the picture as it came in."""
     operation, card, parameters = plan.operation.name, plan.card, plan.parameters.to_json()
-    key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters)
+    key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters, weights)
     computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s)
-    return Job(job_id or new_id(), computation, detached, request_id, client)
+    return Job(job_id or new_id(), computation, detached, request_id)
 
 
 def rfc3339(seconds: float | None) -> str | None:

@@ -22,7 +22,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from workers.errors import LutraError, RecordUnreadable
-from workers.jobs.job import Computation, JobState, JobStatus
+from workers.jobs.job import Computation, JobState, JobStatus, Lane
 
 RECORD_VERSION = 2
 READABLE_VERSIONS = ("1", "2")
@@ -41,12 +41,19 @@ class Limits:
     """What the store may hold: jobs queued and running, bytes of pictures and records; and how long a result stays.
 
     `evict_delivered`: where there is no room for a new job, results that have reached their clients go first.
+    `lanes_apart`: a tenth of the places is kept from each lane for the other.
     """
 
     queue_size: int = 100
     store_bytes: int = 1024**3
     result_ttl_s: int = 3600
     evict_delivered: bool = True
+    lanes_apart: bool = False
+
+    @property
+    def lane_places(self) -> int:
+        """Jobs that may wait and run in one lane."""
+        return self.queue_size - (self.queue_size // 10 if self.lanes_apart else 0)
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,21 @@ class Hold(IntEnum):
     CANCELLED = 2
 
 
+class CacheResult(StrEnum):
+    """How a job came to its computation: the value of `X-Cache`."""
+
+    HIT = "hit"  # it had its result
+    COALESCED = "coalesced"  # it waited or ran for another job
+    MISS = "miss"  # there was none
+
+
 class CancelOutcome(StrEnum):
     """What became of a job that was cancelled."""
 
     CANCELLED = "cancelled"
     STOPPING = "running"  # its worker stops at the next tile
     REMOVED = "removed"  # it had ended
+    LEFT = "left"  # and other jobs keep its computation
     DETACHED = "detached"  # its client left, and it goes on all the same
     SUCCEEDED = "succeeded"  # its client left when it had just ended
     FAILED = "failed"
@@ -98,33 +114,79 @@ class Reclaimed:
     operation: str
     model: str
     error_code: str
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class LaneFacts:
+    """One lane at one moment. `work_s`: estimated work left of what runs and waits; `running_s`: of what runs.
+
+    `children`: that compute its jobs; `clients`: that have jobs waiting.
+    """
+
+    queued: int = 0
+    running: int = 0
+    oldest_age_s: float = 0.0
+    work_s: float = 0.0
+    running_s: float = 0.0
+    children: int = 0
+    clients: int = 0
+
+    @property
+    def place_s(self) -> float:
+        """Seconds until one of its jobs is probably done and its place free."""
+        return self.work_s / max(1, self.children) / max(1, self.queued + self.running)
+
+    @property
+    def turn_s(self) -> float:
+        """Seconds until one job of each client, and so of any, is probably done."""
+        return self.place_s * max(1, self.clients)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a computation waits: its place in the lane, 1 for the next, None where it does not wait.
+
+    `work_s`: estimated work that is given to a worker before it, and of itself.
+    """
+
+    lane: Lane
+    position: int | None = None
+    work_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class QueueFacts:
-    """The queue at one moment. `work_s`: estimated work until its end, or until the computation that was asked about.
+    """The queue at one moment; `standing` of the computation that was asked about.
 
     `room_s`: until the store frees the bytes of something that has ended; None where nothing held has an end yet.
     """
 
-    queued: int
-    running: int
+    lanes: Mapping[Lane, LaneFacts]
     active: int
-    oldest_age_s: float
     workers_alive: int
     stored_bytes: int
-    work_s: float
     room_s: float | None = None
+    standing: Standing = Standing(Lane.BULK)
+
+    @property
+    def queued(self) -> int:
+        return sum(lane.queued for lane in self.lanes.values())
+
+    @property
+    def running(self) -> int:
+        return sum(lane.running for lane in self.lanes.values())
 
     @property
     def wait_s(self) -> float:
-        """Seconds until that work is probably done."""
-        return self.work_s / max(1, self.workers_alive)
+        """Seconds until the computation that was asked about, which waits, is probably done."""
+        lane = self.lanes.get(self.standing.lane, LaneFacts())
+        return (lane.running_s + self.standing.work_s) / max(1, lane.children)
 
     @property
     def place_s(self) -> float:
-        """Seconds until one of the jobs taken in is probably done and its place free."""
-        return self.wait_s / max(1, self.active)
+        """Seconds until one of all jobs is probably done and its place free."""
+        return min((lane.place_s for lane in self.lanes.values() if lane.queued + lane.running), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -160,6 +222,7 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
         "input": json.dumps(asdict(computation.input)),
         "input_chunks": chunks,
         "estimate_s": computation.estimate_s,
+        "lane": computation.lane,
         "request_id": request_id,
     }
 
@@ -225,11 +288,34 @@ def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -
     return JobState.CANCELLED if job.get(b"left") == b"1" else JobState(text(computation[b"state"]))
 
 
+def _lane(computation: Mapping[bytes, bytes]) -> Lane:
+    """Bulk for a record of a version without lanes."""
+    lane = text(computation.get(b"lane", Lane.BULK))
+    return Lane(lane) if lane in tuple(Lane) else Lane.BULK
+
+
 def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
     if state is JobState.SUCCEEDED:
         return 1.0
     total = int(computation.get(b"total") or 0)
     return round(int(computation.get(b"done") or 0) / total, 4) if total and state is JobState.RUNNING else 0.0
+
+
+def _since(job: Mapping[bytes, bytes], moment: Any) -> float | None:
+    """A moment in the life of its computation as the job lived it: not before it was taken in."""
+    seconds = number(moment)
+    return None if seconds is None else max(seconds, float(job[b"created_at"]))
+
+
+def _timings(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> dict[str, float]:
+    """What the stages took; nothing for a stored result, and no longer in the queue than the job itself was."""
+    timings = _json(computation, b"timings_s", {})
+    if job.get(b"cache") == CacheResult.HIT.encode():
+        return dict.fromkeys(timings, 0.0)
+    started_at = number(computation.get(b"started_at"))
+    if job.get(b"cache") == CacheResult.COALESCED.encode() and "queue" in timings and started_at is not None:
+        timings["queue"] = round(max(0.0, started_at - float(job[b"created_at"])), 6)
+    return dict(timings)
 
 
 def status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
@@ -248,14 +334,17 @@ def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[byt
         parameters=json.loads(computation[b"parameters"]),
         state=state,
         created_at=float(job[b"created_at"]),
-        started_at=number(computation.get(b"started_at")) if state is not JobState.QUEUED else None,
-        finished_at=number(job.get(b"left_at") or computation.get(b"finished_at")),
+        started_at=_since(job, computation.get(b"started_at")) if state is not JobState.QUEUED else None,
+        finished_at=_since(job, job.get(b"left_at") or computation.get(b"finished_at")),
         attempts=int(computation.get(b"attempt") or 0),
         progress=_progress(state, computation),
         input=json.loads(computation[b"input"]),
         output=_json(computation, b"output", None),
-        timings_s=_json(computation, b"timings_s", {}),
+        timings_s=_timings(job, computation),
         error=_json(computation, b"error", None),
         estimate_s=float(computation.get(b"estimate_s") or 0),
         result_attempt=int(computation.get(b"result_attempt") or 0),
+        cache=text(job.get(b"cache", CacheResult.MISS)),
+        expires_at=number(job.get(b"expires_at")) if JobState(text(computation[b"state"])).is_terminal else None,
+        lane=_lane(computation),
     )

@@ -2,12 +2,17 @@
 
 Keys (prefix `lutra:`)
 
-    job:<j>            hash      one client's request: its computation, detached, cancelled_at
+    job:<j>            hash      one client's request: its computation, detached, left, how it came to it (cache)
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
     gone:<j>           string    tombstone: why (1: its time was over; deleted, delivered, told) and whose it was
+    equal:<e>          string    the computation that equal requests of one client join
+    key:<k>            hash      an Idempotency-Key of a client: the job that it names, the fingerprint of its request
+    jobs_of:<client>   zset      job -> time it was taken in
+    usage:<client>:<day>   hash  jobs that succeeded on that day since the epoch, pixels in and out
+    listed             zset      job and client -> when it goes, and leaves that list
     active             zset      computation -> end of its hold; its size is what QUEUE_SIZE limits
     queued             zset      computation -> time of creation      running   zset   computation -> end of its lease
     blobs, blob_sizes, blob_bytes      who holds how many bytes (pictures, records, events) until when, and their sum
@@ -15,6 +20,13 @@ Keys (prefix `lutra:`)
     alive              zset      worker child -> last heartbeat        child_facts   hash   what it reported of itself
     served             zset      place of a worker -> when a child of it was last alive
     returning          zset      place of a worker whose child loads -> until when jobs are admitted in the hope of it
+    child_lanes        hash      worker child -> the lane in whose number it counts
+    holders            hash      computation -> its lane and client, from its admission until its last byte is gone
+    active:<l>, held:<client>      zsets as `active`, of one lane and of one client
+    held_bytes         hash      client -> bytes of `blob_bytes`
+    line:<l>:<client>  zset      what a client has waiting in a lane, by time of creation
+    round:<l>          zset      client that waits in the lane -> its account      rested:<l>   the same of who has left
+    clocks             hash      lane -> the account at which it stands
     rate:<client>:<b>  hash      a token bucket: what is left in it, and when that was; gone once it is full
     rates              hash      how fast each model is here, as `workers.operations.speeds` writes it
 
@@ -31,6 +43,8 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+PRELUDE = ("clock", "lanes", "prelude")  # in this order, before each script
+
 
 class Script(StrEnum):
     """The scripts by the names of their files in `scripts/`."""
@@ -40,6 +54,10 @@ class Script(StrEnum):
     CANCEL = auto()
     CLAIM = auto()
     FINISH = auto()
+    FREE_KEY = auto()
+    HOLD_KEY = auto()
+    JOIN = auto()
+    LIST_JOBS = auto()
     NOTE_DELIVERY = auto()
     PROGRESS = auto()
     QUEUE = auto()
@@ -69,7 +87,9 @@ class Source:
 def load_scripts() -> Mapping[Script, Source]:
     """Every script behind the prelude. All are read at once: an upgrade under a running process must not mix them."""
     folder = files("workers.jobs") / "scripts"
-    prelude = folder.joinpath("prelude.lua").read_text(encoding="utf-8")
-    return MappingProxyType(
-        {one: Source.of(prelude + folder.joinpath(f"{one}.lua").read_text(encoding="utf-8")) for one in Script}
-    )
+
+    def read(name: str) -> str:
+        return folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+    prelude = "".join(map(read, PRELUDE))
+    return MappingProxyType({one: Source.of(prelude + read(one)) for one in Script})

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from workers.errors import JobGone, LutraError
-from workers.jobs.job import JobState
+from workers.jobs.job import JobState, Lane
 from workers.jobs.records import ADMISSION_HOLD_S, TOMBSTONE_S, Claim, Hold, Reclaimed, claim_of, problem_json, text
 from workers.jobs.script import Script
 from workers.jobs.store_base import StoreBase, as_mapping, chunk_count, flat_pairs, result_prefix
@@ -23,15 +23,18 @@ MAX_LOSSES = 2
 class Execution(StoreBase):
     """The runner's side, and the reaper's."""
 
-    def claim(self, computation_id: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
-        """Take a queued computation; None where it is leased, ended or unknown, and the message is to be dropped."""
-        args = [computation_id, owner, lease_s, timeout_s, secrets.token_hex(8)]
+    def claim(self, wanted: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
+        """Take the next computation of the lane `wanted`, or the queued one that it is the id of.
+
+        None where none waits there, or it is leased, ended or unknown: the message is to be dropped.
+        """
+        args = [wanted, owner, lease_s, timeout_s, secrets.token_hex(8)]
         attempt, *answer = self._run(Script.CLAIM, *args)
         if not attempt:
             return None
-        queue_s, record, jobs = answer
+        queue_s, record, jobs, computation_id = answer
         times = {"queue_s": float(queue_s), "timeout_s": timeout_s}
-        return claim_of(computation_id, int(attempt), as_mapping(record), jobs, **times)
+        return claim_of(text(computation_id), int(attempt), as_mapping(record), jobs, **times)
 
     def read_input(self, claim: Claim) -> bytes:
         """The picture as it came in. Raises JobGone where it is not whole any more."""
@@ -121,17 +124,21 @@ class Execution(StoreBase):
         """
         args = [computation_id, owner, self.limits.result_ttl_s, TOMBSTONE_S, MAX_LOSSES if blame else 0]
         answer = self._run(Script.RECLAIM, *args, problem_json(lost), problem_json(timeout))
-        verdict, operation, model, error = map(text, answer)
+        verdict, operation, model, error, lane = map(text, answer)
         if verdict == "kept":
             return None
-        return Reclaimed(JobState(verdict), operation, model, json.loads(error)["code"] if error else "")
+        return Reclaimed(JobState(verdict), operation, model, json.loads(error)["code"] if error else "", Lane(lane))
 
-    def unsent(self, grace_s: float) -> list[str]:
-        """Computations queued in the store whose message was sent more than `grace_s` ago; sweeps what has expired."""
-        return [text(name) for name in self._run(Script.UNSENT, grace_s)]
+    def unsent(self, grace_s: float) -> dict[str, Lane]:
+        """Computations queued in the store for which a message was sent `grace_s` ago or more, and their lanes.
+
+        It sweeps what has expired, and lines up what a version without lanes has queued.
+        """
+        answer = [text(word) for word in self._run(Script.UNSENT, grace_s)]
+        return {name: Lane(lane) for name, lane in zip(answer[::2], answer[1::2], strict=True)}
 
     def touch(self, computation_id: str) -> bool:
-        """Note that a message is being sent now; False where the computation is no longer queued."""
+        """Note that a message is being sent for it now; False where the computation is no longer queued."""
         return bool(self._run(Script.TOUCH, computation_id))
 
     def try_lock(self, name: str, owner: str, seconds: float) -> bool:

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from workers.errors import JobGone, JobUnknown, LutraError
-from workers.jobs.job import JobStatus
+from workers.jobs.job import JobStatus, Lane
 from workers.jobs.records import (
     HEARTBEAT_TTL_S,
     TOMBSTONE_S,
     CancelOutcome,
     Event,
+    LaneFacts,
     QueueFacts,
+    Standing,
     number,
     status_of,
     text,
@@ -77,12 +79,21 @@ class Reading(StoreBase):
         stop = size if stop is None else min(stop, size)
         yield from self._read_range(result_prefix(status.computation_id, status.result_attempt), start, stop)
 
-    def queue(self, until: str = "") -> QueueFacts:
-        """The queue, the workers and the bytes held at this moment; `until`: the computation that is asked about."""
-        queued, running, active, oldest, alive, stored, work, room, now = self._run(
-            Script.QUEUE, HEARTBEAT_TTL_S, until
-        )
-        since, room_at = number(oldest), number(room)
-        age = max(0.0, float(now) - since) if since is not None else 0.0
+    def queue(self, asked: str = "") -> QueueFacts:
+        """The queue, the workers and the bytes held at this moment; `asked`: the computation that is asked about."""
+        answer = self._run(Script.QUEUE, HEARTBEAT_TTL_S, asked)
+        active, alive, stored, room, now, *lanes, standing = answer
+        room_at = number(room)
         room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
-        return QueueFacts(queued, running, active, age, alive, int(stored), float(work), room_s)
+        by_name = {Lane(text(name)): _lane_facts(facts, float(now)) for name, *facts in lanes}
+        lane, position, work = standing
+        place = Standing(Lane(text(lane)), int(position) or None, float(work))
+        return QueueFacts(by_name, active, alive, int(stored), room_s, place)
+
+
+def _lane_facts(facts: list[Any], now: float) -> LaneFacts:
+    """As `queue.lua` answers them."""
+    queued, running, oldest, work, running_work, children, clients = facts
+    since = number(oldest)
+    age_s = max(0.0, now - since) if since is not None else 0.0
+    return LaneFacts(queued, running, age_s, float(work), float(running_work), children, clients)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from workers.jobs.records import HEARTBEAT_TTL_S, RETURN_S, text
 from workers.jobs.script import Script
-from workers.jobs.store_base import StoreBase, flat_pairs
+from workers.jobs.store_base import StoreBase
 
 
 class Reports(StoreBase):
@@ -22,8 +22,10 @@ class Reports(StoreBase):
         `is_loading`: another child of this `place` is loading its models. For RETURN_S after a child of the place was
         last alive, jobs are admitted in the hope of it.
         """
-        pairs = {name: "" if facts is None else json.dumps(facts) for name, facts in children.items()}
-        self._run(Script.BEAT, HEARTBEAT_TTL_S, RETURN_S, place, int(is_loading), *flat_pairs(pairs))
+        args: list[Any] = []
+        for name, facts in children.items():
+            args += [name, "" if facts is None else json.dumps(facts), (facts or {}).get("lane", "")]
+        self._run(Script.BEAT, HEARTBEAT_TTL_S, RETURN_S, place, int(is_loading), *args)
 
     def children(self) -> dict[str, dict[str, Any]]:
         """Facts of each worker child with a live heartbeat, by its name."""
@@ -41,6 +43,7 @@ class Reports(StoreBase):
         with self._reaching():
             self.client.zrem("lutra:alive", *names)
             self.client.hdel("lutra:child_facts", *names)
+            self.client.hdel("lutra:child_lanes", *names)
 
     def worker_returns(self) -> bool:
         """True where a worker that was alive a moment ago is loading its models again: jobs are admitted meanwhile."""
@@ -48,10 +51,10 @@ class Reports(StoreBase):
             now = float(self.client.time()[0])
             return bool(self.client.zcount("lutra:returning", now, "+inf"))
 
-    def messages(self, queue: str) -> int:
-        """How many messages wait in a queue of Celery's."""
+    def messages(self, *queues: str) -> int:
+        """How many messages wait in these queues of Celery's."""
         with self._reaching():
-            return int(self.client.llen(queue))
+            return sum(int(self.client.llen(queue)) for queue in queues)
 
     def keep_rate(self, key: str, rate: str) -> None:
         """Remember how fast a model is here (`operations.speeds`). Of two writers the later one counts."""

@@ -1,6 +1,7 @@
 -- Cancels a job: one that waits ends, one that runs is to stop, one that has ended is removed. With
 -- `only_if_attached` (its client has left) nothing is removed, and a detached job stays.
--- Answers {the job's state after it}, {detached}, {removed}, or {} for a job that is not there.
+-- Answers {the job's state after it}, {detached}, {left} where others keep the computation, {removed}, or {} for a job
+-- that is not there.
 local job, only_if_attached, result_ttl_s, tombstone_s = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4])
 local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'detached', 'left')
 local comp, is_detached, has_left = record[1], record[2] == '1', record[3] == '1'
@@ -10,13 +11,14 @@ allow_writes_when_full()
 local key = P .. 'comp:' .. comp
 local state = redis.call('HGET', key, 'state')
 if not state then return {} end
-if has_left or state == 'cancelled' then return {'cancelled'} end
+if has_left then return {'left'} end
+if state == 'cancelled' then return {'cancelled'} end
 
 local others, wanting = 0, 0  -- other jobs of the computation, and those of them that did not leave it
 for _, other in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
   if other ~= job then
     others = others + 1
-    if redis.call('HGET', P .. 'job:' .. other, 'left') ~= '1' then wanting = wanting + 1 end
+    if is_wanted_by(other) then wanting = wanting + 1 end
   end
 end
 
@@ -28,8 +30,7 @@ if state ~= 'queued' and state ~= 'running' then
     return {'removed'}
   end
   local job_bytes = memory_of_job(job)
-  bury(job, 'deleted', 'KEEPTTL')
-  redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
+  drop_job(job, 'deleted')
   redis.call('SREM', key .. ':jobs', job)
   local bytes = reserved_bytes(comp) - job_bytes
   if wanting == 0 then
@@ -45,7 +46,7 @@ if wanting > 0 then  -- the computation goes on for them
   redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', stamp())
   emit_to(job, 'state', '{"state":"cancelled"}')
   emit_to(job, 'end', '{"state":"cancelled"}')
-  return {'cancelled'}
+  return {'left'}
 end
 if state == 'queued' then
   finish(comp, 'cancelled', result_ttl_s, tombstone_s, 0, '')

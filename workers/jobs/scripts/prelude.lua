@@ -1,11 +1,7 @@
--- What every script begins with: the names of keys, the clock, and what several scripts do alike.
-local P = 'lutra:'
-local FOREVER = 1e13
-local BATCH = 1000  -- most computations that one script removes: nobody else is served while it runs
-local time = redis.call('TIME')
-local NOW = tonumber(time[1]) + tonumber(time[2]) / 1000000
-
-local function stamp() return string.format('%.6f', NOW) end
+-- What several scripts do alike.
+local KEY_S = 24 * 3600  -- how long an Idempotency-Key is kept at least
+local USAGE_S = 36 * 24 * 3600  -- how long a day's count of a client's jobs is kept
+local MOST_JOBS = 1000  -- of one computation: each event is written for every one of them
 
 -- An event in the stream of one job, and a wake-up for whoever waits for it.
 local function emit_to(job, kind, data)
@@ -25,6 +21,7 @@ local function reserved_bytes(comp) return tonumber(redis.call('HGET', P .. 'blo
 -- From now on the computation counts for so many bytes, until that time; 0: for none.
 local function reserve(comp, bytes, until_time)
   redis.call('INCRBY', P .. 'blob_bytes', bytes - reserved_bytes(comp))
+  charge_bytes(comp, bytes - reserved_bytes(comp))
   if bytes > 0 then
     redis.call('HSET', P .. 'blob_sizes', comp, bytes)
     redis.call('ZADD', P .. 'blobs', until_time, comp)
@@ -32,32 +29,8 @@ local function reserve(comp, bytes, until_time)
     redis.call('HDEL', P .. 'blob_sizes', comp)
     redis.call('ZREM', P .. 'blobs', comp)
     redis.call('ZREM', P .. 'delivered', comp)
+    forget_holder(comp)
   end
-end
-
--- Free the places and bytes whose time is over.
-local function sweep()
-  redis.call('ZREMRANGEBYSCORE', P .. 'active', '-inf', NOW)  -- first: never refused, see allow_writes_when_full
-  local expired = redis.call('ZRANGEBYSCORE', P .. 'blobs', '-inf', NOW, 'LIMIT', 0, BATCH)
-  for _, comp in ipairs(expired) do reserve(comp, 0, 0) end
-end
-
-local function drop_input(comp)
-  local chunks = tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'input_chunks') or '0')
-  for i = 0, chunks - 1 do redis.call('UNLINK', P .. 'in:' .. comp .. ':' .. i) end
-end
-
-local function drop_result(comp)
-  local result = redis.call('HMGET', P .. 'comp:' .. comp, 'result_attempt', 'result_chunks')
-  for i = 0, tonumber(result[2] or '0') - 1 do
-    redis.call('UNLINK', P .. 'out:' .. comp .. ':' .. result[1] .. ':' .. i)
-  end
-end
-
-local function leave_queue(comp)
-  redis.call('ZREM', P .. 'queued', comp)
-  redis.call('ZREM', P .. 'running', comp)
-  redis.call('ZREM', P .. 'active', comp)
 end
 
 -- What stays of a job for a while: why it is gone and, after a space, whose it was. The rest are options of SET.
@@ -70,6 +43,152 @@ end
 local function client_of(job)
   local client = redis.call('HGET', P .. 'job:' .. job, 'client')
   return client or string.match(redis.call('GET', P .. 'gone:' .. job) or '', ' (.*)') or ''
+end
+
+-- The job is in its client's list no more.
+local function unlist(client, job)
+  redis.call('ZREM', P .. 'jobs_of:' .. client, job)
+  redis.call('ZREM', P .. 'listed', job .. ' ' .. client)
+end
+
+-- Free the places, bytes and entries of lists whose time is over.
+local function sweep()
+  redis.call('ZREMRANGEBYSCORE', P .. 'active', '-inf', NOW)  -- first: never refused, see allow_writes_when_full
+  local expired = redis.call('ZRANGEBYSCORE', P .. 'blobs', '-inf', NOW, 'LIMIT', 0, BATCH)
+  for _, comp in ipairs(expired) do reserve(comp, 0, 0) end
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', P .. 'listed', '-inf', NOW, 'LIMIT', 0, BATCH)) do
+    local job, client = entry:match('^(%S+) (.*)$')
+    unlist(client, job)
+  end
+end
+
+-- A job with what its request brought along, in the list of its client.
+local function write_job(job, comp, cache, first_field)
+  local key = P .. 'job:' .. job
+  for i = first_field, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+  redis.call('HSET', key, 'computation', comp, 'created_at', stamp(), 'cache', cache)
+  redis.call('SADD', P .. 'comp:' .. comp .. ':jobs', job)
+  local client = redis.call('HGET', key, 'client')
+  if client and client ~= '' then redis.call('ZADD', P .. 'jobs_of:' .. client, NOW, job) end
+end
+
+-- From now on the job and its events stay for so long, its Idempotency-Key for KEY_S at least, its tombstone longer.
+local function keep_job(job, ttl_s, tombstone_s)
+  local key = P .. 'job:' .. job
+  if redis.call('EXPIRE', key, ttl_s) == 0 then return end
+  redis.call('HSET', key, 'expires_at', string.format('%.6f', NOW + ttl_s))
+  redis.call('EXPIRE', P .. 'events:' .. job, ttl_s)
+  bury(job, '1', 'EX', ttl_s + tombstone_s)
+  local record = redis.call('HMGET', key, 'client', 'created_at', 'idempotency_key', 'fingerprint')
+  local client, name = record[1], record[3]
+  if client and client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job .. ' ' .. client) end
+  if not name or name == '' then return end
+  local holder = redis.call('HGET', P .. 'key:' .. name, 'job')
+  if holder and holder ~= job then return end
+  redis.call('HSET', P .. 'key:' .. name, 'job', job, 'fingerprint', record[4])
+  local key_s = math.max(ttl_s, math.ceil(KEY_S - (NOW - tonumber(record[2]))))
+  redis.call('EXPIRE', P .. 'key:' .. name, key_s)
+end
+
+-- Nothing of the job stays but its tombstone, which says why.
+local function drop_job(job, why)
+  local client = redis.call('HGET', P .. 'job:' .. job, 'client')
+  if client and client ~= '' then unlist(client, job) end
+  bury(job, why, 'KEEPTTL')
+  redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
+end
+
+-- Whether a job is there and was not cancelled.
+local function is_wanted_by(job)
+  local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'left')
+  return record[1] and record[2] ~= '1'
+end
+
+-- Counts jobs of a computation that succeeded for their clients, with the pixels of the picture that came in and of the
+-- one that goes out; not those that were cancelled.
+local function count_usage(comp, jobs)
+  local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'input', 'output')
+  local function decoded(text) return text and cjson.decode(text) or {} end
+  local input, output = decoded(facts[1]), decoded(facts[2])
+  local counts = {}
+  for _, job in ipairs(jobs) do
+    local record = redis.call('HMGET', P .. 'job:' .. job, 'client', 'left')
+    local client = record[1]
+    if client and client ~= '' and record[2] ~= '1' then counts[client] = (counts[client] or 0) + 1 end
+  end
+  for client, count in pairs(counts) do
+    local key = P .. 'usage:' .. client .. ':' .. math.floor(NOW / 86400)
+    redis.call('HINCRBY', key, 'jobs', count)
+    redis.call('HINCRBY', key, 'pixels_in', string.format('%.0f', count * (input.width or 0) * (input.height or 0)))
+    redis.call('HINCRBY', key, 'pixels_out', string.format('%.0f', count * (output.pixels or 0)))
+    redis.call('EXPIRE', key, USAGE_S)
+  end
+end
+
+-- Whether a computation has room for one more job; those that have expired give theirs back.
+local function has_room_for_a_job(comp)
+  local key = P .. 'comp:' .. comp .. ':jobs'
+  if redis.call('SCARD', key) < MOST_JOBS then return true end
+  for _, job in ipairs(redis.call('SMEMBERS', key)) do
+    if redis.call('EXISTS', P .. 'job:' .. job) == 0 then redis.call('SREM', key, job) end
+  end
+  return redis.call('SCARD', key) < MOST_JOBS
+end
+
+local function has_result(comp)
+  local result = redis.call('HMGET', P .. 'comp:' .. comp, 'result_attempt', 'result_chunks')
+  for i = 0, tonumber(result[2] or '0') - 1 do
+    if redis.call('EXISTS', P .. 'out:' .. comp .. ':' .. result[1] .. ':' .. i) == 0 then return false end
+  end
+  return result[2] ~= false
+end
+
+-- The computation that an equal request joins, and its state, which is `admitted` while its input is on its way.
+-- Nothing where there is none: it failed, was cancelled, expired, or serves as many jobs as one may.
+local function find_equal(equal)
+  local comp = redis.call('GET', P .. 'equal:' .. equal)
+  if not comp then return end
+  local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'cancel')
+  local state = record[1]
+  if not state then
+    if tonumber(redis.call('ZSCORE', P .. 'active', comp) or '0') > NOW then return comp, 'admitted' end
+    return
+  end
+  if state == 'failed' or state == 'cancelled' or record[2] == '1' then return end
+  if state == 'succeeded' and not has_result(comp) then return end
+  if has_room_for_a_job(comp) then return comp, state end
+end
+
+-- For how long equal requests find this computation from now on; 0: no longer. Those that wait for it are woken.
+local function answer_equals(comp, ttl_s)
+  local equal = redis.call('HGET', P .. 'comp:' .. comp, 'equal')
+  if not equal or redis.call('GET', P .. 'equal:' .. equal) ~= comp then return end
+  redis.call('EXPIRE', P .. 'equal:' .. equal, ttl_s)
+  redis.call('PUBLISH', P .. 'wake', equal .. ' end')
+end
+
+local function drop_input(comp)
+  local chunks = tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'input_chunks') or '0')
+  for i = 0, chunks - 1 do redis.call('UNLINK', P .. 'in:' .. comp .. ':' .. i) end
+end
+
+-- Removes the result, and what attempts that were lost have written of theirs; of `kept`, an attempt's number, nothing.
+local function drop_result(comp, kept)
+  local attempts = tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'attempt') or '0')
+  for attempt = 1, attempts do
+    local chunk = 0
+    while attempt ~= kept and redis.call('UNLINK', P .. 'out:' .. comp .. ':' .. attempt .. ':' .. chunk) == 1 do
+      chunk = chunk + 1
+    end
+  end
+end
+
+local function leave_queue(comp)
+  redis.call('ZREM', P .. 'queued', comp)
+  redis.call('ZREM', P .. 'running', comp)
+  redis.call('ZREM', P .. 'active', comp)
+  leave_line(comp)
+  free_place(comp)
 end
 
 -- Bytes of Redis' memory that these keys take.
@@ -93,10 +212,8 @@ end
 local function remove(comp, why)
   local key = P .. 'comp:' .. comp
   drop_result(comp)
-  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-    bury(job, why, 'KEEPTTL')
-    redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
-  end
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do drop_job(job, why) end
+  answer_equals(comp, 0)
   redis.call('UNLINK', key, key .. ':jobs')
   reserve(comp, 0, 0)
 end
@@ -107,23 +224,25 @@ local function mark_if_delivered(comp)
   local state = redis.call('HGET', key, 'state')
   if state ~= 'succeeded' and state ~= 'failed' then return end
   for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-    local marks = redis.call('HMGET', P .. 'job:' .. job, 'left', 'delivered')
-    if marks[1] ~= '1' and marks[2] ~= '1' then return end
+    if is_wanted_by(job) and redis.call('HGET', P .. 'job:' .. job, 'delivered') ~= '1' then return end
   end
   if redis.call('ZSCORE', P .. 'blobs', comp) then redis.call('ZADD', P .. 'delivered', 'NX', NOW, comp) end
 end
 
 -- Remove what was delivered, the oldest delivery first, until so many bytes are free; none where all is not enough.
+-- With `client` only of what that client holds.
 -- Answers ok, store_full, or again where there is more to remove than one script may.
-local function make_room(bytes)
+local function make_room(bytes, client)
   local freed, evicted, first = 0, {}, 0
   while freed < bytes do
     local candidates = redis.call('ZRANGE', P .. 'delivered', first, first + 99)
     if #candidates == 0 then return 'store_full' end
     for i, size in ipairs(redis.call('HMGET', P .. 'blob_sizes', unpack(candidates))) do
       if freed >= bytes then break end
-      freed = freed + tonumber(size or '0')
-      evicted[#evicted + 1] = candidates[i]
+      if not client or is_held_for(client, candidates[i]) then
+        freed = freed + tonumber(size or '0')
+        evicted[#evicted + 1] = candidates[i]
+      end
     end
     first = first + 100
   end
@@ -141,15 +260,15 @@ local function finish(comp, state, result_ttl_s, tombstone_s, result_bytes, erro
   if error ~= '' then redis.call('HSET', key, 'error', error) end
   leave_queue(comp)
   drop_input(comp)
+  drop_result(comp, tonumber(redis.call('HGET', key, 'result_attempt') or '0'))
+  answer_equals(comp, state == 'succeeded' and result_ttl_s or 0)
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)
   emit(comp, 'state', '{"state":"' .. state .. '"}')
   emit(comp, 'end', '{"state":"' .. state .. '"}')
-  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-    redis.call('EXPIRE', P .. 'job:' .. job, result_ttl_s)
-    redis.call('EXPIRE', P .. 'events:' .. job, result_ttl_s)
-    bury(job, '1', 'EX', result_ttl_s + tombstone_s)
-  end
+  local jobs = redis.call('SMEMBERS', key .. ':jobs')
+  for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, tombstone_s) end
+  if state == 'succeeded' then count_usage(comp, jobs) end
   reserve(comp, result_bytes + memory_of_records(comp), NOW + result_ttl_s)
   if state == 'cancelled' then redis.call('ZADD', P .. 'delivered', NOW, comp) end  -- nobody waits for it
 end

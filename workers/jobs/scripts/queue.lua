@@ -1,25 +1,48 @@
--- Reads the queue, the workers and the bytes held, after a sweep. `work_s` is what is estimated to be left of all that
--- runs and of all that is queued, up to `until_comp` where that is not empty.
--- Answers {queued, running, active, oldest created_at, children alive, bytes, work_s, end of the first hold, now}.
-local heartbeat_ttl_s, until_comp = tonumber(ARGV[1]), ARGV[2]
+-- Reads the lanes, the workers and the bytes held, after a sweep. A lane's `work_s` is what is estimated to be left of
+-- all that runs and of all that is queued in it, `running_s` of the former alone; a client is one that waits there.
+-- Answers {active, children alive, bytes, end of the first hold, now, a lane, the next, where `asked_comp` stands}: a
+-- lane as {name, queued, running, oldest created_at, work_s, running_s, children, clients}, where a queued computation
+-- stands as {lane, its place, work_s before it and of it}, that of any other as {lane, 0, 0}.
+local heartbeat_ttl_s, asked_comp = tonumber(ARGV[1]), ARGV[2]
 sweep()
-local function work_left(comp)
+local function seconds(number) return string.format('%.6f', number) end
+local lanes = {}
+for _, name in ipairs({'express', 'bulk'}) do
+  local clients = redis.call('ZCARD', P .. 'round:' .. name)
+  lanes[name] = {queued = 0, running = 0, oldest = '', work_s = 0, running_s = 0, children = 0, clients = clients}
+end
+
+for _, comp in ipairs(redis.call('ZRANGE', P .. 'running', 0, -1)) do
+  local lane = lanes[holder_of(comp)]
   local record = redis.call('HMGET', P .. 'comp:' .. comp, 'estimate_s', 'done', 'total')
   local total = tonumber(record[3] or '0') or 0
   local share = total > 0 and 1 - tonumber(record[2]) / total or 1
-  return (tonumber(record[1] or '0') or 0) * share
+  lane.running = lane.running + 1
+  lane.running_s = lane.running_s + (tonumber(record[1] or '0') or 0) * share
 end
-local queued = redis.call('ZRANGE', P .. 'queued', 0, -1)
-local work_s = 0
-for _, comp in ipairs(redis.call('ZRANGE', P .. 'running', 0, -1)) do work_s = work_s + work_left(comp) end
-for _, comp in ipairs(queued) do
-  work_s = work_s + work_left(comp)
-  if comp == until_comp then break end
+for _, comp in ipairs(redis.call('ZRANGE', P .. 'queued', 0, -1)) do
+  local lane = lanes[holder_of(comp)]
+  lane.queued = lane.queued + 1
+  lane.work_s = lane.work_s + (tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'estimate_s') or '0') or 0)
+  if lane.oldest == '' then lane.oldest = redis.call('ZSCORE', P .. 'queued', comp) end
 end
-local oldest = redis.call('ZRANGE', P .. 'queued', 0, 0, 'WITHSCORES')
+local alive = redis.call('ZRANGEBYSCORE', P .. 'alive', NOW - heartbeat_ttl_s, '+inf')
+for _, child in ipairs(alive) do
+  local lane = lanes[redis.call('HGET', P .. 'child_lanes', child) or 'bulk'] or lanes.bulk
+  lane.children = lane.children + 1
+end
+
+local function facts_of(name)
+  local lane = lanes[name]
+  return {
+    name, lane.queued, lane.running, lane.oldest, seconds(lane.work_s + lane.running_s), seconds(lane.running_s),
+    lane.children, lane.clients
+  }
+end
+local lane = holder_of(asked_comp)
+local position, ahead_s = standing_of(asked_comp)
 local first_hold = redis.call('ZRANGE', P .. 'blobs', 0, 0, 'WITHSCORES')
 return {
-  #queued, redis.call('ZCARD', P .. 'running'), redis.call('ZCARD', P .. 'active'),
-  oldest[2] or '', redis.call('ZCOUNT', P .. 'alive', NOW - heartbeat_ttl_s, '+inf'),
-  redis.call('GET', P .. 'blob_bytes') or '0', string.format('%.6f', work_s), first_hold[2] or '', stamp()
+  redis.call('ZCARD', P .. 'active'), #alive, redis.call('GET', P .. 'blob_bytes') or '0', first_hold[2] or '', stamp(),
+  facts_of('express'), facts_of('bulk'), {lane, position, seconds(ahead_s)}
 }

@@ -1,12 +1,13 @@
 -- Takes a running computation back from `owner`, or, where that is empty, from whoever's lease has ended. It is queued
 -- again, but ends where it was cancelled, is over time, or lost its worker for the max_losses-th time (0: no blame).
--- Answers {queued | failed | cancelled, operation, model, error}, or kept in the first place where nothing was done.
+-- Answers {queued | failed | cancelled, operation, model, error, lane}, or kept in the first place where nothing was done.
 local comp, owner, result_ttl_s, tombstone_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_losses, lost_error, timeout_error = tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local key = P .. 'comp:' .. comp
 local record = redis.call('HMGET', key, 'state', 'owner', 'deadline', 'cancel', 'operation', 'model')
 local operation, model = record[5], record[6]
-local kept = {'kept', '', '', ''}
+local lane = holder_of(comp)
+local kept = {'kept', '', '', '', lane}
 if record[1] ~= 'running' then
   redis.call('ZREM', P .. 'running', comp)
   return kept
@@ -16,7 +17,7 @@ if (owner == '' and lease_end > NOW) or (owner ~= '' and owner ~= record[2]) the
 allow_writes_when_full()
 local function ended(state, error)
   finish(comp, state, result_ttl_s, tombstone_s, 0, error)
-  return {state, operation, model, error}
+  return {state, operation, model, error, lane}
 end
 if record[4] == '1' then return ended('cancelled', '') end
 if NOW >= tonumber(record[3]) then return ended('failed', timeout_error) end
@@ -24,6 +25,8 @@ if max_losses > 0 and redis.call('HINCRBY', key, 'losses', 1) >= max_losses then
 redis.call('HSET', key, 'state', 'queued', 'sent_at', stamp())
 redis.call('HDEL', key, 'owner')
 redis.call('ZREM', P .. 'running', comp)
-redis.call('ZADD', P .. 'queued', tonumber(redis.call('HGET', key, 'created_at')), comp)
+local created_at = tonumber(redis.call('HGET', key, 'created_at'))
+redis.call('ZADD', P .. 'queued', created_at, comp)
+give_back_turn(comp, created_at)
 emit(comp, 'state', '{"state":"queued"}')
-return {'queued', operation, model, ''}
+return {'queued', operation, model, '', lane}

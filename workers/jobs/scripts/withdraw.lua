@@ -1,9 +1,14 @@
--- Removes a job that was never sent, with its computation, without a trace. Answers 1.
+-- Removes a job that was never sent without a trace, and its computation unless others have joined that. Answers 1.
 local comp, job = ARGV[1], ARGV[2]
+local record = redis.call('HMGET', P .. 'job:' .. job, 'client', 'idempotency_key')
+if record[1] then unlist(record[1], job) end
+if record[2] then redis.call('UNLINK', P .. 'key:' .. record[2]) end
+for _, name in ipairs({'job:', 'events:', 'gone:'}) do redis.call('UNLINK', P .. name .. job) end
+redis.call('SREM', P .. 'comp:' .. comp .. ':jobs', job)
+if redis.call('SCARD', P .. 'comp:' .. comp .. ':jobs') > 0 then return 1 end  -- its message is found missing, and sent
 leave_queue(comp)
 drop_input(comp)
+answer_equals(comp, 0)
 reserve(comp, 0, 0)
-for _, name in ipairs({'comp:' .. comp, 'comp:' .. comp .. ':jobs', 'job:' .. job, 'events:' .. job, 'gone:' .. job}) do
-  redis.call('UNLINK', P .. name)
-end
+redis.call('UNLINK', P .. 'comp:' .. comp)
 return 1

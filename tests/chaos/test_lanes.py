@@ -1,0 +1,59 @@
+"""Two lanes under killed children: the jobs of both end well."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.test_chaos import ASYNC, ends_well, job_json, start_long
+from tests.living import Lutra, as_file, photo, running_lutra, wait_until
+
+pytestmark = pytest.mark.chaos
+
+SHORT = "/upscale?scale=2&model=bicubic&format=png"
+
+
+@pytest.fixture
+def lutra(tmp_path: Path) -> Iterator[Lutra]:
+    with running_lutra(tmp_path, LUTRA_MODELS="liif,bicubic", LUTRA_SYNC_WAIT_SECONDS="60") as running:
+        wait_until(lambda: len(running.children()) == 2, 60, "both children live")
+        yield running
+
+
+def owner_of(lutra: Lutra) -> int:
+    """The child that computes: the other one has used less of the processor meanwhile."""
+
+    def used(pid: int) -> int:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = {child: used(child) for child in lutra.children()}
+    wait_until(lambda: any(used(child) > before[child] + 50 for child in before), 60, "a child computes")
+    return max(before, key=lambda child: used(child) - before[child])
+
+
+def test_short_jobs_are_done_although_the_child_of_a_long_one_is_killed_and_both_go_on(lutra: Lutra) -> None:
+    job = start_long(lutra, 512)
+    assert job_json(lutra, job)["lane"] == "bulk"
+    os.kill(owner_of(lutra), signal.SIGKILL)
+    for seed in range(5):
+        assert lutra.post(SHORT, as_file(photo(seed=seed))).status_code == 200
+    wait_until(lambda: job_json(lutra, job)["attempts"] == 2, 60, "the long job runs again")
+    assert lutra.post(SHORT, as_file(photo(seed=9))).status_code == 200
+    lutra.client.delete(f"/jobs/{job}")
+
+
+def test_both_children_killed_have_the_jobs_of_both_lanes_end_well(lutra: Lutra) -> None:
+    job = start_long(lutra)
+    for child in lutra.children():
+        os.kill(child, signal.SIGKILL)
+    short = [lutra.post(SHORT, as_file(photo(seed=seed)), headers=ASYNC).json() for seed in range(5)]
+    assert {told["lane"] for told in short} == {"express"}
+    for told in short:
+        ends_well(lutra, told["id"])
+    assert ends_well(lutra, job)["attempts"] == 2
+    assert set(lutra.samples("lutra_queue_depth").values()) == {0.0}
