@@ -50,6 +50,6 @@ def test_the_halo_is_as_far_as_the_network_sees(name: str) -> None:
 
 def samples_in_the_middle(side: int) -> Iterator[Axis]:
     """One sample each, at several scales, wherever it may lie between its two pixels."""
-    for scale in (1, 1.3, 2, 3.1, 4):
+    for scale in (1, 1.1, 1.3, 2, 3.1, 4):
         out = round(side * scale)
         yield from (Axis(out // 2 + phase, 1, out, side, 0) for phase in range(math.ceil(scale)))

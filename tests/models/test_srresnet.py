@@ -10,14 +10,15 @@ from torch.nn import functional as F
 
 from models import catalog, srresnet, weights
 from models.cards import BY_NAME
-from models.classical import KERNELS, Resampler, finer_halo, from_finer
+from models.classical import KERNELS, Resampler, from_finer
 from models.contract import Axis, View
 from models.srresnet import Srresnet, SrresnetConfig
 from models.weights import Weights
 from workers.engine import tiles
 
+RESIZE = 1  # pixels more that the resize to other scales sees
 SMALL = SrresnetConfig(width=8, blocks=2)
-SMALL_HALO = BY_NAME["srresnet"].halo - finer_halo(4) - 2 * (SrresnetConfig().blocks - SMALL.blocks)
+SMALL_HALO = BY_NAME["srresnet"].halo - RESIZE - 2 * (SrresnetConfig().blocks - SMALL.blocks)
 
 
 def draw(*shape: int) -> Tensor:
