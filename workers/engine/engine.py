@@ -25,7 +25,7 @@ from models import catalog, own_lut
 from models.cards import LUT3D, Card, available
 from models.contract import Retoucher
 from models.cube import Cube
-from workers.engine import feathered, lookups, memory, planes, transparency
+from workers.engine import allocator, feathered, lookups, memory, planes, transparency
 from workers.engine.neutral import is_neutral, single_channel
 from workers.engine.passes import Array, Executor, NullObserver, Observer, Progress, Tick
 from workers.engine.sweep import sweep
@@ -69,6 +69,8 @@ class Engine:
         self.device = choose_device(device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+        else:
+            allocator.keep_freed(memory.CPU_BUDGET_BYTES)
         self._precision = precision
         self._sizes = memory.TileSizes(self.device, None if tile == "auto" else int(tile))
         self._weights_dir = weights_dir
