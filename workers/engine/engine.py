@@ -71,6 +71,7 @@ class Engine:
             torch.cuda.set_device(self.device)
         else:
             allocator.keep_freed(memory.CPU_BUDGET_BYTES)
+        self._most_held_bytes = allocator.held_bytes() + memory.CPU_BUDGET_BYTES
         self._precision = precision
         self._sizes = memory.TileSizes(self.device, None if tile == "auto" else int(tile))
         self._weights_dir = weights_dir
@@ -235,6 +236,7 @@ class Engine:
                     one.executor, picture, result, one.plan, batch=one.batch, progress=progress, observe=observe
                 )
                 self._sizes.remember(one.executor.name, None if left is one.plan else memory.side_of(left))
+        allocator.give_back(self._most_held_bytes)
 
     def _colour_pass(self, picture: Picture, served: LoadedModel, size: Size) -> planes.PlanePass:
         near = transparency.REACH if served.card.tiling == "whole" else transparency.NEAR

@@ -114,7 +114,8 @@ def grid_of_least(size: Size, card: Card, limits: Limits) -> Size:
 
     Bands of the whole width where they can be tall, else columns of them. What no limit allows is cut into LEAST_TILE.
     """
-    (height, width), best = size, (math.inf, *(math.ceil(side / LEAST_TILE) for side in size))
+    height, width = size
+    best: tuple[float, int, int] = (math.inf, math.ceil(height / LEAST_TILE), math.ceil(width / LEAST_TILE))
     for cols in range(1, width + 1):
         wide = math.ceil(width / cols)
         tall = min(height, tallest(wide, width, card, limits))
@@ -124,7 +125,7 @@ def grid_of_least(size: Size, card: Card, limits: Limits) -> Size:
             best = min(best, (rows * cols * windows, rows, cols))
         if tall >= min(height, wide):  # from here on they become narrow
             break
-    return best[1:]
+    return best[1], best[2]
 
 
 def tallest(wide: int, width: int, card: Card, limits: Limits) -> int:
