@@ -79,11 +79,15 @@ class Spent:
 
 @dataclass(frozen=True)
 class Timing:
-    """What the calls of one contender took, one a round."""
+    """What the calls of one contender took, one a round.
+
+    `peak_bytes`: the most of any call, also of the one that does not count: our engine keeps memory from then on.
+    """
 
     case: Case
     name: str
     spent: tuple[Spent, ...]
+    peak_bytes: int = 0
 
     @property
     def cpu_s(self) -> float | None:
@@ -219,7 +223,8 @@ def measure(turns: dict[str, Turn], case: Case, rounds: int) -> list[Timing]:
         for place in range(len(chosen)):
             name = chosen[(place + round_) % len(chosen)]
             spent[name].append(turns[name](case))
-    return [Timing(case, name, tuple(all_[1:])) for name, all_ in spent.items()]
+    peaks = {name: max(call.peak_bytes or 0 for call in all_) for name, all_ in spent.items()}
+    return [Timing(case, name, tuple(all_[1:]), peaks[name]) for name, all_ in spent.items()]
 
 
 # ---- What came out --------------------------------------------------------------------------------------------------
@@ -235,9 +240,9 @@ def table(timings: Sequence[Timing]) -> list[list[str]]:
         times = f"{one.times(span, allowed):.2f}" if span else ""
         cpu = f"{one.cpu_s:.3f}" if one.cpu_s else ""
         cpu_times = f"{one.cpu_s / span.cpu_s:.2f}" if one.cpu_s and span and span.cpu_s else ""
-        peak = max((call.peak_bytes or 0 for call in one.spent), default=0)
+        peak = f"{one.peak_bytes / 2**20:.0f}" if one.peak_bytes else ""
         spread, each = f"{low:.3f} to {high:.3f}", f"{middle / one.case.megapixels:.4f}"
-        lines.append([one.name, f"{middle:.3f}", spread, each, times, cpu, cpu_times, f"{peak / 2**20:.0f}"])
+        lines.append([one.name, f"{middle:.3f}", spread, each, times, cpu, cpu_times, peak])
     return lines
 
 
