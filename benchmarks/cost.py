@@ -14,12 +14,15 @@ import argparse
 import statistics
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks import machine, pictures
+from benchmarks import machine
 from models.cards import available
 from workers import devices
-from workers.engine.engine import Engine
 from workers.pictures.picture import Picture
+
+if TYPE_CHECKING:
+    from workers.engine.engine import Engine
 
 YARDSTICK = "liif"
 
@@ -45,7 +48,10 @@ def figures(spent: list[tuple[float, float]], yardstick: list[tuple[float, float
 
 
 def main() -> None:
-    devices.share_cores_politely()
+    devices.share_cores_politely()  # before torch is imported
+    from benchmarks import pictures
+    from workers.engine.engine import Engine
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
