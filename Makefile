@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check clean always
+.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -85,6 +85,17 @@ $(ASAN):
 # Needs torch with CUDA in $(PYTHON); no network, and nothing is installed.
 gpu-check:
 	$(PYTHON) -m tests.kernels.gpu_check
+
+# A slice of a recipe's budget for a GPU, in ten minutes: the same command again goes on, wherever $(STATE) has travelled.
+# Needs torch with CUDA, safetensors, numpy, OpenCV and Pillow in $(PYTHON), and no network. FROM: where the state so far
+# lies, if not in STATE; MORE: options of `python -m models.train`, for instance --init FILE or --cache DIR.
+RECIPE ?= lmliif
+DATA ?= data
+STATE ?= state/$(RECIPE)
+FROM ?= $(STATE)
+gpu-train:
+	$(PYTHON) -m models.train slice $(RECIPE) --data $(DATA) --state $(STATE) --from $(FROM) \
+	    --device cuda --slice-minutes 9 $(MORE)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx
@@ -50,16 +50,18 @@ def photo(side: int) -> bytes:
 
 
 @contextmanager
-def running_service() -> Iterator[httpx.Client]:
-    """`lutra up` on a free port, ready, and a client that keeps its connection."""
+def running_service(settings: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
+    """`lutra up` on a free port, ready, with these settings besides; and a client that keeps its connection."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": folder, "LUTRA_LOG_LEVEL": "error"}
-        process = subprocess.Popen([sys.executable, "-m", "service.cli", "up"], env={**os.environ, **settings})
+        own = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": folder, "LUTRA_LOG_LEVEL": "error"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "up"], env={**os.environ, **own, **(settings or {})}
+        )
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
                 wait_until_ready(client)
                 yield client
         finally:

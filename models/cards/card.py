@@ -27,7 +27,8 @@ class Card:
 
     `tiling`: "exact", tiled equals whole; "whole", the model must see the whole picture; "blended", it sees further
     than a window can show, so tiles are blended where they meet. `halo` counts the input pixels that a window shows
-    around its tile, at most. `tile`: the side of a tile in input pixels, where the largest that fits is not fastest.
+    around its tile, at most; `frame` those of them, mirrored, that lie beyond the picture, at least 1, None: as many.
+    `tile`: the side of a tile in input pixels, where the largest that fits is not fastest.
     `window_bytes`: memory that a pixel of a window takes while it is computed (a restorer's network says it itself).
     `reduced`: what the network is computed in where the device multiplies it itself, None: always float32. LIIF in
     bfloat16 against float32, a photo of 200x200 at 3.7 on a Zen 5 CPU, 2026-11-20: at most 1 level of 255 apart.
@@ -47,6 +48,7 @@ class Card:
     by_name_only: bool = False
     tiling: Tiling = "exact"
     halo: int = 0
+    frame: int | None = None
     tile: int | None = None
     window_bytes: int = NETWORK_BYTES
     reduced: Precision | None = None

@@ -1,4 +1,5 @@
-"""`python -m models.train NAME` trains, `... evaluate` measures, `... plot` and `... sheet` draw what came out.
+"""`python -m models.train NAME` trains, `... slice NAME` a part of it on a machine that is lent for minutes, `...
+evaluate` measures, `... plot` and `... sheet` draw what came out.
 
 It reads the command line and calls the loop, the evaluation or the drawing; nothing else.
 """
@@ -11,6 +12,7 @@ import importlib
 import json
 import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
-    commands = {"evaluate": evaluate, "plot": plot, "sheet": sheet}
+    commands = {"evaluate": evaluate, "plot": plot, "sheet": sheet, "slice": train_slice}
     command = commands.get(words[0]) if words else None
     try:
         if command is None:
@@ -38,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"{error}")
 
 
-def train(words: list[str]) -> None:
+def train(words: list[str], began: float | None = None) -> bool:
+    """Whether the run has come to its end."""
     arguments = read_arguments(words)
     torch.set_num_threads(arguments.threads)
     from models.train import loop
@@ -53,11 +56,39 @@ def train(words: list[str]) -> None:
         resume=arguments.resume,
         init=arguments.init,
         cache=arguments.cache,
+        began=began,
     )
     path, finished = loop.train(recipe, options)
     if finished and not arguments.no_scores:
         score(arguments.name, path, arguments.data, arguments.device)
     print(path if finished else f"{path}; stopped before its end, go on with the same command and --resume")
+    return finished
+
+
+def train_slice(words: list[str]) -> None:
+    """Takes up the run that lies in parts in --state, if there is one, and puts it there again after a slice."""
+    began = time.monotonic()
+    parser = argparse.ArgumentParser(
+        prog="python -m models.train slice", allow_abbrev=False, epilog="further options: as of `models.train NAME`"
+    )
+    parser.add_argument("name", choices=recipes())
+    parser.add_argument("--state", type=Path, required=True, help="folder that travels: a few files of 8 MiB at most")
+    parser.add_argument("--from", type=Path, dest="source", help="folder with the state so far, --state unless told")
+    parser.add_argument("--out", type=Path, help="folder of the run here, runs/NAME unless told")
+    arguments, more = parser.parse_known_args(words)
+    from models.train import checkpoints, slices
+
+    out, source = arguments.out or Path("runs") / arguments.name, arguments.source or arguments.state
+    taken = slices.unpack(source, out)
+    if not taken and (out / checkpoints.CHECKPOINT).is_file():
+        raise FileExistsError(f"{out} holds a run and {source} none: --out names another folder")
+    print(f"the run in {source} goes on" if taken else f"{source} holds no run: it begins", flush=True)
+    try:
+        finished = train([arguments.name, "--out", str(out), "--resume", *more], began)
+    finally:
+        parts = slices.pack(out, arguments.state) if out.is_dir() else []
+    print(f"{len(parts)} files of the run are in {arguments.state}")
+    print("it is done" if finished else f"next: the same command again, with {arguments.state} as it is now")
 
 
 def score(name: str, path: Path, data: Path, device: str) -> None:
@@ -158,8 +189,10 @@ def plot(words: list[str]) -> None:
     arguments = parser.parse_args(words)
     from models.train import plot, report
 
-    reports = [stored for path in sorted(report.Places().results.glob("*.json")) if (stored := report.read(path))]
-    arguments.out.write_text(plot.quality_over_cost(reports, arguments.set, arguments.scale))
+    places = report.Places()
+    reports = [stored for path in sorted(places.results.glob("*.json")) if (stored := report.read(path))]
+    costs = json.loads(places.costs.read_text())["ms_per_mp"] if places.costs.is_file() else None
+    arguments.out.write_text(plot.quality_over_cost(reports, arguments.set, arguments.scale, costs=costs))
     print(arguments.out)
 
 

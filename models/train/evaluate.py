@@ -147,7 +147,7 @@ def evaluate_upscaler(name: str, model: Upscaler, tasks: list[Task], device: str
 
 def halo_of(name: str) -> int:
     """Input pixels around the picture that the card asks for; none for a model that sees the whole of it."""
-    return next((card.halo for card in ALL if card.name == name), 0)
+    return next((card.frame or card.halo for card in ALL if card.name == name), 0)
 
 
 def summarise(name: str, task: Task, scores: list[dict[str, float]]) -> Upscaled:

@@ -79,8 +79,8 @@ def run_steps(
     """Step after step until the budget or the slice is used up, or `stop` is set."""
     began = saved = time.monotonic()
     before_s, before_steps = run.seconds, run.step
-    slice_s = (recipe.budget.slice_minutes or math.inf) * 60
-    while (share := progress(run, recipe.budget)) < 1 and not stop.is_set() and time.monotonic() - began < slice_s:
+    slice_end = (options.began or began) + (recipe.budget.slice_minutes or math.inf) * 60
+    while (share := progress(run, recipe.budget)) < 1 and not stop.is_set() and time.monotonic() < slice_end:
         rate = rate_at(share, recipe.budget)
         if decays(share, recipe.budget) and not run.decaying:
             write_checkpoint(options.out / TRUNK, run)

@@ -1,6 +1,7 @@
 """Points over a logarithmic axis, as an SVG that a light and a dark page can both show; no library needed.
 
-It knows nothing of models; `quality_over_cost` alone reads what `models.train.report` kept.
+It knows nothing of models; `quality_over_cost` alone reads what `models.train.report` kept, and what a published
+network took that is measured for its time alone (`benchmarks.upscale --costs`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from models.cards import CARDS
 from models.train.evaluate import BICUBIC, Upscaled
+from models.train.published import IMDN
 from models.train.report import Report
 
 WIDTH, HEIGHT = 380, 300  # of a panel, in pixels
@@ -21,12 +24,12 @@ STYLE = """
   .title { font-weight: 600; font-size: 13px }
   .tick { fill: #59636e; font-size: 11px }
   .grid { stroke: #d1d9e0 }
-  .learnt { fill: #0969da } .classical { fill: #8c959f }
+  .learnt { fill: #0969da } .classical { fill: #8c959f } .published { fill: #bf8700 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .tick { fill: #9198a1 }
     .grid { stroke: #3d444d }
-    .learnt { fill: #4493f8 } .classical { fill: #6e7681 }
+    .learnt { fill: #4493f8 } .classical { fill: #6e7681 } .published { fill: #d29922 }
   }
 """
 
@@ -36,7 +39,7 @@ class Point:
     name: str
     x: float
     y: float
-    role: str  # a class of STYLE: "learnt" or "classical"
+    role: str  # a class of STYLE: "learnt", "classical" or "published", the weights of its authors
 
 
 @dataclass(frozen=True)
@@ -145,20 +148,47 @@ def steps(values: Sequence[float]) -> list[float]:
     return [round(k * step, 6) for k in range(first, max(last, first + 1) + 1)]
 
 
-def quality_over_cost(reports: Sequence[Report], name: str = "Set14", scale: float = 4, jpeg: int | None = 75) -> str:
+Costs = dict[str, dict[str, float]]  # of a network by its name, at "x4": ms for each megapixel of output
+
+
+def quality_over_cost(
+    reports: Sequence[Report],
+    name: str = "Set14",
+    scale: float = 4,
+    jpeg: int | None = 75,
+    costs: Costs | None = None,
+) -> str:
     """Decibels on luma over milliseconds for each megapixel of output, clean and after a JPEG."""
     panels = []
     for quality in (None, jpeg):
         points = [
-            Point(row.model, row.ms_per_mp, row.psnr_y, "learnt" if report.sha256 else "classical")
+            Point(label(report), row.ms_per_mp, row.psnr_y, role_of(report))
             for report in reports
             for row in report.rows
             if isinstance(row, Upscaled)
             and row.model != BICUBIC
             and (row.set, row.scale, row.jpeg) == (name, scale, quality)
         ]
+        if points and quality is None:
+            points += printed_points(name, scale, costs or {})
         if points:
             panels.append(Panel(f"{name} x{scale:g}" + (f", JPEG {quality}" if quality else ""), points))
     if not panels:
         raise FileNotFoundError(f"no scores of {name} x{scale:g} are kept; `evaluate --write` keeps them")
     return svg(panels, "ms for each megapixel of output", "dB on Y")
+
+
+def role_of(report: Report) -> str:
+    if report.sha256 is None:
+        return "classical"
+    return "learnt" if report.model in CARDS else "published"  # which ships no weights of ours
+
+
+def label(report: Report) -> str:
+    return f"{report.model} (published)" if role_of(report) == "published" else report.model
+
+
+def printed_points(name: str, scale: float, costs: Costs) -> list[Point]:
+    """IMDN, whose decibels are its authors' and whose time is measured here; nothing where either is not known."""
+    decibels, took = IMDN.get(name, {}).get(scale), costs.get("IMDN", {}).get(f"x{scale:g}")
+    return [Point("IMDN (published)", took, decibels, "published")] if decibels and took else []

@@ -3,6 +3,7 @@
 Source: LIIF, CVPR 2021, table of benchmarks (RDN encoder; the paper has no EDSR rows there), PSNR on Y; image-adaptive
 3D LUT, TPAMI 2022, FiveK 480p, 500 pictures, expert C (MATLAB, dE of CIE76); AirNet, CVPR 2022, one network for all,
 as later papers repeat it, with noise drawn in another order. Its figures for haze are of other pictures than ours.
+IMDN, ACM MM 2019, table of benchmarks, PSNR on Y: a network that stands in the plot alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ LIIF_RDN: dict[str, dict[float, float]] = {
     "BSD100": {2: 32.32, 3: 29.26, 4: 27.74, 6: 25.98, 8: 24.91},
 }
 PSNR_Y: dict[str, dict[str, dict[float, float]]] = {"liif": LIIF_RDN, "liif-real": LIIF_RDN}
+IMDN: dict[str, dict[float, float]] = {"Set5": {2: 38.00, 4: 32.21}, "Set14": {2: 33.63, 4: 28.58}}
 
 LUT3D_FIVEK_PSNR, LUT3D_FIVEK_DELTA_E = 25.21, 7.61
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from models import scores
+from models.cards import CARDS
 from models.train.evaluate import BICUBIC, Restored, Retouched, Row, Upscaled, scores_of
 from models.train.published import AIRNET, LUT3D_FIVEK_DELTA_E, LUT3D_FIVEK_PSNR, PSNR_Y
 
@@ -31,6 +32,7 @@ class Places:
     results: Path = TRAIN / "results"
     tables: Path = TRAIN / "RESULTS.md"
     scores: Path = scores.FOLDER
+    costs: Path = TRAIN / "costs.json"
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,18 @@ def make_report(model: str, sha256: str | None, rows: Sequence[Row], device: str
 
 
 def write(report: Report, places: Places | None = None) -> Report:
-    """Into JSON, RESULTS.md and the cards' scores; the report with the earlier rows of the same weights."""
+    """Into JSON, RESULTS.md and the cards' scores; the report with the earlier rows of the same weights.
+
+    Scores are those of weights of ours: published ones, which a user brings, stand in JSON and tables alone.
+    """
     places = places or Places()
     report = join(read(places.results / f"{report.model}.json"), report)
     places.results.mkdir(parents=True, exist_ok=True)
     (places.results / f"{report.model}.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
     put_between(places.tables, f"scores {report.model}", table(report))
-    measured = scores.Measured(report.source, scores_of(list(report.rows), report.model))
-    scores.write(report.model, measured, places.scores)
+    if report.model in CARDS:
+        measured = scores.Measured(report.source, scores_of(list(report.rows), report.model))
+        scores.write(report.model, measured, places.scores)
     return report
 
 

@@ -75,7 +75,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Options:
-    """Where a run reads, writes and computes, and what it starts from."""
+    """Where a run reads, writes and computes, and what it starts from.
+
+    `began`: the `time.monotonic` that a slice is counted from, None: its first step.
+    """
 
     data: Path
     out: Path
@@ -84,3 +87,4 @@ class Options:
     resume: bool = False
     init: Path | None = None
     cache: Path | None = None
+    began: float | None = None

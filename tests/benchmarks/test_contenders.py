@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import deformable, learning, peak, peers, pictures, rendering, resampling
+from benchmarks import cost, deformable, learning, peak, peers, pictures, rendering, resampling, upscale
+from benchmarks.imdn import Imdn
+from benchmarks.peak_memory import PeakMemory
 from benchmarks.rounds import Contender, Timing, measure, one_turn
 from kernels.reference import deform, modulated_mlp
 from kernels.reference import lut3d_float as float_reference
@@ -167,3 +169,34 @@ def test_a_turn_is_one_call_that_is_not_timed_and_then_the_mean_of_several() -> 
     ms = one_turn(Contender("sleeper", work))
     assert 2 <= len(calls) <= 5  # the untimed one, then 100 ms in steps of 30 or, on a busy machine, more
     assert 30 <= ms < 200
+
+
+@pytest.mark.parametrize(("scale", "parameters"), [(2, 694_404), (4, 715_176)])
+def test_imdn_has_the_size_of_the_paper_s(scale: int, parameters: int) -> None:
+    network = Imdn(scale)
+    assert sum(value.numel() for value in network.parameters()) == parameters
+    with torch.inference_mode():
+        assert network(torch.rand(1, 3, 9, 7)).shape == (1, 3, 9 * scale, 7 * scale)
+
+
+@pytest.mark.parametrize("name", [upscale.ENGINE, upscale.SPAN, upscale.IMDN])
+def test_everyone_who_enlarges_is_timed_on_the_same_picture(name: str) -> None:
+    case = upscale.Case(12, 10, 2.0, "fp32", torch.get_num_threads())
+    work = upscale.engine_call(case) if name == upscale.ENGINE else upscale.network_call(name, case)
+    made = work()
+    pixels = getattr(made, "pixels", made)
+    assert isinstance(pixels, np.ndarray)
+    assert (pixels.shape, pixels.dtype) == ((24, 20, 3), np.uint8)
+    spent = upscale.spend(name, case)
+    assert spent.seconds > 0 and spent.cpu_s is not None
+
+
+def test_the_most_memory_of_a_call_is_seen() -> None:
+    with PeakMemory() as memory:
+        np.ones(30 << 20, np.uint8)
+    assert memory.bytes == 0 or memory.bytes > 20 << 20
+
+
+def test_a_card_s_figure_is_the_ratio_to_the_yardstick_s_times_its_own() -> None:
+    told = cost.figures([(1.0, 2.0), (3.0, 4.0)], [(9.0, 8.0), (9.0, 16.0)], known=4.0)
+    assert told.endswith("0.250 of liif  card 1.00")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import kernels, plot, report
+from benchmarks import kernels, plot, report, upscale
 from benchmarks.report import Goal, Row
 
 OURS = Row(kernels.PHOTO, "lutra, avx2", 1, "ours", 12.34, 12.0, 13.0, {"Pillow": 10.5}, error=0.5, differs=0.25)
@@ -121,3 +121,28 @@ def test_equal_values_on_a_power_of_ten_still_have_an_axis() -> None:
 def test_the_plot_shows_the_rows_of_its_cases() -> None:
     (panel,) = kernels.panels([OURS, COPY])
     assert [bar.name for bar in panel.bars] == [OURS.name, COPY.name]
+
+
+def timing(name: str, scale: float, *seconds: float, precision: str = "fp32") -> upscale.Timing:
+    return upscale.Timing(upscale.Case(100, 100, scale, precision, 2), name, tuple(map(upscale.Spent, seconds)))
+
+
+def test_the_service_is_held_against_span_round_by_round_without_what_a_request_may_cost() -> None:
+    span = timing(upscale.SPAN, 4.0, 1.0, 2.0, 4.0)
+    ours = timing(upscale.SERVICE, 4.0, *(upscale.HTTP_S + 1.5 * one for one in (1.0, 2.0, 4.0)))
+    (goal,) = upscale.goals([ours, span])
+    assert goal.found == pytest.approx(1.5) and goal.verdict() == "reached"
+    assert upscale.table([ours, span])[1][4] == "1.50"
+    slower = timing(upscale.SERVICE, 4.0, 3.0, 6.0, 12.0)
+    assert upscale.goals([slower, span])[0].verdict() == "missed"
+
+
+def test_a_scale_between_is_held_against_x4_for_each_megapixel_of_output() -> None:
+    fixed, span = timing(upscale.SERVICE, 4.0, 1.6, 1.6), timing(upscale.SPAN, 4.0, 1.0, 1.0)
+    between = timing(upscale.SERVICE, 3.7, 1.369, 1.369)  # 370x370 samples, not 400x400
+    found = upscale.goals([fixed, span, between])[-1].found
+    assert found == pytest.approx(1.0)
+
+
+def test_costs_are_milliseconds_for_a_megapixel_of_output() -> None:
+    assert upscale.costs([timing("IMDN", 2.0, 0.03, 0.04, 0.05)]) == {"IMDN": {"x2": 1000.0}}

@@ -135,17 +135,31 @@ def test_a_lesson_is_cut_at_the_same_place_as_its_photograph() -> None:
 
 
 def test_lessons_are_given_at_the_scales_that_the_teacher_has(taught: Path, tmp_path: Path) -> None:
-    recipe = small(made=0.0, inset=0.0, grey=0.0)
+    recipe = small(made=0.0, inset=0.0, grey=0.0, exact=0.0)
     recipe.open(taught, tmp_path)
     given = {}
     for scale in (2.0, 3.0, 4.0, 2.5):
         samples = list(recipe.samples(scale, round(16 * scale), np.random.default_rng(0)))
         assert all(small.shape == (16, 16, 3) for small, _, _ in samples)
-        given[scale] = any((hr != answer).any() for _, hr, answer in samples)
+        given[scale] = any(answer is not None and (hr != answer).any() for _, hr, answer in samples)
     assert given == {2.0: True, 3.0: False, 4.0: True, 2.5: False}
+
+
+def test_at_other_scales_the_teacher_answers_on_the_way(taught: Path) -> None:
+    drawn = {"made": 0.0, "inset": 0.0, "grey": 0.0, "exact": 0.0}
+    for scale, kinds, asked in ((2.5, drawn, True), (4.0, drawn, True), (2.5, {**drawn, "made": 1.0}, False)):
+        recipe, side = small(**kinds), round(16 * scale)
+        recipe.open(taught)
+        assert recipe.teacher is not None
+        for small_one, hr, answer in recipe.taught_samples(scale, side, np.random.default_rng(0)):
+            assert answer.shape == hr.shape == (side, side, 3)
+            assert (answer is not hr) == asked
+            if asked:
+                assert np.array_equal(answer, teacher.answer(recipe.teacher, small_one[None], side)[0])
     alone = small(taught=0.0)
-    alone.open(taught, tmp_path)
+    alone.open(taught)
     assert alone.lessons == {}
+    assert all(answer is hr for _, hr, answer in alone.taught_samples(2.5, 40, np.random.default_rng(0)))
 
 
 def test_all_but_the_encoder_learn_first(data: Path, tmp_path: Path) -> None:

@@ -57,6 +57,23 @@ def test_liif_tiled_equals_whole(model: str, scale: str) -> None:
     assert apart(whole, tiled) <= 1
 
 
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+@pytest.mark.parametrize("scale", ["1.5", "2", "2.7", "3.7", "8"])
+def test_bands_of_any_height_and_columns_equal_the_whole(
+    scale: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that memory allows, of a height that leaves an odd last one; the frame of every window is the picture's."""
+    source = picture(noise(67, 53))
+    whole = enlarge(Engine(device="cpu", precision=precision), source, "lmliif", scale).pixels
+    for limits in ({"CPU_TILE_S": 1.5e-3}, {"CPU_BUDGET_BYTES": 11 * 1024**2}):
+        for name, value in limits.items():
+            monkeypatch.setattr(memory, name, value)
+        observe = Counting()
+        tiled = enlarge(Engine(device="cpu", precision=precision, observe=observe), source, "lmliif", scale).pixels
+        assert observe.seen["tiles"] > 1
+        assert apart(whole, tiled) == 0
+
+
 @pytest.mark.parametrize("model", [*CLASSICAL, "liif", "liif-real", "lmliif"])
 def test_a_flat_picture_stays_flat_without_steps_at_tile_borders(model: str) -> None:
     flat = np.full((45, 38, 3), 119, np.uint8)
@@ -67,8 +84,8 @@ def test_a_flat_picture_stays_flat_without_steps_at_tile_borders(model: str) -> 
         assert (colour == 119).all()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000), (2, 3)])
-@pytest.mark.parametrize("model", [*CLASSICAL, "conv"])
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000), (2, 3), (8, 8), (20_000, 3)])
+@pytest.mark.parametrize("model", [*CLASSICAL, "conv", "lmliif"])
 def test_the_thinnest_pictures_work(model: str, size: tuple[int, int], conv: str) -> None:
     found = enlarge(Engine(device="cpu"), picture(noise(*size)), model, "1.5")
     assert found.pixels.shape[:2] == target_size(*size, SizeAsked(scale="1.5"))

@@ -12,7 +12,7 @@ import torch
 from models.cards import CARDS, Card
 from models.contract import Restorer
 from workers.engine import feathered, memory, tiles
-from workers.engine.memory import TileSizes, largest_side, restorer_halo, side_of
+from workers.engine.memory import Limits, TileSizes, grid_of_least, restorer_halo, shown, side_of, square_side
 from workers.engine.tiles import Plan
 
 CPU = torch.device("cpu")
@@ -51,13 +51,52 @@ def test_a_window_and_its_tile_fit_into_the_budget_and_one_is_computed_at_once(n
         assert window * card.window_bytes + tile * memory.OUTPUT_BYTES <= 1.1 * memory.CPU_BUDGET_BYTES
 
 
-def test_a_smaller_budget_makes_smaller_tiles_down_to_a_least_one() -> None:
-    card = dataclasses.replace(CARDS["liif"], tile=0)
-    sides = [largest_side(card, 2.0, budget, on_cuda=False) for budget in (2**40, 2**26, 2**24, 1)]
-    assert sides[0] == memory.CPU_TILE > sides[1] > sides[2] == sides[3] == 16
-    assert largest_side(card, 2.0, 2**40, on_cuda=True) == memory.CUDA_TILE
-    assert largest_side(card, 8.0, 2**40, on_cuda=False) == memory.CPU_TILE_OUTPUT // 8
-    assert largest_side(dataclasses.replace(card, tile=48), 2.0, 2**40, on_cuda=False) == 48
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_tile_is_longer_than_cancelling_may_wait(name: str, scale: int) -> None:
+    card = CARDS[name]
+    if card.tile:
+        return
+    tile = side_of(planned(TileSizes(CPU, None), card, scale)) ** 2
+    size = (scale * SIZE[0], scale * SIZE[1])
+    work = card.work_pixels(SIZE, size) / (size[0] * size[1])
+    assert tile * work * card.cpu_s_per_mp <= 1.02 * memory.CPU_TILE_S * 1e6
+
+
+@pytest.mark.parametrize("size", [(256, 384), (1000, 1000), (3000, 4000), (700, 90), (3, 20_000), (20_000, 1), (8, 8)])
+@pytest.mark.parametrize("name", ["lmliif", "liif", "eclut"])
+def test_no_other_grid_of_allowed_tiles_computes_less(name: str, size: tiles.Size) -> None:
+    card, limits = CARDS[name], Limits(150_000, memory.CPU_BUDGET_BYTES, 4.0)
+    area = {}
+    for rows in range(1, min(size[0], 60) + 1):
+        for cols in range(1, min(size[1], 60) + 1):
+            tall, wide = -(-size[0] // rows), -(-size[1] // cols)
+            window = shown(tall, size[0], card) * shown(wide, size[1], card)
+            if tall * wide <= limits.pixels and window * card.window_bytes + tall * wide * 256 <= limits.bytes:
+                area[rows, cols] = rows * cols * window
+    assert area[grid_of_least(size, card, limits)] <= 1.03 * min(area.values())
+
+
+def test_a_picture_that_may_be_one_tile_is_one_and_a_wide_one_is_cut_into_columns_alone() -> None:
+    card = CARDS["lmliif"]
+    assert grid_of_least((300, 400), card, Limits(120_000, 2**40, 4.0)) == (1, 1)
+    assert grid_of_least((300, 401), card, Limits(120_000, 2**40, 4.0)) == (1, 2)
+    assert grid_of_least((401, 300), card, Limits(120_000, 2**40, 4.0)) == (2, 1)
+    assert grid_of_least((900, 300), card, Limits(60_000, 2**40, 4.0)) == (5, 1)
+
+
+def test_where_memory_is_too_little_for_any_tile_the_least_are_tried() -> None:
+    assert grid_of_least((100, 40), CARDS["liif"], Limits(1e9, 1, 4.0)) == (7, 3)
+    card = dataclasses.replace(CARDS["bicubic"], tile=128)
+    sides = [square_side(card, 4.0, budget) for budget in (2**40, 2**22, 1)]
+    assert sides[0] == 128 > sides[1] > sides[2] == 16
+
+
+def test_beyond_the_frame_a_window_shows_what_the_card_says_and_no_more() -> None:
+    card = dataclasses.replace(CARDS["lmliif"], halo=21, frame=6)
+    assert TileSizes(CPU, None).plan(card, (100, 80), (200, 160))[0].window == (112, 92)
+    without = dataclasses.replace(card, frame=None)
+    assert TileSizes(CPU, None).plan(without, (100, 80), (200, 160))[0].window == (144, 124)
 
 
 def test_a_side_that_is_asked_for_is_taken_in_pixels_of_the_picture() -> None:
@@ -76,18 +115,18 @@ def test_a_model_that_needs_the_whole_picture_gets_it_a_strip_of_the_result_at_a
 
 
 def test_what_memory_allowed_is_where_the_next_picture_starts_and_each_that_went_well_doubles_it() -> None:
-    sizes, card, other = TileSizes(CPU, None), CARDS["bicubic"], CARDS["nearest"]
-    whole = side_of(planned(sizes, card))
+    sizes, card, other = TileSizes(CPU, None), CARDS["lmliif"], CARDS["nearest"]
+    whole, beside = (side_of(planned(sizes, one)) for one in (card, other))
     sizes.remember(card.name, 64)
-    assert side_of(planned(sizes, card)) == 64
-    assert side_of(planned(sizes, other)) == whole
+    assert 48 < side_of(planned(sizes, card)) <= 64
+    assert side_of(planned(sizes, other)) == beside
     sizes.remember(card.name, None)
-    assert 64 < side_of(planned(sizes, card)) <= 128
+    assert 80 < side_of(planned(sizes, card)) <= 128
     for _ in range(10):
         sizes.remember(card.name, None)
     assert side_of(planned(sizes, card)) == whole
     sizes.remember(other.name, None)  # it never ran out
-    assert side_of(planned(sizes, other)) == whole
+    assert side_of(planned(sizes, other)) == beside
 
 
 def test_a_restorer_s_tile_is_a_multiple_and_never_below_the_least() -> None:

@@ -56,9 +56,18 @@ def test_tiles_are_as_even_as_can_be() -> None:
     assert counts == {250, 251}
 
 
-def test_window_sides_are_rounded_up_to_a_multiple() -> None:
-    plan = tiles.plan((100, 100), (370, 370), tile=(64, 64), halo=5, multiple=16)
-    assert plan.window[0] % 16 == plan.window[1] % 16 == 0
+@pytest.mark.parametrize(("in_size", "out_size", "halo"), SHAPES)
+@pytest.mark.parametrize("frame", [1, 4])
+def test_windows_end_at_the_frame_asked_for_or_a_halo_away_from_their_samples(
+    in_size: tiles.Size, out_size: tiles.Size, halo: int, frame: int
+) -> None:
+    plan = tiles.plan(in_size, out_size, tile=(32, 40), halo=halo, frame=frame)
+    for view in plan.views:
+        for axis, length in zip((view.rows, view.cols), plan.window, strict=True):
+            first, last = tiles.span(axis)
+            over = min(frame, halo + 1)
+            assert -over <= axis.origin <= max(first - halo, -over)
+            assert min(last + halo, axis.in_size + over - 1) < axis.origin + length <= axis.in_size + over
 
 
 @pytest.mark.parametrize("in_size", [1, 2, 999_999_937])

@@ -25,7 +25,7 @@ from models import catalog, own_lut
 from models.cards import LUT3D, Card, available
 from models.contract import Retoucher
 from models.cube import Cube
-from workers.engine import feathered, lookups, memory, planes, transparency
+from workers.engine import allocator, feathered, lookups, memory, planes, transparency
 from workers.engine.neutral import is_neutral, single_channel
 from workers.engine.passes import Array, Executor, NullObserver, Observer, Progress, Tick
 from workers.engine.sweep import sweep
@@ -69,6 +69,9 @@ class Engine:
         self.device = choose_device(device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+        else:
+            allocator.keep_freed(memory.CPU_BUDGET_BYTES)
+        self._most_held_bytes = allocator.held_bytes() + memory.CPU_BUDGET_BYTES
         self._precision = precision
         self._sizes = memory.TileSizes(self.device, None if tile == "auto" else int(tile))
         self._weights_dir = weights_dir
@@ -233,6 +236,7 @@ class Engine:
                     one.executor, picture, result, one.plan, batch=one.batch, progress=progress, observe=observe
                 )
                 self._sizes.remember(one.executor.name, None if left is one.plan else memory.side_of(left))
+        allocator.give_back(self._most_held_bytes)
 
     def _colour_pass(self, picture: Picture, served: LoadedModel, size: Size) -> planes.PlanePass:
         near = transparency.REACH if served.card.tiling == "whole" else transparency.NEAR

@@ -7,6 +7,7 @@ the tiles that fitted. It runs no model and plans no tile itself; that is `worke
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 
@@ -16,11 +17,12 @@ from workers.engine import feathered, tiles
 from workers.engine.tiles import Plan, Size
 
 MIB = 1024**2
-CPU_BUDGET_BYTES = 256 * MIB  # what windows, features and tiles of one batch may take
+CPU_BUDGET_BYTES = 512 * MIB  # what windows, features and tiles of one batch may take
 CUDA_SHARE = 0.5  # of the memory that is free on the device
 LARGEST_BATCH = 16
-CPU_TILE, CPU_TILE_OUTPUT = 256, 512  # a tile of a network is a few seconds, and cancelling waits for one
-CUDA_TILE, CUDA_TILE_OUTPUT = 512, 4096
+CPU_TILE_S = 2.0  # CPU seconds of a tile: cancelling waits for one
+CUDA_TILE, CUDA_TILE_OUTPUT = 512, 4096  # sides of a square as large as a tile may be, in input pixels and samples
+LEAST_TILE = 16  # input pixels a side; smaller ones are all halo
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
 RESTORE_BUDGET_BYTES = 1024 * MIB  # on a processor: a window smaller than 500 pixels would be mostly halo
@@ -45,7 +47,7 @@ class TileSizes:
 
         budget = self._budget()
         tile = self._tile_output(card, in_size, out_size, budget)
-        plan = tiles.plan(in_size, out_size, tile=tile, halo=card.halo)
+        plan = tiles.plan(in_size, out_size, tile=tile, halo=card.halo, frame=card.frame)
 
         rows, cols = plan.views[0].rows.count, plan.views[0].cols.count
         each = plan.window[0] * plan.window[1] * card.window_bytes + rows * cols * OUTPUT_BYTES
@@ -71,12 +73,23 @@ class TileSizes:
             self._fitting[model] *= 2
 
     def _tile_output(self, card: Card, in_size: Size, out_size: Size, budget: int) -> Size:
-        """Output samples of a tile: the side asked for, or the largest that fits; less after memory ran out."""
-        scale = math.sqrt(out_size[0] / in_size[0] * out_size[1] / in_size[1])
-        side = self._side or largest_side(card, scale, budget, on_cuda=self._device.type == "cuda")
+        """Output samples of a tile: of the side asked for, or those that compute least; less after memory ran out."""
         fitting = self._fitting.get(card.name, ANY_SIDE)
-        height, width = (max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
-        return min(height, fitting), min(width, fitting)
+        area = out_size[0] / in_size[0] * out_size[1] / in_size[1]
+        side = self._side or (card.tile and square_side(card, area, budget))
+        if side:
+            height, width = (max(1, side * out // source) for source, out in zip(in_size, out_size, strict=True))
+            return min(height, fitting), min(width, fitting)
+        most = min(self._most_pixels(card, in_size, out_size), fitting**2 / area)
+        rows, cols = grid_of_least(in_size, card, Limits(most, budget, area))
+        return math.ceil(out_size[0] / rows), math.ceil(out_size[1] / cols)
+
+    def _most_pixels(self, card: Card, in_size: Size, out_size: Size) -> float:
+        """Input pixels of a tile that takes as long as one may."""
+        pixels, samples = in_size[0] * in_size[1], out_size[0] * out_size[1]
+        if self._device.type == "cuda":
+            return min(CUDA_TILE**2, CUDA_TILE_OUTPUT**2 * pixels / samples)
+        return pixels * CPU_TILE_S / (card.cpu_s_per_mp * 1e-6 * card.work_pixels(in_size, out_size))
 
     def _budget(self) -> int:
         """Bytes that one batch may take."""
@@ -87,11 +100,52 @@ class TileSizes:
         return int((free + idle) * CUDA_SHARE)
 
 
-def largest_side(card: Card, scale: float, budget: int, *, on_cuda: bool) -> int:
-    """Input pixels a side whose window and output fit into `budget` bytes."""
-    longest, longest_output = (CUDA_TILE, CUDA_TILE_OUTPUT) if on_cuda else (CPU_TILE, CPU_TILE_OUTPUT)
-    side = card.tile or min(longest, int(longest_output / scale))
-    while side > 16 and (side + 2 * card.halo) ** 2 * card.window_bytes + (side * scale) ** 2 * OUTPUT_BYTES > budget:
+@dataclass(frozen=True)
+class Limits:
+    """What a tile may be: input pixels, bytes of its window and output; `area`: output samples of an input pixel."""
+
+    pixels: float
+    bytes: int
+    area: float
+
+
+def grid_of_least(size: Size, card: Card, limits: Limits) -> Size:
+    """Rows and columns of tiles whose windows have the fewest pixels in all, of the grids whose tiles are allowed.
+
+    Bands of the whole width where they can be tall, else columns of them. What no limit allows is cut into LEAST_TILE.
+    """
+    height, width = size
+    best: tuple[float, int, int] = (math.inf, math.ceil(height / LEAST_TILE), math.ceil(width / LEAST_TILE))
+    for cols in range(1, width + 1):
+        wide = math.ceil(width / cols)
+        tall = min(height, tallest(wide, width, card, limits))
+        if tall >= min(height, LEAST_TILE):
+            rows = math.ceil(height / tall)
+            windows = shown(math.ceil(height / rows), height, card) * shown(wide, width, card)
+            best = min(best, (rows * cols * windows, rows, cols))
+        if tall >= min(height, wide):  # from here on they become narrow
+            break
+    return best[1], best[2]
+
+
+def tallest(wide: int, width: int, card: Card, limits: Limits) -> int:
+    """Input pixels that a tile so wide may be high; less than 1 where its halo alone is too much."""
+    row = shown(wide, width, card) * card.window_bytes
+    by_memory = (limits.bytes - 2 * card.halo * row) / (row + wide * limits.area * OUTPUT_BYTES)
+    return math.floor(min(by_memory, limits.pixels / wide))
+
+
+def shown(part: int, side: int, card: Card) -> int:
+    """Pixels that a window shows of a side of the picture for that part of it."""
+    return min(part + 2 * card.halo, side + 2 * (card.frame or card.halo))
+
+
+def square_side(card: Card, area: float, budget: int) -> int:
+    """Input pixels a side as the card asks, or the most whose window and output fit into `budget` bytes."""
+    side = card.tile or 0
+    while (
+        side > LEAST_TILE and (side + 2 * card.halo) ** 2 * card.window_bytes + side**2 * area * OUTPUT_BYTES > budget
+    ):
         side -= 8
     return side
 

@@ -4,9 +4,10 @@ All windows of a plan have one size, so they can be batched. It does not run a m
 `workers.engine.engine`.
 
 Coordinates are pixel centres (`models.contract`). A tile's window holds, per axis, the two input pixels around each of
-its samples, `halo` more on both sides, and what is needed to be as long as the plan's longest. Over the frame the
-picture is continued by mirroring it at its edge (d c b a | a b c d | d c b a), as often as needed: that continuation
-commutes with resampling on pixel centres, and is the one whose spectrum is the cosine transform.
+its samples, `halo` more on both sides, and what is needed to be as long as the plan's longest; but beyond the frame of
+the picture no more than `frame` pixels, so that all tiles there see it end at one place. Over the frame the picture is
+continued by mirroring it at its edge (d c b a | a b c d | d c b a), as often as needed: that continuation commutes with
+resampling on pixel centres, and is the one whose spectrum is the cosine transform.
 """
 
 from __future__ import annotations
@@ -29,30 +30,31 @@ Size = tuple[int, int]
 class Plan:
     """Views that together cover the output exactly once, and the (height, width) of every window.
 
-    `halo` None: each window is the whole picture.
+    `halo` None: each window is the whole picture. `frame`: as asked, None where the halo decides.
     """
 
     views: tuple[View, ...]
     window: Size
     halo: int | None
-    multiple: int = 1
+    frame: int | None = None
 
     def __len__(self) -> int:
         return len(self.views)
 
 
-def plan(in_size: Size, out_size: Size, *, tile: Size, halo: int | None, multiple: int = 1) -> Plan:
+def plan(in_size: Size, out_size: Size, *, tile: Size, halo: int | None, frame: int | None = None) -> Plan:
     """Tiles of at most `tile` output samples (height, width), sizes as even as can be, row by row.
 
-    Window sides are rounded up to a `multiple`.
+    Windows show at most `frame` mirrored pixels beyond the picture, None: as many as the halo asks for. At least 1, for
+    a sample may lie before the centre of the first pixel.
     """
     rows, cols = (_cut_axis(*sides) for sides in zip(in_size, out_size, tile, strict=True))
-    return _with_windows([View(r, c) for r in rows for c in cols], halo, multiple)
+    return _with_windows([View(r, c) for r in rows for c in cols], halo, frame)
 
 
 def halved(tiles: Sequence[View], whole: Plan) -> Plan:
     """A plan for these tiles alone, each cut in two along both axes; for when memory ran out."""
-    return _with_windows([part for view in tiles for part in _quarters(view)], whole.halo, whole.multiple)
+    return _with_windows([part for view in tiles for part in _quarters(view)], whole.halo, whole.frame)
 
 
 def cut(picture: Array, view: View, window: Array) -> None:
@@ -114,28 +116,26 @@ def _halves(axis: Axis) -> list[Axis]:
     return [replace(axis, count=first), replace(axis, start=axis.start + first, count=axis.count - first)]
 
 
-def _with_windows(views: Sequence[View], halo: int | None, multiple: int) -> Plan:
+def _with_windows(views: Sequence[View], halo: int | None, frame: int | None) -> Plan:
     first = views[0]
     if halo is None:
         at_zero = tuple(View(replace(v.rows, origin=0), replace(v.cols, origin=0)) for v in views)
         return Plan(at_zero, (first.rows.in_size, first.cols.in_size), None)
-    placed = tuple(View(_placed(v.rows, halo), _placed(v.cols, halo)) for v in views)
-    height = max(_length(view.rows, halo) for view in placed)
-    width = max(_length(view.cols, halo) for view in placed)
-    return Plan(placed, (_up_to(height, multiple), _up_to(width, multiple)), halo, multiple)
+    over = halo + 1 if frame is None else min(halo + 1, frame)  # a sample may lie before the first pixel's centre
+    height = max(_length(view.rows, halo, over) for view in views)
+    width = max(_length(view.cols, halo, over) for view in views)
+    placed = tuple(View(_placed(v.rows, halo, over, height), _placed(v.cols, halo, over, width)) for v in views)
+    return Plan(placed, (height, width), halo, frame)
 
 
-def _placed(axis: Axis, halo: int) -> Axis:
-    return replace(axis, origin=span(axis)[0] - halo)
+def _placed(axis: Axis, halo: int, frame: int, length: int) -> Axis:
+    """Its window of this length begins a halo before the first pixel, or where it keeps within the frame."""
+    return replace(axis, origin=max(-frame, min(span(axis)[0] - halo, axis.in_size + frame - length)))
 
 
-def _length(axis: Axis, halo: int) -> int:
+def _length(axis: Axis, halo: int, frame: int) -> int:
     first, last = span(axis)
-    return last - first + 1 + 2 * halo
-
-
-def _up_to(length: int, multiple: int) -> int:
-    return -(-length // multiple) * multiple
+    return min(last + halo, axis.in_size - 1 + frame) - max(first - halo, -frame) + 1
 
 
 def _taken(axis: Axis, length: int) -> slice | NDArray[np.int64]:
