@@ -10,11 +10,12 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.clients import client_of
+from service.clients import client_of, is_alone
 from service.gateway import gateway_of
 from service.openapi import problems_of
 from service.router import Router
 from service.schemas import DayJson, JobsJson, StateName, UsageJson, job_json
+from workers.errors import NotAllowed
 from workers.jobs.job import JobState
 from workers.jobs.store_clients import DayUsage, JobPage
 
@@ -38,14 +39,18 @@ class JobsQuery(BaseModel):
     response_model=JobsJson,
     responses={
         200: {"headers": {"Link": {"description": 'rel="next": the next page.', "schema": {"type": "string"}}}},
-        **problems_of(422, 503),
+        **problems_of(403, 422, 503),
     },
 )
 async def list_jobs(request: Request, query: Annotated[JobsQuery, Query()]) -> Response:
     """The jobs of the client that asks, the newest first.
 
-    `eta_s` is left to each job's own address. A page may hold fewer than `limit` although others follow.
+    `eta_s` is left to each job's own address. A page may hold fewer than `limit` although others follow. Where no keys
+    are kept only clients on the service's own machine are told: others may share their address, and an id is all that
+    a result needs.
     """
+    if not is_alone(client_of(request)):
+        raise NotAllowed("jobs are listed by API key; without a keys file they are told to this machine alone")
     gateway = gateway_of(request)
     state = None if query.state is None else JobState(query.state)
     page = await gateway.store_threads.run(

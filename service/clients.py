@@ -39,6 +39,12 @@ def client_of(request: Request) -> Client:
     return known or Client(f"at:{neighbourhood(request.client.host if request.client else '')}")
 
 
+def is_alone(client: Client) -> bool:
+    """Whether nobody but itself is this client: one with a key, or on this machine."""
+    kind, _, name = client.id.partition(":")
+    return kind == "key" or name in ("", "::/64") or name.startswith("127.")
+
+
 def owner_of(request: Request) -> str:
     """Whose jobs this request may see, by the client's id; empty where no keys are kept: everybody's.
 

@@ -79,7 +79,7 @@ class KeyNeeded(LutraError):
 
 
 class NotAllowed(LutraError):
-    """The API key is good, and not for this."""
+    """Who asks is known, and may not have this."""
 
     code = "not_allowed"
 

@@ -56,9 +56,22 @@ def test_another_clients_jobs_and_usage_are_not_told(
     async def story(here: Here) -> None:
         _, computation = await here.submit(store)
         succeed(store, computation)
-        monkeypatch.setattr("service.clients.neighbourhood", lambda host: "192.0.2.1")
+        monkeypatch.setattr("service.clients.neighbourhood", lambda host: "127.0.0.9")
         assert (await here.client.get("/jobs")).json() == {"jobs": [], "next": None}
         assert (await here.client.get("/usage")).json() == {"days": []}
+
+    within(redis_url, story)
+
+
+def test_without_keys_jobs_are_listed_to_no_address_that_others_may_share(
+    store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(here: Here) -> None:
+        await here.submit(store)
+        monkeypatch.setattr("service.clients.neighbourhood", lambda host: "192.0.2.1")
+        answer = await here.client.get("/jobs")
+        assert (answer.status_code, "by API key" in answer.json()["detail"]) == (403, True)
+        assert (await here.client.get("/usage")).status_code == 200
 
     within(redis_url, story)
 

@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from service.clients import Client, client_of
+from service.clients import Client, client_of, is_alone
 
 
 def from_host(host: str) -> Request:
@@ -22,3 +22,12 @@ def test_a_client_is_the_address_it_comes_from_or_the_network_that_one_subscribe
     assert client_of(from_host("192.0.2.7")).id == "at:192.0.2.7"
     assert client_of(from_host("2001:db8::1")) == client_of(from_host("2001:db8::2"))
     assert client_of(from_host("192.0.2.7")) != client_of(from_host("192.0.2.8"))
+
+
+def test_a_key_and_this_machine_are_one_client_and_an_address_may_be_many() -> None:
+    alone = [
+        Client("key:studio"),
+        *(client_of(from_host(host)) for host in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")),
+    ]
+    assert all(map(is_alone, alone))
+    assert not any(is_alone(client_of(from_host(host))) for host in ("192.0.2.7", "2001:db8::1", "10.0.0.1"))
