@@ -180,6 +180,21 @@ def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = BICUBIC) 
     return Resampler(kernel)(fine[None], [View(_finer(view.rows, factor), _finer(view.cols, factor))])[0]
 
 
+def back_projected(fine: Tensor, lr: Tensor, factor: int, kernel: Kernel = BICUBIC) -> Tensor:
+    """A window (C, h, w) enlarged `factor` times, plus what it lacks, shrunk again, of the window it was made of.
+
+    So its means over a few pixels are those of the window; it sees four pixels of both beyond a pixel's own. One step of
+    Irani and Peleg, "Improving resolution by image registration", 1991.
+    """
+    sides = [(side, factor * side) for side in lr.shape[1:]]
+    down, up = (
+        View(*(Axis(0, out, out, source, 0) for source, out in axes))
+        for axes in (((large, small) for small, large in sides), sides)
+    )
+    resample = Resampler(kernel)
+    return fine + resample((lr - resample(fine[None], [down])[0])[None], [up])[0]
+
+
 def finer_halo(factor: int, lowest_scale: float = 1.0, kernel: Kernel = BICUBIC) -> int:
     """Input pixels that `from_finer` needs beyond the two around a sample, for every scale from `lowest_scale` on."""
     return math.ceil((kernel.reach(min(1.0, lowest_scale / factor)) + factor) / factor)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels import cpu, cuda, ops
+from models.classical import back_projected
 from models.contract import Axis, View
 from models.span import SpanFeatures
 from models.srresnet import take
@@ -68,24 +69,25 @@ class Lmliif(nn.Module):
 
     def forward(self, windows: Tensor, views: Sequence[View]) -> list[Tensor]:
         """See `models.contract.Upscaler`. Networks in half precision still place and make the base in float32."""
-        parts = torch.split(self.encoder.parts(windows), 1)
-        return [self.enlarge_parts(part, view)[0] for part, view in zip(parts, views, strict=True)]
+        pairs = zip(torch.split(windows, 1), torch.split(self.encoder.parts(windows), 1), views, strict=True)
+        return [self.enlarge_parts(window, parts, view)[0] for window, parts, view in pairs]
 
     def enlarge(self, lr: Tensor, view: View) -> Tensor:
         """Training: lr (N, 3, h, w) in [0, 1], one view for all -> (N, 3, rows, cols), float32."""
-        return self.enlarge_parts(self.encoder.parts(lr), view)
+        return self.enlarge_parts(lr, self.encoder.parts(lr), view)
 
-    def enlarge_parts(self, parts: Tensor, view: View) -> Tensor:
-        """What the encoder makes of pictures, (N, 4 channels, h, w) -> samples (N, 3, rows, cols), float32."""
+    def enlarge_parts(self, lr: Tensor, parts: Tensor, view: View) -> Tensor:
+        """Pictures (N, 3, h, w) and what the encoder makes of them -> samples (N, 3, rows, cols), float32."""
         render = self.render if torch.is_grad_enabled() or not self.has_kernel else self.render_compiled
-        return render(self.modulations(self.white(parts), view), self.base(parts, view), view)
+        return render(self.modulations(self.white(parts), view), self.base(lr, parts, view), view)
 
-    def base(self, parts: Tensor, view: View) -> Tensor:
-        """The samples of what the encoder's own last layers make of it, (N, 3, rows, cols), float32."""
-        feat = bounded(self.encoder.conv_cat(parts))
-        fine = F.pixel_shuffle(self.upsampler(feat), self.config.base_scale).float()
+    def base(self, lr: Tensor, parts: Tensor, view: View) -> Tensor:
+        """The samples of what the encoder's own last layers make of it, (N, 3, rows, cols), float32. It is projected
+        back, so that no pattern can be tinted or darkened as a whole, whatever the layers make of it."""
+        feat, factor = bounded(self.encoder.conv_cat(parts)), self.config.base_scale
+        fine = F.pixel_shuffle(self.upsampler(feat), factor).float()
         with torch.autocast(fine.device.type, enabled=False):
-            samples = take(fine.flatten(0, 1), view, self.config.base_scale)
+            samples = take(back_projected(fine.flatten(0, 1), lr.float().flatten(0, 1), factor), view, factor)
         return samples.view(*fine.shape[:2], *samples.shape[1:])
 
     def white(self, parts: Tensor) -> Tensor:
