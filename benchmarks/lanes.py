@@ -3,9 +3,9 @@
     python -m benchmarks.lanes [--rounds 3] [--calls 20] [--bulk-seconds 60] [--short-side 192] [--jobs 200]
         [--job-seconds 2]
 
-Starts `lutra up` on a free port twice. First `calls` short jobs (LM-LIIF, scale 2), one after the other, are
-timed alone and beside a bulk job of about `bulk-seconds` (LIIF; where it ends, the next), in turn. Then client B
-has 10 jobs of about `job-seconds` done, alone and while client A keeps as many of its `jobs` waiting as it may; both are in one
+Starts `lutra up` on a free port twice. First `calls` short jobs (LM-LIIF, scale 2), one after the other, are timed
+alone and beside a bulk job of about `bulk-seconds` (LIIF; where it ends, the next), in turn. Then client B has 10 jobs
+of about `job-seconds` done, alone and while client A keeps as many of its `jobs` waiting as it may; both are in one
 lane, and told apart by the loopback addresses that they come from. Prints medians and 95th percentiles in seconds, the
 ratio, and how often B was refused.
 """
@@ -41,9 +41,9 @@ def side_that_takes(client: httpx.Client, path: str, side: int, seconds: float) 
 
 
 def wait_for(client: httpx.Client, ids: list[str]) -> None:
-    """Returns when all of these jobs have ended."""
+    """Returns when all of these jobs have ended, or are gone."""
     for job in ids:
-        while client.get(f"/jobs/{job}").json()["state"] in ("queued", "running"):
+        while client.get(f"/jobs/{job}").json().get("state") in ("queued", "running"):
             time.sleep(0.05)
 
 
