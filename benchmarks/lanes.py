@@ -1,10 +1,11 @@
 """What lanes and shares are worth: short jobs beside a long one, and one client's few jobs beside another's many.
 
-    python -m benchmarks.lanes [--rounds 3] [--calls 20] [--bulk-seconds 60] [--jobs 200]
+    python -m benchmarks.lanes [--rounds 3] [--calls 20] [--bulk-seconds 60] [--short-side 192] [--jobs 200]
+        [--job-seconds 2]
 
-Starts `lutra up` on a free port twice. First `calls` short jobs (LM-LIIF, 192x192, scale 2), one after the other, are
-timed alone and beside a bulk job of about `bulk-seconds` (LIIF; where it ends, the next), in turn. Then client B
-has 10 jobs of about 2 s done, alone and while client A keeps as many of its `jobs` waiting as it may; both are in one
+Starts `lutra up` on a free port twice. First `calls` short jobs (LM-LIIF, scale 2), one after the other, are timed
+alone and beside a bulk job of about `bulk-seconds` (LIIF; where it ends, the next), in turn. Then client B has 10 jobs
+of about `job-seconds` done, alone and while client A keeps as many of its `jobs` waiting as it may; both are in one
 lane, and told apart by the loopback addresses that they come from. Prints medians and 95th percentiles in seconds, the
 ratio, and how often B was refused.
 """
@@ -27,8 +28,8 @@ from benchmarks.service import photo, running_service
 SHORT = "/upscale?scale=2&model=lmliif&format=jpeg"
 LONG = "/upscale?scale=2&model=liif&format=jpeg"
 ASYNC = {"Prefer": "respond-async"}
-SHORT_SIDE, LONG_SIDE = 192, 512
-B_JOBS, JOB_S = 10, 2.0
+LONG_SIDE = 512
+B_JOBS = 10
 
 
 def side_that_takes(client: httpx.Client, path: str, side: int, seconds: float) -> int:
@@ -40,9 +41,9 @@ def side_that_takes(client: httpx.Client, path: str, side: int, seconds: float) 
 
 
 def wait_for(client: httpx.Client, ids: list[str]) -> None:
-    """Returns when all of these jobs have ended."""
+    """Returns when all of these jobs have ended, or are gone."""
     for job in ids:
-        while client.get(f"/jobs/{job}").json()["state"] in ("queued", "running"):
+        while client.get(f"/jobs/{job}").json().get("state") in ("queued", "running"):
             time.sleep(0.05)
 
 
@@ -81,17 +82,17 @@ def told(name: str, times: list[float]) -> float:
     return p95
 
 
-def measure_express(rounds: int, calls: int, bulk_s: float) -> None:
+def measure_express(rounds: int, calls: int, bulk_s: float, short_side: int) -> None:
     alone: list[float] = []
     beside: list[float] = []
-    data = photo(SHORT_SIDE)
+    data = photo(short_side)
     with running_service() as client:
         timed_calls(client, data, 5)
         side = side_that_takes(client, LONG, LONG_SIDE, bulk_s)
         for _ in range(rounds):
             alone += timed_calls(client, data, calls)
             beside += beside_bulk(client, photo(side), data, calls)
-    print(f"{SHORT}, {SHORT_SIDE}x{SHORT_SIDE}; the bulk job: {side}x{side}, {bulk_s:g} s by its estimate")
+    print(f"{SHORT}, {short_side}x{short_side}; the bulk job: {side}x{side}, {bulk_s:g} s by its estimate")
     p95_alone = told("alone", alone)
     p95_beside = told("beside a bulk job", beside)
     print(f"  p95 beside less p95 alone    {p95_beside - p95_alone:+.3f} s")
@@ -127,8 +128,8 @@ def batch_of_b(client: httpx.Client, data: bytes) -> tuple[float, int]:
     return time.perf_counter() - start, refused
 
 
-def measure_shares(rounds: int, jobs: int) -> None:
-    os.environ["LUTRA_EXPRESS_SECONDS"] = "0.5"  # all of these jobs in the bulk lane
+def measure_shares(rounds: int, jobs: int, job_s: float) -> None:
+    os.environ["LUTRA_EXPRESS_SECONDS"] = "0.1"  # all of these jobs in the bulk lane
     alone: list[float] = []
     beside: list[float] = []
     refusals, refusals_of_a = 0, 0
@@ -137,7 +138,7 @@ def measure_shares(rounds: int, jobs: int) -> None:
         client_at("127.0.0.2", client.base_url) as a,
         client_at("127.0.0.3", client.base_url) as b,
     ):
-        side = side_that_takes(client, LONG, 128, JOB_S)
+        side = side_that_takes(client, LONG, 128, job_s)
         data = photo(side)
         for _ in range(3):
             b.post(LONG, content=data + f"{time.monotonic_ns()}".encode())
@@ -157,7 +158,7 @@ def measure_shares(rounds: int, jobs: int) -> None:
                 a.delete(f"/jobs/{job}")
             wait_for(a, of_a[0][0])
     ratio = statistics.median(beside) / statistics.median(alone)
-    print(f"{LONG}, {side}x{side}: A has {jobs} jobs, B {B_JOBS}, of about {JOB_S:g} s each")
+    print(f"{LONG}, {side}x{side}: A has {jobs} jobs, B {B_JOBS}, of about {job_s:g} s each")
     print(f"  B alone                      median {statistics.median(alone):6.2f} s   {rounds_of(alone)}")
     print(f"  B beside A                   median {statistics.median(beside):6.2f} s   {rounds_of(beside)}")
     print(f"  ratio                        {ratio:.2f}; B was refused {refusals} times, A {refusals_of_a} times")
@@ -174,14 +175,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--bulk-seconds", type=float, default=60.0)
+    parser.add_argument("--short-side", type=int, default=192)
     parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--job-seconds", type=float, default=2.0)
     parser.add_argument("--only", choices=("express", "shares"))
     arguments = parser.parse_args()
     print(machine.line("torch"))
     if arguments.only != "shares":
-        measure_express(arguments.rounds, arguments.calls, arguments.bulk_seconds)
+        measure_express(arguments.rounds, arguments.calls, arguments.bulk_seconds, arguments.short_side)
     if arguments.only != "express":
-        measure_shares(arguments.rounds, arguments.jobs)
+        measure_shares(arguments.rounds, arguments.jobs, arguments.job_seconds)
 
 
 if __name__ == "__main__":
