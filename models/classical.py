@@ -183,8 +183,8 @@ def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = BICUBIC) 
 def back_projected(fine: Tensor, lr: Tensor, factor: int, kernel: Kernel = BICUBIC) -> Tensor:
     """A window (C, h, w) enlarged `factor` times, plus what it lacks, shrunk again, of the window it was made of.
 
-    So its means over a few pixels are those of the window; it sees four pixels of both beyond a pixel's own. One step of
-    Irani and Peleg, "Improving resolution by image registration", 1991.
+    So its means over a few pixels are those of the window; it sees up to four pixels of both beyond a pixel's own. One
+    step of Irani and Peleg, "Improving resolution by image registration", 1991.
     """
     sides = [(side, factor * side) for side in lr.shape[1:]]
     down, up = (

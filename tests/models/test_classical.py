@@ -11,9 +11,20 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from models import classical
-from models.classical import KERNELS, Fourier, Kernel, Nearest, Resampler, finer_halo, from_finer, taps
+from models.classical import (
+    KERNELS,
+    Fourier,
+    Kernel,
+    Nearest,
+    Resampler,
+    back_projected,
+    finer_halo,
+    from_finer,
+    taps,
+)
 from models.contract import Axis, View
 from tests.kernels.test_resample import in_full
 
@@ -227,3 +238,14 @@ def test_gradients_come_back_from_a_finer_window(out: tuple[int, int]) -> None:
     down, across = (weights(Axis(0, one, one, 40, 0), 40, KERNELS["bicubic"]) for one in out)
     assert torch.allclose(samples.double(), down @ fine.detach().double() @ across.T, atol=1e-6)
     assert torch.allclose(by_fine.double(), down.T @ grad.double() @ across, atol=1e-5)
+
+
+def test_what_is_projected_back_has_the_means_of_what_it_was_made_of() -> None:
+    lr = torch.rand(3, 14, 12, generator=torch.Generator().manual_seed(0))
+    fine = 3 * torch.rand(3, 56, 48, generator=torch.Generator().manual_seed(1))
+    projected = back_projected(fine, lr, 4)
+    missing = lr - F.interpolate(fine[None], (14, 12), mode="bicubic", antialias=True)[0]
+    wanted = fine + F.interpolate(missing[None], (56, 48), mode="bicubic", antialias=True)[0]
+    assert (projected - wanted).abs().max() < 1e-5
+    colours = projected[:, 8:-8, 8:-8].mean((1, 2)) - lr[:, 2:-2, 2:-2].mean((1, 2))
+    assert colours.abs().max() < 0.1 * (fine.mean((1, 2)) - lr.mean((1, 2))).abs().max() + 0.02

@@ -55,7 +55,7 @@ def published_form(network: Lmliif, picture: Tensor, view: View) -> Tensor:
         neighbours(axis, side, picture.device) for axis, side in zip((view.rows, view.cols), size, strict=True)
     )
     depth = c.layers * c.units
-    out = network.base(parts, view)[0]
+    out = network.base(picture, parts, view)[0]
     for dy in (0, 1):
         for dx in (0, 1):
             near = said[rows.index[dy]][:, cols.index[dx]]
@@ -86,16 +86,18 @@ def test_parameters_are_as_many_as_the_layers_have() -> None:
 def test_it_is_the_published_form(out_size: tuple[int, int]) -> None:
     network, picture, view = make(), draw(1, 3, 13, 17), whole((13, 17), out_size)
     wanted = published_form(network, picture, view)
-    assert (wanted - network.base(network.encoder.parts(picture), view)[0]).abs().max() > 0.05
+    assert (wanted - network.base(picture, network.encoder.parts(picture), view)[0]).abs().max() > 0.05
     assert (network(picture, [view])[0] - wanted).abs().max() < 1e-5
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [2.0, 3.0, 4.0, 7.0])
-def test_a_fresh_network_is_what_the_encoders_own_last_layer_enlarges_resized(scale: float) -> None:
+def test_a_fresh_network_is_what_the_encoders_own_last_layer_enlarges_projected_back_and_resized(scale: float) -> None:
     network, picture = Lmliif(SMALL), draw(1, 3, 9, 8)
     out_size = round(9 * scale), round(8 * scale)
     fine = F.pixel_shuffle(network.upsampler(lmliif.bounded(network.encoder(picture))), 4)
+    missing = picture - F.interpolate(fine, (9, 8), mode="bicubic", antialias=True)
+    fine += F.interpolate(missing, fine.shape[2:], mode="bicubic", antialias=True)
     wanted = F.interpolate(fine, out_size, mode="bicubic", antialias=True)[0]
     assert torch.allclose(network(picture, [whole((9, 8), out_size)])[0], wanted, atol=1e-5 * float(wanted.abs().max()))
 
@@ -164,7 +166,7 @@ def test_the_compiled_render_gives_what_the_networks_own_gives(out_size: tuple[i
     assert network.has_kernel and not make().has_kernel
     view = whole((12, 10), out_size)
     parts = network.encoder.parts(picture)
-    given = network.modulations(network.white(parts), view), network.base(parts, view), view
+    given = network.modulations(network.white(parts), view), network.base(picture, parts, view), view
     own, compiled = network.render(*given), network.render_compiled(*given)
     assert (compiled - own).abs().max() < 1e-5 * own.abs().max().clamp(min=1)
     assert torch.equal(network(picture, [view])[0], compiled[0])
@@ -239,7 +241,7 @@ def test_training_by_the_kernel_has_the_loss_and_gradients_of_the_plain_render(
     told = [value for name, value in network.named_parameters() if name.startswith("render_")]
     parts = network.encoder.parts(lr)
     modulations = network.modulations(network.white(parts), view).detach().requires_grad_()
-    base = network.base(parts, view).detach()
+    base = network.base(lr, parts, view).detach()
 
     def learn(autocast: bool) -> list[Tensor]:
         with torch.autocast("cpu", enabled=autocast):
