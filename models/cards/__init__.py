@@ -8,12 +8,13 @@ from pathlib import Path
 from models.cards import enhance, restore, upscale
 from models.cards.card import Card, Size
 from models.cards.enhance import LUT3D, OWN_LUT
-from models.cards.restore import AIRNET
+from models.cards.restore import AIRNET, AIRNET_U
 from models.cards.upscale import ECLUT, LIIF_RDN, SRGAN, SRRESNET
 from models.header import WeightsError, open_header
 
 __all__ = [
     "AIRNET",
+    "AIRNET_U",
     "ALL",
     "BY_NAME",
     "CARDS",

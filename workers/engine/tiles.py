@@ -29,30 +29,35 @@ Size = tuple[int, int]
 class Plan:
     """Views that together cover the output exactly once, and the (height, width) of every window.
 
-    `halo` None: each window is the whole picture.
+    `halo` None: each window is the whole picture. `multiple`, `frame`: as `plan` was told.
     """
 
     views: tuple[View, ...]
     window: Size
     halo: int | None
     multiple: int = 1
+    frame: int | None = None
 
     def __len__(self) -> int:
         return len(self.views)
 
 
-def plan(in_size: Size, out_size: Size, *, tile: Size, halo: int | None, multiple: int = 1) -> Plan:
+def plan(
+    in_size: Size, out_size: Size, *, tile: Size, halo: int | None, multiple: int = 1, frame: int | None = None
+) -> Plan:
     """Tiles of at most `tile` output samples (height, width), sizes as even as can be, row by row.
 
-    Window sides are rounded up to a `multiple`.
+    Windows begin and end at multiples of `multiple` input pixels. With `frame`, a multiple of it, none reaches further
+    over the frame than that many pixels (to the next multiple behind the last): where a network meets the end of what
+    it is shown, it does so at the same place in every window.
     """
     rows, cols = (_cut_axis(*sides) for sides in zip(in_size, out_size, tile, strict=True))
-    return _with_windows([View(r, c) for r in rows for c in cols], halo, multiple)
+    return _with_windows([View(r, c) for r in rows for c in cols], halo, multiple, frame)
 
 
 def halved(tiles: Sequence[View], whole: Plan) -> Plan:
     """A plan for these tiles alone, each cut in two along both axes; for when memory ran out."""
-    return _with_windows([part for view in tiles for part in _quarters(view)], whole.halo, whole.multiple)
+    return _with_windows([part for view in tiles for part in _quarters(view)], whole.halo, whole.multiple, whole.frame)
 
 
 def cut(picture: Array, view: View, window: Array) -> None:
@@ -114,24 +119,27 @@ def _halves(axis: Axis) -> list[Axis]:
     return [replace(axis, count=first), replace(axis, start=axis.start + first, count=axis.count - first)]
 
 
-def _with_windows(views: Sequence[View], halo: int | None, multiple: int) -> Plan:
+def _with_windows(views: Sequence[View], halo: int | None, multiple: int, frame: int | None) -> Plan:
     first = views[0]
     if halo is None:
         at_zero = tuple(View(replace(v.rows, origin=0), replace(v.cols, origin=0)) for v in views)
         return Plan(at_zero, (first.rows.in_size, first.cols.in_size), None)
-    placed = tuple(View(_placed(v.rows, halo), _placed(v.cols, halo)) for v in views)
-    height = max(_length(view.rows, halo) for view in placed)
-    width = max(_length(view.cols, halo) for view in placed)
-    return Plan(placed, (_up_to(height, multiple), _up_to(width, multiple)), halo, multiple)
+    rows, height = _placed([view.rows for view in views], halo, multiple, frame)
+    cols, width = _placed([view.cols for view in views], halo, multiple, frame)
+    placed = tuple(View(r, c) for r, c in zip(rows, cols, strict=True))
+    return Plan(placed, (height, width), halo, multiple, frame)
 
 
-def _placed(axis: Axis, halo: int) -> Axis:
-    return replace(axis, origin=span(axis)[0] - halo)
-
-
-def _length(axis: Axis, halo: int) -> int:
-    first, last = span(axis)
-    return last - first + 1 + 2 * halo
+def _placed(axes: Sequence[Axis], halo: int, multiple: int, frame: int | None) -> tuple[list[Axis], int]:
+    """The axes with the origins of their windows, and the length of all of these."""
+    origins = [(span(axis)[0] - halo) // multiple * multiple for axis in axes]
+    ends = [span(axis)[1] + 1 + halo for axis in axes]
+    length = _up_to(max(end - origin for origin, end in zip(origins, ends, strict=True)), multiple)
+    if frame is not None:
+        last = _up_to(axes[0].in_size + frame, multiple)
+        length = min(length, last + frame)
+        origins = [max(-frame, min(origin, last - length)) for origin in origins]
+    return [replace(axis, origin=origin) for axis, origin in zip(axes, origins, strict=True)], length
 
 
 def _up_to(length: int, multiple: int) -> int:
