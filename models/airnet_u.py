@@ -29,6 +29,7 @@ from models.naf import MULTIPLE, NafU
 
 KINDS = AIRNET_U.kinds
 UNSURE = 1 / 32  # a certainty up to this counts as none: a sigmoid alone never says nothing
+FOLDS = 2  # of the sides of what the encoder sees
 MAPS = 14  # of features at the full size that are held at once, measured by the peak of memory
 PICTURE_BYTES = 96  # of a pixel in three channels, float32, a few copies
 
@@ -57,15 +58,19 @@ class LookEncoder(nn.Module):
     def __init__(self, widths: Sequence[int], dim: int, batch_norm: bool = True) -> None:
         super().__init__()
         self.near, self.far = (
-            nn.Sequential(*(ResidualBlock(a, b, 2, batch_norm) for a, b in pairwise((3, *widths)))) for _ in range(2)
+            nn.Sequential(
+                ResidualBlock(3 * FOLDS**2, widths[0], 1, batch_norm),
+                *(ResidualBlock(a, b, 2, batch_norm) for a, b in pairwise(widths)),
+            )
+            for _ in range(2)
         )
         self.first, self.second = nn.Linear(2 * widths[-1], dim), nn.Linear(dim, dim)
 
     def forward(self, look: Look) -> tuple[Tensor, Tensor]:
         dtype = self.first.weight.dtype
         count = look.crops.shape[1]
-        near = self.near(look.crops.flatten(0, 1).to(dtype)).mean((2, 3)).unflatten(0, (-1, count)).mean(1)
-        far = self.far(look.whole.to(dtype)).mean((2, 3))
+        near = self.near(folded(look.crops.flatten(0, 1).to(dtype))).mean((2, 3)).unflatten(0, (-1, count)).mean(1)
+        far = self.far(folded(look.whole.to(dtype))).mean((2, 3))
         said = self.second(F.leaky_relu(self.first(torch.cat([near, far], 1)), SLOPE))
         code = F.normalize(said.float(), dim=1)
         return code, code
@@ -170,6 +175,12 @@ class AirnetU(nn.Module):
         first = next(self.parameters())
         network = channels_last(network.to(first.device, first.dtype))
         return network.eval().requires_grad_(first.requires_grad)
+
+
+def folded(pictures: Tensor) -> Tensor:
+    """(N, 3, h, w) -> (N, 3 FOLDS^2, h / FOLDS, w / FOLDS)."""
+    x = F.pixel_unshuffle(padded(pictures, FOLDS), FOLDS)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def weigh(sure: Tensor) -> Tensor:

@@ -30,7 +30,16 @@ DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
 
 Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async` to get a job instead of waiting."""
 
-EXPOSED = ["Content-Location", "ETag", "Location", "Retry-After", "Server-Timing", "X-Job-Id", "X-Lutra-Model"]
+EXPOSED = [
+    "Content-Location",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "Server-Timing",
+    "X-Job-Id",
+    "X-Lutra-Found",
+    "X-Lutra-Model",
+]
 
 UNKNOWN_NAME = "extra_forbidden"  # as pydantic calls it
 

@@ -38,7 +38,8 @@ class Links(BaseModel):
 
 
 class JobJson(BaseModel):
-    """One job. Times are RFC 3339; `progress` is 0 to 1."""
+    """One job. Times are RFC 3339; `progress` is 0 to 1. `found`: how sure a restorer is of each kind of damage that it
+    tells apart, 0 to 1; null where none looked."""
 
     id: str
     operation: str
@@ -52,6 +53,7 @@ class JobJson(BaseModel):
     attempts: int
     input: PictureJson
     output: PictureJson | None
+    found: dict[str, float] | None
     timings_s: dict[str, float]
     eta_s: float | None
     error: Problem | None
@@ -122,6 +124,7 @@ def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
         attempts=status.attempts,
         input=PictureJson(**status.input),
         output=PictureJson(**status.output) if status.output and status.state is JobState.SUCCEEDED else None,
+        found=status.found,
         timings_s=dict(status.timings_s),
         eta_s=eta_s(status, queue),
         error=Problem(**error) if error else None,

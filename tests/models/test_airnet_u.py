@@ -72,7 +72,7 @@ def test_a_certainty_that_counts_as_none_can_still_learn() -> None:
     share = weigh(sure)
     assert share[0] == 0
     assert 0.99 < float(share[2].detach()) <= 1
-    share.sum().backward()
+    torch.autograd.backward(share.sum())
     assert sure.grad is not None and (sure.grad > 0).all()
     with torch.inference_mode():
         assert torch.allclose(weigh(sure), share.detach())

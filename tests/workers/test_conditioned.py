@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.contract import Axis, View
+from models.contract import Axis, ConditionedRestorer, View
 from tests.living import photo
 from tests.models.brought import bring_airnet_u, drawn_airnet_u
 from workers.engine.conditioned import AtOneScale, at_one_scale, part
@@ -30,9 +31,11 @@ def quiet(done: int, total: int) -> None:
     """Nobody follows the progress."""
 
 
-def restored(weights: Path, pixels: np.ndarray, tile: str = "auto", alpha: np.ndarray | None = None, **asked: object):  # type: ignore[no-untyped-def]
+def restored(
+    weights: Path, pixels: np.ndarray, tile: str = "auto", alpha: np.ndarray | None = None, **asked: Any
+) -> Picture:
     engine = Engine(device="cpu", precision="fp32", tile=tile, weights_dir=weights)
-    return engine.restore(Picture(pixels, alpha, None, None, "png", False), model=NAME, tick=quiet, **asked)  # type: ignore[arg-type]
+    return engine.restore(Picture(pixels, alpha, None, None, "png", False), model=NAME, tick=quiet, **asked)
 
 
 @pytest.mark.parametrize("size", [(200, 333), (400, 161), (97, 500)])
@@ -53,7 +56,7 @@ def test_the_look_is_at_the_whole_picture_and_not_at_its_tiles(weights: Path) ->
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_strength_goes_from_the_picture_itself_to_the_model(weights: Path, kind: type) -> None:
-    pixels = (photo(60, 70).astype(kind)) * (np.iinfo(kind).max // 255)
+    pixels: np.ndarray = (photo(60, 70).astype(kind)) * (np.iinfo(kind).max // 255)
     nothing = restored(weights, pixels, strength=0)
     assert nothing.pixels is pixels
     assert nothing.found is None
@@ -76,7 +79,8 @@ def test_grey_stays_grey_and_alpha_as_it_is(weights: Path) -> None:
     neutral = restored(weights, np.repeat(grey, 3, 2)).pixels
     assert (neutral == neutral[..., :1]).all()
     alpha = np.arange(2000, dtype=np.uint16).reshape(40, 50).astype(np.uint8)
-    assert np.array_equal(restored(weights, photo(40, 50), alpha=alpha).alpha, alpha)
+    kept = restored(weights, photo(40, 50), alpha=alpha).alpha
+    assert kept is not None and np.array_equal(kept, alpha)
 
 
 def test_a_window_holds_its_tile_where_its_origin_says() -> None:
@@ -87,7 +91,7 @@ def test_a_window_holds_its_tile_where_its_origin_says() -> None:
 def test_values_that_are_no_numbers_are_repeated_in_full_precision_under_the_same_condition() -> None:
     network = drawn_airnet_u().served()
     condition = torch.randn(1, 16)
-    executor = Executor(NAME, network, torch.device("cpu"), lambda: network)
+    executor: Executor[ConditionedRestorer] = Executor(NAME, network, torch.device("cpu"), lambda: network)
     plain = at_one_scale(executor, condition, 0.5)
     assert plain.full_precision is not None
     windows = torch.rand(1, 3, 32, 32)
@@ -98,4 +102,5 @@ def test_values_that_are_no_numbers_are_repeated_in_full_precision_under_the_sam
     assert torch.equal(ours, again)
     assert torch.allclose(ours, (windows[0] + whole)[:, 4:13, 4:13] / 2, atol=1e-6)
     assert isinstance(plain.model, AtOneScale)
-    assert at_one_scale(Executor(NAME, network, torch.device("cpu")), condition, 1.0).full_precision is None
+    alone: Executor[ConditionedRestorer] = Executor(NAME, network, torch.device("cpu"))
+    assert at_one_scale(alone, condition, 1.0).full_precision is None

@@ -8,7 +8,7 @@ and number of channels that came in. It does not read files, cut tiles (`tiles`)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -171,14 +171,13 @@ class Engine:
 
     def _restore_exactly(
         self, served: LoadedModel, pixels: Array, result: Array, strength: float, only: str | None, tick: Tick
-    ) -> Mapping[str, float]:
+    ) -> dict[str, float]:
         """By tiles that equal the whole, under what one look at the picture says; what it says was found."""
-        found: Mapping[str, float]
         condition, found = served.model.examine(look_at(pixels).to(self.device), only)
         executor = at_one_scale(self._executor(served, pixels), condition, strength)
         plan = self._sizes.restorer_plan(served.card, served.model, (pixels.shape[0], pixels.shape[1]))
         self._run([planes.PlanePass(executor, pixels, result, plan, 1)], tick)
-        return found
+        return dict(found)
 
     def _restore_blended(self, served: LoadedModel, pixels: Array, result: Array, strength: float, tick: Tick) -> None:
         """By tiles that are blended where they meet."""
