@@ -228,13 +228,12 @@ def one_thread() -> Iterator[None]:
 def test_a_few_steps_lower_the_loss(data: Path) -> None:
     """The same batch over and over."""
     recipe = opened(data, asked=0.0)
-    recipe.budget = dataclasses.replace(BUDGET, lr=2e-2)
     torch.manual_seed(0)
     run = loop.start(recipe, Options(data, data))
     batch = recipe.batch(np.random.default_rng(0))
     losses = [float(loop.step(recipe, run, batch, Options(data, data), 1.0)[0]) for _ in range(25)]
     assert np.isfinite(losses).all()
-    assert min(losses[-5:]) < 0.9 * losses[0]
+    assert min(losses[-5:]) < 0.95 * losses[0]
 
 
 @pytest.mark.usefixtures("one_thread")
