@@ -152,9 +152,9 @@ def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_all_but_the_t
     network = recipe.network().train()
     assert isinstance(network, AirnetU) and torch_seed is not None
     loss, parts = recipe.loss(network, recipe.batch(np.random.default_rng(0)))
-    assert {f"{kind} L1" for kind in KINDS} < set(parts)
+    assert {f"{kind} dB" for kind in KINDS} < set(parts)
     assert float(loss.detach()) == pytest.approx(
-        float(parts["weighed"])
+        float(parts["error"])
         + recipe.contrast * float(parts["contrast"])
         + recipe.certainty * float(parts["certainty"])
         + recipe.telling * float(parts["telling"]),
@@ -225,15 +225,31 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_few_steps_lower_the_loss(data: Path) -> None:
-    """The same batch over and over."""
+def test_a_few_steps_lower_the_error(data: Path) -> None:
+    """Of the same batch over and over."""
     recipe = opened(data, asked=0.0)
     torch.manual_seed(0)
     run = loop.start(recipe, Options(data, data))
     batch = recipe.batch(np.random.default_rng(0))
-    losses = [float(loop.step(recipe, run, batch, Options(data, data), 1.0)[0]) for _ in range(25)]
-    assert np.isfinite(losses).all()
-    assert min(losses[-5:]) < 0.95 * losses[0]
+    errors = [float(loop.step(recipe, run, batch, Options(data, data), 1.0)[1]["error"]) for _ in range(40)]
+    assert np.isfinite(errors).all()
+    assert min(errors[-5:]) < errors[0] - 0.005
+
+
+def test_each_kind_s_error_counts_by_its_logarithm_down_to_half_a_level() -> None:
+    wanted = torch.zeros(3, 3, 8, 8)
+    shown = torch.tensor([0.3, 0.003, 0.0])[:, None, None, None].expand_as(wanted)
+    large, small, none = airnet_u.log_errors(shown, wanted).tolist()
+    assert large - small == pytest.approx(np.log(0.09 / (9e-6 + airnet_u.LEAST)), abs=1e-3)
+    assert none == pytest.approx(np.log(airnet_u.LEAST), abs=1e-3)
+
+
+def test_the_losses_that_are_told_are_running_means(data: Path) -> None:
+    recipe = opened(data)
+    first = recipe.follow_losses(torch.full((8,), -4.0))
+    second = recipe.follow_losses(torch.full((8,), -9.0))
+    assert float(first["rain dB"]) == pytest.approx(40 / np.log(10), rel=1e-4)
+    assert float(second["rain dB"]) == pytest.approx((40 * 0.98 + 90 * 0.02) / np.log(10), rel=1e-4)
 
 
 @pytest.mark.usefixtures("one_thread")

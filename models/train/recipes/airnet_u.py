@@ -4,14 +4,15 @@ Each batch holds as many samples of each of eight kinds (`models.train.damage`).
 spoilt in the same way: the second, of another picture, serves the contrast alone, so that the code tells damage and
 not content. Beside each crop goes its whole picture, reduced, under the same air. A share of the samples is asked for
 one kind alone: the kind's mean code conditions the restorer, and what is wanted still has the other damage.
-Besides L1, weighed by kind, and the contrast, a map of where something is wrong is learnt as such, and a layer on the
-code, whose gradient stops there, which kinds there are. Patches are small at first and large in the last part of the
-run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
+Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
+a layer on the code, whose gradient stops there, which kinds there are. Patches are small at first and large in the last
+part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
 Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -44,16 +45,9 @@ CONFIGS = {
     "cpu": AirnetUConfig(),
     "cuda": AirnetUConfig(width=24, down=(1, 1, 2, 3), middle=1, up=(1, 1, 1, 2)),
 }
-WEIGHTS = (
-    1.0,
-    1.0,
-    1.0,
-    1.2,
-    0.4,
-    2.0,
-    0.7,
-    3.0,
-)  # of the kinds: haze is by far the largest of errors, clean the least
+LEAST = (0.5 / 255) ** 2  # of a mean square error
+TEN_OVER_LOG = 10 / math.log(10)
+FOLLOWED = 0.98  # share of the running means that stays at each step
 WRONG = 1 / 255  # of a mean difference over 7x7 pixels: from here on something is wrong there
 SEEN = 0.25 / 255  # a damage that changes less, a JPEG of a flat field for instance, is told as none
 KEPT = 0.99  # share of the mean code of a kind that stays at each step
@@ -79,18 +73,18 @@ class Sample:
 @dataclass
 class Recipe:
     """`large_share` of the budget, the last: patches of `budget.patch`, and norms that rest; before that of
-    `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside L1, in which each kind counts by
-    `weights`. `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
-    `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
-    the photographs from files that were no JPEGs, whose blocks would be taught as sound.
+    `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture. `asked`: share
+    of the samples of which one kind alone is to be taken off. `grey`: share without colour. `real_rain`, `real_haze`:
+    how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of the photographs from files
+    that were no JPEGs, whose blocks would be taught as sound.
     """
 
     budget: Budget
     name: str = "airnet-u"
     ema: float = 0.999
     autocast: bool = True
-    contrast: float = 0.02
-    certainty: float = 0.005
+    contrast: float = 0.1
+    certainty: float = 0.2
     telling: float = 0.1
     large_share: float = 0.25
     first_patch: int = 128
@@ -100,16 +94,14 @@ class Recipe:
     real_rain: float = 0.05
     real_haze: float = 0.25
     lossless: float = 0.6
-    weights: tuple[float, ...] = WEIGHTS
     ranges: damage.Ranges = field(default_factory=damage.Ranges)
     config: AirnetUConfig = CONFIGS["cpu"]
 
     def __post_init__(self) -> None:
         if self.budget.batch % len(KINDS):
             raise ValueError(f"a batch of {self.budget.batch} does not hold {len(KINDS)} kinds equally often")
-        if len(self.weights) != len(KINDS):
-            raise ValueError(f"{len(self.weights)} weights for {len(KINDS)} kinds")
         self.share = 0.0
+        self.means: Tensor | None = None
 
     def network(self) -> nn.Module:
         return channels_last(AirnetU(self.config, self.budget.batch))
@@ -209,13 +201,28 @@ class Recipe:
         follow_kinds(network, codes.detach(), told)
 
         restored, sure = network.restore(query, conditions(network, codes, only))
-        errors = (restored - wanted).abs().mean((1, 2, 3))
+        errors = log_errors(restored, wanted)
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
-        error = (errors.view(-1, len(KINDS)) * torch.tensor(self.weights)).mean()
+        error = errors.mean()
         loss = error + self.contrast * contrast + self.certainty * certainty + self.telling * telling
-        parts = {"weighed": error, "contrast": contrast, "certainty": certainty, "telling": telling}
-        parts |= {f"{kind} L1": one for kind, one in zip(KINDS, errors.view(-1, len(KINDS)).mean(0), strict=True)}
-        return loss, {name: value.detach() for name, value in parts.items()}
+        parts = {"error": error, "contrast": contrast, "certainty": certainty, "telling": telling}
+        return loss, {name: value.detach() for name, value in parts.items()} | self.follow_losses(errors.detach())
+
+    def follow_losses(self, errors: Tensor) -> dict[str, Tensor]:
+        """The loss of each kind, a running mean: that of one step is of a picture or two."""
+        now = errors.view(-1, len(KINDS)).mean(0)
+        self.means = now if self.means is None else self.means.lerp(now, 1 - FOLLOWED)
+        return {f"{kind} dB": -TEN_OVER_LOG * mean for kind, mean in zip(KINDS, self.means, strict=True)}
+
+
+def log_errors(restored: Tensor, wanted: Tensor) -> Tensor:
+    """The logarithm of each sample's mean square error, (N,); of less than LEAST nothing is gained any more.
+
+    So that each kind counts alike, of which haze has a thousand times the error of a good JPEG. The gradient of L1 is
+    as large for an error of a hundredth of a level as for one of a hundred: it holds the clean at their place and the
+    rest with them.
+    """
+    return ((restored - wanted).square().mean((1, 2, 3)) + LEAST).log()
 
 
 def spoil(pixels: Pixels, damages: Sequence[Damage], place: Place, seeds: dict[int, int]) -> list[Pixels]:
