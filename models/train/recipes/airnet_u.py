@@ -45,7 +45,7 @@ CONFIGS = {
     "cpu": AirnetUConfig(),
     "cuda": AirnetUConfig(width=24, down=(1, 1, 2, 3), middle=1, up=(1, 1, 1, 2)),
 }
-LEAST = (0.5 / 255) ** 2  # of a mean square error
+LEAST = (4 / 255) ** 2  # of a mean square error
 TEN_OVER_LOG = 10 / math.log(10)
 FOLLOWED = 0.98  # share of the running means that stays at each step
 WRONG = 1 / 255  # of a mean difference over 7x7 pixels: from here on something is wrong there
@@ -216,11 +216,10 @@ class Recipe:
 
 
 def log_errors(restored: Tensor, wanted: Tensor) -> Tensor:
-    """The logarithm of each sample's mean square error, (N,); of less than LEAST nothing is gained any more.
+    """The logarithm of each sample's mean square error, (N,); what falls far below LEAST counts no more.
 
-    So that each kind counts alike, of which haze has a thousand times the error of a good JPEG. The gradient of L1 is
-    as large for an error of a hundredth of a level as for one of a hundred: it holds the clean at their place and the
-    rest with them.
+    So that each kind counts alike, of which haze has a thousand times the error of a good JPEG. With a LEAST of half a
+    level, as with L1 and weights for the clean, those that came in sound hold all the others at their place.
     """
     return ((restored - wanted).square().mean((1, 2, 3)) + LEAST).log()
 
