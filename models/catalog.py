@@ -14,6 +14,7 @@ from torch import nn
 
 from models import weights as weight_files
 from models.airnet import Airnet, AirnetConfig
+from models.airnet_u import AirnetU, AirnetUConfig
 from models.cards import Card, available, is_brought, users_file
 from models.classical import KERNELS, Fourier, Nearest, Resampler
 from models.contract import Servable
@@ -55,6 +56,7 @@ NETWORKS: dict[str, Builder] = {
     "srresnet": convolutional(Srresnet, SrresnetConfig),
     "srgan": convolutional(Srresnet, SrresnetConfig),
     "airnet": convolutional(Airnet, AirnetConfig),
+    "airnet-u": convolutional(AirnetU, AirnetUConfig),
     "nearest": lambda _: Nearest(),
     "bilinear": lambda _: Resampler(KERNELS["bilinear"]),
     "bicubic": lambda _: Resampler(KERNELS["bicubic"]),

@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from models.look import Look
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -75,6 +77,31 @@ class Restorer(Protocol):
 
     def __call__(self, windows: Tensor) -> Tensor:
         """windows (N, 3, h, w) in [0, 1], of any size -> restored ones of the same size, float32, not clamped."""
+        ...
+
+
+@runtime_checkable
+class ConditionedRestorer(Protocol):
+    """A restorer whose work on each window follows from one look at the whole picture as well."""
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """As `Restorer`."""
+        ...
+
+    @property
+    def reach(self) -> int:
+        """Pixels to every side that a pixel depends on, and no further."""
+        ...
+
+    def examine(self, look: Look, only: str | None = None) -> tuple[Tensor, dict[str, float]]:
+        """The condition (1, D) for the windows of the one picture looked at, and how likely each of its card's kinds
+        of damage is there, in [0, 1]. `only`: the kind that alone is to be taken off.
+        """
+        ...
+
+    def __call__(self, windows: Tensor, condition: Tensor) -> Tensor:
+        """As `Restorer`; windows that begin and end at multiples of the card's `multiple` equal the whole."""
         ...
 
 

@@ -70,20 +70,26 @@ class Encoder(nn.Module):
 
 
 class Moco(nn.Module):
-    """An encoder, its slow twin, and a queue of the twin's last codes, 256 times a batch long."""
+    """An encoder, its slow twin, and a queue of the twin's last codes, 256 times a batch long.
 
+    The encoder makes of N of what it takes codes (N, dim), and something else beside them that is handed on.
+    """
+
+    encoder_q: Any
+    encoder_k: Any
     queue: Tensor
     queue_ptr: Tensor
 
-    def __init__(self, channels: int, widths: Sequence[int], dim: int, batch: int) -> None:
+    def __init__(self, encoder: nn.Module, dim: int, batch: int) -> None:
         super().__init__()
-        self.encoder_q = Encoder(channels, widths, dim)
+        self.encoder_q = encoder
         self.encoder_k = copy.deepcopy(self.encoder_q).requires_grad_(False)
         self.register_buffer("queue", F.normalize(torch.randn(dim, KEYS_PER_PICTURE * batch), dim=0))
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
 
-    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """query, key (N, C, h, w) -> logits (N, 1 + K), the right answer first, in float32; and the query's inter.
+    def forward(self, query: Any, key: Any) -> tuple[Tensor, Tensor]:
+        """query, key, N of each as the encoder takes them (pictures (N, C, h, w) for instance) -> logits (N, 1 + K),
+        the right answer first, in float32; and what the encoder hands on of the query.
 
         In training mode the twin follows and its codes enter the queue.
         """
@@ -92,7 +98,7 @@ class Moco(nn.Module):
             if self.training:
                 self.follow()
             twin = F.normalize(self.encoder_k(key)[0].float(), dim=1)
-        with torch.autocast(query.device.type, enabled=False):
+        with torch.autocast(twin.device.type, enabled=False):
             code = F.normalize(code.float(), dim=1)
             alike = (code * twin).sum(1, keepdim=True)
             unlike = code @ self.queue.clone()  # it is written to before the backward pass
@@ -119,9 +125,9 @@ class Moco(nn.Module):
 class DegradationEncoder(nn.Module):
     """What the published keys call E.E; it stands for nothing but that name."""
 
-    def __init__(self, *sizes: Any) -> None:
+    def __init__(self, channels: int, widths: Sequence[int], dim: int, batch: int) -> None:
         super().__init__()
-        self.E = Moco(*sizes)
+        self.E = Moco(Encoder(channels, widths, dim), dim, batch)
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         logits, inter = self.E(query, key)

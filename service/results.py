@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,8 +34,15 @@ def result_headers(status: JobStatus, ttl_s: int) -> dict[str, str]:
         "Server-Timing": timing,
         "X-Job-Id": status.id,
         "X-Lutra-Model": status.model,
+        **({"X-Lutra-Found": found_header(status.found)} if status.found is not None else {}),
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def found_header(found: Mapping[str, float]) -> str:
+    """What is surest first, `noise 0.8, jpeg 0.2`; `none` where nothing reaches a tenth."""
+    told = sorted(((round(sure, 1), kind) for kind, sure in found.items()), key=lambda one: -one[0])
+    return ", ".join(f"{kind} {sure}" for sure, kind in told if sure > 0) or "none"
 
 
 def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:

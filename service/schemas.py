@@ -44,6 +44,7 @@ class JobJson(BaseModel):
     """One job. Times are RFC 3339; `progress` is 0 to 1.
 
     `expires_at`: when the job and its result go at the latest; null until it has ended.
+    `found`: how sure a restorer is of each kind of damage that it tells apart, 0 to 1; null where none looked.
     `queue_position`: its place among those that wait in its `lane`, 1 for the next, while it waits; others that come
     later may be before it (shares).
     """
@@ -61,6 +62,7 @@ class JobJson(BaseModel):
     attempts: int
     input: PictureJson
     output: PictureJson | None
+    found: dict[str, float] | None
     timings_s: dict[str, float]
     lane: Literal["express", "bulk"]
     queue_position: int | None
@@ -165,6 +167,7 @@ def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
         attempts=status.attempts,
         input=PictureJson(**status.input),
         output=PictureJson(**status.output) if status.output and status.state is JobState.SUCCEEDED else None,
+        found=status.found,
         timings_s=dict(status.timings_s),
         lane=status.lane.value,  # type: ignore[arg-type]
         queue_position=queue.standing.position if queue and status.state is JobState.QUEUED else None,

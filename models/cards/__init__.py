@@ -8,12 +8,14 @@ from pathlib import Path
 from models.cards import enhance, restore, upscale
 from models.cards.card import Card, Size
 from models.cards.enhance import LUT3D, OWN_LUT
-from models.cards.restore import AIRNET
+from models.cards.restore import AIRNET, AIRNET_U
 from models.cards.upscale import ECLUT, LIIF_RDN, SRGAN, SRRESNET
 from models.header import WeightsError, open_header
+from models.scores import Measured
 
 __all__ = [
     "AIRNET",
+    "AIRNET_U",
     "ALL",
     "BY_NAME",
     "CARDS",
@@ -42,7 +44,8 @@ def available(weights_dir: Path | None = None) -> dict[str, Card]:
 
 
 def as_brought(card: Card, weights_dir: Path) -> Card:
-    """The card with the size of the network in a user's file, and the cost that follows: so much a parameter and pixel.
+    """The card with the size of the network in a user's file, the cost that follows, so much a parameter and pixel, and
+    the scores that were kept in the file.
 
     A file that cannot be read leaves the card as it is; who loads it says why.
     """
@@ -53,7 +56,12 @@ def as_brought(card: Card, weights_dir: Path) -> Card:
     folds = header.config.get("unshuffle")
     folds = folds if isinstance(folds, int) and folds > 0 else card.unshuffle
     work = header.parameters / max(1, card.parameters) * (card.unshuffle / folds) ** 2
-    return replace(card, parameters=header.parameters, cpu_s_per_mp=card.cpu_s_per_mp * work)
+    card = replace(card, parameters=header.parameters, cpu_s_per_mp=card.cpu_s_per_mp * work)
+    kept = header.facts.get("scores")
+    if not isinstance(kept, dict):
+        return card
+    scores = {name: float(value) for name, value in kept.items() if isinstance(value, int | float)}
+    return replace(card, scores=Measured("kept in the weight file", scores))
 
 
 def is_brought(card: Card, weights_dir: Path | None) -> bool:

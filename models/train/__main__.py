@@ -19,9 +19,11 @@ from typing import Any
 
 import torch
 
+from models.cards import BY_NAME
 from models.weights import WeightsError
 
 QUICK_SETS = ("Set5", "CBSD68")  # of what enlarges, and of what restores
+RESTORE = "restore"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -97,7 +99,7 @@ def score(name: str, path: Path, data: Path, device: str) -> None:
     from models.train import evaluate as scoring
 
     there = {*benchmarks.find_sets(data), *(trial.set for trial in benchmarks.noise_trials(data))}
-    quick = [] if name == "lut3d" else [QUICK_SETS[name == "airnet"]]
+    quick = [] if name == "lut3d" else [QUICK_SETS[BY_NAME[name].task == RESTORE]]
     if not there.issuperset(quick) or not (data / "bench").is_dir():
         return
     rows = measure(name, scoring.read_model(name, path, device)[0], data, device, sets=quick)
@@ -115,15 +117,15 @@ def measure(
     first: int | None = None,
 ) -> list[Any]:
     """Rows of one model, whatever its task is; with `first` of the first pictures alone, where it restores."""
-    from models.airnet import Airnet
     from models.lut3d import Lut3D
-    from models.train import benchmarks
+    from models.train import benchmarks, met, restoration
     from models.train import evaluate as scoring
 
     if isinstance(model, Lut3D):
         return scoring.evaluate_retoucher(name, model, data, sets or scoring.RETOUCHED_SETS)
-    if isinstance(model, Airnet):
-        return scoring.evaluate_restorer(name, model, benchmarks.plan_restoration(data, sets, jpeg), device, first)
+    if BY_NAME[name].task == RESTORE:
+        trials = [*benchmarks.published_trials(data, jpeg), *met.plan(data)]
+        return restoration.evaluate_restorer(name, model, benchmarks.choose_trials(trials, sets, data), device, first)
     return scoring.evaluate_upscaler(name, model, scoring.plan(data, sets, scales, jpeg), device)
 
 

@@ -10,12 +10,14 @@ not rounded, to 8 bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.train.data import Pixels, list_pictures, read_rgb, resize
@@ -93,7 +95,7 @@ class Trial:
     """One row of restoration to be measured: the pictures of a set, and what spoils them.
 
     `pictures` are clean and spoilt here, by noise of `sigma` levels or a JPEG of a `quality`, or by neither; without
-    them the folder has pairs.
+    them the folder has pairs. `make` draws the pairs in place of all that.
     """
 
     set: str
@@ -102,14 +104,20 @@ class Trial:
     pictures: tuple[Path, ...] = ()
     sigma: int = 0
     quality: int = 0
+    make: Callable[[], Iterator[tuple[NDArray[Any], NDArray[Any]]]] | None = None
 
 
-def plan_restoration(data: Path, sets: Iterable[str] = (), jpeg: Iterable[int] = ()) -> list[Trial]:
-    """Noise on CBSD68, the pairs of rain and haze, JPEG on Kodak and Kodak clean: what is there of it, or is asked for.
+def published_trials(data: Path, jpeg: Iterable[int] = ()) -> list[Trial]:
+    """Noise on CBSD68, the pairs of rain and haze, JPEG on Kodak and Kodak clean: what is there of it.
 
-    `jpeg` are other qualities than the usual, 0 none. Raises FileNotFoundError for a set that is not there.
+    `jpeg` are other qualities than the usual, 0 none.
     """
-    trials = [*noise_trials(data), *weather_trials(data), *jpeg_trials(data, tuple(jpeg) or QUALITIES)]
+    return [*noise_trials(data), *weather_trials(data), *jpeg_trials(data, tuple(jpeg) or QUALITIES)]
+
+
+def choose_trials(trials: Iterable[Trial], sets: Iterable[str], data: Path) -> list[Trial]:
+    """Those of the `sets` asked for, all where none is. Raises FileNotFoundError for a set that is not there."""
+    trials = list(trials)
     known = {trial.set for trial in trials}
     missing = [name for name in sets if name not in known]
     if missing or not known:
@@ -143,8 +151,10 @@ def jpeg_trials(data: Path, qualities: Iterable[int]) -> list[Trial]:
     return [*jpegs, Trial(COMPRESSED, folder, "clean", pictures)]
 
 
-def read_trial(trial: Trial, first: int | None = None) -> Iterator[tuple[Pixels, Pixels]]:
+def read_trial(trial: Trial, first: int | None = None) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """(spoilt, clean) of each picture, or of the `first` ones."""
+    if trial.make is not None:
+        return islice(trial.make(), first)
     if not trial.pictures:
         return ((whole(a), whole(b)) for a, b in islice(read_retouched(trial.folder), first))
     pictures = (whole(read_rgb(path)) for path in trial.pictures[:first])

@@ -4,7 +4,7 @@ Super-resolution and restoration are scored on whole pictures, not tiles; LR fil
 trains nothing; tables are the business of `models.train.report`.
 Protocol: HR cropped to LR times scale, border of `scale` pixels shaved, clamped; PSNR is not rounded, SSIM is
 taken of 8-bit levels, luma too, as MATLAB gives them. A grey file is scored by its own values, not by a luma of them.
-Restoration: nothing is shaved, RGB, PSNR and SSIM (uniform window) of floats clamped to [0, 1], as AirNet's authors do.
+What restores is measured by `models.train.restoration`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from kernels.ops import lut3d_apply
 from models import catalog
 from models import weights as weight_files
-from models.airnet import Airnet
 from models.cards import ALL, CARDS
 from models.contract import Axis, Upscaler, View
 from models.lut3d import Lut3D
-from models.train.benchmarks import Pair, Trial, find_sets, read_pairs, read_retouched, read_trial
+from models.train.benchmarks import Pair, find_sets, read_pairs, read_retouched
 from models.train.data import Pixels, list_pictures, read_rgb, resize
 from models.train.recipes.lut3d import read_teacher
-from models.train.scores import delta_e, luma, psnr, psnr_rgb, shave, ssim, ssim_uniform
+from models.train.restoration import Restored
+from models.train.scores import delta_e, luma, psnr, psnr_rgb, shave, ssim
 from models.train.spectrum import detail_db
 
 SCALES = (2.0, 3.0, 4.0)
@@ -79,22 +79,6 @@ class Retouched:
     psnr_max: float
     ssim: float
     delta_e: float
-
-
-@dataclass(frozen=True)
-class Restored:
-    """Means over the pictures of a set in RGB, and those of the spoilt input (None where it is the original);
-    `ms_per_mp`, milliseconds for a megapixel, is their median."""
-
-    model: str
-    set: str
-    damage: str
-    pictures: int
-    psnr: float
-    ssim: float
-    psnr_input: float | None
-    ssim_input: float
-    ms_per_mp: float
 
 
 Row = Upscaled | Retouched | Restored
@@ -253,46 +237,6 @@ def retouch(model: Lut3D, pixels: Pixels) -> Pixels:
         return lut3d_apply(picture, lut).numpy()
 
 
-def evaluate_restorer(
-    name: str, model: Airnet, trials: Iterable[Trial], device: str = "cpu", first: int | None = None
-) -> list[Restored]:
-    """A row for each trial; with `first` of the first pictures alone, which is a look and no score."""
-    rows: list[Restored] = []
-    for trial in trials:
-        scores = [judge_restored(model, spoilt, clean, device) for spoilt, clean in read_trial(trial, first)]
-        cost = float(np.median([one.pop("ms_per_mp") for one in scores]))
-        means = {key: float(np.mean([one[key] for one in scores])) for key in scores[0]}
-        before = means.pop("psnr_input")
-        given = before if np.isfinite(before) else None
-        row = Restored(name, trial.set, trial.damage, len(scores), **means, psnr_input=given, ms_per_mp=cost)
-        print(f"{trial.set} {trial.damage}: {row.psnr:.2f} dB ({before:.2f}), {cost:.0f} ms/MP", flush=True)
-        rows.append(row)
-    return rows
-
-
-def judge_restored(model: Airnet, spoilt: Pixels, clean: Pixels, device: str = "cpu") -> dict[str, float]:
-    """Scores of one picture and of its input, and what it took."""
-    began = time.perf_counter()
-    restored = restore(model, spoilt, device)
-    seconds = time.perf_counter() - began
-    wanted, given = clean.astype(np.float64) / 255, spoilt.astype(np.float64) / 255
-    return {
-        "psnr": psnr(restored, wanted),
-        "ssim": ssim_uniform(restored, wanted),
-        "psnr_input": psnr(given, wanted),
-        "ssim_input": ssim_uniform(given, wanted),
-        "ms_per_mp": 1e9 * seconds / (clean.shape[0] * clean.shape[1]),
-    }
-
-
-def restore(model: Airnet, spoilt: Pixels, device: str = "cpu") -> Picture:
-    """The whole picture as one window, clamped to [0, 1]."""
-    window = torch.from_numpy(np.array(spoilt)).to(device).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
-        picture: Picture = model(window)[0].clamp(0, 1).permute(1, 2, 0).double().cpu().numpy()
-    return picture
-
-
 def scores_of(rows: Sequence[Row], name: str) -> dict[str, float]:
     """The rows as they stand on a card, {'Set5 x2 Y': dB, 'Set5 x2 Y bicubic': dB, ...}."""
     scores: dict[str, float] = {}
@@ -308,6 +252,10 @@ def scores_of(rows: Sequence[Row], name: str) -> dict[str, float]:
             scores |= {key: round(row.psnr, 2), f"{key} SSIM": round(row.ssim, 4)}
             if row.psnr_input is not None:
                 scores[f"{key} input"] = round(row.psnr_input, 2)
+            elif row.largest is not None:
+                scores[f"{key} largest change"] = round(row.largest, 1)
+            if row.psnr_y is not None and "JPEG" in row.damage:
+                scores[f"{row.set} {row.damage} Y"] = round(row.psnr_y, 2)
         else:
             key = f"{row.set} RGB" + (" against teacher" if row.against == "teacher" else "")
             beside = "" if row.model == name else f" {row.model}"

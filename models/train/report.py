@@ -18,8 +18,9 @@ import torch
 
 from models import scores
 from models.cards import CARDS
-from models.train.evaluate import BICUBIC, Restored, Retouched, Row, Upscaled, scores_of
+from models.train.evaluate import BICUBIC, Retouched, Row, Upscaled, scores_of
 from models.train.published import AIRNET, LUT3D_FIVEK_DELTA_E, LUT3D_FIVEK_PSNR, PSNR_Y
+from models.train.restoration import Restored
 
 TRAIN = Path(__file__).parent
 OTHER_PICTURES = dict.fromkeys(("sots_indoor20", "sots_outdoor2"), " (pairs, not the published protocol)")
@@ -169,27 +170,37 @@ def retouched_table(rows: list[Retouched]) -> str:
 
 
 def restored_table(rows: list[Restored]) -> str:
-    """One line for each set and damage: ours, the spoilt input's, the paper's where it measured the same pictures."""
+    """One line for each set and damage: ours, the spoilt input's, the paper's where it measured the same pictures; of
+    what came in sound the largest change of a value and of a channel's mean."""
     lines = [
-        "| set | damage | RGB, dB | input | paper | SSIM | input | paper | ms/MP |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| set | damage | RGB, dB | input | paper | Y, dB | SSIM | input | paper | largest change | mean moved "
+        "| ms/MP |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         paper = AIRNET.get((row.set, row.damage))
+        sound = row.psnr_input is None
 
         cells = [
             f"{row.set}, {row.pictures}",
             row.damage + OTHER_PICTURES.get(row.set, ""),
             f"**{row.psnr:.2f}**",
-            f"{row.psnr_input:.2f}" if row.psnr_input is not None else "",
+            two_places(row.psnr_input),
             f"{paper[0]:.2f}" if paper else "",
+            two_places(row.psnr_y),
             f"{row.ssim:.4f}",
             f"{row.ssim_input:.4f}",
             f"{paper[1]:.3f}" if paper else "",
+            two_places(row.largest) if sound else "",
+            two_places(row.mean_moved) if sound else "",
             f"{row.ms_per_mp:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def two_places(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def put_between(path: Path, name: str, text: str) -> None:

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.train.data import Pixels, read_rgb, resize
 from models.train.degradations import add_noise, through_jpeg, to_8_bit
-from models.train.evaluate import halo_of, read_model, restore, upscale
+from models.train.evaluate import halo_of, read_model, upscale
+from models.train.restoration import restore
 from models.train.weather import Haze, Rain, Streaks, add_haze, add_rain, distances, draw_haze, draw_rain, draw_scene
 
 GAP, HEAD = 6, 22  # pixels between the pictures, and above each column

@@ -94,6 +94,7 @@ class Scene:
 
     `near`: the nearest. `plane`: how far it goes back to the top and to the right. `waves` (WAVES, WAVES): how much of
     each product of cosines. `colour`: the direction in RGB in which a step is taken, at `level`.
+    `planes`: of so many distances all are one, as of hills behind each other; 0: any distance.
     """
 
     near: float
@@ -101,6 +102,7 @@ class Scene:
     waves: Field
     colour: Field
     level: float
+    planes: int = 0
 
 
 # -- rain --------------------------------------------------------------------------------------------------------------
@@ -184,7 +186,10 @@ def distances(pixels: Pixels, scene: Scene, frame: Size | None = None, corner: S
     plane = scene.plane[0] * (0.5 - down)[:, None] + scene.plane[1] * (right - 0.5)
     seen = blur(pixels, SMOOTHED).astype(np.float32) / 255 - np.float32(scene.level)
     steps = np.tanh(6 * sum(seen[..., c] * scene.colour[c] for c in range(3)))
-    depth: Field = scene.near + (1 - scene.near) / (1 + np.exp(-(waves + plane + steps)))
+    share = 1 / (1 + np.exp(-(waves + plane + steps)))
+    if scene.planes:
+        share = (np.floor(share * scene.planes) / max(1, scene.planes - 1)).clip(0, 1)
+    depth: Field = (scene.near + (1 - scene.near) * share).astype(np.float32)
     return depth
 
 

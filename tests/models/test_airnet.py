@@ -15,7 +15,7 @@ from models import catalog, convert, weights
 from models.airnet import Airnet, AirnetConfig, DeformableConvolution, padded
 from models.cards import AIRNET, available
 from models.layout import channels_last
-from models.moco import KEYS_PER_PICTURE, MOMENTUM, Moco
+from models.moco import KEYS_PER_PICTURE, MOMENTUM, Encoder, Moco
 from models.weights import WeightsError
 from tests.models.brought import SMALL_AIRNET, bring_airnet, drawn_airnet, moco_of
 
@@ -259,7 +259,7 @@ def test_the_twin_follows_slowly_and_only_in_training() -> None:
 
 
 def test_the_queue_goes_round() -> None:
-    moco = Moco(3, (8, 8, 8), 16, batch=1)
+    moco = Moco(Encoder(3, (8, 8, 8), 16), 16, batch=1)
     codes = F.normalize(draw(100, 16), dim=1)
     for _ in range(3):
         moco.enqueue(codes)

@@ -54,3 +54,11 @@ def test_a_network_that_folds_its_sides_oftener_costs_less(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_read_leaves_the_card_as_it_is(tmp_path: Path) -> None:
     users_file(CARDS["liif"], tmp_path).write_bytes(b"cut")
     assert available(tmp_path)["liif"] == CARDS["liif"]
+
+
+def test_scores_that_a_file_keeps_stand_on_the_card_of_who_brought_it(tmp_path: Path) -> None:
+    path = users_file(CARDS["airnet"], tmp_path)
+    path.write_bytes(file_of({**SAID, "network": "airnet", "facts": {"scores": {"CBSD68 sigma 25 RGB": 31, "x": "y"}}}))
+    assert available(tmp_path)["airnet"].measured.scores == {"CBSD68 sigma 25 RGB": 31.0}
+    path.write_bytes(file_of({**SAID, "network": "airnet", "facts": {"scores": 3}}))
+    assert available(tmp_path)["airnet"].measured == CARDS["airnet"].measured

@@ -14,7 +14,7 @@ BATCH = 2
 @pytest.fixture
 def moco() -> Moco:
     torch.manual_seed(0)
-    return Moco(3, (4, 8), 6, BATCH)
+    return Moco(Encoder(3, (4, 8), 6), 6, BATCH)
 
 
 def test_logits_are_the_cosines_with_the_twin_and_the_queue_the_right_one_first(moco: Moco) -> None:

@@ -16,11 +16,11 @@ from torch import nn
 from models import catalog, weights
 from models.airnet import Airnet, AirnetConfig
 from models.train import __main__ as command
-from models.train import benchmarks, evaluate, loop, report, scores, sheet
+from models.train import benchmarks, evaluate, loop, report, restoration, scores, sheet
 from models.train.data import Photos, list_pictures, read_rgb
-from models.train.evaluate import Restored
 from models.train.recipes import airnet
 from models.train.recipes.airnet import KINDS
+from models.train.restoration import Restored
 from models.train.run import Budget, Options, Run
 from tests.models.brought import drawn_airnet
 
@@ -353,7 +353,7 @@ class Unchanged(nn.Module):
 
 
 def test_a_model_that_does_nothing_scores_what_its_input_does(wet: Path) -> None:
-    rows = evaluate.evaluate_restorer("airnet", Unchanged(), benchmarks.plan_restoration(wet))  # type: ignore[arg-type]
+    rows = restoration.evaluate_restorer("airnet", Unchanged(), benchmarks.published_trials(wet))  # type: ignore[arg-type]
     found = {(row.set, row.damage): row for row in rows if isinstance(row, Restored)}
     for (_, damage), row in found.items():
         assert row.ssim == pytest.approx(row.ssim_input)

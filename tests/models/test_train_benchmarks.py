@@ -49,7 +49,7 @@ def test_a_small_picture_larger_than_its_original_is_refused(tmp_path: Path) -> 
 
 
 def test_noise_is_the_published_drawn_in_the_order_of_the_list_and_cut_off(wet: Path) -> None:
-    (trial,) = (one for one in benchmarks.plan_restoration(wet) if one.damage == "sigma 25")
+    (trial,) = (one for one in benchmarks.published_trials(wet) if one.damage == "sigma 25")
     assert [path.name for path in trial.pictures] == ["n1.png", "n0.png"]
     random = np.random.RandomState(0)
     for path, (spoilt, clean) in zip(trial.pictures, benchmarks.read_trial(trial), strict=True):
@@ -61,7 +61,7 @@ def test_noise_is_the_published_drawn_in_the_order_of_the_list_and_cut_off(wet: 
 
 
 def test_what_is_measured_unless_told(wet: Path) -> None:
-    trials = benchmarks.plan_restoration(wet)
+    trials = benchmarks.published_trials(wet)
     assert [(one.set, one.damage) for one in trials] == [
         ("CBSD68", "sigma 15"),
         ("CBSD68", "sigma 25"),
@@ -71,7 +71,7 @@ def test_what_is_measured_unless_told(wet: Path) -> None:
         *(("kodak24", f"JPEG {quality}") for quality in (10, 20, 30, 40)),
         ("kodak24", "clean"),
     ]
-    told = benchmarks.plan_restoration(wet, ["kodak24"], [55])
+    told = benchmarks.choose_trials(benchmarks.published_trials(wet, [55]), ["kodak24"], wet)
     assert [one.damage for one in told] == ["JPEG 55", "clean"]
     spoilt, clean = next(benchmarks.read_trial(told[0]))
     assert np.array_equal(spoilt, through_jpeg(clean, 55))
@@ -82,4 +82,4 @@ def test_what_is_measured_unless_told(wet: Path) -> None:
     whole = [read_rgb(list_pictures(folder / part)[0])[4:36, 1:49] for part in ("input", "target")]
     assert all(np.array_equal(a, b) for a, b in zip(pairs, whole, strict=True))
     with pytest.raises(FileNotFoundError, match=r"no set sots_outdoor2 below .* found CBSD68"):
-        benchmarks.plan_restoration(wet, ["sots_outdoor2"])
+        benchmarks.choose_trials(benchmarks.published_trials(wet), ["sots_outdoor2"], wet)

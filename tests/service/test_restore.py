@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from service.cli import main
 from tests.living import Lutra, as_file, opened, photo, running_lutra, wait_until
-from tests.models.brought import SMALL_AIRNET, bring_airnet
+from tests.models.brought import SMALL_AIRNET, bring_airnet, bring_airnet_u
 
 PHOTO = photo()
 PNG = as_file(PHOTO, "PNG")
@@ -60,6 +60,7 @@ def test_restore_gives_a_picture_of_the_same_size_that_differs(restoring: Lutra)
     answer = restoring.post("/restore?format=png", as_file(PHOTO, quality=95))
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-lutra-model"] == "airnet"
+    assert "x-lutra-found" not in answer.headers
     assert pixels(answer.content).shape == (48, 64, 3)
     assert np.abs(pixels(answer.content) - PHOTO).mean() > 1
     assert opened(restoring.post("/restore", as_file(PHOTO)).content).format == "JPEG"
@@ -114,6 +115,8 @@ def test_a_large_picture_tells_its_tiles_and_can_be_cancelled_between_them(resto
     [
         ("model=lut3d", "lut3d"),
         ("model=promptir", "airnet"),
+        ("only=noise", "airnet cannot take off only=noise; leave only out"),
+        ("only=scratches", "only"),
         ("strength=2", "strength"),
         ("strength=nan", "strength"),
         ("scale=2", "scale"),
@@ -141,6 +144,7 @@ def test_the_card_the_counts_and_the_document_know_it(restoring: Lutra) -> None:
     assert {one["name"] for one in document["parameters"] if one["in"] == "query"} == {
         "model",
         "strength",
+        "only",
         "format",
         "quality",
         "metadata",
@@ -166,7 +170,63 @@ def test_our_own_weights_take_noise_off_and_leave_a_clean_picture_nearly_be(lutr
     assert np.square(kept - clean).mean() < 255**2 / 10**3.4, "34 dB and more"
 
 
+# A model that tells what it found
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
+    """A service with both restorers, of which the second was brought with the better score."""
+    folder = tmp_path_factory.mktemp("weights")
+    bring_airnet_u(folder, facts={"scores": {"CBSD68 sigma 25 RGB": 31.0}})
+    settings = {"LUTRA_WEIGHTS_DIR": str(folder), "LUTRA_MODELS": "airnet,airnet-u"}
+    with running_lutra(tmp_path_factory.mktemp("telling"), **settings) as running:
+        yield running
+
+
+def test_auto_takes_the_better_and_the_answer_and_the_job_say_what_it_found(telling: Lutra) -> None:
+    answer = telling.post("/restore", PNG)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-lutra-model"] == "airnet-u"
+    job = telling.client.get(f"/jobs/{answer.headers['x-job-id']}").json()
+    assert set(job["found"]) == {"noise", "rain", "haze", "jpeg"}
+    assert all(0 <= sure <= 1 for sure in job["found"].values())
+    told = dict(one.split(" ") for one in answer.headers["x-lutra-found"].split(", "))
+    assert {kind: float(sure) for kind, sure in told.items()} == {k: round(s, 1) for k, s in job["found"].items()}
+    result = telling.client.get(f"/jobs/{answer.headers['x-job-id']}/result")
+    assert result.headers["x-lutra-found"] == answer.headers["x-lutra-found"]
+    plain = telling.post("/restore?model=airnet", PNG)
+    assert (plain.headers["x-lutra-model"], "x-lutra-found" in plain.headers) == ("airnet", False)
+    assert telling.client.get(f"/jobs/{plain.headers['x-job-id']}").json()["found"] is None
+
+
+def test_only_one_kind_is_asked_of_the_model_that_can(telling: Lutra) -> None:
+    every, noise, haze = (telling.post(f"/restore{query}", PNG) for query in ("", "?only=noise", "?only=haze"))
+    assert {one.headers["x-lutra-model"] for one in (every, noise, haze)} == {"airnet-u"}
+    assert not np.array_equal(pixels(noise.content), pixels(haze.content))
+    job = telling.client.get(f"/jobs/{noise.headers['x-job-id']}").json()
+    assert job["parameters"]["only"] == "noise"
+    assert "only" not in telling.client.get(f"/jobs/{every.headers['x-job-id']}").json()["parameters"]
+    refused = telling.post("/restore?only=noise&model=airnet", PNG)
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "airnet cannot take off only=noise; ask for model=airnet-u"
+
+
 # Files
+
+
+def test_files_know_only_and_say_what_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bring_airnet_u(tmp_path / "weights")
+    monkeypatch.setenv("LUTRA_WEIGHTS_DIR", str(tmp_path / "weights"))
+    (tmp_path / "a.png").write_bytes(PNG)
+    for kind in ("noise", "jpeg"):
+        assert main(["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / f"{kind}.png"), "--only", kind]) == 0
+    made = [np.asarray(Image.open(tmp_path / f"{kind}.png"), int) for kind in ("noise", "jpeg")]
+    assert not np.array_equal(made[0], made[1])
+    monkeypatch.setenv("LUTRA_MODELS", "airnet")
+    assert main(["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), "--only", "noise"]) == 2
+    assert "airnet cannot take off only=noise" in capsys.readouterr().err
 
 
 def test_files_are_restored_with_the_user_s_weights(

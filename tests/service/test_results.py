@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from service.results import wanted_range
+from service.results import found_header, wanted_range
 from tests.service.asgi import Here, running_app, succeed
 from workers.jobs.store import Store
 
@@ -55,6 +55,11 @@ def asked(store: Store, redis_url: str, story: Callable[[Get, str], Awaitable[No
 )
 def test_a_range_is_one_of_bytes_or_the_whole(header: str | None, found: tuple[int, int] | None) -> None:
     assert wanted_range(header, 100) == found
+
+
+def test_what_was_found_is_told_surest_first_and_what_is_unlikely_not_at_all() -> None:
+    assert found_header({"noise": 0.21, "rain": 0.04, "haze": 0.0, "jpeg": 0.83}) == "jpeg 0.8, noise 0.2"
+    assert found_header({"noise": 0.01, "jpeg": 0.049}) == "none"
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])

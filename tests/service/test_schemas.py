@@ -59,6 +59,13 @@ def test_only_what_a_client_can_use_of_a_result_is_told_and_only_of_one_that_is_
     assert job_json(status("cancelled", **STARTED, output=json.dumps(OUTPUT)), None).output is None
 
 
+def test_what_was_found_is_told_of_a_job_that_succeeded() -> None:
+    found = json.dumps({**OUTPUT, "found": {"noise": 0.8}})
+    assert job_json(status("succeeded", **STARTED, output=found), None).found == {"noise": 0.8}
+    assert job_json(status("cancelled", **STARTED, output=found), None).found is None
+    assert job_json(SUCCEEDED, None).found is None
+
+
 def test_a_failed_job_carries_its_problem() -> None:
     failed = status("failed", **STARTED, error=problem_json(CorruptPicture("cut off", at=7)))
     told: dict[str, Any] = job_json(failed, None).model_dump()["error"]

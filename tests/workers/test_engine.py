@@ -18,7 +18,7 @@ from kernels.reference.lut3d import identity_lut
 from models import catalog
 from tests.workers.enlarging import CLASSICAL, WHOLE, Counting, apart, enlarge, hole, noise, picture, quiet
 from workers.engine import lookups, memory
-from workers.engine.engine import Engine, choose_device
+from workers.engine.engine import Engine
 from workers.errors import ParameterError, UnknownModel
 from workers.operations.sizes import SizeAsked, target_size
 
@@ -255,12 +255,6 @@ def test_models_load_once_and_the_facts_are_json() -> None:
 def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UnknownModel, match="bicubic"):
         Engine(device="cpu").load("magic")
-
-
-def test_a_device_that_is_not_here_is_refused() -> None:
-    with pytest.raises(ParameterError, match="cuda:99"):
-        choose_device("cuda:99")
-    assert choose_device("cpu") == torch.device("cpu")
 
 
 def test_the_user_s_own_weights_are_told_by_their_own_hash(tmp_path: Path) -> None:

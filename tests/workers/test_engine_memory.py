@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import torch
 
-from models.cards import CARDS, Card
+from models.cards import AIRNET_U, CARDS, Card
 from models.contract import Restorer
 from workers.engine import feathered, memory, tiles
 from workers.engine.memory import Limits, TileSizes, grid_of_least, restorer_halo, shown, side_of, square_side
@@ -146,6 +146,19 @@ def test_a_restorer_s_tile_is_a_multiple_and_never_below_the_least() -> None:
 def test_a_halo_is_what_a_network_sees_and_some_more_up_to_its_card_s(reach: int, halo: int) -> None:
     card = dataclasses.replace(CARDS["airnet"], halo=128)
     assert restorer_halo(card, restorer(reach=reach)) == halo
+
+
+def test_what_is_tiled_exactly_is_shown_all_that_it_sees_in_windows_of_multiples() -> None:
+    """And of a small picture no more than one multiple over the frame."""
+    seen = restorer(reach=140)
+    assert restorer_halo(AIRNET_U, seen) == 144
+    plan = TileSizes(CPU, 300).restorer_plan(AIRNET_U, seen, (1000, 200))  # type: ignore[arg-type]
+    assert plan.window == (560, 240)  # of tiles of 250 rows and 200 columns
+    assert all(view.rows.origin % 16 == 0 and view.cols.origin == -16 for view in plan.views)
+    assert (
+        TileSizes(CPU, None).restorer_tile(AIRNET_U, restorer(reach=140, bytes_per_pixel=1))
+        == memory.RESTORE_TILE_EXACT
+    )
 
 
 def test_the_side_of_a_plan_is_that_of_its_largest_tile() -> None:

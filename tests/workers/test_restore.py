@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from models.cards import CARDS
+from models.cards import AIRNET_U, CARDS
+from models.scores import Measured
 from tests.living import photo
 from workers.engine.engine import Engine
-from workers.errors import UnknownModel
-from workers.operations.choice import Limits
+from workers.errors import ParameterError, UnknownModel
+from workers.operations.choice import RESTORED, Limits
 from workers.operations.operation import Installation, Plan, Work, plan_encoding
 from workers.operations.restore import Restore, RestoreParameters, RestoreQuery
 from workers.pictures.picture import Header, Picture
@@ -43,8 +46,34 @@ def test_a_plan_has_its_model_and_the_picture_s_own_size() -> None:
     }
 
 
+WIDE = dataclasses.replace(AIRNET_U, scores=Measured(scores={RESTORED: 31.0}))
+BOTH = Installation({"airnet": CARDS["airnet"], "airnet-u": WIDE}, Limits(8), {})
+
+
+def test_only_one_kind_is_kept_with_the_job_and_left_out_where_it_was_not_asked() -> None:
+    plan = planned(BOTH, only="rain")
+    assert (plan.card.name, plan.parameters.to_json()["only"]) == ("airnet-u", "rain")
+    assert RestoreParameters.model_validate(plan.parameters.to_json()) == plan.parameters
+    assert "only" not in planned(BOTH).parameters.to_json()
+
+
+def test_a_model_that_cannot_tell_kinds_apart_refuses_one_at_the_door() -> None:
+    for refuse in (lambda: planned(only="noise"), lambda: RESTORE.check(RestoreQuery(only="noise"), AT)):
+        with pytest.raises(ParameterError, match="airnet cannot take off only=noise; leave only out"):
+            refuse()
+    with pytest.raises(ParameterError, match="ask for model=airnet-u"):
+        planned(BOTH, only="noise", model="airnet")
+
+
+def test_auto_takes_the_better_of_those_that_finish_in_time() -> None:
+    assert planned(BOTH).card.name == planned(BOTH, model="auto").card.name == "airnet-u"
+    slow = dataclasses.replace(BOTH, limits=Limits(8, patience_s=1), s_per_mp={"airnet": 1.0, "airnet-u": 1000.0})
+    assert planned(slow).card.name == "airnet"
+    assert planned(slow, only="noise").card.name == "airnet-u"
+
+
 def test_a_model_that_enlarges_restores_nothing_and_without_weights_there_is_none() -> None:
-    with pytest.raises(UnknownModel, match="'liif' is not served for /restore; known are airnet"):
+    with pytest.raises(UnknownModel, match="'liif' is not served for /restore; known are auto, airnet"):
         planned(model="liif")
     with pytest.raises(UnknownModel, match="/restore is not served here"):
         planned(Installation({"liif": CARDS["liif"]}, Limits(8), {}))

@@ -144,3 +144,23 @@ def test_without_a_halo_every_window_is_the_whole_picture() -> None:
     plan = tiles.plan((30, 20), (111, 74), tile=(111, 16), halo=None)
     assert plan.window == (30, 20)
     assert {(view.rows.origin, view.cols.origin) for view in plan.views} == {(0, 0)}
+
+
+@pytest.mark.parametrize("size", [(5, 300), (64, 64), (200, 77), (1, 1)])
+@pytest.mark.parametrize("tile", [40, 96, 1000])
+def test_windows_begin_and_end_at_multiples_and_no_further_over_the_frame_than_told(
+    size: tiles.Size, tile: int
+) -> None:
+    """And yet each holds its tile with the halo, but where the frame ends it sooner."""
+    plan = tiles.plan(size, size, tile=(tile, tile), halo=48, multiple=16, frame=16)
+    parts = [part for view in plan.views for part in tiles.halved([view], plan).views]
+    for one, views in ((plan, plan.views), (tiles.halved(plan.views, plan), parts)):
+        assert (one.multiple, one.frame) == (16, 16)
+        for view in one.views:
+            for axis, length in zip((view.rows, view.cols), one.window, strict=True):
+                last = -(-(axis.in_size + 16) // 16) * 16
+                assert axis.origin % 16 == length % 16 == 0
+                assert axis.origin >= -16 and axis.origin + length <= last
+                assert axis.origin <= max(axis.start - 48, -16)
+                assert axis.origin + length >= min(axis.start + axis.count + 48, last)
+        assert len(views) == len(one.views)

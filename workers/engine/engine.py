@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,10 @@ from models import catalog, own_lut
 from models.cards import LUT3D, Card, available
 from models.contract import Retoucher
 from models.cube import Cube
+from models.look import look_at
 from workers.engine import allocator, feathered, lookups, memory, planes, transparency
+from workers.engine.conditioned import at_one_scale
+from workers.engine.device import choose_device, cpu_has_bf16
 from workers.engine.neutral import is_neutral, single_channel
 from workers.engine.passes import Array, Executor, NullObserver, Observer, Progress, Tick
 from workers.engine.sweep import sweep
@@ -148,16 +150,40 @@ class Engine:
         return lookups.through(picture, lookups.table_look_up(lut.to(self.device)), tick, lookups.TABLE_BAND_PIXELS)
 
     @torch.inference_mode()
-    def restore(self, picture: Picture, *, model: str, strength: float = 1.0, tick: Tick) -> Picture:
-        """Noise, rain or haze taken off; alpha stays as it is. Of `strength` 0 the same picture comes back."""
+    def restore(
+        self, picture: Picture, *, model: str, strength: float = 1.0, only: str | None = None, tick: Tick
+    ) -> Picture:
+        """Noise, rain, haze or JPEG blocks taken off, or `only` one of the kinds on the model's card; alpha stays as it
+        is. Of `strength` 0 the same picture comes back. The result says what was `found`, where the model can tell.
+        """
         if strength == 0:
             tick(1, 1)
             return picture
         served = self._served(model, self._dtype(model, picture.pixels.dtype))
         shown = planes.shown_colours(picture, transparency.REACH)
         pixels = single_channel(shown)
-        result = np.empty_like(shown, order="C")
+        result, found = np.empty_like(shown, order="C"), None
+        if served.card.tiling == "exact":
+            found = self._restore_exactly(served, pixels, result, strength, only, tick)
+        else:
+            self._restore_blended(served, pixels, result, strength, tick)
 
+        if picture.alpha is not None:
+            transparency.put_back(result, picture.pixels, shown, picture.alpha)
+        return replace(picture, pixels=result, found=found)
+
+    def _restore_exactly(
+        self, served: LoadedModel, pixels: Array, result: Array, strength: float, only: str | None, tick: Tick
+    ) -> dict[str, float]:
+        """By tiles that equal the whole, under what one look at the picture says; what it says was found."""
+        condition, found = served.model.examine(look_at(pixels).to(self.device), only)
+        executor = at_one_scale(self._executor(served, pixels), condition, strength)
+        plan = self._sizes.restorer_plan(served.card, served.model, (pixels.shape[0], pixels.shape[1]))
+        self._run([planes.PlanePass(executor, pixels, result, plan, 1)], tick)
+        return dict(found)
+
+    def _restore_blended(self, served: LoadedModel, pixels: Array, result: Array, strength: float, tick: Tick) -> None:
+        """By tiles that are blended where they meet."""
         halo = memory.restorer_halo(served.card, served.model)
         tile = self._sizes.restorer_tile(served.card, served.model)
         progress = Progress(tick, feathered.count(pixels.shape[:2], tile, halo))
@@ -172,11 +198,7 @@ class Engine:
             progress=progress,
             observe=self._observe,
         )
-        self._sizes.remember(model, used if used < tile else None)
-
-        if picture.alpha is not None:
-            transparency.put_back(result, picture.pixels, shown, picture.alpha)
-        return replace(picture, pixels=result)
+        self._sizes.remember(served.card.name, used if used < tile else None)
 
     @torch.inference_mode()
     def upscale(
@@ -286,27 +308,6 @@ class Engine:
             kept = {at: one for at, one in self._models.items() if at[:2] != key[:2] or at[2] == 1}
             self._models = {**kept, key: LoadedModel(card, model, dtype, sha256, strength)}
         return self._models[key]
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N`. Raises ParameterError where torch cannot use the device asked for."""
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "auto":
-        return torch.device("cuda:0" if gpus else "cpu")
-    device = torch.device("cuda:0" if wanted == "cuda" else wanted)
-    if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise ParameterError(f"device {wanted} is not here: torch sees {gpus} CUDA devices", parameter="device")
-    return device
-
-
-@cache
-def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX512_BF16, AMX or ARM's BF16); without, it is slower."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _sha256_of_weights(card: Card, weights_dir: Path | None) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from models.cards import Card
-from models.contract import Restorer
+from models.contract import ConditionedRestorer, Restorer
 from workers.engine import feathered, tiles
 from workers.engine.tiles import Plan, Size
 
@@ -26,7 +26,7 @@ LEAST_TILE = 16  # input pixels a side; smaller ones are all halo
 OUTPUT_BYTES = 64  # an output sample: three channels, float32, a few copies
 STRIP_SAMPLES = 1 << 24  # output samples a strip of a model that needs the whole picture
 RESTORE_BUDGET_BYTES = 1024 * MIB  # on a processor: a window smaller than 500 pixels would be mostly halo
-RESTORE_TILE, RESTORE_TILE_CUDA = 640, 1024
+RESTORE_TILE, RESTORE_TILE_EXACT = 640, 1024  # the first of what takes seconds for it on a processor
 MOVED_TAPS = 32  # pixels of halo beyond a restorer's reach, for most of what its moved taps see
 ANY_SIDE = 1 << 20  # where memory never ran out
 
@@ -54,12 +54,18 @@ class TileSizes:
         most = LARGEST_BATCH if self._device.type == "cuda" else 1
         return plan, max(1, min(most, budget // each))
 
-    def restorer_tile(self, card: Card, restorer: Restorer) -> int:
+    def restorer_plan(self, card: Card, restorer: ConditionedRestorer, size: Size) -> Plan:
+        """Tiles for a restorer whose tiles equal the whole."""
+        side, halo = self.restorer_tile(card, restorer), restorer_halo(card, restorer)
+        return tiles.plan(size, size, tile=(side, side), halo=halo, multiple=card.multiple, frame=card.multiple)
+
+    def restorer_tile(self, card: Card, restorer: Restorer | ConditionedRestorer) -> int:
         """Side of what a window is for: as asked, or the largest whose window fits; less after memory ran out."""
         on_cpu = self._device.type == "cpu"
         budget = RESTORE_BUDGET_BYTES if on_cpu else self._budget()
         window = math.isqrt(budget // restorer.bytes_per_pixel)
-        largest = min(window - 2 * restorer_halo(card, restorer), RESTORE_TILE if on_cpu else RESTORE_TILE_CUDA)
+        longest = RESTORE_TILE if on_cpu and card.tiling == "blended" else RESTORE_TILE_EXACT
+        largest = min(window - 2 * restorer_halo(card, restorer), longest)
         side = min(self._side or largest, self._fitting.get(card.name, ANY_SIDE))
         return max(feathered.SMALLEST_TILE, side // feathered.ALIGN * feathered.ALIGN)
 
@@ -150,8 +156,11 @@ def square_side(card: Card, area: float, budget: int) -> int:
     return side
 
 
-def restorer_halo(card: Card, restorer: Restorer) -> int:
-    """Pixels around a tile: at most what the card says, less for a network that sees less."""
+def restorer_halo(card: Card, restorer: Restorer | ConditionedRestorer) -> int:
+    """Pixels around a tile: all that the network sees where tiles are exact; else at most what the card says, less for
+    a network that sees less."""
+    if card.tiling == "exact":
+        return math.ceil(restorer.reach / card.multiple) * card.multiple
     wanted = min(restorer.reach + MOVED_TAPS, card.halo)
     return math.ceil(wanted / feathered.ALIGN) * feathered.ALIGN
 

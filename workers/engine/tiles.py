@@ -30,31 +30,35 @@ Size = tuple[int, int]
 class Plan:
     """Views that together cover the output exactly once, and the (height, width) of every window.
 
-    `halo` None: each window is the whole picture. `frame`: as asked, None where the halo decides.
+    `halo` None: each window is the whole picture. `frame`, `multiple`: as asked, None where the halo decides.
     """
 
     views: tuple[View, ...]
     window: Size
     halo: int | None
     frame: int | None = None
+    multiple: int = 1
 
     def __len__(self) -> int:
         return len(self.views)
 
 
-def plan(in_size: Size, out_size: Size, *, tile: Size, halo: int | None, frame: int | None = None) -> Plan:
+def plan(
+    in_size: Size, out_size: Size, *, tile: Size, halo: int | None, frame: int | None = None, multiple: int = 1
+) -> Plan:
     """Tiles of at most `tile` output samples (height, width), sizes as even as can be, row by row.
 
     Windows show at most `frame` mirrored pixels beyond the picture, None: as many as the halo asks for. At least 1, for
-    a sample may lie before the centre of the first pixel.
+    a sample may lie before the centre of the first pixel. They begin and end at multiples of `multiple` input pixels,
+    and reach as far over the frame as the next of these.
     """
     rows, cols = (_cut_axis(*sides) for sides in zip(in_size, out_size, tile, strict=True))
-    return _with_windows([View(r, c) for r in rows for c in cols], halo, frame)
+    return _with_windows([View(r, c) for r in rows for c in cols], halo, frame, multiple)
 
 
 def halved(tiles: Sequence[View], whole: Plan) -> Plan:
     """A plan for these tiles alone, each cut in two along both axes; for when memory ran out."""
-    return _with_windows([part for view in tiles for part in _quarters(view)], whole.halo, whole.frame)
+    return _with_windows([part for view in tiles for part in _quarters(view)], whole.halo, whole.frame, whole.multiple)
 
 
 def cut(picture: Array, view: View, window: Array) -> None:
@@ -116,26 +120,32 @@ def _halves(axis: Axis) -> list[Axis]:
     return [replace(axis, count=first), replace(axis, start=axis.start + first, count=axis.count - first)]
 
 
-def _with_windows(views: Sequence[View], halo: int | None, frame: int | None) -> Plan:
+def _with_windows(views: Sequence[View], halo: int | None, frame: int | None, multiple: int) -> Plan:
     first = views[0]
     if halo is None:
         at_zero = tuple(View(replace(v.rows, origin=0), replace(v.cols, origin=0)) for v in views)
         return Plan(at_zero, (first.rows.in_size, first.cols.in_size), None)
     over = halo + 1 if frame is None else min(halo + 1, frame)  # a sample may lie before the first pixel's centre
-    height = max(_length(view.rows, halo, over) for view in views)
-    width = max(_length(view.cols, halo, over) for view in views)
-    placed = tuple(View(_placed(v.rows, halo, over, height), _placed(v.cols, halo, over, width)) for v in views)
-    return Plan(placed, (height, width), halo, frame)
+    rows, height = _placed([view.rows for view in views], halo, over, multiple)
+    cols, width = _placed([view.cols for view in views], halo, over, multiple)
+    placed = tuple(View(r, c) for r, c in zip(rows, cols, strict=True))
+    return Plan(placed, (height, width), halo, frame, multiple)
 
 
-def _placed(axis: Axis, halo: int, frame: int, length: int) -> Axis:
-    """Its window of this length begins a halo before the first pixel, or where it keeps within the frame."""
-    return replace(axis, origin=max(-frame, min(span(axis)[0] - halo, axis.in_size + frame - length)))
+def _placed(axes: Sequence[Axis], halo: int, frame: int, multiple: int) -> tuple[list[Axis], int]:
+    """The axes with the origins of their windows, and the length of all of these: a window begins a halo before its
+    first pixel, or where it keeps within the frame."""
+    first, last = -_up_to(frame, multiple), _up_to(axes[0].in_size + frame, multiple)
+    origins = [max(first, (span(axis)[0] - halo) // multiple * multiple) for axis in axes]
+    ends = [min(last, span(axis)[1] + 1 + halo) for axis in axes]
+    length = _up_to(max(end - origin for origin, end in zip(origins, ends, strict=True)), multiple)
+    return [
+        replace(axis, origin=max(first, min(at, last - length))) for axis, at in zip(axes, origins, strict=True)
+    ], length
 
 
-def _length(axis: Axis, halo: int, frame: int) -> int:
-    first, last = span(axis)
-    return min(last + halo, axis.in_size - 1 + frame) - max(first - halo, -frame) + 1
+def _up_to(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
 
 
 def _taken(axis: Axis, length: int) -> slice | NDArray[np.int64]:

@@ -136,6 +136,11 @@ class JobStatus:
     def ended(self) -> bool:
         return self.state.is_terminal
 
+    @property
+    def found(self) -> dict[str, float] | None:
+        """How sure a restorer is of each kind of damage that it tells apart; None where none looked."""
+        return self.output.get("found") if self.output and self.state is JobState.SUCCEEDED else None
+
 
 def new_id() -> str:
     """An unguessable id: 128 random bits in hexadecimal."""

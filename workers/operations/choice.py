@@ -8,7 +8,8 @@ Of the learnt models that enlarge, are served and not `by_name_only`, `auto` tak
 3. of these, the one that scored highest on the benchmark nearest to what is asked: x2, x3 or x4, and small pictures
    that went through a JPEG for a picture that came in lossy;
 4. within TIE_DB of it, the fastest.
-Where nothing learnt fits, a classical filter serves. It neither loads nor runs anything.
+Where nothing learnt fits, a classical filter serves. Of the models that restore it takes one by steps 2 to 4, on the
+benchmark of noise, and of those that can do what is asked. It neither loads nor runs anything.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from pathlib import Path
 from statistics import median
 
 from models.cards import Card, Size, available
-from workers.errors import UnknownModel
+from workers.errors import ParameterError, UnknownModel
 from workers.operations.sizes import Bounds, SizeAsked, target_size
 
-UPSCALE = "upscale"
+UPSCALE, RESTORE = "upscale", "restore"
 BENCHMARK, BENCHMARK_SCALES, LOSSY = "Set14", (2, 3, 4), "JPEG 75 "
+RESTORED = "CBSD68 sigma 25 RGB"
 TIE_DB = 0.05
 FAST_S = 1.0
 HEAVY_S_PER_MP = 0.3
@@ -39,7 +41,8 @@ def served_models(only: tuple[str, ...], weights_dir: Path | None = None) -> dic
 def choose_model(
     task: str, asked: str | None, served: Mapping[str, Card], *, default: str = "auto", offers_auto: bool = False
 ) -> Card:
-    """The card for `asked`, None: for `default`. `auto` is the largest; of those that enlarge, `plan_upscale` decides.
+    """The card for `asked`, None: for `default`. `auto` is the largest; of those that enlarge `plan_upscale` decides,
+    of those that restore `choose_restorer`.
 
     Raises UnknownModel with the known names.
     """
@@ -137,11 +140,44 @@ def choose_upscaler(
     scale = math.sqrt(size[0] * size[1] / (small.height * small.width))
     within = [card for card in cards if card.min_scale <= scale <= card.max_scale] or cards
     allowed_s = min(FAST_S, patience_s) if effort == "fast" else patience_s
-    in_time = [card for card in within if seconds[card.name] <= allowed_s]
+    return best_in_time(within, seconds, score_each(within, scale, small.lossy), allowed_s)
+
+
+def choose_restorer(
+    pixels: int,
+    asked: str | None,
+    only: str | None,
+    served: Mapping[str, Card],
+    s_per_mp: Mapping[str, float],
+    patience_s: float,
+) -> Card:
+    """The card that restores a picture of so many pixels, or takes `only` one kind of damage off it.
+
+    `s_per_mp` as of `plan_upscale`. Raises UnknownModel, and ParameterError where no model or not the one asked for can
+    take off one kind alone.
+    """
+    named = choose_model(RESTORE, asked, served, offers_auto=True)
+    cards = [named] if not is_auto(asked) else [card for card in served.values() if card.task == RESTORE]
+    able = [card for card in cards if only is None or only in card.kinds]
+    if not able:
+        others = [card.name for card in served.values() if only in card.kinds]
+        advice = f"ask for model={others[0]}" if others else "leave only out"
+        names = " and ".join(card.name for card in cards)
+        raise ParameterError(f"{names} cannot take off only={only}; {advice}", parameter="only")
+    pace = relative_pace(able, s_per_mp)
+    seconds = {card.name: s_per_mp.get(card.name, pace * card.cpu_s_per_mp) * pixels / 1e6 for card in able}
+    scores = {card.name: card.measured.scores.get(RESTORED, -math.inf) for card in able}
+    return best_in_time(able, seconds, scores, patience_s)
+
+
+def best_in_time(
+    cards: list[Card], seconds: Mapping[str, float], scores: Mapping[str, float], allowed_s: float
+) -> Card:
+    """By steps 2 to 4 at the head of this file; `seconds` and `scores` by name."""
+    in_time = [card for card in cards if seconds[card.name] <= allowed_s]
     if not in_time:
-        return min(within, key=lambda card: seconds[card.name])
-    scores = score_each(in_time, scale, small.lossy)
-    best = max(scores.values())
+        return min(cards, key=lambda card: seconds[card.name])
+    best = max(scores[card.name] for card in in_time)
     equal = [card for card in in_time if scores[card.name] >= best - TIE_DB]
     return min(equal, key=lambda card: (seconds[card.name], card.name))
 

@@ -137,7 +137,7 @@ class Work(Generic[P]):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A result as it leaves. `pixels`: of a picture; 0 of anything else."""
+    """A result as it leaves. `pixels`: of a picture; 0 of anything else. `found`: `Picture.found`."""
 
     data: bytes
     format: str
@@ -145,11 +145,13 @@ class Encoded:
     height: int
     media_type: str
     pixels: int = 0
+    found: Mapping[str, float] | None = None
 
     def facts(self) -> dict[str, Any]:
         """All but the bytes, as the store keeps them."""
         facts = {"format": self.format, "width": self.width, "height": self.height, "media_type": self.media_type}
-        return {**facts, "pixels": self.pixels} if self.pixels else facts
+        found = {} if self.found is None else {"found": {kind: round(sure, 3) for kind, sure in self.found.items()}}
+        return {**facts, **({"pixels": self.pixels} if self.pixels else {}), **found}
 
 
 class Operation(ABC, Generic[Q, P]):
@@ -236,7 +238,7 @@ class Operation(ABC, Generic[Q, P]):
         )
         height, width = result.pixels.shape[:2]
         media_type = imageio.MEDIA_TYPE[parameters.format]
-        return Encoded(data, parameters.format, width, height, media_type, width * height)
+        return Encoded(data, parameters.format, width, height, media_type, width * height, result.found)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, TypeAlias
 
     from numpy.typing import NDArray
@@ -67,6 +68,7 @@ class Picture:
     exif: bytes | None  # TIFF block without thumbnail, orientation 1
     format: str  # the format that came in
     lossy: bool
+    found: Mapping[str, float] | None = None  # how likely each kind of damage was in it, where a restorer looked
 
 
 @dataclass

@@ -1,0 +1,286 @@
+"""AirNet with a wide view, from clean photographs and drawings: what people's pictures suffer from, and none of it.
+
+Each batch holds as many samples of each of eight kinds (`models.train.damage`). A sample is two crops of two pictures,
+spoilt in the same way: the second, of another picture, serves the contrast alone, so that the code tells damage and
+not content. Beside each crop goes its whole picture, reduced, under the same air. A share of the samples is asked for
+one kind alone: the kind's mean code conditions the restorer, and what is wanted still has the other damage.
+Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
+a layer on the code, whose gradient stops there, which kinds there are. Patches are small at first and large in the last
+part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
+Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.airnet_u import KINDS as LABELS
+from models.airnet_u import AirnetU, AirnetUConfig
+from models.layout import channels_last
+from models.look import CROP_SIDE, REDUCED_SIDE, Look
+from models.train import damage, made, sound
+from models.train.damage import KINDS, Damage, Place
+from models.train.data import Photos, Pixels, find_photos, resize
+from models.train.recipes.airnet import freeze_norms, read_pairs
+from models.train.recipes.lmliif import photo_odds
+from models.train.recipes.srresnet import as_pictures, refuse_small
+from models.train.run import Budget
+
+BUDGETS = {
+    "cpu": Budget(minutes=240, batch=8, lr=1e-3, patch=192, decay=0.2),
+    "cuda": Budget(minutes=60, batch=64, lr=1e-3, patch=256, slice_minutes=9, workers=14, decay=0.2),
+}
+CONFIGS = {
+    "cpu": AirnetUConfig(),
+    "cuda": AirnetUConfig(width=24, down=(1, 1, 2, 3), middle=1, up=(1, 1, 1, 2)),
+}
+LEAST = (4 / 255) ** 2  # of a mean square error
+TEN_OVER_LOG = 10 / math.log(10)
+FOLLOWED = 0.98  # share of the running means that stays at each step
+WRONG = 1 / 255  # of a mean difference over 7x7 pixels: from here on something is wrong there
+SEEN = 0.25 / 255  # a damage that changes less, a JPEG of a flat field for instance, is told as none
+KEPT = 0.99  # share of the mean code of a kind that stays at each step
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is shown, its whole picture, what is wanted, and for the contrast another crop spoilt alike, and its whole.
+
+    `only`: of LABELS, which alone is to be taken off, else NONE. `told`: which of LABELS are there, 0 or 1.
+    """
+
+    query: Pixels
+    whole: Pixels
+    wanted: Pixels
+    key: Pixels
+    key_whole: Pixels
+    only: int
+    told: tuple[int, ...]
+
+
+@dataclass
+class Recipe:
+    """`large_share` of the budget, the last: patches of `budget.patch`, and norms that rest; before that of
+    `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture. `asked`: share
+    of the samples of which one kind alone is to be taken off. `grey`: share without colour. `real_rain`, `real_haze`:
+    how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of the photographs from files
+    that were no JPEGs, whose blocks would be taught as sound.
+    """
+
+    budget: Budget
+    name: str = "airnet-u"
+    ema: float = 0.999
+    autocast: bool = True
+    contrast: float = 0.1
+    certainty: float = 0.2
+    telling: float = 0.1
+    large_share: float = 0.25
+    first_patch: int = 128
+    longest_gradient: float = 1.0
+    asked: float = 0.15
+    grey: float = 0.15
+    real_rain: float = 0.05
+    real_haze: float = 0.25
+    lossless: float = 0.6
+    ranges: damage.Ranges = field(default_factory=damage.Ranges)
+    config: AirnetUConfig = CONFIGS["cpu"]
+
+    def __post_init__(self) -> None:
+        if self.budget.batch % len(KINDS):
+            raise ValueError(f"a batch of {self.budget.batch} does not hold {len(KINDS)} kinds equally often")
+        self.share = 0.0
+        self.means: Tensor | None = None
+
+    def network(self) -> nn.Module:
+        return channels_last(AirnetU(self.config, self.budget.batch))
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return [{"params": learnt, "lr": self.budget.lr}]
+
+    def begin_step(self, share: float) -> None:
+        """See `capabilities.Scheduled`."""
+        self.share = share
+
+    def clip(self, network: nn.Module) -> None:
+        """See `capabilities.GradientClipper`."""
+        nn.utils.clip_grad_norm_(network.parameters(), self.longest_gradient)
+
+    def open(self, data: Path, cache: Path | None = None) -> str:
+        self.photos = Photos.read(find_photos(data), cache)
+        self.odds = photo_odds(self.photos, self.lossless)
+        refuse_small(self.photos, self.budget.patch)
+        self.wholes = [reduced(photo) for photo in self.photos.pixels]
+        self.pairs = {kind: read_pairs(data / "train" / kind) for kind in ("rain", "haze")}
+        return self.photos.sha256
+
+    # -- batches -----------------------------------------------------------------------------------------------------
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """query, its whole picture, what is wanted, key, its whole: (B, 3, side, side) each in [0, 1]; then which kind
+        alone is asked for (B,) and which are there (B, kinds)."""
+        samples = [self.sample(KINDS[index % len(KINDS)], rng) for index in range(self.budget.batch)]
+        names = ("query", "whole", "wanted", "key", "key_whole")
+        pictures = (as_pictures(np.stack([getattr(one, name) for one in samples])) for name in names)
+        only = torch.tensor([one.only for one in samples])
+        return *pictures, only, torch.tensor([one.told for one in samples], dtype=torch.float32)
+
+    def sample(self, kind: str, rng: np.random.Generator) -> Sample:
+        real = {"rain": self.real_rain, "haze": self.real_haze}.get(kind, 0.0)
+        if real and self.pairs[kind] and rng.random() < real:
+            return self.cut_pair(kind, rng)
+        grey = kind not in ("rain", "haze") and rng.random() < self.grey
+        damages = damage.draw(kind, rng, self.ranges, grey=grey)
+        only = int(rng.integers(len(LABELS))) if rng.random() < self.asked else NONE
+        left = [one for one in damages if only != NONE and one.label != LABELS[only]]
+
+        clean, whole, place = self.draw_clean(kind, damages, grey, rng)
+        other, other_whole, other_place = self.draw_clean(kind, damages, grey, rng)
+        seeds = {id(one): int(rng.integers(1 << 60)) for one in damages}
+        stages, wanted = spoil(clean, damages, place, seeds), spoil(clean, left, place, seeds)[-1]
+        key = spoil(other, damages, other_place, {name: seed + 1 for name, seed in seeds.items()})[-1]
+        far, key_far = (spoil_far(pixels, damages, rng) for pixels in (whole, other_whole))
+        return Sample(stages[-1], far, wanted, key, key_far, only, labels_of(stages, damages))
+
+    def draw_clean(
+        self, kind: str, damages: Sequence[Damage], grey: bool, rng: np.random.Generator
+    ) -> tuple[Pixels, Pixels, Place]:
+        """A crop, its whole picture and where it lies in it; upright where the weather is to fall."""
+        outdoors = any(one.label in ("rain", "haze") for one in damages)
+        number, which = int(rng.choice(len(self.odds), p=self.odds)), int(rng.integers(2 if outdoors else 8))
+        photo, whole = flipped(self.photos.pixels[number], which), flipped(self.wholes[number], which)
+        place = Place((photo.shape[0], photo.shape[1]), self.draw_corner(photo, rng))
+        shares = sound.OUTDOORS if outdoors else sound.CLEAN if kind == "clean" else sound.SPOILT
+        crop, is_photo = sound.draw(np.ascontiguousarray(self.cut(photo, place.corner)), shares, rng)
+        whole = np.ascontiguousarray(whole) if is_photo else reduced(crop)
+        return (made.grey(crop), made.grey(whole), place) if grey else (crop, whole, place)
+
+    def cut_pair(self, kind: str, rng: np.random.Generator) -> Sample:
+        """Two places of a real pair; rain goes on falling downwards."""
+        spoilt, clean = self.pairs[kind][rng.integers(len(self.pairs[kind]))]
+        which = int(rng.integers(2 if kind == "rain" else 8))
+        spoilt, clean = flipped(spoilt, which), flipped(clean, which)
+        corners = [self.draw_corner(clean, rng) for _ in range(2)]
+        query, key = (np.ascontiguousarray(self.cut(spoilt, corner)) for corner in corners)
+        whole, told = reduced(spoilt), tuple(int(label == kind) for label in LABELS)
+        return Sample(query, whole, np.ascontiguousarray(self.cut(clean, corners[0])), key, whole, NONE, told)
+
+    def draw_corner(self, photo: Pixels, rng: np.random.Generator) -> tuple[int, int]:
+        height, width = (side - self.budget.patch + 1 for side in photo.shape[:2])
+        return int(rng.integers(height)), int(rng.integers(width))
+
+    def cut(self, photo: Pixels, corner: tuple[int, int]) -> Pixels:
+        side = self.budget.patch
+        return photo[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
+
+    # -- what is judged ----------------------------------------------------------------------------------------------
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        assert isinstance(network, AirnetU)
+        late = self.share >= 1 - self.large_share
+        if late:
+            freeze_norms(network)
+        side = self.budget.patch if late else min(self.first_patch, self.budget.patch)
+        query, wanted = (patch[..., :side, :side] for patch in (batch[0], batch[2]))
+        only, told = batch[5:]
+        logits, codes = network.contrast(look_of(batch[0], batch[1]), look_of(batch[3], batch[4]))
+        contrast = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
+        telling = F.binary_cross_entropy_with_logits(network.tell_kinds(codes.detach()), told)
+        follow_kinds(network, codes.detach(), told)
+
+        restored, sure = network.restore(query, conditions(network, codes, only))
+        errors = log_errors(restored, wanted)
+        certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
+        error = errors.mean()
+        loss = error + self.contrast * contrast + self.certainty * certainty + self.telling * telling
+        parts = {"error": error, "contrast": contrast, "certainty": certainty, "telling": telling}
+        return loss, {name: value.detach() for name, value in parts.items()} | self.follow_losses(errors.detach())
+
+    def follow_losses(self, errors: Tensor) -> dict[str, Tensor]:
+        """The loss of each kind, a running mean: that of one step is of a picture or two."""
+        now = errors.view(-1, len(KINDS)).mean(0)
+        self.means = now if self.means is None else self.means.lerp(now, 1 - FOLLOWED)
+        return {f"{kind} dB": -TEN_OVER_LOG * mean for kind, mean in zip(KINDS, self.means, strict=True)}
+
+
+def log_errors(restored: Tensor, wanted: Tensor) -> Tensor:
+    """The logarithm of each sample's mean square error, (N,); what falls far below LEAST counts no more.
+
+    So that each kind counts alike, of which haze has a thousand times the error of a good JPEG. With a LEAST of half a
+    level, as with L1 and weights for the clean, those that came in sound hold all the others at their place.
+    """
+    return ((restored - wanted).square().mean((1, 2, 3)) + LEAST).log()
+
+
+def spoil(pixels: Pixels, damages: Sequence[Damage], place: Place, seeds: dict[int, int]) -> list[Pixels]:
+    """The crop, and as it is after each damage, by that one's seed: what is left out changes none of the others."""
+    stages = [pixels]
+    for one in damages:
+        stages.append(one.fall(stages[-1], place, np.random.default_rng(seeds[id(one)])))
+    return stages
+
+
+def spoil_far(whole: Pixels, damages: Sequence[Damage], rng: np.random.Generator) -> Pixels:
+    for one in damages:
+        whole = one.fall_far(whole, rng)
+    return whole
+
+
+def labels_of(stages: Sequence[Pixels], damages: Sequence[Damage]) -> tuple[int, ...]:
+    """Which of LABELS are there to be seen."""
+    changes = [np.abs(after.astype(np.float32) - before).mean() for before, after in pairwise(stages)]
+    seen = {one.label for one, change in zip(damages, changes, strict=True) if change > 255 * SEEN}
+    return tuple(int(label in seen) for label in LABELS)
+
+
+def flipped(pixels: Pixels, which: int) -> Pixels:
+    """As `data.turn`, without a copy of the whole photograph."""
+    out = pixels.transpose(1, 0, 2) if which & 4 else pixels
+    out = out[::-1] if which & 2 else out
+    return out[:, ::-1] if which & 1 else out
+
+
+def reduced(pixels: Pixels) -> Pixels:
+    """The whole picture as `models.look` shows it, but rounded to 8 bits."""
+    return resize(np.ascontiguousarray(pixels), (REDUCED_SIDE, REDUCED_SIDE), Image.Resampling.BOX)
+
+
+def look_of(crops: Tensor, wholes: Tensor) -> Look:
+    """One crop a picture, as large as those of service: the middle of the patch."""
+    begin = max(0, (crops.shape[-1] - CROP_SIDE) // 2)
+    middle = slice(begin, begin + CROP_SIDE)
+    return Look(crops[:, None, :, middle, middle], wholes)
+
+
+def conditions(network: AirnetU, codes: Tensor, only: Tensor) -> Tensor:
+    """Each sample's own code, or the mean one of the kind that alone is asked for."""
+    means = F.normalize(network.kind_codes.float(), dim=1)[only.clamp(min=0)]
+    return torch.where((only == NONE)[:, None], codes, means)
+
+
+@torch.no_grad()
+def follow_kinds(network: AirnetU, codes: Tensor, told: Tensor) -> None:
+    """The mean code of each kind moves towards those of the samples that have that kind alone."""
+    alone = told * (told.sum(1, keepdim=True) == 1)
+    count = alone.sum(0)
+    means = alone.T @ codes / count.clamp(min=1)[:, None]
+    moved = network.kind_codes.lerp(means.to(network.kind_codes.dtype), 1 - KEPT)
+    network.kind_codes.copy_(torch.where((count > 0)[:, None], moved, network.kind_codes))
+
+
+def where_wrong(query: Tensor, wanted: Tensor) -> Tensor:
+    """How far each pixel's surroundings are from what is wanted, 1 from WRONG on: (N, 1, h, w)."""
+    apart = (query - wanted).abs().mean(1, keepdim=True)
+    return (F.avg_pool2d(apart, 7, 1, 3, count_include_pad=False) / WRONG).clamp(max=1)
