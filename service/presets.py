@@ -57,7 +57,8 @@ def read_presets(path: Path | None, operations: Operations = OPERATIONS) -> Pres
         return Presets()
     where = f"LUTRA_PRESETS_FILE={str(path)!r}"
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"), parse_int=str, parse_float=str)  # numbers as they stand
+        text = path.read_text(encoding="utf-8-sig")  # as `service.keys` reads its file
+        stored = json.loads(text, parse_int=str, parse_float=str)  # numbers as they stand
     except OSError as error:
         raise ParameterError(f"{where}: {error.strerror or 'cannot be read'}") from None
     except ValueError as error:

@@ -150,3 +150,9 @@ def test_the_command_line_reads_the_same_presets(
     assert made("--preset", "double", "--scale", "3") == (192, 144)
     assert main(["upscale", str(source), "-o", str(tmp_path / "x.png"), "--preset", "nope"]) == 2
     assert "known are web, double, both, nothing" in capsys.readouterr().err
+
+
+def test_a_file_that_begins_with_a_mark_of_byte_order_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "presets.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"web": {"quality": 80}}).encode())
+    assert list(read_presets(path).by_name) == ["web"]
