@@ -59,7 +59,7 @@ def test_white_space_around_the_value_of_a_header_is_none_of_it(gateway: Gateway
     with gateway.connect() as line:
         send(line, f"GET /livez HTTP/1.1\r\nHost:{space}localhost{space}\r\nX-Request-ID: a{space}\r\n\r\n".encode())
         answer = read_answer(line)
-    assert (answer.status, answer.headers["x-request-id"]) == (200, "a")
+    assert answer is not None and (answer.status, answer.headers["x-request-id"]) == (200, "a")
 
 
 def close(lines: list[socket.socket]) -> None:
