@@ -23,7 +23,7 @@ from service.hosts import Hosts
 from service.keyring import KeyRing
 from service.openapi import problems_of
 from service.origins import Door, answer_to_origins
-from service.presets import read_presets
+from service.presets import installation_of, read_presets
 from service.proxies import Proxies
 from service.upload import with_hint
 from workers import metrics
@@ -50,7 +50,7 @@ def create_app(
     Raises ParameterError where a file that the settings name is not as it should be.
     """
     keys = KeyRing(settings.api_keys_file) if settings.api_keys_file else None
-    presets = read_presets(settings.presets_file, operations)
+    presets = read_presets(settings.presets_file, operations, installation_of(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

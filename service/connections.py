@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
+import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -38,6 +41,7 @@ CHUNK_LINES_BYTES = 8  # around one piece
 PIECE_BYTES = 64  # pieces of a chunked body may be smaller now and then, not on and on: each costs a call
 MAX_PIPELINED = 32
 HEAD_S = 15.0  # from the first byte of a head, or from the beginning of the connection
+BYTES_ACKED = slice(120, 128)  # of struct tcp_info
 STALLED_S = 60.0  # in which a client takes nothing of an answer
 LINGER_S, LINGER_BYTES = 120.0, 128 * 1024**2  # how long a refused client may send on, and how much
 LINGER_SILENCE_S, LINGER_STEP_BYTES = 5.0, 4096  # less in that time is silence
@@ -59,7 +63,7 @@ class Connection(HttpToolsProtocol):
         self._said_something = False
         self._head_bytes = self._fields = 0
         self._overhead = 0  # bytes of which nothing has come but a part of a head, or more pieces than body
-        self._unsent, self._moved_at = 0, time.monotonic()
+        self._unsent, self._confirmed, self._moved_at = 0, 0, time.monotonic()
         self._lingers_since: float | None = None
         self._heard_at, self._heard_bytes, self._thrown_away = 0.0, 0, 0
 
@@ -113,7 +117,7 @@ class Connection(HttpToolsProtocol):
             self._give_up(HeadersTooLarge(f"more than {MAX_HEADERS} headers", limit=MAX_HEADERS))
         if self._head_bytes > MAX_HEAD_BYTES:
             self._give_up(_head_too_large())
-        super().on_header(name, value)
+        super().on_header(name, value.rstrip(b" \t"))  # white space around a value is none of it (RFC 9110, 5.5)
 
     def on_headers_complete(self) -> None:
         self._reads_head, self._head_since, self._overhead = False, None, 0
@@ -225,9 +229,10 @@ class Connection(HttpToolsProtocol):
 
     def _is_stuck(self, now: float) -> bool:
         unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or unsent < self._unsent:
+        confirmed = confirmed_bytes(self.transport) if unsent else 0
+        if unsent == 0 or unsent < self._unsent or confirmed > self._confirmed:
             self._moved_at = now
-        self._unsent = unsent
+        self._unsent, self._confirmed = unsent, confirmed
         return now - self._moved_at > STALLED_S
 
     def _note_idle(self) -> None:
@@ -241,10 +246,24 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
 
+def confirmed_bytes(transport: asyncio.BaseTransport) -> int:
+    """How many bytes the other end's machine has confirmed to have; 0 where the system does not say.
+
+    `tcpi_bytes_acked` of Linux' `struct tcp_info`. What lies in our own buffer does not tell: it is filled anew as soon
+    as the kernel, which takes megabytes at a time, has room.
+    """
+    with suppress(OSError, AttributeError):  # not TCP, not Linux
+        line: socket.socket = transport.get_extra_info("socket")
+        info = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.stop)
+        return int.from_bytes(info[BYTES_ACKED], sys.byteorder)
+    return 0
+
+
 async def _answer_early(app: ASGIApp, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the application. An answer that begins before the request's body has come closes the connection behind it.
 
-    uvicorn would close at once after the last byte; it is kept from that here, and `on_response_complete` lingers.
+    uvicorn would close at once after the last byte; it is kept from that here, and `on_response_complete` lingers. An
+    answer that breaks off ends the connection, without uvicorn's word of a fault: whoever broke it off has told why.
     """
 
     async def answer(message: Message) -> None:
@@ -255,6 +274,9 @@ async def _answer_early(app: ASGIApp, cycle: RequestResponseCycle, scope: Scope,
         await send(message)
 
     await app(scope, receive, answer)
+    if cycle.response_started and not cycle.response_complete and not cycle.disconnected:
+        cycle.disconnected = True
+        cycle.transport.close()
 
 
 def _head_too_large() -> HeadersTooLarge:

@@ -15,18 +15,22 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.offload import Threads
-from workers.errors import Unavailable
+from workers.errors import LutraError, Unavailable
 from workers.jobs.store import Store
+from workers.log import Log
 
 LAST_BYTES = 64 * 1024
 REPORT_AFTER_S = 0.1
+
+log = Log(__name__)
 
 
 class Delivery(Response):
     """The pieces as one body; `arrived` is called once all of it was sent to a client that had not left.
 
     `first` is at hand already, so that what is missing is found before the answer begins. The next piece is fetched
-    when the one before it has been taken: a client that reads slowly holds one of them, however large the result.
+    when the one before it has been taken: a client that reads slowly holds one of them, however large the result. One
+    that is gone by then (its job was deleted, or the store does not answer) ends the answer, and so the connection.
     """
 
     def __init__(
@@ -57,7 +61,11 @@ class Delivery(Response):
         while (left_bytes := left_bytes - len(piece)) > 0:
             await write(piece)
             await write(b"")  # returns when little is left of what was written before
-            piece = await self._threads.run(next, self._rest)
+            try:
+                piece = await self._threads.run(next, self._rest)
+            except LutraError as error:  # its status is out: that the answer breaks off is all that can be said
+                log.warning("a result broke off on its way", reason=error.message, left_bytes=left_bytes)
+                return
         if len(piece) > LAST_BYTES:
             await write(piece[:-LAST_BYTES])
             await write(b"")

@@ -19,10 +19,9 @@ from tqdm import tqdm
 from models.cube import MAX_BYTES, Cube, CubeError, read_cube
 from service.folders import FORMAT_OF, FolderEntry, find_pictures, shown
 from service.options import read_query
-from service.presets import read_presets
+from service.presets import installation_of, read_presets
 from workers.engine.engine import Engine
 from workers.errors import LutraError, ParameterError
-from workers.operations.choice import Limits, served_models
 from workers.operations.operation import Colour, Encoded, Installation, Operation, Query, Work, plan_encoding
 from workers.operations.way import Unobserved, compute
 from workers.pictures import imageio
@@ -100,8 +99,7 @@ def prepare(operation: Operation[Any, Any], settings: Settings, arguments: argpa
     """Read the options and load what every file needs. Raises LutraError."""
     query = _read_query(operation, settings, arguments)
     table = read_table(getattr(arguments, "lut", None))
-    limits = Limits(settings.max_scale, settings.max_output_pixels)
-    at = Installation(served_models(settings.models, settings.weights_dir), limits, {})
+    at = installation_of(settings)
     if table is None:
         operation.check(query, at)
     elif query.model is not None:

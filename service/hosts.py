@@ -15,7 +15,7 @@ from starlette.types import Scope
 from service.startup import is_any_address, is_loopback
 from workers.errors import BadRequest, WrongHost
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?", re.ASCII)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{0,5})?", re.ASCII)
 
 
 def plain(name: str) -> str:

@@ -21,13 +21,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from service.clients import Client
 from workers.errors import ParameterError
 from workers.jobs.job import Lane
+from workers.settings import MOST_PER_MIN
 
 PRIVATE = 0o600
+LEAST_MEGAPIXELS_PER_MIN = 0.001  # a bucket that fills more slowly is full beyond the end of Redis' calendar
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -38,8 +40,8 @@ class KeyLine(BaseModel):
 
     name: Annotated[str, Field(pattern=NAME)]
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-    rate_per_min: PositiveInt | None = None
-    megapixels_per_min: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    rate_per_min: Annotated[int, Field(ge=1, le=MOST_PER_MIN)] | None = None
+    megapixels_per_min: Annotated[float, Field(ge=LEAST_MEGAPIXELS_PER_MIN, le=MOST_PER_MIN)] | None = None
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     lanes: Annotated[tuple[Lane, ...], Field(min_length=1)] = tuple(Lane)
     webhook_secret: SecretStr | None = None
@@ -86,7 +88,7 @@ def _named(path: Path) -> str:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of each line that is not blank."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before the first line
     except OSError as error:
         raise ParameterError(f"{_named(path)}: {error.strerror or 'cannot be read'}") from None
     except UnicodeDecodeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from service.keys import read_keys
-from service.presets import read_presets
+from service.presets import installation_of, read_presets
 from workers.log import Log
 from workers.settings import Settings
 
@@ -16,7 +16,7 @@ def check_files(settings: Settings) -> None:
     """Raises ParameterError for a file that is not as it should be: `lutra up` would start its gateway on and on."""
     if settings.api_keys_file:
         read_keys(settings.api_keys_file)
-    read_presets(settings.presets_file)
+    read_presets(settings.presets_file, at=installation_of(settings))
 
 
 def is_loopback(bind: str) -> bool:

@@ -17,6 +17,8 @@ from workers.errors import ParameterError
 
 _HOST = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?")
 _ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]+")
+MOST_PER_MIN = 10**9  # of a rate: what is further on is no limit, and its bucket no number that Redis can count in
+LONGEST_TTL_S = 10**9  # 31 years
 SECRETS = ("redis_url", "metrics_key")  # never shown: a URL may hold a password
 
 
@@ -58,7 +60,7 @@ class Settings(BaseSettings):
 
     api_keys_file: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
     metrics_key: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = None
-    rate_limit: PositiveInt | None = None
+    rate_limit: Annotated[int, Field(ge=1, le=MOST_PER_MIN)] | None = None
     hosts: Names = ()
     trusted_proxies: Names = ()
     cors_origins: Names = ()
@@ -76,7 +78,7 @@ class Settings(BaseSettings):
     job_timeout_seconds: float = Field(900, gt=0)
     express_seconds: float = Field(2, ge=0)
     sync_wait_seconds: float = Field(30, ge=0)
-    result_ttl_seconds: PositiveInt = 3600
+    result_ttl_seconds: int = Field(3600, ge=1, le=LONGEST_TTL_S)
     evict_delivered: bool = True
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import select
 import socket
@@ -13,7 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.connections import HEAD_S, MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, MAX_URL_BYTES, STALLED_S
+from service.connections import (
+    HEAD_S,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_PIPELINED,
+    MAX_URL_BYTES,
+    STALLED_S,
+    confirmed_bytes,
+)
 from tests.living import Lutra, as_file, wait_until
 from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
 
@@ -43,6 +52,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("gateway"), files=FEW_FILES) as running:
         yield running
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("space", [" ", "\t", " \t "])
+def test_white_space_around_the_value_of_a_header_is_none_of_it(gateway: Gateway, space: str) -> None:
+    with gateway.connect() as line:
+        send(line, f"GET /livez HTTP/1.1\r\nHost:{space}localhost{space}\r\nX-Request-ID: a{space}\r\n\r\n".encode())
+        answer = read_answer(line)
+    assert answer is not None and (answer.status, answer.headers["x-request-id"]) == (200, "a")
 
 
 def close(lines: list[socket.socket]) -> None:
@@ -251,6 +268,44 @@ def test_a_client_that_takes_its_time_gets_all_of_a_large_answer(lutra: Lutra, m
             assert piece, f"{taken} of {size}"
             taken += len(piece)
             time.sleep(0.04 if taken < 15_000_000 else 0)  # ten seconds and more
+
+
+def test_what_the_other_end_has_confirmed_is_told_although_our_buffer_is_as_full_as_before() -> None:
+    async def story() -> None:
+        come: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        server = await asyncio.start_server(lambda _, writer: come.put_nowait(writer), "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        with socket.socket() as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.setblocking(False)
+            await loop.sock_connect(line, server.sockets[0].getsockname())
+            transport = (await come.get()).transport
+            transport.write(bytes(16_000_000))
+            before, unsent = confirmed_bytes(transport), transport.get_write_buffer_size()
+            assert unsent > 1_000_000
+            while confirmed_bytes(transport) < before + 10_000:
+                assert await loop.sock_recv(line, 1000)
+            assert transport.get_write_buffer_size() == unsent  # the kernel's buffer alone has shrunk
+        transport.abort()
+        server.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_little_of_its_answer_is_not_closed(lutra: Lutra) -> None:
+    path, size = large(lutra)
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        line.settimeout(60)
+        line.connect(("127.0.0.1", lutra.port))
+        send(line, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        begun, taken = time.monotonic(), 0
+        while taken < size:
+            piece = line.recv(1000 if time.monotonic() < begun + STALLED_S + 15 else 65536)
+            assert piece, f"closed after {taken} of {size}"
+            taken += len(piece)
+            time.sleep(0.1 if len(piece) <= 1000 else 0)
 
 
 @pytest.mark.slow

@@ -134,6 +134,24 @@ def test_clients_that_read_slowly_hold_a_piece_each_of_a_large_result(service: L
         assert resident_bytes(gateway) - before < readers * 3_000_000
 
 
+def test_a_result_that_is_deleted_on_its_way_breaks_off_and_is_no_fault_of_ours(service: Lutra) -> None:
+    path = finished(service)
+    before = service.log.stat().st_size
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(60)
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(f"GET {path}/result HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        taken = len(client.recv(1000))
+        assert service.client.delete(path).status_code == 200
+        while piece := client.recv(65536):
+            taken += len(piece)
+    assert 1000 < taken < 15_000_000
+    told = service.log.read_bytes()[before:].decode()
+    assert "a result broke off on its way" in told
+    assert "our fault" not in told and "without completing response" not in told
+
+
 def test_deleting_an_ended_job_answers_with_it_once_and_frees_its_bytes(service: Lutra) -> None:
     path = finished(service)
     assert stored(service) > 10_000_000

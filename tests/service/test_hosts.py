@@ -69,6 +69,10 @@ def test_an_old_client_may_name_none_as_no_browser_does() -> None:
         Hosts((), "127.0.0.1").check(scope("evil.example", version="1.0"))
 
 
+def test_a_port_may_be_left_empty_as_rfc_3986_has_it() -> None:
+    assert answers(Hosts((), "127.0.0.1"), "localhost:") and not answers(Hosts((), "127.0.0.1"), "evil.example:")
+
+
 def test_a_host_has_one_spelling() -> None:
     assert plain("[2001:DB8:0::7]") == plain("2001:db8::7") == "2001:db8::7"
     assert plain("Photos.Example.") == "photos.example"

@@ -55,7 +55,10 @@ def test_a_line_tells_what_its_client_may_and_all_but_name_and_hash_may_be_left_
         ({"name": "a", "hash": HASH, "rate_per_min": 0}, "line 2, rate_per_min: "),
         ({"name": "a", "hash": HASH, "rate_per_min": True}, "line 2, rate_per_min: "),
         ({"name": "a", "hash": HASH, "rate_per_min": "60"}, "line 2, rate_per_min: "),
+        ({"name": "a", "hash": HASH, "rate_per_min": 10**400}, "line 2, rate_per_min: "),
         ({"name": "a", "hash": HASH, "megapixels_per_min": -1}, "line 2, megapixels_per_min: "),
+        ({"name": "a", "hash": HASH, "megapixels_per_min": 1e-20}, "line 2, megapixels_per_min: "),
+        ({"name": "a", "hash": HASH, "megapixels_per_min": 1e300}, "line 2, megapixels_per_min: "),
         ({"name": "a", "hash": HASH, "share": 0}, "line 2, share: "),
         ({"name": "a", "hash": HASH, "share": 1.5}, "line 2, share: "),
         ({"name": "a", "hash": HASH, "lanes": ["slow"]}, "line 2, lanes: "),
@@ -72,6 +75,13 @@ def test_a_line_that_cannot_be_is_named_with_its_field_and_never_with_a_hash(
     told = refusal(write(tmp_path, {"name": "first", "hash": hash_of("twice")}, line))
     assert words in told and told.startswith(f"LUTRA_API_KEYS_FILE='{tmp_path}/keys.jsonl'")
     assert HASH[7:20].lower() not in told.lower() and hash_of("twice")[7:20] not in told
+
+
+def test_a_file_as_windows_writes_it_is_read_and_takes_one_more_key(tmp_path: Path) -> None:
+    path = tmp_path / "keys.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"name": "a", "hash": HASH}).encode() + b"\r\n\r\n")
+    assert list(read_keys(path)) == [HASH]
+    assert hash_of(add_key(path, "b")) in read_keys(path)
 
 
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:

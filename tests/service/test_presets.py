@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.cards import CARDS
 from service.cli import main
 from service.presets import Presets, read_presets
 from tests.living import as_file, opened, photo
@@ -15,7 +16,9 @@ from tests.service.asgi import ASYNC, PHOTO, running_app
 from workers.errors import ParameterError, UnknownPreset
 from workers.jobs.store import Store
 from workers.operations import OPERATIONS
+from workers.operations.choice import Limits
 from workers.operations.enhance import EnhanceQuery
+from workers.operations.operation import Installation
 from workers.operations.upscale import UpscaleQuery
 
 UPSCALE = OPERATIONS["upscale"]
@@ -97,6 +100,36 @@ def test_a_preset_that_cannot_be_is_named_with_file_and_field(tmp_path: Path, st
         read_presets(tmp_path / "none")
 
 
+AT = Installation({name: CARDS[name] for name in ("lut3d", "nearest", "eclut")}, Limits(max_scale=4), {})
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ({"a": {"model": "nix"}}, "'a': model 'nix' is not served for /"),
+        ({"a": {"upscale": {"model": "lut3d"}}}, "'a': model 'lut3d' is not served for /upscale; known are auto, "),
+        ({"a": {"scale": 2, "model": "lanczos"}}, "'a': model 'lanczos' is not served for /upscale"),
+        ({"a": {"scale": 2, "width": 300}}, "'a': scale and width/height ask for a size twice"),
+        ({"a": {"scale": 5}}, "'a': scale 5 is outside"),
+        ({"a": {"scale": "double"}}, "'a': scale 'double' is not a number"),
+        ({"a": {"width": 1, "height": "x", "fit": "fill"}}, "'a': height 'x' is not a whole number"),
+        ({"a": {"max_pixels": 1e3}}, "'a': max_pixels '1000.0' is not a whole number"),
+    ],
+)
+def test_a_preset_with_which_nothing_can_be_asked_here_stops_the_start(
+    tmp_path: Path, stored: object, words: str
+) -> None:
+    with pytest.raises(ParameterError) as told:
+        read_presets(write(tmp_path, stored), at=AT)
+    assert words in told.value.message
+
+
+def test_a_preset_with_a_model_is_of_its_operation_and_may_leave_a_size_to_who_asks(tmp_path: Path) -> None:
+    stored = {"fast": {"model": "eclut"}, "box": {"fit": "fill", "width": 9}, "web": {"quality": 80}}
+    presets = read_presets(write(tmp_path, stored), at=AT)
+    assert [list(one) for one in presets.by_name.values()] == [["upscale"], ["upscale"], list(OPERATIONS)]
+
+
 def test_a_name_that_nobody_has_is_told_with_those_of_the_operation(tmp_path: Path) -> None:
     presets = read_presets(write(tmp_path, STORED))
     with pytest.raises(UnknownPreset, match="no preset of restore is named 'double'; known are web, nothing") as told:
@@ -150,3 +183,9 @@ def test_the_command_line_reads_the_same_presets(
     assert made("--preset", "double", "--scale", "3") == (192, 144)
     assert main(["upscale", str(source), "-o", str(tmp_path / "x.png"), "--preset", "nope"]) == 2
     assert "known are web, double, both, nothing" in capsys.readouterr().err
+
+
+def test_a_file_that_begins_with_a_mark_of_byte_order_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "presets.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"web": {"quality": 80}}).encode())
+    assert list(read_presets(path).by_name) == ["web"]

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from service.keys import hash_of
+from service.keys import LEAST_MEGAPIXELS_PER_MIN, hash_of
 from service.rates import fields_of
 from tests.living import free_port
 from tests.service.asgi import ASYNC, NEAREST, PHOTO, Here, running_app, succeed
 from workers.jobs.store import Store
 from workers.jobs.store_rates import Bucket, Level
+from workers.settings import MOST_PER_MIN
 
 PIXELS = 128 * 96  # of a result of NEAREST
 OURS, THEIRS = ({"X-API-Key": key} for key in ("ours", "theirs"))
@@ -118,3 +119,21 @@ def test_where_the_store_does_not_answer_nothing_is_let_through_uncounted() -> N
             assert (await here.client.get("/livez")).status_code == 200
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"rate_per_min": MOST_PER_MIN, "megapixels_per_min": MOST_PER_MIN},
+        {"rate_per_min": 1, "megapixels_per_min": LEAST_MEGAPIXELS_PER_MIN},
+    ],
+)
+def test_the_largest_and_the_least_rates_are_counted(
+    store: Store, redis_url: str, tmp_path: Path, facts: dict[str, float]
+) -> None:
+    async def story(here: Here) -> None:
+        answer = await here.client.post(NEAREST, content=PHOTO, headers=OURS | ASYNC)
+        assert answer.status_code == 202, answer.text
+        assert "RateLimit" in answer.headers
+
+    keyed(redis_url, tmp_path, story, **facts)

@@ -258,6 +258,20 @@ def test_a_computation_serves_a_thousand_jobs_and_the_next_one_begins_anew(store
     assert store.status(joined(store, CacheResult.COALESCED).id).computation_id == second.computation.id
 
 
+def test_a_result_that_answers_on_and_on_counts_for_the_records_of_those_that_have_it(store: Store) -> None:
+    leader = answered(store)
+    for _ in range(20):
+        pass_time(store, store.limits.result_ttl_s - 10)
+        before = joined(store, CacheResult.HIT)
+    pass_time(store, 20)
+    last = joined(store, CacheResult.HIT)
+    left = {before.id.encode(), last.id.encode()}
+    assert store.client.smembers(f"lutra:comp:{leader.computation.id}:jobs") == left
+    counted = int(cast("bytes", store.client.get("lutra:blob_bytes")))
+    kept = len(RESULT) + weight_of_records(store)
+    assert kept - 20 * 200 <= counted <= kept  # tombstones of those that have expired are not counted
+
+
 # ---- cancelled, deleted, withdrawn -----------------------------------------------------------------------------------
 
 

@@ -75,6 +75,8 @@ def test_the_key_of_the_metrics_is_never_shown(monkeypatch: pytest.MonkeyPatch) 
         ("LUTRA_CORS_ORIGINS", "a.example", "'a.example' is no origin"),
         ("LUTRA_CORS_ORIGINS", "https://a.example/", "'https://a.example/' is no origin"),
         ("LUTRA_RATE_LIMIT", "0", "LUTRA_RATE_LIMIT='0'"),
+        ("LUTRA_RATE_LIMIT", "10000000000", "LUTRA_RATE_LIMIT='10000000000'"),
+        ("LUTRA_RESULT_TTL_SECONDS", "10000000000", "LUTRA_RESULT_TTL_SECONDS='10000000000'"),
     ],
 )
 def test_what_cannot_be_is_a_sentence_that_names_the_variable(

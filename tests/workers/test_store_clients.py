@@ -238,3 +238,11 @@ def test_a_job_whose_key_went_to_another_one_leaves_it_there(store: Store) -> No
     other = keyed(store)
     ended(store, job)
     assert store.hold_key("k", "another") == (other.id, "f")
+
+
+def test_a_job_that_could_not_be_sent_takes_no_key_of_another_request_along(store: Store) -> None:
+    job = keyed(store)
+    store.client.delete("lutra:key:k")  # its hold ended while its request stood still
+    assert store.hold_key("k", "another") == ("another", "")
+    store.withdraw(job)
+    assert store.hold_key("k", "third") == ("another", "")

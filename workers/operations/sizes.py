@@ -54,7 +54,7 @@ class SizeAsked:
     max_pixels: str | int | None = None
 
     def check(self) -> None:
-        """Raises ParameterError where it is asked for in no way or in two, or `fit` does not go with it."""
+        """Raises ParameterError where it is asked for in no way or in two, is no number, or `fit` goes not with it."""
         sent = {
             "scale": self.scale is not None,
             "width/height": not self.height is self.width is None,
@@ -71,6 +71,9 @@ class SizeAsked:
             raise ParameterError(f"fit {_seen(self.fit)} is unknown: allowed are inside and fill", parameter="fit")
         if self.fit == "fill" and (self.height is None or self.width is None):
             raise ParameterError("fit=fill needs both width and height", parameter="fit")
+        for name, value in (("height", self.height), ("width", self.width), ("max_pixels", self.max_pixels)):
+            if value is not None:
+                whole(value, name)
 
 
 @dataclass(frozen=True)

@@ -125,14 +125,41 @@ local function count_usage(comp, jobs)
   end
 end
 
--- Whether a computation has room for one more job; those that have expired give theirs back.
-local function has_room_for_a_job(comp)
-  local key = P .. 'comp:' .. comp .. ':jobs'
-  if redis.call('SCARD', key) < MOST_JOBS then return true end
-  for _, job in ipairs(redis.call('SMEMBERS', key)) do
-    if redis.call('EXISTS', P .. 'job:' .. job) == 0 then redis.call('SREM', key, job) end
+-- Bytes of Redis' memory that these keys take.
+local function memory_of(...)
+  local bytes = 0
+  for _, key in ipairs({...}) do bytes = bytes + (redis.call('MEMORY', 'USAGE', key) or 0) end
+  return bytes
+end
+
+local function memory_of_job(job) return memory_of(P .. 'job:' .. job, P .. 'events:' .. job, P .. 'gone:' .. job) end
+
+-- Records and events of a computation and its jobs: what it takes beside its pictures.
+local function memory_of_records(comp)
+  local key = P .. 'comp:' .. comp
+  local bytes = memory_of(key, key .. ':jobs')
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do bytes = bytes + memory_of_job(job) end
+  return bytes
+end
+
+-- Jobs that have expired are their computation's no longer; a result that answers on and on counts for the records of
+-- those alone that have it.
+local function forget_expired_jobs(comp)
+  local key, forgotten = P .. 'comp:' .. comp, 0
+  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
+    if redis.call('EXISTS', P .. 'job:' .. job) == 0 then
+      forgotten = forgotten + redis.call('SREM', key .. ':jobs', job)
+    end
   end
-  return redis.call('SCARD', key) < MOST_JOBS
+  local record = redis.call('HMGET', key, 'state', 'output')
+  local until_time = redis.call('ZSCORE', P .. 'blobs', comp)
+  if forgotten == 0 or record[1] ~= 'succeeded' or not until_time then return end
+  reserve(comp, cjson.decode(record[2]).bytes + memory_of_records(comp), tonumber(until_time))
+end
+
+local function has_room_for_a_job(comp)
+  forget_expired_jobs(comp)
+  return redis.call('SCARD', P .. 'comp:' .. comp .. ':jobs') < MOST_JOBS
 end
 
 local function has_result(comp)
@@ -189,23 +216,6 @@ local function leave_queue(comp)
   redis.call('ZREM', P .. 'active', comp)
   leave_line(comp)
   free_place(comp)
-end
-
--- Bytes of Redis' memory that these keys take.
-local function memory_of(...)
-  local bytes = 0
-  for _, key in ipairs({...}) do bytes = bytes + (redis.call('MEMORY', 'USAGE', key) or 0) end
-  return bytes
-end
-
-local function memory_of_job(job) return memory_of(P .. 'job:' .. job, P .. 'events:' .. job, P .. 'gone:' .. job) end
-
--- Records and events of a computation and its jobs: what it takes beside its pictures.
-local function memory_of_records(comp)
-  local key = P .. 'comp:' .. comp
-  local bytes = memory_of(key, key .. ':jobs')
-  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do bytes = bytes + memory_of_job(job) end
-  return bytes
 end
 
 -- Nothing of the computation stays but the tombstones of its jobs, which say why.
