@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.cards import BY_NAME, Card
+from models.cards.upscale import LEARNT
 from models.classical import KERNELS, Resampler
 from models.contract import View
 from models.train import __main__ as command
@@ -176,3 +180,23 @@ def test_what_cannot_be_measured_is_refused(words: list[str], told: str, capsys:
     with pytest.raises(SystemExit):
         measure(*words)
     assert told in capsys.readouterr().err
+
+
+TOLD = re.compile(r"patterns of single pixels.*?(neutral|tints them by up to (\d+) levels).*?mean by up to (\d+)")
+
+
+@pytest.mark.parametrize("card", LEARNT, ids=lambda card: card.name)
+def test_the_figures_on_a_card_are_those_that_were_measured(card: Card) -> None:
+    """Rounded up, the worst of all patterns at all scales, of a card that names any."""
+    told = [found for sentence in (*card.good_at, *card.bad_at) if (found := TOLD.search(sentence))]
+    if not told:
+        return
+    (found,), kept = told, report.read_patterns(report.Places().patterns / f"{card.name}.json")
+    assert kept.scales == patterns.SCALES and card.sha256 in (None, kept.sha256)
+    tint, moved = (math.ceil(max(kept.worst(figure))) for figure in ("tint", "moved"))
+    assert int(found[2] or 0) == tint and int(found[3]) == moved
+
+
+@pytest.mark.parametrize("name", ["liif", "eclut", "srresnet", "srgan", "span"])
+def test_who_spoils_patterns_says_so(name: str) -> None:
+    assert any(TOLD.search(sentence) for sentence in BY_NAME[name].bad_at)
