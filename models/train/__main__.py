@@ -1,5 +1,5 @@
 """`python -m models.train NAME` trains, `... slice NAME` a part of it on a machine that is lent for minutes, `...
-evaluate` measures, `... plot` and `... sheet` draw what came out.
+evaluate` and `... patterns` measure, `... plot` and `... sheet` draw what came out.
 
 It reads the command line and calls the loop, the evaluation or the drawing; nothing else.
 """
@@ -29,7 +29,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
-    commands = {"evaluate": evaluate, "plot": plot, "sheet": sheet, "slice": train_slice}
+    commands = {"evaluate": evaluate, "patterns": patterns, "plot": plot, "sheet": sheet, "slice": train_slice}
     command = commands.get(words[0]) if words else None
     try:
         if command is None:
@@ -181,6 +181,44 @@ def evaluate_one(name: str, arguments: argparse.Namespace) -> None:
     if arguments.write:
         measured = report.write(measured)
     print(report.table(measured))
+
+
+def patterns(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.train patterns", allow_abbrev=False)
+    parser.add_argument("names", nargs="*", metavar="MODEL", help="what enlarges; all learnt ones unless told")
+    parser.add_argument("--weights", type=Path, help="weight file of the one model, the served one unless told")
+    parser.add_argument("--scales", nargs="+", type=float, default=[], help="2 3 3.7 4 unless told")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md and results/patterns/NAME.json")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args(words)
+    from models.cards import ALL, CARDS
+
+    known = [card.name for card in ALL if card.task == "upscale"]
+    if unknown := [name for name in arguments.names if name not in known]:
+        parser.error(f"{', '.join(unknown)} do not enlarge, known are {', '.join(known)}")
+    if arguments.weights and len(arguments.names) != 1:
+        parser.error("--weights needs the name of its model")
+    if not all(1 <= scale <= 8 for scale in arguments.scales):
+        parser.error("--scales are from 1 to 8")
+    torch.set_num_threads(arguments.threads)
+    for name in arguments.names or [name for name in known if name in CARDS and CARDS[name].file]:
+        judge_patterns(name, arguments)
+
+
+def judge_patterns(name: str, arguments: argparse.Namespace) -> None:
+    from models.train import evaluate as scoring
+    from models.train import patterns, report
+
+    model, sha256 = scoring.read_model(name, arguments.weights, arguments.device, PRECISIONS[arguments.precision])
+    scales = tuple(arguments.scales) or patterns.SCALES
+    rows, off_centre = patterns.judge(name, model, scales, arguments.device)
+    where = (report.describe_device(arguments.device), arguments.precision, report.today())
+    found = report.PatternReport(name, sha256, *where, scales, tuple(rows), off_centre)
+    if arguments.write:
+        report.write_patterns(found)
+    print(report.patterns_table(found), f"spots move by at most {off_centre:.3f} input pixels", sep="\n", flush=True)
 
 
 def plot(words: list[str]) -> None:

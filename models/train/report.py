@@ -19,10 +19,12 @@ import torch
 from models import scores
 from models.cards import CARDS
 from models.train.evaluate import BICUBIC, Retouched, Row, Upscaled, scores_of
+from models.train.patterns import CONTRASTS, SCALES, Patterned
 from models.train.published import AIRNET, LUT3D_FIVEK_DELTA_E, LUT3D_FIVEK_PSNR, PSNR_Y
 from models.train.restoration import Restored
 
 TRAIN = Path(__file__).parent
+SETTINGS = [(contrast, inside) for contrast in CONTRASTS for inside in (False, True)]  # a column each
 OTHER_PICTURES = dict.fromkeys(("sots_indoor20", "sots_outdoor2"), " (pairs, not the published protocol)")
 
 
@@ -34,23 +36,55 @@ class Places:
     tables: Path = TRAIN / "RESULTS.md"
     scores: Path = scores.FOLDER
     costs: Path = TRAIN / "costs.json"
+    patterns: Path = TRAIN / "results" / "patterns"
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was measured of one model, on which weights (None: nothing learnt), where and when."""
+class Measurement:
+    """Of which model, on which weights (None: nothing learnt), where and when something was measured."""
 
     model: str
     sha256: str | None
     device: str
     precision: str
     day: str
+
+    @property
+    def where(self) -> str:
+        weights = [f"weights {self.sha256[:12]}"] if self.sha256 else []
+        return ", ".join([self.device, self.precision, self.day, *weights])
+
+
+@dataclass(frozen=True)
+class Report(Measurement):
+    """Scores on sets of pictures."""
+
     rows: tuple[Row, ...]
 
     @property
     def source(self) -> str:
-        where = [self.device, self.precision, self.day] + ([f"weights {self.sha256[:12]}"] if self.sha256 else [])
-        return f"python -m models.train evaluate {self.model} --data DIR; {', '.join(where)}"
+        return f"python -m models.train evaluate {self.model} --data DIR; {self.where}"
+
+
+@dataclass(frozen=True)
+class PatternReport(Measurement):
+    """What became of patterns at these scales, and by how many input pixels a spot moves at most."""
+
+    scales: tuple[float, ...]
+    rows: tuple[Patterned, ...]
+    off_centre: float
+
+    @property
+    def source(self) -> str:
+        chosen = "" if self.scales == SCALES else " --scales " + " ".join(f"{scale:g}" for scale in self.scales)
+        return f"python -m models.train patterns {self.model}{chosen}; {self.where}"
+
+    def worst(self, figure: str, pattern: str | None = None) -> list[float]:
+        """The largest `figure` of the patterns, or of one, for each of `SETTINGS`."""
+        rows = [row for row in self.rows if pattern in (None, row.pattern)]
+        return [
+            max(getattr(row, figure) for row in rows if (row.contrast, row.inside) == setting) for setting in SETTINGS
+        ]
 
 
 def describe_device(device: str) -> str:
@@ -67,7 +101,11 @@ def describe_device(device: str) -> str:
 
 
 def make_report(model: str, sha256: str | None, rows: Sequence[Row], device: str, precision: str) -> Report:
-    return Report(model, sha256, describe_device(device), precision, date.today().isoformat(), tuple(rows))
+    return Report(model, sha256, describe_device(device), precision, today(), tuple(rows))
+
+
+def today() -> str:
+    return date.today().isoformat()
 
 
 def write(report: Report, places: Places | None = None) -> Report:
@@ -201,6 +239,50 @@ def restored_table(rows: list[Restored]) -> str:
 
 def two_places(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def write_patterns(report: PatternReport, places: Places | None = None) -> None:
+    """Into JSON and RESULTS.md: the table of this model, and the one of all that were measured."""
+    places = places or Places()
+    places.patterns.mkdir(parents=True, exist_ok=True)
+    (places.patterns / f"{report.model}.json").write_text(json.dumps(dataclasses.asdict(report), indent=1) + "\n")
+    kept = [read_patterns(path) for path in sorted(places.patterns.glob("*.json"))]
+    put_between(places.tables, "patterns", patterns_summary(kept))
+    put_between(places.tables, f"patterns {report.model}", patterns_table(report))
+
+
+def read_patterns(path: Path) -> PatternReport:
+    stored = json.loads(path.read_text())
+    rows, scales = (Patterned(**row) for row in stored.pop("rows")), stored.pop("scales")
+    return PatternReport(**stored, scales=tuple(scales), rows=tuple(rows))
+
+
+def patterns_summary(reports: Sequence[PatternReport]) -> str:
+    """One line for each model: the worst of all patterns at all scales."""
+    lines = patterns_heading("model", "spots, px | weights, device and date")
+    for report in sorted(reports, key=lambda report: max(report.worst("tint") + report.worst("moved"))):
+        figures = [report.model, *patterns_cells(report), f"{report.off_centre:.3f}", report.where]
+        lines.append(f"| {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def patterns_table(report: PatternReport) -> str:
+    """One line for each pattern: the worst of all scales."""
+    lines = patterns_heading("pattern", "one place")
+    for pattern in dict.fromkeys(row.pattern for row in report.rows):
+        local = max(report.worst("local", pattern))
+        lines.append(f"| {' | '.join([pattern, *patterns_cells(report, pattern), f'{local:.1f}'])} |")
+    return "\n".join([*lines, "", f"`{report.source}`"])
+
+
+def patterns_heading(first: str, last: str) -> list[str]:
+    places = [f"{contrast}, {'inside' if inside else 'alone'}" for contrast, inside in SETTINGS]
+    heading = f"| {' | '.join([first, *(f'tint {p}' for p in places), *(f'mean {p}' for p in places), last])} |"
+    return [heading, "|---" * (heading.count("|") - 1) + "|"]
+
+
+def patterns_cells(report: PatternReport, pattern: str | None = None) -> list[str]:
+    return [f"{value:.1f}" for figure in ("tint", "moved") for value in report.worst(figure, pattern)]
 
 
 def put_between(path: Path, name: str, text: str) -> None:
