@@ -52,6 +52,8 @@ LIIF_REAL = Card(
     bad_at=(
         "clean pictures: softer than `liif`, for it takes the finest grain for noise",
         "JPEGs below quality 30, strong noise, and blur of more than a pixel",
+        "grey patterns of single pixels (checkers, columns, dithers): it tints them by up to 28 levels of 255 and "
+        "moves their mean by up to 31",
     ),
     cpu_s_per_mp=LIIF.cpu_s_per_mp,
 )
@@ -91,7 +93,8 @@ LMLIIF = Card(
     distilled_from="its encoder from SPAN of 48 channels, x4; at x2 and x4 taught by SPAN of 52 channels (Wan et al.)",
     good_at=(
         "clean pictures without loss: renders, scans, PNG exports, downsized originals; any scale, also fractions",
-        "text, line drawings and patterns of single pixels, which were among what it learnt from",
+        "text, line drawings and grey patterns of single pixels: it tints them by up to 2 levels of 255 and moves "
+        "their mean by up to 13",
     ),
     bad_at=(
         "JPEG blocks, film grain and noise: it was trained on clean pictures and sharpens them with the rest",

@@ -197,6 +197,6 @@ def test_the_figures_on_a_card_are_those_that_were_measured(card: Card) -> None:
     assert int(found[2] or 0) == tint and int(found[3]) == moved
 
 
-@pytest.mark.parametrize("name", ["liif", "eclut", "srresnet", "srgan", "span"])
+@pytest.mark.parametrize("name", ["liif", "liif-real", "eclut", "srresnet", "srgan", "span"])
 def test_who_spoils_patterns_says_so(name: str) -> None:
     assert any(TOLD.search(sentence) for sentence in BY_NAME[name].bad_at)

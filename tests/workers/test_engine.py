@@ -62,16 +62,26 @@ def test_liif_tiled_equals_whole(model: str, scale: str) -> None:
 def test_bands_of_any_height_and_columns_equal_the_whole(
     scale: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that memory allows, of a height that leaves an odd last one; the frame of every window is the picture's."""
-    source = picture(noise(67, 53))
+    """Those that memory allows, of a height that leaves an odd last one; the frame of every window is the picture's.
+
+    Of noise without any limit, which no network has learnt, float32 may round a sample in fifty thousand the other way:
+    its sums are added up in an order that depends on the size of a window.
+    """
+    coarse = Image.fromarray(noise(17, 14)).resize((53, 67), Image.Resampling.BICUBIC)
+    compare_bands(picture(np.asarray(coarse)), scale, precision, monkeypatch, most=0.0)
+    compare_bands(picture(noise(67, 53)), scale, precision, monkeypatch, most=2e-5 if precision == "fp32" else 0.0)
+
+
+def compare_bands(source: Picture, scale: str, precision: str, monkeypatch: pytest.MonkeyPatch, most: float) -> None:
     whole = enlarge(Engine(device="cpu", precision=precision), source, "lmliif", scale).pixels
-    for limits in ({"CPU_TILE_S": 1.5e-3}, {"CPU_BUDGET_BYTES": 11 * 1024**2}):
-        for name, value in limits.items():
-            monkeypatch.setattr(memory, name, value)
+    for name, value in (("CPU_TILE_S", 1.5e-3), ("CPU_BUDGET_BYTES", 11 * 1024**2)):
         observe = Counting()
-        tiled = enlarge(Engine(device="cpu", precision=precision, observe=observe), source, "lmliif", scale).pixels
+        with monkeypatch.context() as limited:
+            limited.setattr(memory, name, value)
+            tiled = enlarge(Engine(device="cpu", precision=precision, observe=observe), source, "lmliif", scale).pixels
         assert observe.seen["tiles"] > 1
-        assert apart(whole, tiled) == 0
+        assert apart(whole, tiled) <= 1
+        assert (whole != tiled).mean() <= most
 
 
 @pytest.mark.parametrize("model", [*CLASSICAL, "liif", "liif-real", "lmliif"])
