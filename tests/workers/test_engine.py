@@ -21,6 +21,7 @@ from workers.engine import lookups, memory
 from workers.engine.engine import Engine
 from workers.errors import ParameterError, UnknownModel
 from workers.operations.sizes import SizeAsked, target_size
+from workers.pictures.picture import Picture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
