@@ -55,25 +55,25 @@ def contenders(scale: float, threads: Sequence[int]) -> list[Contender]:
 
 
 def draw_inputs(network: Lmliif, scale: float) -> tuple[Tensor, Tensor, View, Tensor]:
-    """Patches, their modulations, where the samples lie, and the gradient of these."""
+    """Modulations of patches, the base of their samples, where these lie, and their gradient."""
     generator = torch.Generator().manual_seed(0)
     budget = BUDGETS["cpu"]
     side = round(budget.patch * scale)
     start = round(MARGIN * side / budget.patch)
     axis = Axis(start, side - 2 * start, side, budget.patch, 0)
-    lr = torch.rand(budget.batch, 3, budget.patch, budget.patch, generator=generator)
+    base = torch.rand(budget.batch, 3, axis.count, axis.count, generator=generator)
     channels = network.latent_out.out_channels
     modulations = 0.3 * torch.randn(budget.batch, channels, budget.patch, budget.patch, generator=generator)
     grad = torch.randn(budget.batch, 3, axis.count, axis.count, generator=generator)
-    return lr, modulations.to(memory_format=torch.channels_last), View(axis, axis), grad
+    return modulations.to(memory_format=torch.channels_last), base, View(axis, axis), grad
 
 
 def learnt(
-    network: Lmliif, autocast: bool, lr: Tensor, modulations: Tensor, view: View, grad: Tensor
+    network: Lmliif, autocast: bool, modulations: Tensor, base: Tensor, view: View, grad: Tensor
 ) -> tuple[Tensor, ...]:
     """The gradients by the modulations and the weights of the tiny perceptron."""
     leaf = modulations.detach().requires_grad_()
     weights = [value for name, value in network.named_parameters() if name.startswith("render_")]
     with torch.autocast("cpu", enabled=autocast):
-        samples = network.render(lr, leaf, view)
+        samples = network.render(leaf, base, view)
     return torch.autograd.grad(samples, [leaf, *weights], grad)

@@ -113,7 +113,7 @@ def test_multiply_adds_are_counted_one_by_one() -> None:
     small, large = (rendering.draw_inputs(scale, torch.float32) for scale in (1.0, 3.0))
     more = rendering.multiply_adds(large) - rendering.multiply_adds(small)
     hidden = 4 * (2 * 16 + 5 * 16 * 16 + 5 * 16)  # way, layers, gains
-    assert more == (rendering.count_samples(large) - rendering.count_samples(small)) * (hidden + 4 * (16 + 3) + 16 * 3)
+    assert more == (rendering.count_samples(large) - rendering.count_samples(small)) * (hidden + 4 * 16 + 16 * 3)
 
 
 def test_the_peak_runs_by_every_path_of_this_processor() -> None:
