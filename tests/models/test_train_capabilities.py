@@ -18,6 +18,7 @@ from tests.models.runs import SMALL, TINY
 
 BESIDES: dict[str, set[type]] = {
     "airnet": {Scheduled, WarmStart},
+    "airnet_u": {GradientClipper, Scheduled},
     "eclut": set(),
     "liif": set(),
     "liif_real": set(),
@@ -41,8 +42,9 @@ def test_each_recipe_is_besides_what_the_loop_shall_ask_it_for(name: str) -> Non
         assert capabilities_of(module.Recipe(budget)) == BESIDES[name]
 
 
-def test_of_the_networks_airnet_alone_keeps_less_than_training_needs() -> None:
-    assert [name for name in catalog.NETWORKS if capabilities_of(catalog.build(name))] == ["airnet"]
+def test_of_the_networks_the_restorers_keep_less_than_training_needs() -> None:
+    keep_less = [name for name in catalog.NETWORKS if capabilities_of(catalog.build(name))]
+    assert keep_less == ["airnet", "airnet-u"]
 
 
 def test_a_recipe_may_clip_before_the_optimiser_steps(data: Path, tmp_path: Path) -> None:
