@@ -62,7 +62,18 @@ def test_respond_async_gives_a_job_that_can_be_followed_and_fetched(lutra: Lutra
         "finished_at",
         "expires_at",
     }
-    expected |= {"attempts", "input", "output", "timings_s", "lane", "queue_position", "eta_s", "error", "links"}
+    expected |= {
+        "attempts",
+        "input",
+        "output",
+        "found",
+        "timings_s",
+        "lane",
+        "queue_position",
+        "eta_s",
+        "error",
+        "links",
+    }
     assert expected == set(told)
 
 
