@@ -20,11 +20,11 @@ SMALL = as_file(photo(16, 16))
 
 @pytest.fixture(autouse=True)
 def still_serves(lutra: Lutra):  # type: ignore[no-untyped-def]
-    """After each attack the same worker child answers the next request."""
+    """After each attack the same worker children live, and one answers the next request."""
     before = lutra.children()
     yield
     assert lutra.post("/upscale?scale=2&model=nearest", SMALL).status_code == 200
-    assert lutra.children() == before
+    assert {*before} <= {*lutra.children()}  # the second may still have been loading
 
 
 @pytest.mark.parametrize("name", HOSTILE)
