@@ -205,10 +205,12 @@ def descendants(pid: int) -> list[int]:
 def running_lutra(folder: Path, **environment: str) -> Iterator[Lutra]:
     """`lutra up` on a free port, ready; stopped with SIGTERM, and nothing of it may stay.
 
-    Its client has every request computed anew: many tests send the same picture and look at what a worker does.
+    It has one worker child, for one lane, unless `environment` says otherwise: each loads the models for itself. Its
+    client has every request computed anew: many tests send the same picture and look at what a worker does.
     """
     port = free_port()
-    settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_FORMAT": "json", **environment}
+    settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_FORMAT": "json"}
+    settings |= {"LUTRA_EXPRESS_SECONDS": "0", **environment}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     log = folder / "lutra.log"
     with log.open("wb") as output:
@@ -240,5 +242,6 @@ def _runs(pid: int) -> bool:
 @pytest.fixture(scope="session")
 def lutra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
     """One service for the tests that leave it unharmed."""
-    with running_lutra(tmp_path_factory.mktemp("lutra"), LUTRA_MAX_UPLOAD_BYTES=str(8 * 1024**2)) as running:
+    settings = {"LUTRA_MAX_UPLOAD_BYTES": str(8 * 1024**2), "LUTRA_EXPRESS_SECONDS": "2"}
+    with running_lutra(tmp_path_factory.mktemp("lutra"), **settings) as running:
         yield running

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.chaos
 def test_a_hundred_equal_requests_survive_their_worker_as_one_computation(tmp_path: Path) -> None:
     answers: list[httpx.Response] = []
     data = as_file(photo(256, 256, seed=5), quality=95)
-    with running_lutra(tmp_path, LUTRA_EXPRESS_SECONDS="0") as lutra:
+    with running_lutra(tmp_path) as lutra:
         posting = threading.Thread(
             target=lambda: answers.extend(post_at_once(lutra, 100, LONG, data, Prefer="wait=240"))
         )

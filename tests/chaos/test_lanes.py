@@ -19,7 +19,8 @@ SHORT = "/upscale?scale=2&model=bicubic&format=png"
 
 @pytest.fixture
 def lutra(tmp_path: Path) -> Iterator[Lutra]:
-    with running_lutra(tmp_path, LUTRA_MODELS="liif,bicubic", LUTRA_SYNC_WAIT_SECONDS="60") as running:
+    settings = {"LUTRA_MODELS": "liif,bicubic", "LUTRA_SYNC_WAIT_SECONDS": "60", "LUTRA_EXPRESS_SECONDS": "2"}
+    with running_lutra(tmp_path, **settings) as running:
         wait_until(lambda: len(running.children()) == 2, 60, "both children live")
         yield running
 
