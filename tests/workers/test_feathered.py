@@ -75,7 +75,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Adds a restorer to the house for one test; returns its name."""
 
     def add(build: Callable[[], nn.Module], name: str = "near") -> str:
-        monkeypatch.setitem(CARDS, name, Card(name, "restore", name, "", 1, "", halo=HALO))
+        monkeypatch.setitem(CARDS, name, Card(name, "restore", name, "", 1, "", tiling="blended", halo=HALO))
         monkeypatch.setitem(catalog.NETWORKS, name, lambda config: build())
         return name
 
