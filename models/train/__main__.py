@@ -193,9 +193,9 @@ def patterns(words: list[str]) -> None:
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and results/patterns/NAME.json")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args(words)
-    from models.cards import ALL, CARDS
+    from models.cards import CARDS, upscale
 
-    known = [card.name for card in ALL if card.task == "upscale"]
+    known = [card.name for card in upscale.ALL]
     if unknown := [name for name in arguments.names if name not in known]:
         parser.error(f"{', '.join(unknown)} do not enlarge, known are {', '.join(known)}")
     if arguments.weights and len(arguments.names) != 1:
