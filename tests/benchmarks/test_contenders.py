@@ -193,8 +193,8 @@ def test_everyone_who_enlarges_is_timed_on_the_same_picture(name: str) -> None:
 
 def test_the_most_memory_of_a_call_is_seen() -> None:
     with PeakMemory() as memory:
-        np.ones(30 << 20, np.uint8)
-    assert memory.bytes == 0 or memory.bytes > 20 << 20
+        np.ones(200 << 20, np.uint8)  # far more than what the process may give back meanwhile
+    assert memory.bytes == 0 or memory.bytes > 100 << 20
 
 
 def test_a_card_s_figure_is_the_ratio_to_the_yardstick_s_times_its_own() -> None:

@@ -51,6 +51,13 @@ def test_a_client_has_its_own_jobs_in_pages_the_newest_first(store: Store) -> No
     assert store.jobs_of("at:3", limit=5).jobs == []
 
 
+def test_a_score_that_redis_writes_with_an_exponent_is_a_time_as_any_other(store: Store) -> None:
+    jobs = [put(store).id for _ in range(60)][::-1]
+    for k, job in enumerate(jobs):  # so many microseconds that Valkey needs seventeen digits for some of them
+        store.client.zadd("lutra:jobs_of:at:1", {job: 1795949289.315467 - k * 0.000001})
+    assert pages(store, 1) == [[job] for job in jobs]
+
+
 def test_a_page_goes_on_where_the_one_before_ended_whatever_came_and_went_meanwhile(store: Store) -> None:
     jobs = [put(store).id for _ in range(4)][::-1]
     page = store.jobs_of("at:1", limit=2)

@@ -22,7 +22,7 @@ local seen_at, seen = '', ''
 for offset = 0, most_looks + MOST_JOBS, 100 do
   local page = redis.call('ZREVRANGEBYSCORE', key, time, '-inf', 'WITHSCORES', 'LIMIT', offset, 100)
   for i = 1, #page, 2 do
-    local job, taken_in_at = page[i], page[i + 1]
+    local job, taken_in_at = page[i], string.format('%.6f', tonumber(page[i + 1]))  -- a score may have an exponent
     if taken_in_at ~= time or job < last then  -- those of one time come by their ids, the last one first
       if #found == limit or looks == most_looks then return {seen_at, seen, found} end
       add(job)
