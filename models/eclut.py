@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from kernels import ops
 from kernels.reference.eclut import PARTS, REACH, TERMS, UNIT, collapse
-from models.classical import from_finer
 from models.contract import View
+from models.srresnet import take
 
 LEVELS = 255.0
 ENTRIES = torch.iinfo(torch.int8)
@@ -151,11 +151,7 @@ class Eclut(nn.Module):
 
     def _tile(self, window: Tensor, view: View) -> Tensor:
         scale = self.next_scale(view)
-        fine = self.enlarge(window, scale)
-        if all(axis.out_size == scale * axis.in_size for axis in (view.rows, view.cols)):
-            top, left = (axis.start - scale * axis.origin for axis in (view.rows, view.cols))
-            return fine[:, top : top + view.rows.count, left : left + view.cols.count]
-        return from_finer(fine, view, scale)
+        return take(self.enlarge(window, scale), view, scale)
 
     def next_scale(self, view: View) -> int:
         """The smallest scale that both axes can be resized down from, else the largest."""
