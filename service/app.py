@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service import client_routes, job_routes, model_routes, ops_routes, problems, routes, web
+from service import client_routes, estimate_routes, job_routes, model_routes, ops_routes, problems, routes, web
 from service.answers import refusal_headers
 from service.authentication import admit
 from service.gateway import gateway_of, open_gateway
@@ -85,7 +85,8 @@ def create_app(
 def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
     """What needs an API key where keys are kept, and what anybody may ask."""
     documents = list(app.routes)
-    for_clients = [routes.make_router(operations), job_routes.router, client_routes.router, model_routes.router]
+    asked = [routes.make_router(operations), estimate_routes.make_estimate_router(operations)]
+    for_clients = [*asked, job_routes.router, client_routes.router, model_routes.router]
     for_anybody = [ops_routes.router, web.router]
     for router in for_clients:
         app.include_router(router, dependencies=[Depends(admit)], responses=problems_of(401, 403, 429))
