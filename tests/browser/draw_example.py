@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,30 +65,39 @@ def reeds(draw: Canvas, rng: np.random.Generator, left: float, right: float, cou
             draw.line([(a - 5, b) for a, b in cob], (150, 98, 60), 4)
 
 
-def fur(draw: Canvas, rng: np.random.Generator, centre: tuple[float, float], radii: tuple[float, float], **of: object) -> None:
-    """An ellipse of hairs that leave its middle; `colour`, `count`, `hair` (length) and `fall` (how much they hang)."""
-    colour, count, hair, fall = of["colour"], of["count"], of["hair"], of["fall"]
-    assert isinstance(colour, tuple) and isinstance(count, int) and isinstance(hair, int) and isinstance(fall, float)
-    draw.ellipse((centre[0] - radii[0], centre[1] - radii[1], centre[0] + radii[0], centre[1] + radii[1]), lit(colour, -0.25))
-    for _ in range(count):
-        angle, far = float(rng.random()) * math.tau, math.sqrt(float(rng.random()))
-        x, y = centre[0] + radii[0] * far * math.cos(angle), centre[1] + radii[1] * far * math.sin(angle)
-        turn = math.atan2(math.sin(angle) + fall, math.cos(angle)) + float(rng.normal(0, 0.18))
-        light = 0.32 * -math.sin(angle) * far + float(rng.normal(0, 0.17))
-        long = hair * float(rng.uniform(0.6, 1.3))
-        draw.line((x, y, x + long * math.cos(turn), y + long * math.sin(turn)), lit(colour, light), int(rng.integers(2, 5)))
+@dataclass(frozen=True)
+class Fur:
+    """`count` hairs in an ellipse, `hair` pixels long; they leave its middle, or hang (`fall`)."""
+
+    colour: Colour
+    count: int
+    hair: float
+    fall: float = 0.0
+
+    def draw(self, draw: Canvas, rng: np.random.Generator, x: float, y: float, wide: float, high: float) -> None:
+        """Around (x, y), with these radii."""
+        draw.ellipse((x - wide, y - high, x + wide, y + high), lit(self.colour, -0.25))
+        for _ in range(self.count):
+            angle, far = float(rng.random()) * math.tau, math.sqrt(float(rng.random()))
+            right, down = math.cos(angle), math.sin(angle)
+            root = x + wide * far * right, y + high * far * down
+            turn = math.atan2(down + self.fall, right) + float(rng.normal(0, 0.18))
+            light = -0.32 * down * far + float(rng.normal(0, 0.17))
+            long = self.hair * float(rng.uniform(0.6, 1.3))
+            tip = root[0] + long * math.cos(turn), root[1] + long * math.sin(turn)
+            draw.line((*root, *tip), lit(self.colour, light), int(rng.integers(2, 5)))
 
 
 def otter(draw: Canvas, rng: np.random.Generator) -> None:
     brown, pale = (112, 76, 50), (206, 178, 142)
-    fur(draw, rng, (960, 1130), (430, 380), colour=brown, count=16000, hair=46, fall=1.6)
-    fur(draw, rng, (960, 1160), (235, 330), colour=pale, count=9000, hair=40, fall=1.8)
+    Fur(brown, 16000, 46, 1.6).draw(draw, rng, 960, 1130, 430, 380)
+    Fur(pale, 9000, 40, 1.8).draw(draw, rng, 960, 1160, 235, 330)
     for side in (-1, 1):
-        fur(draw, rng, (960 + side * 262, 470), (62, 58), colour=(92, 60, 40), count=1400, hair=22, fall=0.0)
-        fur(draw, rng, (960 + side * 262, 476), (32, 30), colour=(150, 106, 84), count=500, hair=12, fall=0.0)
-    fur(draw, rng, (960, 590), (316, 262), colour=brown, count=15000, hair=36, fall=0.5)
-    fur(draw, rng, (960, 735), (205, 130), colour=pale, count=6500, hair=30, fall=0.9)
-    fur(draw, rng, (960, 640), (118, 96), colour=(178, 146, 112), count=2600, hair=24, fall=0.3)
+        Fur((92, 60, 40), 1400, 22).draw(draw, rng, 960 + side * 262, 470, 62, 58)
+        Fur((150, 106, 84), 500, 12).draw(draw, rng, 960 + side * 262, 476, 32, 30)
+    Fur(brown, 15000, 36, 0.5).draw(draw, rng, 960, 590, 316, 262)
+    Fur(pale, 6500, 30, 0.9).draw(draw, rng, 960, 735, 205, 130)
+    Fur((178, 146, 112), 2600, 24, 0.3).draw(draw, rng, 960, 640, 118, 96)
     face(draw, rng)
 
 
