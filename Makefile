@@ -20,16 +20,21 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check gpu-train clean always
+.PHONY: run test test-all browser chaos check lint types fast coverage bench build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
 
 test: build
-	$(BIN)/python -m pytest -m "not outage"
+	$(BIN)/python -m pytest -m "not outage and not browser"
 
 test-all: build
 	$(BIN)/python -m pytest
+
+# The page in a real Chromium, which the system brings (Debian: apt-get install chromium). Leaves build/screenshots.
+browser: build
+	$(PIP) --editable '.[browser]' --no-build-isolation --config-settings build-dir=build/kernels
+	$(BIN)/python -m pytest -m browser
 
 chaos: build
 	$(BIN)/python -m pytest -m chaos
