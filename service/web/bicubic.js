@@ -34,7 +34,7 @@ export function needed(start, count, sizeIn, sizeOut) {
 
 // Colours of transparent pixels must not bleed into others: they are weighed by their alpha.
 function premultiplied(data) {
-  const out = Float32Array.from(data);
+  const out = new Float32Array(data);
   for (let i = 0; i < out.length; i += 4) {
     const alpha = data[i + 3] / 255;
     if (alpha === 1) continue;
@@ -48,12 +48,19 @@ function across(pixels, width, height, taps, offset, count) {
   for (let y = 0, to = 0; y < height; y++) {
     for (let i = 0; i < count; i++, to += 4) {
       const from = taps.first[i] - offset;
-      for (let tap = 0; tap < TAPS && from + tap < width; tap++) {
+      const most = Math.min(TAPS, width - from);
+      let [red, green, blue, alpha] = [0, 0, 0, 0];
+      for (let tap = 0, at = (y * width + from) * 4; tap < most; tap++, at += 4) {
         const weight = taps.weights[i * TAPS + tap];
-        if (weight === 0) continue;
-        const at = (y * width + from + tap) * 4;
-        for (let c = 0; c < 4; c++) out[to + c] += weight * pixels[at + c];
+        red += weight * pixels[at];
+        green += weight * pixels[at + 1];
+        blue += weight * pixels[at + 2];
+        alpha += weight * pixels[at + 3];
       }
+      out[to] = red;
+      out[to + 1] = green;
+      out[to + 2] = blue;
+      out[to + 3] = alpha;
     }
   }
   return out;

@@ -33,6 +33,7 @@ export function readable(text) {
     .replace(/(?<![\w.-])(\d+)x(\d+)(?![\w.])/g, (_, width, height) => size(Number(width), Number(height)))
     .replace(/(?<![\w.,-])\d{4,}(?![\w,]|\.\d)/g, number => count(Number(number)))
     .replace(/\bscale (\d+(?:\.\d+)?)/g, "×$1")
+    .replace(/^([\w-]+) would take/, "The model $1 would take")
     .replaceAll("_", " ");
   const sentence = told.charAt(0).toUpperCase() + told.slice(1);
   return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;

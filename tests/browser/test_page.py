@@ -97,7 +97,7 @@ def test_the_scale_is_chosen_by_slider_by_number_or_by_size_and_told_before(sigh
 def test_what_is_refused_is_told_before_it_is_sent_with_a_button_that_mends_it(sight: Sight) -> None:
     sight.choose(FILE)
     sight.scale("9.5")
-    sight.at("#estimate.refused").get_by_text("×9.5 is outside ×1 to 8").wait_for()
+    sight.at("#estimate.refused").get_by_text("×9.5 is outside 1 to 8 for bicubic.").wait_for()
     sight.go()
     sight.shows("failed")
     assert sight.posts == []
