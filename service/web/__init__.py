@@ -44,7 +44,7 @@ MEDIA_TYPE = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
-    "jpg": "image/jpeg",
+    "png": "image/png",
 }
 PAGE = "page.html"
 

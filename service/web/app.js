@@ -196,6 +196,7 @@ function renderNow() {
   byId("pictures").hidden = !entries.length;
   byId("save-all").hidden = succeeded.length < 2;
   byId("go").disabled = !sent.length;
+  byId("go").classList.toggle("primary", !sent.every(isDone));
   byId("copy").disabled = !selected?.file;
   byId("go").textContent = VERB[settings.operation] + (sent.length > 1 ? ` ${pictures(sent.length)}` : sent[0]?.phase === "succeeded" ? " again" : "");
   document.body.classList.toggle("busy", entries.some(entry => ACTIVE.has(entry.phase)));
@@ -240,8 +241,8 @@ function takeKey(event) {
 // -- wiring ------------------------------------------------------------------------------------------------------------
 
 async function tryExample() {
-  const answer = await fetch(address("web/example.jpg"));
-  await add([new File([await answer.blob()], "otter.jpg", {type: "image/jpeg"})]);
+  const answer = await fetch(address("web/example.png"));
+  await add([new File([await answer.blob()], "otter.png", {type: "image/png"})]);
 }
 
 async function clearPast() {

@@ -32,8 +32,13 @@ export class EstimatePanel {
   show(answers, entries) {
     const lines = entries.length ? summary(answers, this.requestOf(entries[0])) : [];
     if (entries.length && !lines.length) lines.push("The size is known once it has been sent.");
+    if (!entries.length && !byId("list").childElementCount) return this.invite();
     this.fill(lines.map(text => make("p", {textContent: text})), []);
-    byId("estimate").classList.remove("refused");
+    return byId("estimate").classList.remove("refused");
+  }
+
+  invite() {
+    this.fill([make("p", {className: "hint", textContent: "With a photo there, this says how large it gets and how long that takes."})], []);
   }
 
   showProblem(entry, problem) {

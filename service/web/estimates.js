@@ -25,13 +25,15 @@ export function summary(told, request) {
   const wait = Math.max(...told.map(one => one.wait_s ?? 0));
   const lines = [];
   if (told.length === 1) {
-    lines.push(`${size(first.width, first.height)} pixels, ${megapixels(first.width * first.height)}`);
+    lines.push(`${size(first.width, first.height)} pixels`);
   } else {
     lines.push(`${pictures(told.length)}, ${megapixels(told.reduce((sum, one) => sum + one.width * one.height, 0))} in all`);
   }
-  if (!request.lut) lines.push(`About ${seconds(told.reduce((sum, one) => sum + one.seconds, 0))} with ${modelsOf(told)}`);
+  const computing = told.reduce((sum, one) => sum + one.seconds, 0);
+  if (!request.lut) lines.push(`${about(computing)} with ${modelsOf(told)}`);
   if (wait > 1) lines.push(`${count(first.queued ?? 0)} waiting before: about ${seconds(wait)} more`);
   return lines;
 }
 
+const about = number => (number < 0.1 ? "Under 0.1 s" : `About ${seconds(number)}`);
 const modelsOf = told => [...new Set(told.map(one => one.model))].join(", ");

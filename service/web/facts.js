@@ -16,7 +16,7 @@ export function factsOf(entry) {
   if (output) facts.push(["Result", `${size(output.width, output.height)}, ${bytes(output.bytes)}, ${output.format.toUpperCase()}`]);
   facts.push(["Model", entry.model]);
   const computing = ["decode", "infer", "encode"].reduce((sum, stage) => sum + (timings[stage] ?? 0), 0);
-  facts.push(["Time", computing ? `${seconds(computing)}, and ${seconds(timings.queue ?? 0)} waiting` : "it was there already"]);
+  facts.push(["Time", computing ? `${seconds(computing)}, and ${seconds(timings.queue ?? 0)} waiting` : "stored from before"]);
   if (entry.found) facts.push(["Found", found(entry.found)]);
   return facts;
 }

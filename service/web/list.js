@@ -21,7 +21,7 @@ export function thumb(blob) {
 
 function stateOf(entry) {
   if (entry.phase === "chosen") return entry.width ? `${size(entry.width, entry.height)}, ${bytes(entry.file.size)}` : "Ready to send";
-  if (entry.phase === "succeeded") return entry.output?.width ? `Done: ${size(entry.output.width, entry.output.height)}` : "Done";
+  if (entry.phase === "succeeded") return entry.output?.width ? `Done, ${size(entry.output.width, entry.output.height)}` : "Done";
   if (entry.phase === "failed") return "Not done";
   if (entry.phase === "cancelled") return "Cancelled";
   return progressOf(entry).text;
@@ -51,7 +51,8 @@ export class List {
     const state = make("small");
     const open = make("button", {type: "button", className: "open"}, thumb(entry.thumb), make("span", {}, make("b", {textContent: entry.name}), state));
     const act = make("button", {type: "button", className: "quiet"});
-    const remove = make("button", {type: "button", className: "quiet", textContent: "Remove"});
+    const remove = make("button", {type: "button", className: "quiet", textContent: "×"});
+    remove.dataset.act = "remove";
     remove.setAttribute("aria-label", `Remove ${entry.name}`);
     open.addEventListener("click", () => this.acts.select(entry));
     act.addEventListener("click", () => (ACTIVE.has(entry.phase) ? this.acts.cancel(entry) : this.acts.save(entry)));

@@ -34,6 +34,7 @@ export function readable(text) {
     .replace(/(?<![\w.,-])\d{4,}(?![\w,]|\.\d)/g, number => count(Number(number)))
     .replace(/\bscale (\d+(?:\.\d+)?)/g, "×$1")
     .replace(/^([\w-]+) would take/, "The model $1 would take")
+    .replace(/ for auto\b/, "")
     .replaceAll("_", " ");
   const sentence = told.charAt(0).toUpperCase() + told.slice(1);
   return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
@@ -71,6 +72,7 @@ export function mends(problem, request, picture) {
 }
 
 const TITLES = {
+  "bad-parameter": "That setting cannot be used",
   "upload-too-large": "The file is too large",
   "too-many-pixels": "That is too much for this service",
   "job-gone": "The result is no longer here",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-FILE = Path(__file__).parents[2] / "service" / "web" / "example.jpg"
+FILE = Path(__file__).parents[2] / "service" / "web" / "example.png"
 FINER = 4
 WIDTH, HEIGHT = 480 * FINER, 320 * FINER
 HORIZON = 610
@@ -136,4 +136,4 @@ def draw_example() -> Image.Image:
 
 
 if __name__ == "__main__":
-    draw_example().save(sys.argv[1] if len(sys.argv) > 1 else FILE, "JPEG", quality=92)
+    draw_example().save(sys.argv[1] if len(sys.argv) > 1 else FILE, "PNG", optimize=True)

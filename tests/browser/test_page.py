@@ -52,7 +52,7 @@ def test_the_first_picture_takes_three_clicks(sight: Sight) -> None:
 def test_the_example_is_there_at_once(sight: Sight) -> None:
     sight.press("Try the example")
     sight.shows("chosen")
-    assert sight.at("#list b").all_inner_texts() == ["otter.jpg"]
+    assert sight.at("#list b").all_inner_texts() == ["otter.png"]
 
 
 @pytest.mark.parametrize("where", ["#empty", "#form", "footer"])
@@ -128,7 +128,7 @@ def test_many_photos_go_at_once_and_leave_as_one_zip(sight: Sight) -> None:
     sight.choose(*[(name, as_file(photo(48, 64, seed))) for seed, name in enumerate(("a.jpg", "b.jpg", "a.jpg"))])
     sight.scale("2", "nearest")
     assert sight.at("#go").inner_text() == "Upscale 3 pictures"
-    sight.at("#estimate").get_by_text("3 pictures").wait_for()
+    sight.at("#estimate").get_by_text("3 pictures, ").wait_for()
     sight.go()
     sight.at("li[data-phase=succeeded]").nth(2).wait_for()
     name, data = sight.saved("#save-all")
