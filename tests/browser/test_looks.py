@@ -71,7 +71,7 @@ def enhanced(sight: Sight) -> None:
 
 
 def several(sight: Sight) -> None:
-    others = [(f"holiday-{seed}.jpg", as_file(photo(300, 400, seed))) for seed in range(3)]
+    others = [(f"otter-{seed}.png", as_file(np.asarray(draw_example(seed)), "PNG")) for seed in (3, 4, 5)]
     sight.choose(EXAMPLE, *others)
     sight.scale("2", "bicubic")
     sight.at("summary").click()
