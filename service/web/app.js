@@ -117,7 +117,7 @@ function stop(entry) {
 // -- what becomes of it ------------------------------------------------------------------------------------------------
 
 function changed(entry) {
-  if (entry.problem?.status === 401) askForKey(entry.problem);
+  if (entry.phase === "failed" && entry.problem.status === 401) askForKey(entry.problem);
   if (entry.phase !== entry.spoken && ACTIVE.has(entry.phase)) told(`${entry.name}: ${progressOf(entry).text}`);
   entry.spoken = entry.phase;
   render();

@@ -10,7 +10,7 @@ export class Turns {
   }
 
   add(entry) {
-    entry.phase = "line";
+    Object.assign(entry, {phase: "line", problem: null});
     this.line.push(entry);
     this.changed(entry);
     this.next();

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import http.client
 import io
+import threading
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +20,8 @@ from service.keys import add_key
 from tests.browser.conftest import MODELS
 from tests.browser.driving import Sight
 from tests.living import Lutra, as_file, opened, photo, running_lutra
+from tests.service.asgi import running_app
+from workers.jobs.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +43,16 @@ DROP = """([where, kind, data, carried]) => {
     : new DragEvent(kind, {dataTransfer: held, bubbles: true, cancelable: true});
   return !document.querySelector(where).dispatchEvent(made);
 }"""
+
+
+def in_thread(story: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """What it answers; this thread has Playwright's event loop."""
+
+    async def whole() -> dict[str, Any]:
+        return await story()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, whole()).result()
 
 
 def hand_over(sight: Sight, where: str, kind: str, data: bytes = b"", carried: str = "") -> bool:
@@ -162,3 +181,82 @@ def test_all_that_is_served_can_be_asked_for(sight: Sight, service: Lutra) -> No
     assert {option.get_attribute("value") for option in sight.at("#model option").all()} == {"", *served}
     for name in ("upscale", "restore", "enhance"):
         sight.operation(name)
+
+
+MENDS = """async ([body, parameters, picture]) => {
+  const {mends, toldOf} = await import("./web/sentences.js");
+  const problem = {...body, body, code: body.type.split(":").pop(), message: body.detail};
+  const request = {operation: "upscale", parameters, lut: null};
+  return [toldOf(problem).text, mends(problem, request, picture).map(mend => mend.label)];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "labels"),
+    [
+        ("scale=8", "The model liif would take about ", ["Use ×", "Use ", "Use nearest"]),
+        ("width=900", "Width 900 is smaller than the picture's 3,000: /upscale only enlarges.", ["Use width 3,000"]),
+        ("scale=1", "×1 enlarges nothing: allowed is more than 1, at most 8.", ["Use ×8"]),
+    ],
+)
+def test_every_refusal_is_a_sentence_with_what_mends_it(
+    sight: Sight, store: Store, redis_url: str, asked: str, text: str, labels: list[str]
+) -> None:
+    async def refusal() -> dict[str, Any]:
+        async with running_app(redis_url, job_timeout_seconds=60) as here:
+            answer = await here.client.get(f"/upscale/estimate?{asked}&model=liif&of_width=3000&of_height=1000")
+            return dict(answer.json())
+
+    body = in_thread(refusal)
+    parameters = dict([asked.split("=")])
+    told, offered = sight.page.evaluate(MENDS, [body, parameters, {"width": 3000, "height": 1000}])
+    assert told.startswith(text)
+    assert len(offered) == len(labels) and all(map(str.startswith, offered, labels)), offered
+
+
+@contextmanager
+def below_a_prefix(port: int, prefix: str) -> Iterator[int]:
+    """A proxy that serves the service below a path; its port."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            path = self.path.removeprefix(prefix)
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            with closing(http.client.HTTPConnection("127.0.0.1", port)) as upstream:
+                upstream.request(self.command, path if path != self.path else "/nothing", body, headers)
+                self.pass_on(upstream.getresponse())
+
+        def pass_on(self, answer: http.client.HTTPResponse) -> None:
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.end_headers()  # HTTP/1.0: the end of the connection is the end of the body
+            while piece := answer.read1():
+                self.wfile.write(piece)
+
+        do_GET = do_POST = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_page_works_below_a_path_prefix(sight: Sight, service: Lutra) -> None:
+    with below_a_prefix(service.port, "/photos/better") as port:
+        sight.port = port
+        sight.visit("photos/better/")
+        sight.choose(FILE)
+        sight.scale("2", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+        assert sight.posts == ["/photos/better/upscale?scale=2&model=nearest"]
+        assert opened(sight.saved()[1]).size == (256, 192)

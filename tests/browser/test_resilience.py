@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.browser.driving import Sight
@@ -139,4 +140,18 @@ def test_a_job_that_the_service_no_longer_has_says_so_and_can_be_sent_again(sigh
     sight.shows("failed")
     assert sight.at("#trouble-title").inner_text() == "The result is no longer here"
     sight.press("Send it again")
+    sight.shows("succeeded")
+
+
+def test_how_much_is_sent_is_told(sight: Sight) -> None:
+    noise = np.random.default_rng(time.time_ns()).integers(0, 256, (400, 600, 3), dtype=np.uint8)
+    sight.choose(("noise.png", as_file(noise, "PNG")))
+    sight.scale("2", "nearest")
+    sight.at("#estimate").get_by_text("1,200 × 800 pixels").wait_for()
+    network = sight.page.context.new_cdp_session(sight.page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 250_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    sight.go()
+    sight.at("#running-text").get_by_text(re.compile(r"^Sending, [1-9]\d? %$")).wait_for()
+    network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
     sight.shows("succeeded")

@@ -170,18 +170,21 @@ def test_fingers_move_the_divider_and_pinch(chromium: Browser, service: Lutra) -
         assert zoom(sight) == "200 %"
 
 
-def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(sight: Sight, service: Lutra) -> None:
+@pytest.mark.parametrize(("operation", "done"), [("enhance", "enhanced"), ("restore", "restored")])
+def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
+    sight: Sight, service: Lutra, operation: str, done: str
+) -> None:
     muted = as_file(photo(96, 128) // 2 + 64, "PNG")  # no colour that the table drives out of its range
     sight.choose(("photo.png", muted))
-    sight.operation("enhance")
+    sight.operation(operation)
     sight.go()
     sight.shows("succeeded")
     sight.at("#strength").fill("40")
     sight.at("#strength-told").get_by_text("40 %").wait_for()
     name, data = sight.saved()
-    assert name == "photo-enhanced-40.png"
-    assert sight.posts == ["/enhance?"]
-    served = opened(service.post("/enhance?strength=0.4", muted).content)
+    assert name == f"photo-{done}-40.png"
+    assert sight.posts == [f"/{operation}?"]
+    served = opened(service.post(f"/{operation}?strength=0.4", muted).content)
     assert far(np.asarray(opened(data).convert("RGB")), np.asarray(served)) <= 2
     assert far(np.asarray(opened(data).convert("RGB")), np.asarray(opened(muted))) > 2
 
