@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import http.client
 import io
-import threading
 import zipfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from service.keys import add_key
+from tests.browser.between import between
 from tests.browser.conftest import MODELS
 from tests.browser.driving import Sight
 from tests.living import Lutra, as_file, opened, photo, running_lutra
@@ -214,44 +211,8 @@ def test_every_refusal_is_a_sentence_with_what_mends_it(
     assert len(offered) == len(labels) and all(map(str.startswith, offered, labels)), offered
 
 
-@contextmanager
-def below_a_prefix(port: int, prefix: str) -> Iterator[int]:
-    """A proxy that serves the service below a path; its port."""
-
-    class Proxy(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            path = self.path.removeprefix(prefix)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-            with closing(http.client.HTTPConnection("127.0.0.1", port)) as upstream:
-                upstream.request(self.command, path if path != self.path else "/nothing", body, headers)
-                self.pass_on(upstream.getresponse())
-
-        def pass_on(self, answer: http.client.HTTPResponse) -> None:
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("transfer-encoding", "connection"):
-                    self.send_header(name, value)
-            self.end_headers()  # HTTP/1.0: the end of the connection is the end of the body
-            while piece := answer.read1():
-                self.wfile.write(piece)
-
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_the_page_works_below_a_path_prefix(sight: Sight, service: Lutra) -> None:
-    with below_a_prefix(service.port, "/photos/better") as port:
+    with between(service.port, prefix="/photos/better") as port:
         sight.port = port
         sight.visit("photos/better/")
         sight.choose(FILE)

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.browser.between import between
 from tests.browser.driving import Sight
 from tests.living import Lutra, as_file, opened, photo, wait_until
 
@@ -106,6 +107,20 @@ def test_what_cannot_be_sent_now_is_sent_when_the_connection_is_back(sight: Sigh
     sight.shows("waiting")
     sight.page.context.set_offline(False)
     sight.shows("succeeded")
+
+
+def test_an_answer_that_is_lost_makes_no_second_job(sight: Sight, service: Lutra) -> None:
+    before = service.client.get("/jobs?limit=100").json()["jobs"]
+    with between(service.port, lost_posts=1) as port:
+        sight.port = port
+        sight.visit()
+        sight.choose(("photo.jpg", as_file(photo(seed=9))))
+        sight.scale("2", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+    assert len(sight.posts) == 2
+    after = service.client.get("/jobs?limit=100").json()["jobs"]
+    assert len({job["id"] for job in after} - {job["id"] for job in before}) == 1
 
 
 def test_a_service_without_room_is_asked_again_when_it_says_so(sight: Sight, service: Lutra) -> None:

@@ -74,6 +74,21 @@ def test_both_sides_are_pixel_for_pixel_at_one_to_one(compared: Sight) -> None:
     assert compared.at(".tag.left").inner_text() == "Original, enlarged by bicubic"
 
 
+def test_both_sides_are_blocks_of_the_same_pixels_at_eight_times(compared: Sight) -> None:
+    for _ in range(5):
+        compared.at("[data-part=larger]").click()
+    result = opened(compared.saved()[1])
+    original = Image.open(io.BytesIO(SMALL)).resize(result.size, Image.Resampling.BICUBIC)
+    for key, picture in (("Home", result), ("End", original)):
+        compared.at(".divider").press(key)
+        canvas = compared.canvas()
+        rows, columns = (
+            (np.arange(long) - (long - 8 * side + 1) // 2) // 8
+            for long, side in zip(canvas.shape, (result.height, result.width), strict=False)
+        )
+        assert far(canvas, np.asarray(picture)[rows][:, columns]) <= 2
+
+
 def test_the_divider_parts_the_two_and_follows_keys_and_mouse(compared: Sight) -> None:
     assert divider(compared) == 50
     handle = compared.at(".divider")
