@@ -70,9 +70,9 @@ def ending_of(get: Get, job: str) -> Ending:
 def listed_jobs(get: Get) -> list[str]:
     """The ids of all of the client's jobs, page by page."""
     ids: list[str] = []
-    cursor = ""
-    while True:
-        page = json.loads(get(f"/jobs?limit=100{f'&cursor={quote(cursor)}' if cursor else ''}")[1])
+    path = first = "/jobs?limit=100"
+    while path:
+        page = json.loads(get(path)[1])
         ids += [job["id"] for job in page["jobs"]]
-        if not (cursor := page["next"] or ""):
-            return ids
+        path = f"{first}&cursor={quote(page['next'], safe='')}" if page["next"] else ""
+    return ids

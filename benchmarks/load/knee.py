@@ -21,7 +21,7 @@ class Objectives:
     p95_ms: float = 1000.0
     failed_share: float = 0.01
     refused_share: float = 0.01
-    yield_share: float = 0.5
+    yield_share: float = 0.75
 
 
 @dataclass(frozen=True)
