@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -122,6 +123,9 @@ def run_here(asked: argparse.Namespace, crowd: Crowd, found: Found) -> None:
 
 def main() -> int:
     asked = read_arguments()
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # what was started is ended all the same
     found = Found(machine.line(*PACKAGES))
     print(found.device, flush=True)
     with tempfile.TemporaryDirectory() as folder:
