@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from benchmarks.load.processes import processes_below, roles
 from benchmarks.load.samples import Outcome, Sample
 
+LOOKS, LOOK_S = 200, 0.02  # for a child at work
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -44,10 +46,21 @@ class Striker:
             fault.strike()
 
 
-def kill_busiest_child(pid: int) -> None:
-    """SIGKILL to that child of the service below `pid` which has computed the most."""
-    children = [process for role, process in roles(processes_below([pid])) if role == "worker child"]
-    os.kill(max(children, key=lambda child: child.cpu_s).pid, signal.SIGKILL)
+def kill_working_child(pid: int) -> None:
+    """SIGKILL to a child of the service below `pid` that is computing just now; where none is for seconds, to any."""
+    for _ in range(LOOKS):
+        before = children_of(pid)
+        time.sleep(LOOK_S)
+        at_work = [child for child, used_s in children_of(pid).items() if used_s > before.get(child, used_s)]
+        if at_work:
+            break
+    os.kill((at_work or list(before))[0], signal.SIGKILL)
+
+
+def children_of(pid: int) -> dict[int, float]:
+    """The pids of the worker's children, and the processor seconds of each."""
+    below = roles(processes_below([pid]))
+    return {process.pid: process.cpu_s for role, process in below if role == "worker child"}
 
 
 def recovery_s(samples: Sequence[Sample], at_s: float) -> float | None:

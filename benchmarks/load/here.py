@@ -71,7 +71,7 @@ def run_with_faults(crowd: Crowd, folder: Path, load: Load) -> Faulted:
                 Fault(
                     "a worker's child killed (SIGKILL)",
                     KILL_AT * load.seconds,
-                    lambda: faults.kill_busiest_child(service.pids[0]),
+                    lambda: faults.kill_working_child(service.pids[0]),
                 ),
                 Fault("Redis restarted from its file", RESTART_AT * load.seconds, store.restart),
             ]

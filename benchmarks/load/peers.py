@@ -64,9 +64,9 @@ def serve_peers(python: str, folder: Path) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         servers = []
         for (name, command), port in zip(commands.items(), ports, strict=True):
-            process = stack.enter_context(started(command, folder / f"{name}.log", quiet))
+            process = stack.enter_context(started(command, log := folder / f"{name}.log", quiet))
             url = f"http://127.0.0.1:{port}"
-            wait_until(lambda url=url: status_of(url + ENHANCE.path, picture)[0] == 200, name, process)  # type: ignore[misc]
+            wait_until(lambda url=url: status_of(url + ENHANCE.path, picture)[0] == 200, log, process)  # type: ignore[misc]
             servers.append(Server(name, url, (process.pid,)))
         yield servers
 

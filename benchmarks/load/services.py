@@ -49,12 +49,12 @@ def status_of(url: str, data: bytes | None = None) -> tuple[int, bytes]:
         return 0, b""
 
 
-def wait_until(is_so: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
-    """Raises SystemExit where that takes longer than READY_S, or the process ends."""
+def wait_until(is_so: Callable[[], bool], log: Path, process: subprocess.Popen[bytes]) -> None:
+    """Raises SystemExit with the end of its log where that takes longer than READY_S, or the process ends."""
     give_up = time.monotonic() + READY_S
     while not is_so():
         if process.poll() is not None or time.monotonic() > give_up:
-            raise SystemExit(f"{what} did not become ready")
+            raise SystemExit(f"{log.stem} did not become ready:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.2)
 
 
@@ -82,9 +82,16 @@ def lutra(folder: Path, settings: Mapping[str, str], beside: Sequence[int] = ())
     url = f"http://127.0.0.1:{(port := free_port())}"
     own = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "service.cli", "up"]
-    with started(command, folder / "lutra.log", {**own, **settings}) as process:
-        wait_until(lambda: status_of(f"{url}/readyz")[0] == 200, "the service", process)
+    with started(command, log := folder / "lutra.log", {**own, **settings}) as process:
+        wait_until(lambda: status_of(f"{url}/readyz")[0] == 200, log, process)
         yield Server("Lutra", url, (process.pid, *beside))
+
+
+def configured(own: Mapping[str, str]) -> str:
+    """docker/redis.conf with these directives in place of its own."""
+    lines = (ROOT / "docker" / "redis.conf").read_text().splitlines()
+    kept = [line for line in lines if line.partition(" ")[0] not in own]
+    return "\n".join([*kept, *(f"{name} {value}" for name, value in own.items())]) + "\n"
 
 
 class Redis:
@@ -93,9 +100,9 @@ class Redis:
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
         self._log = folder / "redis.log"
-        own = {"port": str(self._port), "bind": "127.0.0.1", "dir": str(folder)}
-        options = [word for name, value in own.items() for word in (f"--{name}", value)]
-        self._command = [str(embedded.find_server()), str(ROOT / "docker" / "redis.conf"), *options]
+        configuration = folder / "redis.conf"
+        configuration.write_text(configured({"port": str(self._port), "bind": "127.0.0.1", "dir": str(folder)}))
+        self._command = [str(embedded.find_server()), str(configuration)]
         self._start()
 
     @property
