@@ -122,6 +122,7 @@ def test_a_percentile_is_one_of_the_values_by_nearest_rank() -> None:
         (200, b"\xff\xd8...", None, Outcome.SUCCEEDED),
         (200, b"not a picture", None, Outcome.FAILED),
         (202, b"{}", "1", Outcome.FAILED),
+        (500, b"\xff\xd8...", None, Outcome.FAILED),
         (503, b"{}", "2", Outcome.REFUSED),
         (429, b"{}", "2", Outcome.REFUSED),
         (503, b"{}", None, Outcome.FAILED),

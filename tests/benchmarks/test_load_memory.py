@@ -87,18 +87,29 @@ def test_a_process_has_the_role_of_its_command(command: str, parent: str, role: 
     assert role_of(command, parent) == role
 
 
-def test_a_real_process_and_what_it_waited_for_is_counted_with_all_below() -> None:
-    work = "subprocess.run([sys.executable, '-c', 'sum(range(10**7))'])"
-    program = f"import subprocess, sys, time; {work}; print(1, flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+CHILD = """
+import subprocess, sys, time
+subprocess.run([sys.executable, "-c", "sum(range(10**7))"])
+if sys.argv[1:]:
+    subprocess.Popen([sys.executable, "-c", sys.argv[1], *sys.argv[2:]])
+else:
+    print("all are there", flush=True)
+time.sleep(600)
+"""
+
+
+def test_real_processes_are_counted_with_all_below_and_with_what_they_waited_for() -> None:
+    command = [sys.executable, "-c", CHILD, CHILD, CHILD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
             assert process.stdout is not None
             process.stdout.readline()
-            (found,) = processes_below([process.pid])
-            assert found.parent == os.getpid()
-            assert found.resident_bytes > 2 * MB
-            assert cpu_s([process.pid]) > 0.05  # its child's, which has ended
-            assert process.pid in {one.pid for one in processes_below([os.getpid()])}
+            found = {one.pid: one for one in processes_below([process.pid])}
+            assert len(found) == 3
+            assert found[process.pid].parent == os.getpid()
+            assert all(one.resident_bytes > 2 * MB for one in found.values())
+            assert cpu_s([process.pid]) > 3 * 0.05  # a child's of each, which has ended
+            assert set(found) <= {one.pid for one in processes_below([os.getpid()])}
         finally:
-            process.send_signal(signal.SIGKILL)
-    wait_until(lambda: not processes_below([process.pid]), 10, "the process has gone")
+            os.killpg(process.pid, signal.SIGKILL)
+    wait_until(lambda: not processes_below(found), 10, "the processes have gone")

@@ -120,8 +120,8 @@ def test_a_mix_is_drawn_by_its_weights() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not LOADING.exists(), reason="Locust is not there: `make load` installs it")
 def test_a_short_run_finds_a_knee_holds_it_and_accounts_for_every_job(tmp_path: Path) -> None:
-    few = ["--mixes", "enhance", "--seconds", "2", "--most-users", "4", "--steady-seconds", "3"]
-    few += ["--fault-seconds", "8", "--peer-seconds", "0", "--p95-ms", "60000"]
+    few = ["--mixes", "enhance", "--seconds", "2", "--first-users", "2", "--most-users", "2"]
+    few += ["--steady-seconds", "2", "--fault-seconds", "6", "--peer-seconds", "0", "--p95-ms", "60000"]
     command = [sys.executable, "-m", "benchmarks.load", "--python", str(LOADING), "--json", str(tmp_path / "found")]
     settings = {**os.environ, "LUTRA_MODELS": "lut3d"}
     done = subprocess.run([*command, *few], cwd=ROOT, env=settings, capture_output=True, text=True, timeout=300)
