@@ -115,7 +115,7 @@ def run_here(asked: argparse.Namespace, crowd: Crowd, found: Found) -> None:
         if asked.peer_seconds:
             options = {"users": asked.clients, "seconds": asked.peer_seconds, "rounds": asked.rounds}
             turns, found.same_bytes = here.compare_with_peers(crowd, service, **options, told=here.tell_turn)
-            found.compared = peers.compare(turns)
+            found.compared, found.versions = peers.compare(turns), peers.versions()
     if asked.fault_seconds:
         load = Load("", asked.mixes[-1], users_below(knee, here.SHARE_WITH_FAULTS), asked.fault_seconds, asked.pace)
         found.faulted = here.run_with_faults(crowd, crowd.folder, load)
@@ -126,8 +126,8 @@ def main() -> int:
     signal.signal(
         signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
     )  # what was started is ended all the same
-    found = Found(machine.line(*PACKAGES))
-    print(found.device, flush=True)
+    found = Found(machine.line(*PACKAGES), " ".join(["python -m benchmarks.load", *sys.argv[1:]]))
+    print(f"{found.device}\n{found.command}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         crowd = Crowd(asked.python, Path(folder))
         kinds.write_pictures(crowd.folder)

@@ -43,14 +43,16 @@ class Steady:
 
 @dataclass
 class Found:
-    """`same_bytes`: whether the peers answered with the same picture."""
+    """`same_bytes`: whether the peers answered with the same picture. `versions`: theirs."""
 
     device: str
+    command: str
     knees: dict[str, Knee] = field(default_factory=dict)
     steady: Steady | None = None
     faulted: Faulted | None = None
     compared: Sequence[Compared] = ()
     same_bytes: bool = False
+    versions: str = ""
 
 
 def figures(summary: Summary) -> list[str]:
@@ -169,7 +171,7 @@ def sections(found: Found) -> list[tuple[str, str, list[Table]]]:
         parts.append(("Faults", words, [fault_table(found.faulted), account_table(found.faulted)]))
     if found.compared:
         same = "the same bytes" if found.same_bytes else "unlike bytes"
-        parts.append(("Beside its peers", f"All answer with {same}.", [peer_table(found.compared)]))
+        parts.append(("Beside its peers", f"{found.versions}; all answer with {same}.", [peer_table(found.compared)]))
     if wanted := goals(found):
         parts.append(("Goals", "", [report.goal_table(wanted)]))
     return parts
@@ -184,7 +186,7 @@ def as_text(found: Found) -> str:
 
 def write_docs(found: Found, folder: Path = DOCS) -> None:
     """Puts what was found between the markers of load.md, and draws load.svg. Raises ValueError without markers."""
-    block = [f"{found.device}.", "![Throughput, waiting and memory](load.svg)"]
+    block = [f"{found.device}; `{found.command}`.", "![Throughput, waiting and memory](load.svg)"]
     for title, words, tables in sections(found):
         block += [f"### {title}", *([words] if words else []), *map(report.as_markdown, tables)]
     page = folder / "load.md"

@@ -20,6 +20,7 @@ from benchmarks.load.processes import cpu_s
 from benchmarks.load.samples import Outcome
 from benchmarks.load.services import Server, free_port, started, status_of, wait_until
 
+PINS = Path(__file__).with_name("peers.txt")
 BENTO = "benchmarks.load.bentoml_peer:Enhance"
 
 
@@ -120,6 +121,12 @@ def compare(turns: Sequence[Turn]) -> list[Compared]:
 
 def figures_of(turn: Turn) -> tuple[float, float, float, float]:
     return turn.jobs_per_s, turn.p95_ms, turn.cpu_ms, turn.own_ms
+
+
+def versions() -> str:
+    """Those of the peers, as they are pinned."""
+    pinned = dict(line.split("==") for line in PINS.read_text().splitlines() if "==" in line)
+    return f"LitServe {pinned['litserve']}, BentoML {pinned['bentoml']}"
 
 
 def ratio(ours: float, theirs: float) -> float:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.load import kinds, page, plot
+from benchmarks.load import kinds, page, peers, plot
 from benchmarks.load.accounts import Account
 from benchmarks.load.here import Faulted, Recovery
 from benchmarks.load.knee import Knee, Step
@@ -40,6 +41,7 @@ def found() -> Found:
     }
     return Found(
         "2026-11-29, a machine",
+        "python -m benchmarks.load",
         {"mixed": Knee(steps, steps[2].summary)},
         Steady("mixed", Summary(6, 300, 6, 1.5, 40, 80, 90, 1800, 0, 0), memory),
         Faulted(
@@ -47,6 +49,7 @@ def found() -> Found:
         ),
         [Compared("Lutra", 30, 100, 33, 5, 1, 1, 0), Compared("LitServe", 20, 200, 40, 9, 1.5, 0.8, 0)],
         same_bytes=True,
+        versions=peers.versions(),
     )
 
 
@@ -56,7 +59,8 @@ def test_the_page_in_docs_takes_what_was_found(tmp_path: Path) -> None:
     page.write_docs(found(), tmp_path)
     written = (tmp_path / "load.md").read_text()
     assert written.startswith(template[: template.index("<!-- measured: begin -->")])
-    assert "2026-11-29, a machine." in written
+    assert "2026-11-29, a machine; `python -m benchmarks.load`." in written
+    assert re.search(r"LitServe \d[.\d]+, BentoML \d[.\d]+; all answer with the same bytes\.", written)
     assert "The knee: 8 users, 8.0 jobs/s; beyond it p95 is 2000 ms." in written
     assert "| gateway | 90 | 90 | 90 | +0.00 |" in written
     assert "| store | 50 | 79 | 79 | +6.00 |" in written
@@ -75,7 +79,7 @@ def test_steps_are_told_by_users_whatever_their_order_was() -> None:
 
 
 def test_what_was_left_out_is_not_told() -> None:
-    assert [title for title, _, _ in page.sections(Found("a machine"))] == []
+    assert [title for title, _, _ in page.sections(Found("a machine", ""))] == []
 
 
 def test_lines_keep_to_their_panel_and_names_do_not_cover_one_another() -> None:
@@ -124,7 +128,7 @@ def test_a_short_run_finds_a_knee_holds_it_and_accounts_for_every_job(tmp_path: 
     few += ["--steady-seconds", "2", "--fault-seconds", "6", "--peer-seconds", "0", "--p95-ms", "60000"]
     command = [sys.executable, "-m", "benchmarks.load", "--python", str(LOADING), "--json", str(tmp_path / "found")]
     settings = {**os.environ, "LUTRA_MODELS": "lut3d"}
-    done = subprocess.run([*command, *few], cwd=ROOT, env=settings, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, *few], cwd=ROOT, env=settings, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((tmp_path / "found").read_text())
     assert told["knees"]["enhance"]["held"]["succeeded"] > 0
