@@ -72,7 +72,7 @@ def draw(panel: Panel, top: int) -> list[str]:
         drawn.append(grid_line(LEFT, down(y), right, down(y)))
         drawn.append(words(LEFT - 6, down(y) + 4, f"{y:g}", "tick", "end"))
     drawn.append(words(right, top + HEIGHT - 8, panel.x_label, "tick", "end"))
-    bases = name_bases([down(line.points[-1][1]) + 4 for line in panel.lines])
+    bases = name_bases([down(line.points[-1][1]) + 4 for line in panel.lines], bottom + 4)
     for number, (line, base) in enumerate(zip(panel.lines, bases, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in line.points)
@@ -89,12 +89,15 @@ def grid_line(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="grid" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def name_bases(wanted: Sequence[float]) -> list[float]:
-    """Where names stand, near where they want to, none over another: the lower one goes further down."""
+def name_bases(wanted: Sequence[float], lowest: float) -> list[float]:
+    """Where names stand, near where they want to, none over another: the lower one goes further down, while there is
+    room above `lowest`; from there on the others go up."""
     bases = list(wanted)
     order = sorted(range(len(bases)), key=lambda number: bases[number])
     for above, below in itertools.pairwise(order):
         bases[below] = max(bases[below], bases[above] + NAME_HEIGHT)
+    for place, number in enumerate(reversed(order)):
+        bases[number] = min(bases[number], lowest - place * NAME_HEIGHT)
     return bases
 
 

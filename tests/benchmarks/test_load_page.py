@@ -95,6 +95,11 @@ def test_lines_keep_to_their_panel_and_names_do_not_cover_one_another() -> None:
     assert all(below - above >= plot.NAME_HEIGHT for above, below in itertools.pairwise(bases))
 
 
+def test_names_of_lines_at_the_bottom_go_up_where_there_is_no_room_below() -> None:
+    assert plot.name_bases([260, 20, 261, 259], 260) == [246, 20, 260, 232]
+    assert plot.name_bases([100, 101], 260) == [100, 114]
+
+
 @pytest.mark.parametrize("largest", [0.03, 0.9, 1, 7, 59, 60, 61, 12345])
 def test_ticks_are_few_and_reach_the_largest_value(largest: float) -> None:
     ticks = plot.ticks(largest)
