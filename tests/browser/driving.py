@@ -17,7 +17,7 @@ import numpy as np
 from tests.living import opened
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, FilePayload, Locator, Page
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PATIENCE_MS = 60_000
@@ -79,10 +79,15 @@ class Sight:
     def choose(self, *files: tuple[str, bytes]) -> None:
         """By the file dialog of the button."""
         was = self.at("#list li").count()
-        with self.page.expect_file_chooser() as asked:
-            self.at("#add" if was else "#choose").click()
-        asked.value.set_files([{"name": name, "mimeType": "", "buffer": data} for name, data in files])
+        self.pick("#add" if was else "#choose", *files)
         self.at("#list li").nth(was + len(files) - 1).wait_for()
+
+    def pick(self, button: str, *files: tuple[str, bytes]) -> None:
+        """In the dialog that the button opens."""
+        with self.page.expect_file_chooser() as asked:
+            self.at(button).click()
+        chosen: list[FilePayload] = [{"name": name, "mimeType": "", "buffer": data} for name, data in files]
+        asked.value.set_files(chosen)
 
     def operation(self, name: str) -> None:
         self.at(f"[name=operation][value={name}]").check()

@@ -26,9 +26,7 @@ def test_the_table_of_a_photo_is_saved_and_applied_to_it_again(sight: Sight) -> 
     _, enhanced = sight.saved()
     name, table = sight.saved("#save-cube")
     assert name == "photo.cube" and b"LUT_3D_SIZE 33" in table
-    with sight.page.expect_file_chooser() as asked:
-        sight.at("#choose-lut").click()
-    asked.value.set_files([{"name": "mine.cube", "mimeType": "", "buffer": table}])
+    sight.pick("#choose-lut", ("mine.cube", table))
     sight.at("#lut-name").get_by_text("mine.cube").wait_for()
     sight.go()
     sight.page.locator("#facts dd", has_text="lut").filter(has_not_text="lut3d").wait_for()
@@ -47,10 +45,8 @@ def test_the_table_carries_the_strength_that_was_looked_at(sight: Sight, service
 
 def test_a_broken_table_gets_a_sentence_and_a_button_that_leaves_it_out(sight: Sight) -> None:
     sight.choose(("photo.png", PHOTO))
-    with sight.page.expect_file_chooser() as asked:
-        sight.operation("enhance")
-        sight.at("#choose-lut").click()
-    asked.value.set_files([{"name": "broken.cube", "mimeType": "", "buffer": b"LUT_3D_SIZE two"}])
+    sight.operation("enhance")
+    sight.pick("#choose-lut", ("broken.cube", b"LUT_3D_SIZE two"))
     sight.at("#lut-name").get_by_text("broken.cube").wait_for()
     sight.go()
     sight.shows("failed")
