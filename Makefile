@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check gpu-train clean always
+.PHONY: run test test-all chaos check lint types fast coverage openapi bench build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -54,6 +54,10 @@ coverage: build
 	$(BIN)/coverage combine --quiet
 	rm -f build/coverage/data.*  # of processes that were killed while they wrote
 	$(BIN)/coverage report
+
+# docs/openapi.json, which a test compares with what the service says.
+openapi: build
+	$(BIN)/python -m tests.service.committed
 
 bench: build
 	$(BIN)/python -m benchmarks
