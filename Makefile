@@ -116,14 +116,14 @@ MODULES = find service workers models kernels -name '*.py' | LC_ALL=C sort
 $(VENV)/.modules: always | $(BIN)/python
 	@$(MODULES) | cmp -s - $@ || $(MODULES) > $@
 
-$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
+$(VENV)/.run: pyproject.toml client/pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
 	@echo "installing into $(VENV) and compiling the kernels: a minute or more, the first time alone"
-	$(PIP) --editable '.[local]'
+	$(PIP) --editable '.[local]' --editable ./client
 	touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev]' --editable ./client
 	touch $@ $(VENV)/.run $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
