@@ -44,7 +44,7 @@ def _plain_format(value: object) -> object:
 
 # What every operation can be asked. Each lists these among its own, in the order in which people read them.
 ModelName = Annotated[str | None, Field(description="A name from GET /models.", examples=["auto"])]
-FORMAT = "Of the result; auto: by Accept, else as it came in (GIF and BMP leave as PNG)."
+FORMAT = "Of the result; auto: as Accept says, else as it came in (GIF and BMP leave as PNG)."
 Format = Annotated[
     Literal["auto", "jpeg", "png", "webp", "avif", "tiff"], BeforeValidator(_plain_format), Field(description=FORMAT)
 ]
@@ -185,6 +185,10 @@ class Operation(ABC, Generic[Q, P]):
     def formats(self) -> tuple[str, ...]:
         """What a result may leave as."""
         return tuple(name for name in get_args(self.query.model_fields["format"].annotation) if name != "auto")
+
+    def mark(self, query: Q) -> str:
+        """What stands behind the name of a file that went through it, for instance `-enhanced`."""
+        return f"-{self.name}d"
 
     # -- at the door, from the header alone ------------------------------------------------------------------------
 

@@ -118,6 +118,16 @@ picture came in lossy (JPEG, WebP, AVIF, HEIC) and the speed measured here; the 
     parameters = UpscaleParameters
     offers_auto = True
 
+    def mark(self, query: UpscaleQuery) -> str:
+        """By the size that is asked for: `-x3.7`, `-3000w`, `-3000x2000`, `-8000000px`."""
+        if query.scale is not None:
+            return f"-x{query.scale.replace('/', '_')}"
+        if query.max_pixels is not None:
+            return f"-{query.max_pixels}px"
+        if query.width is not None and query.height is not None:
+            return f"-{query.width}x{query.height}"
+        return f"-{query.width}w" if query.width is not None else f"-{query.height}h"
+
     def check(self, query: UpscaleQuery, at: Installation) -> None:
         """Raises UnknownModel, and ParameterError for a size that is none, or a scale out of the model's range."""
         card = self.choose(query.model, at.models)
