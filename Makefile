@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage openapi bench build asan gpu-check gpu-train clean always
+.PHONY: run test test-all chaos check lint types fast coverage openapi fuzz bench build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -58,6 +58,12 @@ coverage: build
 # docs/openapi.json, which a test compares with what the service says.
 openapi: build
 	$(BIN)/python -m tests.service.committed
+
+# Calls made up from that document, against a running service; FUZZ_EXAMPLES of each endpoint and phase.
+FUZZ_EXAMPLES ?= 500
+fuzz: build
+	$(PIP) schemathesis
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -s tests/service/test_fuzz.py
 
 bench: build
 	$(BIN)/python -m benchmarks

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.cards import available
 from service import parts
+from service.compare import add_compare_options, run_on_all
 from service.examples import LINKS, examples_of
 from service.folders import shown
 from service.options import add_file_options
@@ -103,6 +104,8 @@ def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> 
     for operation in operations.values():
         run = partial(run_operation, operation)
         add_file_options(command(operation.name, run, operation.help, "worker"), operation)
+    sides = "A picture by every model that enlarges, side by side on one HTML page."
+    add_compare_options(command("compare", run_compare, sides, "worker"))
     _add_facts(command)
     _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))
     _add_key(command("key", run_key_new, "API keys."))
@@ -238,6 +241,11 @@ def run_operation(operation: Operation[Any, Any], arguments: argparse.Namespace)
     return run_on_files(operation, _settings(arguments), arguments)
 
 
+def run_compare(arguments: argparse.Namespace) -> int:
+    devices.share_cores_politely()
+    return run_on_all(_settings(arguments), arguments)
+
+
 def run_models(arguments: argparse.Namespace) -> int:
     for card in _models(arguments.url):
         if arguments.json:
@@ -291,7 +299,7 @@ def run_completion(parser: argparse.ArgumentParser, arguments: argparse.Namespac
     import shtab
 
     for action in _actions(parser):
-        if action.dest in ("inputs", "output", "lut", "file"):
+        if action.dest in ("input", "inputs", "output", "lut", "file"):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(parser, shell=arguments.shell))
     return 0

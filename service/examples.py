@@ -29,6 +29,10 @@ EXAMPLES = {
         ("cat a.jpg | lutra upscale - -o - --scale 2 | display", "in a pipe"),
         ("lutra upscale photo.jpg --scale 4 --url http://gpu:8000", "by a running service"),
     ),
+    "compare": (
+        ("lutra compare photo.jpg --scale 4", "photo-compared.html"),
+        ("lutra compare photo.jpg --scale 2 --models lmliif,liif,bicubic -o page.html", ""),
+    ),
     "models": (("lutra models --json | jq -r .name", ""),),
     "doctor": (("lutra doctor --json", ""),),
     "convert": (("lutra convert LUTs.pth classifier.pth -o lut3d.safetensors", ""),),
