@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from models.cards import available
 from service import parts
-from service.compare import add_compare_options, run_on_all
 from service.examples import LINKS, examples_of
 from service.folders import shown
-from service.options import add_file_options
+from service.options import add_compare_options, add_file_options, add_rate_options
 from workers import devices, log
 from workers.errors import LutraError, ParameterError
 from workers.operations import OPERATIONS
+from workers.operations.choice import UPSCALE
 from workers.operations.operation import Operation
 
 if TYPE_CHECKING:
@@ -105,16 +105,12 @@ def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> 
         run = partial(run_operation, operation)
         add_file_options(command(operation.name, run, operation.help, "worker"), operation)
     sides = "A picture by every model that enlarges, side by side on one HTML page."
-    add_compare_options(command("compare", run_compare, sides, "worker"))
+    add_compare_options(command("compare", run_compare, sides, "worker"), operations[UPSCALE])
+    add_rate_options(command("rate", run_rate, "Score pictures by eye, without knowing what made them."))
     _add_facts(command)
     _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))
     _add_key(command("key", run_key_new, "API keys."))
-    shells = command(
-        "completion", partial(run_completion, parser), "Print what completes commands in a shell.", "completion"
-    )
-    shells.add_argument("shell", choices=("bash", "zsh", "tcsh"))
-    told = command("help", partial(run_help, parser, commands.choices), "Show how a command is used.")
-    told.add_argument("command", nargs="?", metavar="COMMAND")
+    _add_helps(command, parser, commands.choices)
     return parser
 
 
@@ -142,6 +138,14 @@ def _add_facts(command: Command) -> None:
     )
     for parser in (models, doctor):
         parser.add_argument("--json", action="store_true", help="a line of JSON for each")
+
+
+def _add_helps(command: Command, parser: argparse.ArgumentParser, commands: Mapping[str, Any]) -> None:
+    completes = "Print what completes commands in a shell."
+    shells = command("completion", partial(run_completion, parser), completes, "completion")
+    shells.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    told = command("help", partial(run_help, parser, commands), "Show how a command is used.")
+    told.add_argument("command", nargs="?", metavar="COMMAND")
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -243,7 +247,15 @@ def run_operation(operation: Operation[Any, Any], arguments: argparse.Namespace)
 
 def run_compare(arguments: argparse.Namespace) -> int:
     devices.share_cores_politely()
+    from service.compare import run_on_all
+
     return run_on_all(_settings(arguments), arguments)
+
+
+def run_rate(arguments: argparse.Namespace) -> int:
+    from service.rate import rate
+
+    return rate(arguments)
 
 
 def run_models(arguments: argparse.Namespace) -> int:
@@ -295,23 +307,10 @@ def run_help(
 
 
 def run_completion(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    """What a shell reads to complete commands, options, choices and the names of files."""
-    import shtab
+    from service.completion import script_of
 
-    for action in _actions(parser):
-        if action.dest in ("input", "inputs", "output", "lut", "file"):
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, shell=arguments.shell))
+    print(script_of(parser, arguments.shell))
     return 0
-
-
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Of the parser and of all below it."""
-    for action in parser._actions:
-        yield action
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                yield from _actions(below)
 
 
 def run_key_new(arguments: argparse.Namespace) -> int:

@@ -12,13 +12,12 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.atomic import write_whole
 from service.file_run import Asked
 from service.folders import shown
-from service.options import add_options, read_query
+from service.options import read_query
 from service.presets import installation_of
 from service.reports import Better
 from workers.errors import LutraError, ParameterError
@@ -41,13 +40,6 @@ class Shown:
     better: Better | None
     seconds: float = 0.0
     error: str = ""
-
-
-def add_compare_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="IN", help="a picture file")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="default: IN-compared.html, beside it")
-    parser.add_argument("--models", metavar="A,B", help="names of lutra models; default: all that enlarge")
-    add_options(parser.add_argument_group("parameters, as over HTTP"), OPERATIONS[UPSCALE].query)
 
 
 def run_on_all(settings: Settings, arguments: argparse.Namespace) -> int:

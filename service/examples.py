@@ -33,6 +33,7 @@ EXAMPLES = {
         ("lutra compare photo.jpg --scale 4", "photo-compared.html"),
         ("lutra compare photo.jpg --scale 2 --models lmliif,liif,bicubic -o page.html", ""),
     ),
+    "rate": (("lutra rate FOLDER", "FOLDER/lmliif/a.png, FOLDER/bicubic/a.png, ..."),),
     "models": (("lutra models --json | jq -r .name", ""),),
     "doctor": (("lutra doctor --json", ""),),
     "convert": (("lutra convert LUTs.pth classifier.pth -o lut3d.safetensors", ""),),

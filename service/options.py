@@ -59,6 +59,20 @@ def add_file_options(parser: argparse.ArgumentParser, operation: Operation[Any, 
         asked.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
 
 
+def add_compare_options(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) -> None:
+    parser.add_argument("input", type=Path, metavar="IN", help="a picture file")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="default: IN-compared.html, beside it")
+    parser.add_argument("--models", metavar="A,B", help="names of lutra models; default: all that enlarge")
+    add_options(parser.add_argument_group("parameters, as over HTTP"), operation.query)
+
+
+def add_rate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="with a folder for each variant")
+    parser.add_argument("--report", action="store_true", help="tell the scores that there are, and show nothing")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each variant")
+    parser.add_argument("--port", type=int, default=0, help="of the page; default: any that is free")
+
+
 def wanted_of(operation: Operation[Any, Any], query: Query, arguments: argparse.Namespace) -> Wanted:
     """Which files are wanted, as the options of `add_file_options` say."""
     return Wanted(

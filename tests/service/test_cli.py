@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,22 +117,6 @@ def test_a_suffix_may_begin_with_a_dash() -> None:
     words = ["upscale", "a.jpg", "--suffix", "-large", "--scale", "2"]
     assert build_parser().parse_args(_joined(words)).suffix == "-large"
     assert _joined(["upscale", "--suffix"]) == ["upscale", "--suffix"]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-def test_completion_knows_commands_options_and_choices(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", shell]) == 0
-    told = capsys.readouterr().out
-    assert all(word in told for word in ("upscale", "--skip-existing", "avif"))
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_bash_completes_by_it(tmp_path: Path) -> None:
-    script = tmp_path / "lutra.bash"
-    script.write_text(run("completion", "bash").stdout)
-    program = f"source {script}; COMP_WORDS=(lutra ups); COMP_CWORD=1; _shtab_lutra; echo ${{COMPREPLY[@]}}"
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["upscale"], done.stderr
 
 
 def test_a_new_key_is_printed_once_with_the_line_for_it(tmp_path: Path) -> None:
