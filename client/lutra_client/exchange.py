@@ -12,7 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -130,13 +130,14 @@ class Exchange:
     def steps(self) -> Steps:
         """Raises LutraError."""
         answer = yield from self._post()
+        cache = answer.headers.get("x-cache", "")
         if answer.status_code == 202:
             job = answer.json()
             self.job_id = job["id"]
             self._tell(Progress(job["state"], queue_position=job["queue_position"], eta_s=job["eta_s"]))
             yield from self._follow()
             answer = yield from self._persist(Send("GET", f"jobs/{self.job_id}/result"))
-        result = Result.of(answer)
+        result = replace(Result.of(answer), cache=cache)
         self._tell(Progress("succeeded", self._progress.total, self._progress.total))
         return result
 

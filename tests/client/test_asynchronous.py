@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from lutra_client import AsyncLutra, ParameterError, Progress, Unreachable
+from lutra_client import AsyncLutra, ParameterError, Progress, Unreachable, exchange
 
+from tests.client.test_client import is_cancelled
 from tests.living import Lutra as Service
 from tests.living import as_file, free_port, opened, photo, wait_until
 
@@ -28,16 +29,16 @@ def test_requests_are_awaited_and_run_side_by_side(lutra: Service, tmp_path: Pat
     asyncio.run(story())
 
 
-def test_who_is_cancelled_cancels_its_job(lutra: Service) -> None:
+def test_who_is_cancelled_cancels_its_job(lutra: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "SHORT_WAIT_S", 0)
     begun = asyncio.Event()
 
     def tell(progress: Progress) -> None:
-        if progress.state == "running":
-            begun.set()
+        begun.set()
 
     async def story() -> None:
         async with AsyncLutra(f"http://127.0.0.1:{lutra.port}") as client:
-            request = client.upscale(as_file(photo(256, 256, seed=12)), scale=4, model="liif", on_progress=tell)
+            request = client.upscale(as_file(photo(96, 96, seed=12)), scale=4, model="liif", on_progress=tell)
             task = asyncio.create_task(request.result())
             await begun.wait()
             task.cancel()
@@ -45,8 +46,7 @@ def test_who_is_cancelled_cancels_its_job(lutra: Service) -> None:
                 await task
 
     asyncio.run(story())
-    newest = lutra.client.get("/jobs?limit=1").json()["jobs"][0]["links"]["self"]
-    wait_until(lambda: lutra.client.get(newest).json()["state"] == "cancelled", 60, "the job is cancelled")
+    wait_until(lambda: is_cancelled(lutra), 120, "the job is cancelled")
 
 
 def test_a_service_that_is_not_there_is_said_so() -> None:

@@ -14,7 +14,7 @@ from lutra_client.pictures import Result
 
 PICTURE = httpx.Response(200, content=b"better", headers={"Content-Type": "image/png", "X-Job-Id": "a1"})
 JOB = {"id": "a1", "state": "queued", "queue_position": 3, "eta_s": 9.0}
-ACCEPTED = httpx.Response(202, json=JOB)
+ACCEPTED = httpx.Response(202, json=JOB, headers={"X-Cache": "coalesced"})
 LOST = httpx.ReadError("cut")
 
 
@@ -76,7 +76,7 @@ def test_a_job_is_followed_by_its_events_and_its_progress_told() -> None:
         *(("state", {"state": "succeeded"}), ("end", {"state": "succeeded"})),
     )
     result, done = drive(exchange(on_progress=told.append), ACCEPTED, lines, PICTURE)
-    assert result.data == b"better"
+    assert (result.data, result.cache) == (b"better", "coalesced")
     assert [type(step).__name__ for step in done] == ["Send", "Listen", "Send"]
     assert told == [
         Progress("queued", 0, 0, 3, 9.0),

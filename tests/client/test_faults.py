@@ -18,9 +18,9 @@ from tests.living import Lutra as Service
 from tests.living import as_file, opened, photo, running_lutra, wait_until
 from tests.proxy import Proxy, proxied
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.outage]  # in `make chaos` and `make test-all`
 
-FREE, SLOW = new_key(), new_key()  # of clients without a limit, and with 60 requests a minute
+FREE, SLOW = new_key(), new_key()  # of clients without a limit, and with one in five seconds
 LARGE = as_file(photo(192, 192), quality=95)
 
 
@@ -29,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """With room for one job, which one child computes."""
     folder = tmp_path_factory.mktemp("lutra")
     keys = folder / "keys.jsonl"
-    slow = new_line("slow", SLOW, {"rate_per_min": 60})
+    slow = new_line("slow", SLOW, {"rate_per_min": 12})
     keys.write_text(f"{new_line('free', FREE)}\n{slow}\n")
     settings = {"LUTRA_API_KEYS_FILE": str(keys), "LUTRA_QUEUE_SIZE": "1", "LUTRA_MODELS": "nearest,liif"}
     with running_lutra(folder, **settings) as running:

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ class Generated:
 
 
 @pytest.fixture
-def api(generated: str, lutra: Lutra) -> Generated:
-    return Generated(generated, f"http://127.0.0.1:{lutra.port}")
+def api(generated: str, lutra: Lutra) -> Iterator[Generated]:
+    made = Generated(generated, f"http://127.0.0.1:{lutra.port}")
+    with made.client:
+        yield made
 
 
 def test_pictures_are_files_whether_they_go_raw_or_as_a_form(api: Generated) -> None:
