@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -110,9 +111,9 @@ def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]
 
 
 def _instance(request: Request) -> str:
-    """A job's own path where the problem is a job's, else the request."""
+    """A job's own path, as a URI reference (RFC 9457, 3.1.5), where the problem is a job's; else the request."""
     path = request.url.path
-    return path if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
+    return quote(path) if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
 
 
 async def _lutra_error(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from service import events as sse
 from service.answers import ended_badly, picture_of, retry_after
 from service.clients import owner_of
 from service.gateway import gateway_of
-from service.openapi import LAST_EVENT_ID, RANGE_HEADERS, RESULT_ANSWERS, headers_of, problems_of
+from service.openapi import EVENTS, LAST_EVENT_ID, RANGE_HEADERS, RESULT_ANSWERS, headers_of, problems_of
 from service.router import Router
 from service.schemas import JobJson, job_json
 from workers.errors import JobNotFinished
@@ -70,7 +70,7 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     responses={
         200: {
             "description": "The events, until `end`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": EVENTS,
             "headers": headers_of("Cache-Control"),
         },
         204: {"description": "All of them were read already, and the job has ended."},

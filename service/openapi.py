@@ -28,6 +28,25 @@ BINARY: Json = {"type": "string", "format": "binary"}
 PICTURE: Json = {
     media_type: {"schema": BINARY} for media_type in (BYTES, *(imageio.MEDIA_TYPE[one] for one in imageio.FORMATS_OUT))
 }
+# The whole stream, text to some clients and a list to others, and each event as OpenAPI 3.2 tells it.
+EVENTS: Json = {
+    "text/event-stream": {
+        "schema": {"description": "The events, one after the other."},
+        "itemSchema": {
+            "type": "object",
+            "required": ["id", "event", "data"],
+            "properties": {
+                "id": {"type": "string", "description": "What Last-Event-ID takes."},
+                "event": {"type": "string", "enum": ["state", "progress", "end"]},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "description": "`state` and `end`: the state; `progress`: tiles `done` of `total`.",
+                },
+            },
+        },
+    }
+}
 TABLE: Json = {"text/plain": {"schema": {"type": "string"}}}
 EVERYWHERE = (400, 408, 414, 421, 431, 500, 503)
 NEVER = "HTTPValidationError", "ValidationError"  # FastAPI's, of all that has parameters; ours are problems
