@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import html
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -95,9 +96,7 @@ def _by(name: str, command: Command, data: bytes) -> Shown:
 def _page(name: str, about: str, pictures: list[Shown]) -> str:
     template = files("service").joinpath("compare.html").read_text(encoding="utf-8")
     facts = {"title": html.escape(name), "about": html.escape(about), "figures": "".join(map(_figure, pictures))}
-    for key, text in facts.items():
-        template = template.replace(f"{{{{{key}}}}}", text, 1)
-    return template
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: facts[place[1]], template)
 
 
 def _figure(one: Shown) -> str:

@@ -45,7 +45,7 @@ def test_a_model_that_cannot_says_why_and_the_others_are_shown(picture: Path, tm
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["--scale", "2", "--models", "nothing"], 2, "no model is named nothing; known are"),
+        (["--scale", "2", "--models", "nothing"], 2, "no model is named 'nothing'; known are"),
         (["--models", "nearest"], 2, "no size asked for"),
         (["--scale", "7.5", "--models", "srresnet"], 1, "no model could do it: scale 7.5"),
     ],
