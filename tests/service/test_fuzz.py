@@ -18,6 +18,7 @@ import pytest
 from tests.living import running_lutra
 from tests.service.committed import COMMITTED
 
+ROOT = Path(__file__).parents[2]
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "15")
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"),
@@ -51,8 +52,8 @@ def test_made_up_calls_are_answered_as_the_document_tells(tmp_path: Path) -> Non
             capture_output=True,
             text=True,
             timeout=3600,
-            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.service.fuzz_hooks"},
-            cwd=Path(__file__).parents[2],
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.service.fuzz_hooks", "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,  # it keeps what it has found
         )
         assert lutra.client.get("/livez").status_code == 200
         assert "request failed by our fault" not in lutra.log.read_text()
