@@ -10,13 +10,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.authentication import admit_scrape
 from service.gateway import gateway_of
-from service.openapi import problems_of
+from service.openapi import headers_of, problems_of
 from service.router import Router
 from service.schemas import HealthJson
 from service.scrape import registry_of
 from workers.errors import LutraError, NoWorker
 
 router = Router()
+
+Verbose = Annotated[str | None, Query(description="Anything but 0, false or no: also the queue and the workers.")]
 
 
 @router.get("/livez", operation_id="livez", tags=["ops"], response_model=HealthJson, response_model_exclude_none=True)
@@ -30,9 +32,16 @@ async def livez() -> HealthJson:
     operation_id="readyz",
     tags=["ops"],
     response_model=HealthJson,
-    responses={503: {"model": HealthJson}},
+    responses={
+        503: {
+            "description": "Nothing would be served now, and why.",
+            "model": HealthJson,
+            "content": problems_of(503)[503]["content"],
+            "headers": headers_of("Retry-After"),
+        }
+    },
 )
-async def readyz(request: Request, verbose: Annotated[str | None, Query()] = None) -> Response:
+async def readyz(request: Request, verbose: Verbose = None) -> Response:
     """Redis answers and at least one worker child with its models loaded has a live heartbeat."""
     gateway = gateway_of(request)
     try:
