@@ -1,0 +1,46 @@
+"""What is finished of a result that is not whole yet: pieces, kept for the next attempt should this one be lost.
+
+They count among the store's bytes, give way to whatever else wants room, and go when the computation ends or expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from workers.jobs.records import Claim, text
+from workers.jobs.script import Script
+from workers.jobs.store_base import StoreBase
+
+
+class Checkpoints(StoreBase):
+    """Written and read by the attempt that holds the computation."""
+
+    def keep_piece(self, claim: Claim, plan: str, index: int, piece: bytes) -> bool:
+        """Keep a piece as number `index` (from 0) of those under `plan`; what was kept from there on goes.
+
+        False where the attempt is stale or cancelled, the piece before is gone, or there is no room; StoreFull where
+        Redis has none.
+        """
+        args = [claim.computation_id, claim.attempt, plan, index, piece, self.limits.store_bytes]
+        return bool(self._run(Script.CHECKPOINT, *args))
+
+    def kept_plan(self, claim: Claim) -> str:
+        """The plan under which pieces are kept; empty where there are none."""
+        with self._reaching():
+            return text(self.client.lindex(_key(claim), 0) or "")
+
+    def kept_pieces(self, claim: Claim) -> Iterator[bytes]:
+        """The pieces, from the first on."""
+        index = 1
+        while True:
+            with self._reaching():
+                piece = cast("bytes | None", self.client.lindex(_key(claim), index))
+            if piece is None:
+                return
+            yield piece
+            index += 1
+
+
+def _key(claim: Claim) -> str:
+    return f"lutra:checkpoint:{claim.computation_id}"
