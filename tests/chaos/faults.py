@@ -134,30 +134,25 @@ class Crowd:
 
 
 class Victims:
-    """Computations that run and did not lose a worker yet: the second loss would rightly fail them."""
+    """Computations by a slow model that run and did not lose a worker yet: the second loss would rightly fail them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, model: str) -> None:
         self._store = store
+        self._model = model
 
-    def running(self) -> dict[str, int]:
-        """Each of them and the pid of the child that has it; none while another one runs that lost a worker before."""
-        owners = {name: owner for name, owner in self._store.running().items() if owner}
-        if any(self._losses(name) for name in owners):
-            return {}
-        return {name: place.pid_of(owner) for name, owner in owners.items()}
-
-    def wait_for_one(self) -> tuple[str, int]:
-        """One of them and its child's pid."""
-        found: dict[str, int] = {}
+    def wait_for_one(self, *, alone: bool = False) -> tuple[str, int]:
+        """One of them and the pid of its child; `alone`: while none runs that lost a worker."""
+        found: list[tuple[str, int]] = []
 
         def is_there() -> bool:
-            found.clear()
             owners = {name: owner for name, owner in self._store.running().items() if owner}
-            found.update({name: place.pid_of(owner) for name, owner in owners.items() if not self._losses(name)})
+            lost = {name for name in owners if self._losses(name)}
+            slow = [name for name in owners if name not in lost and self._record(name, "model") == [self._model]]
+            found.extend((name, place.pid_of(owners[name])) for name in slow if not (alone and lost))
             return bool(found)
 
-        wait_until(is_there, 120, "a job runs that lost no worker yet")
-        return next(iter(found.items()))
+        wait_until(is_there, 180, "a long job runs that lost no worker yet")
+        return found[0]
 
     def goes_on(self, computation: str) -> bool:
         """Whether another attempt at it has begun, or it has ended."""

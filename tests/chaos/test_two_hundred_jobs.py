@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.faults import Crowd, DurableRedis, Recovery, Request, Victims, answered, kill, next_picture_s
+from tests.chaos.test_chaos import descendants_of_one
 from tests.living import Lutra, running_lutra, wait_until
 from tests.proxy import Proxy, proxied
 from workers.jobs.store import Store
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.outage]
 
 JOBS = 200
 MODELS = "lut3d,airnet,eclut,liif,lmliif,srresnet,nearest,bilinear,bicubic,lanczos"
-SMALL, MIDDLE, LARGE = (96, 64), (320, 240), (192, 192)
+SMALL, MIDDLE, LARGE = (96, 64), (320, 240), (256, 256)
 # What a round of clients asks for: (endpoint and query, size of the picture).
 KINDS = (
     ("/upscale?model=liif&scale=4&format=png", LARGE),
@@ -93,10 +94,15 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             with running_lutra(tmp_path, **settings) as lutra:
                 wait_until(lambda: len(lutra.children()) == 2, 120, "both children live")
                 store = Store.at(redis.url)
-                yield Scene(lutra, proxy, redis, store, Victims(store), [], [])
+                yield Scene(lutra, proxy, redis, store, Victims(store, "liif"), [], [])
                 store.close()
     finally:
         redis.stop()
+
+
+def parent_of_workers(lutra: Lutra) -> int:
+    (parent,) = set(lutra.pids("service.cli worker")) & descendants_of_one(lutra)
+    return parent
 
 
 def kill_a_child(scene: Scene) -> None:
@@ -112,22 +118,14 @@ def stop_a_child(scene: Scene) -> None:
 
 
 def kill_the_parent(scene: Scene) -> None:
-    found: dict[str, int] = {}
-
-    def can_be_lost() -> bool:
-        found.clear()
-        found.update(scene.victims.running())
-        return bool(found)
-
-    wait_until(can_be_lost, 180, "jobs run that lost no worker yet")
-    parents = set(scene.lutra.pids("service.cli worker")) - set(scene.lutra.children())
-    kill(min(parents))
-    scene.note("the worker's parent killed with -9", next(iter(found)))
+    lost, _ = scene.victims.wait_for_one(alone=True)
+    kill(parent_of_workers(scene.lutra))
+    scene.note("the worker's parent killed with -9", lost)
 
 
 def terminate_the_worker(scene: Scene) -> None:
     scene.victims.wait_for_one()
-    os.kill(min(set(scene.lutra.pids("service.cli worker")) - set(scene.lutra.children())), signal.SIGTERM)
+    os.kill(parent_of_workers(scene.lutra), signal.SIGTERM)
     scene.note("SIGTERM to the worker in the middle of jobs")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.workers.stored import claim, put, reclaim
-from workers.errors import StoreUnavailable
+from workers.errors import StoreFull, StoreUnavailable
 from workers.jobs import checkpoints
 from workers.jobs.checkpoints import StoredCheckpoint
 from workers.jobs.records import Claim
@@ -70,22 +70,26 @@ def test_a_first_attempt_asks_the_store_for_nothing(store: Store) -> None:
     assert StoredCheckpoint(store, first).plan() == ""
 
 
-def test_where_the_store_has_no_room_nothing_more_is_taken(make_store: Callable[..., Store]) -> None:
+@pytest.mark.usefixtures("small_pieces")
+def test_where_the_store_has_no_room_it_is_tried_again_later(make_store: Callable[..., Store]) -> None:
+    """Also where there was room for the first pieces of a part."""
     store = make_store(store_bytes=30_000)
     store.beat({"test:1": {}})
-    holder = StoredCheckpoint(store, attempts(store)[0])
-    assert holder.write("plan", [b"a little"])
-    assert not holder.write("plan", [secrets.token_bytes(30_000)])
+    first, begin_next = attempts(store)
+    holder = StoredCheckpoint(store, first)
+    keep(holder, PARTS[:1])
+    for _ in range(2):
+        with pytest.raises(StoreFull):
+            holder.write("plan", [secrets.token_bytes(40_000)])
+    keep(holder, PARTS[2:])
+    assert list(StoredCheckpoint(store, begin_next()).read()) == [b"".join(part) for part in (PARTS[0], PARTS[2])]
 
 
-def test_where_redis_has_no_memory_nothing_more_is_taken(store: Store) -> None:
-    holder = StoredCheckpoint(store, attempts(store)[0])
-    client: Any = store.client
-    client.config_set("maxmemory", 1)
-    try:
-        assert not holder.write("plan", [b"x"])
-    finally:
-        client.config_set("maxmemory", 0)
+def test_of_a_job_that_nobody_wants_any_more_nothing_is_taken(store: Store) -> None:
+    job = put(store)
+    holder = StoredCheckpoint(store, claim(store, job))
+    store.cancel(job.id)
+    assert not holder.write("plan", [b"x"])
 
 
 def test_a_part_that_was_not_answered_is_written_again_in_its_place(

@@ -140,7 +140,8 @@ def test_where_the_store_is_full_nothing_is_kept_and_nothing_else_changes(make_s
     store.beat({"test:1": {}})
     job, holder = begun(store, pieces=3)
     held = bytes_held(store)
-    assert not store.keep_piece(holder, PLAN, 3, PIECE)
+    with pytest.raises(StoreFull):
+        store.keep_piece(holder, PLAN, 3, PIECE)
     assert (bytes_held(store), kept(store, holder)) == (held, (PLAN, [PIECE] * 3))
     succeed(store, job, holder)
 

@@ -43,9 +43,9 @@ class Keeper(Protocol):
         """These parts, in the order in which they were written."""
 
     def write(self, plan: str, samples: Sequence[bytes]) -> bool:
-        """Adds a part to those that were read, or written since. False where no more is taken.
+        """Adds a part to those that were read, or written since. False where no more is ever taken.
 
-        Raises Unavailable where it is worth another try.
+        Raises Unavailable where it may be later.
         """
 
 
@@ -116,7 +116,7 @@ class Checkpoint:
             else:
                 self.stop()
         except Unavailable:
-            pass  # the keeper says so; these samples are written with the next
+            pass  # these samples are written with the next
         now = time.monotonic()
         self._due_at = now + max(EVERY_S, REST * (now - start))
 

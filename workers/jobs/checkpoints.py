@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from workers.errors import StoreFull, Unavailable
+from workers.errors import Unavailable
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 from workers.jobs.store_base import CHUNK_BYTES, chunk_count
@@ -51,26 +51,19 @@ class StoredCheckpoint:
             log.warning("what the attempt before has kept could not be read on", pieces=self._pieces)
 
     def write(self, plan: str, samples: Sequence[bytes]) -> bool:
-        """One part more. False where the store has no room for it. Raises Unavailable where it does not answer."""
-        data = _compressed(samples)
-        for number in range(chunk_count(len(data))):
-            piece = data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES]
-            if not self._keep(plan, self._pieces + number, piece):
-                return False
-        self._pieces += chunk_count(len(data))
-        return True
+        """One part more. False where nobody wants it, or those before it had to go.
 
-    def _keep(self, plan: str, index: int, piece: bytes) -> bool:
-        try:
-            if self._store.keep_piece(self._claim, plan, index, piece):
-                return True
-        except StoreFull:
-            pass
-        except Unavailable:
-            log.warning("what is finished could not be kept, and is tried again")
-            raise
-        log.info("nothing more is kept of this result: there is no room for it, or it is wanted no more")
-        return False
+        Raises Unavailable where the store has no room now, or does not answer.
+        """
+        data = _compressed(samples)
+        count = chunk_count(len(data))
+        for number in range(count):
+            piece = data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES]
+            if not self._store.keep_piece(self._claim, plan, self._pieces + number, piece):
+                log.debug("nothing more is kept of this result")
+                return False
+        self._pieces += count
+        return True
 
 
 def _compressed(samples: Sequence[bytes]) -> bytes:

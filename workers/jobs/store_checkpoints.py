@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from workers.errors import StoreFull
 from workers.jobs.records import Claim, text
 from workers.jobs.script import Script
 from workers.jobs.store_base import StoreBase
+
+NO_ROOM = 2  # as the script answers
 
 
 class Checkpoints(StoreBase):
@@ -19,11 +22,13 @@ class Checkpoints(StoreBase):
     def keep_piece(self, claim: Claim, plan: str, index: int, piece: bytes) -> bool:
         """Keep a piece as number `index` (from 0) of those under `plan`; what was kept from there on goes.
 
-        False where the attempt is stale or cancelled, the piece before is gone, or there is no room; StoreFull where
-        Redis has none.
+        False where the attempt is stale or cancelled, or the piece before is gone. Raises StoreFull, and makes no room.
         """
         args = [claim.computation_id, claim.attempt, plan, index, piece, self.limits.store_bytes]
-        return bool(self._run(Script.CHECKPOINT, *args))
+        answer = int(self._run(Script.CHECKPOINT, *args))
+        if answer == NO_ROOM:
+            raise StoreFull("the job store has no room for what is finished of a result")
+        return bool(answer)
 
     def kept_plan(self, claim: Claim) -> str:
         """The plan under which pieces are kept; empty where there are none."""
