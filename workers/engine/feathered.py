@@ -98,7 +98,7 @@ def restore(
 
         blended[: len(overlap)] += overlap
         whole = row.finished - row.start
-        finished, overlap = result[row.start : row.finished], blended[whole:]
+        finished, overlap = result[row.start : row.finished], blended[whole:].copy()
         _write(blended[:whole], picture[row.start : row.finished], finished, strength)
         progress.checkpoint.add(finished, overlap)
         rows = rows[1:]
