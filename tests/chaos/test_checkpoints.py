@@ -17,7 +17,7 @@ from workers.jobs.store import Store
 
 pytestmark = [pytest.mark.chaos, pytest.mark.outage]
 
-TILE = 64  # pixels a side
+TILE = 48  # pixels a side
 TILES = 40
 LEAST_S = 0.5  # that a tile is to take: a machine that does forty in five seconds has nothing to keep
 
@@ -56,7 +56,7 @@ def tiles_computed(lutra: Lutra) -> float:
 
 def kill_at(lutra: Lutra, job: str, share: float) -> None:
     """The worker's child, when so much of the job is done."""
-    wait_until(lambda: float(str(job_json(lutra, job)["progress"])) >= share, 900, "the job comes so far")
+    wait_until(lambda: float(str(job_json(lutra, job)["progress"])) >= share, 900, "the job comes so far", 0.1)
     (child,) = lutra.children()
     os.kill(child, signal.SIGKILL)
 
