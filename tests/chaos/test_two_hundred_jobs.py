@@ -83,6 +83,7 @@ class Scene:
             wait_until(lambda: self.victims.goes_on(lost), 300, "the lost job is computed again")
             lost_s = time.monotonic() - start
         self.table.append(Recovery(fault, picture_s, lost_s))
+        print(self.table[-1].row(), flush=True)
 
 
 @pytest.fixture
@@ -180,6 +181,7 @@ FAULTS: tuple[Callable[[Scene], None], ...] = (
 
 def test_none_of_two_hundred_jobs_is_lost_or_done_twice_or_sticks(scene: Scene) -> None:
     requests = make_requests(JOBS)
+    print(f"\n{'fault':<58} {'picture':>8} {'lost job':>8}   (seconds)")
     crowd = Crowd(str(scene.lutra.client.base_url), requests)
     for left, fault in zip(range(len(FAULTS), 0, -1), FAULTS, strict=True):
         crowd.send(-(-crowd.waiting // left))
@@ -238,9 +240,6 @@ def logged(lutra: Lutra, event: str) -> list[dict[str, Any]]:
 
 
 def print_table(scene: Scene, everybody: list[Request]) -> None:
-    print(f"\n{'fault':<58} {'picture':>8} {'lost job':>8}   (seconds)")
-    for recovery in scene.table:
-        print(recovery.row())
     answers = Counter(status for request in everybody for status in request.answers)
     taken_up = logged(scene.lutra, "tiles of the attempt before are taken up")
     print(
