@@ -10,6 +10,7 @@ import os, signal, time
 from kombu.asynchronous import Hub, set_event_loop
 from workers.pool import Processes
 
+free_later = os.open(os.devnull, os.O_RDONLY)
 hub = Hub()
 set_event_loop(hub)
 pool = Processes(processes=1, threads=False, lost_worker_timeout=1.0)
@@ -24,6 +25,7 @@ def look_until(condition):
         next(looks)
 
 look_until(lambda: not pool._waiting_to_start and pool._all_inqueues)
+os.close(free_later)  # so that the successor's pipes have other numbers
 lost = []
 pool.apply_async(
     time.sleep, (600,), error_callback=lost.append, accept_callback=lambda pid, *_: os.kill(pid, signal.SIGKILL)
