@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,10 +180,9 @@ class Recovery:
         return f"{self.fault:<58} {self.picture_s:>8.1f} {again:>8}"
 
 
-def next_picture_s(lutra: Lutra, ask: Callable[[], Request]) -> float:
+def next_picture_s(lutra: Lutra, request: Request) -> float:
     """Seconds until a client that asks now has its picture."""
     start = time.monotonic()
-    request = ask()
     request.send(str(lutra.client.base_url))
     wait_until(lambda: answered(lutra, request), 300, "the next picture")
     return time.monotonic() - start
