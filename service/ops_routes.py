@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -14,7 +15,7 @@ from service.openapi import headers_of, problems_of
 from service.router import Router
 from service.schemas import HealthJson
 from service.scrape import registry_of
-from workers.errors import LutraError, NoWorker
+from workers.errors import LutraError, NoWorker, Unavailable
 
 router = Router()
 
@@ -74,6 +75,9 @@ async def readyz(request: Request, verbose: Verbose = None) -> Response:
 async def read_metrics(request: Request) -> Response:
     """Prometheus text format."""
     gateway = gateway_of(request)
-    queue = await gateway.queue_or_none()
-    text = await gateway.picture_threads.run(generate_latest, registry_of(queue, gateway.store.limits.lane_places))
+    queue, memory = await gateway.queue_or_none(), None
+    with suppress(Unavailable):
+        memory = await gateway.store_threads.run(gateway.store.memory)
+    shown = registry_of(queue, gateway.store.limits.lane_places, memory)
+    text = await gateway.picture_threads.run(generate_latest, shown)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

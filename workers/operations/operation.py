@@ -24,6 +24,7 @@ from workers.pictures.picture import Header, Picture
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from workers.engine.checkpoint import Keeper
     from workers.engine.engine import Engine
 
 Colour = Literal["keep", "srgb"]  # see `imageio.decode`
@@ -136,12 +137,16 @@ class Plan(Generic[P]):
 
 @dataclass(frozen=True)
 class Work(Generic[P]):
-    """What is done to one picture; `table`: the user's own, where one was sent along."""
+    """What is done to one picture; `table`: the user's own, where one was sent along.
+
+    `keeper`: where what is finished of the result outlives this process; None: nowhere.
+    """
 
     operation: Operation[Any, P]
     model: str
     parameters: P
     table: Cube | None = None
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True)

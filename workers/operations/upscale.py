@@ -192,6 +192,7 @@ picture came in lossy (JPEG, WebP, AVIF, HEIC) and the speed measured here; the 
             effort=parameters.effort,
             strength=1.0 if parameters.strength is None else parameters.strength,
             tick=tick,
+            keeper=work.keeper,
         )
 
 
