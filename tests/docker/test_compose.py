@@ -326,7 +326,7 @@ def test_commands_of_the_images_are_commands_of_the_program() -> None:
 def test_no_index_of_packages_is_named_but_torchs_own() -> None:
     for path in (COMPOSE, ROOT / ".env.example", *DOCKERFILES):
         hosts = set(re.findall(r"https?://([^/:\s}\"']+)", path.read_text()))
-        assert hosts <= {"download.pytorch.org", "127.0.0.1"}, path.name
+        assert hosts <= {"download.pytorch.org", "127.0.0.1", "gateway"}, path.name
 
 
 # -- Prometheus ------------------------------------------------------------------------------------------------------
