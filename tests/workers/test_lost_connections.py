@@ -16,7 +16,13 @@ from workers.jobs.job import Lane
 from workers.jobs.records import WAKE_CHANNEL
 from workers.jobs.store import Store
 
-IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
+IN_TIME_S = 8.0  # after so long at most a connection that was forgotten is noticed
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The subscription is asked for a sign of life each second, and nobody waits for the four that it really has."""
+    monkeypatch.setattr("service.waiting.PING_S", 1.0)
 
 
 @pytest.mark.parametrize("reset", [False, True])
