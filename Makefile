@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check gpu-train clean always
+.PHONY: run test test-all chaos check lint types fast coverage bench load build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -57,6 +57,27 @@ coverage: build
 
 bench: build
 	$(BIN)/python -m benchmarks
+
+# The service under load, a quarter of an hour: knee, steady minutes, faults, peers; writes docs/load.md and docs/load.svg.
+# A quick look: make load LOAD="--mixes enhance --seconds 3 --most-users 8 --steady-seconds 5 --fault-seconds 10 --peer-seconds 0"
+LOAD ?= --write-docs
+load: build build/load/.installed
+	$(BIN)/python -m benchmarks.load --python $(LOADING) $(LOAD)
+
+# Locust and the peers lie in an environment of their own, which finds all else in the first: what they want of others'
+# packages changes nothing there.
+LOADING = build/load/bin/python
+build/load/.installed: pyproject.toml constraints.txt benchmarks/load/peers.txt | $(VENV)/.dev
+	@echo "installing Locust, LitServe and BentoML into build/load: a minute, the first time alone"
+	$(BIN)/python -m venv --clear --without-pip build/load
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > $$($(LOADING) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth
+	$(BIN)/python docker/requirements.py load > build/load/requirements.txt
+	$(BIN)/python -m pip --python $(LOADING) install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --requirement build/load/requirements.txt
+	$(BIN)/python -m pip --python $(LOADING) install --quiet --disable-pip-version-check \
+	    --requirement benchmarks/load/peers.txt
+	touch $@
 
 # Compiles what has changed in kernels/csrc since the last time; a make of its own sees what the first rule has touched.
 build: $(VENV)/.dev
