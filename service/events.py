@@ -48,7 +48,7 @@ async def stream(job_id: str, after: str, gateway: Gateway) -> AsyncIterator[str
 
 
 async def _read(waiter: Waiter, gateway: Gateway) -> list[Event]:
-    """The events that are new; none where the store does not answer, for then the waiter is woken again.
+    """The events that are new; none where the store does not answer, and then the waiter is woken again.
 
     Raises JobUnknown or JobGone where none can come.
     """
@@ -58,5 +58,6 @@ async def _read(waiter: Waiter, gateway: Gateway) -> list[Event]:
             raise JobGone("this job has ended")
     except StoreUnavailable:
         log.debug("the event stream waits for the store")
+        waiter.set_again()
         return []
     return events

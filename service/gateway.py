@@ -246,6 +246,7 @@ class Gateway:
             except StoreUnavailable:
                 if not in_time:
                     raise
+                waiter.set_again()
             except (JobUnknown, JobGone):
                 raise StoreUnavailable("the job store lost its data, and this job with it") from None
 

@@ -30,6 +30,7 @@ WATCHES = 500  # that one call asks about: Redis serves nobody else meanwhile
 QUIET_S = 10.0
 STIR_EVERY_S = 0.1
 STIR_PARTS = 25  # many that began in one moment do not speak in one; each is looked at every 2.5 s
+AGAIN_S = 1.0
 PING_S = 4.0
 CONNECT_S = 2.0
 RETRY_S = 0.5
@@ -56,6 +57,10 @@ class Waiter:
     def set(self) -> None:
         self._has_news = True
         self._event.set()
+
+    def set_again(self) -> None:
+        """For whoever was woken and could not read: it is woken once more, AGAIN_S from now."""
+        asyncio.get_running_loop().call_later(AGAIN_S, self.set)
 
     def stir(self) -> None:
         """End its wait without news."""

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from service import waiting
 from service.waiting import Wakeups
 from tests.service.asgi import NEAREST, PHOTO, Exchange, Here, claim, eventually, queued, running_app, succeed
 from tests.workers.stored import no_news, put
+from workers.errors import StoreUnavailable
 from workers.jobs.store import Store
 
 HOUR_S = 3600.0
@@ -82,6 +84,42 @@ def test_what_ended_while_the_subscription_was_lost_is_read_when_it_is_back(
             return await asked
 
     assert asyncio.run(story()).content == b"better"
+
+
+def test_whoever_is_woken_when_the_store_does_not_answer_asks_again_and_waits_for_no_sweep(
+    store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "SWEEP_S", HOUR_S)
+    monkeypatch.setattr(waiting, "AGAIN_S", 0.05)
+    failed: list[str] = []
+
+    async def story() -> httpx.Response:
+        async with running_app(redis_url) as here:
+            await eventually(lambda: subscribers(store) == 1, "the gateway listens")
+            asked = ask(here)
+            computation = await queued(store)
+            (job,) = store.jobs_of("at:127.0.0.1", limit=1).jobs
+            stream = Exchange(here.app, f"/jobs/{job.id}/events")
+            await stream.until(b'"queued"')
+            gateway: Store = here.app.state.gateway.store
+            for name in ("status", "events"):
+                monkeypatch.setattr(gateway, name, failing_at_first(name, getattr(gateway, name), failed))
+            succeed(store, computation)
+            await stream.until(b"event: end")
+            return await asked
+
+    assert asyncio.run(story()).content == b"better"
+    assert {"status", "events"} <= set(failed)
+
+
+def failing_at_first(name: str, call: Callable[..., Any], failed: list[str]) -> Callable[..., Any]:
+    def called(*args: Any, **options: Any) -> Any:
+        if failed.count(name) < 2:
+            failed.append(name)
+            raise StoreUnavailable("the job store does not answer")
+        return call(*args, **options)
+
+    return called
 
 
 def test_what_no_message_tells_is_found_by_the_sweep(
