@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -33,9 +34,10 @@ def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
     assert "open files" in done.stdout and "with at most 2.50 GiB" in done.stdout
-    done = run("doctor", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    done = run("doctor", "--json", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
-    assert "MISSING  redis" in done.stdout
+    findings = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert (findings["redis"]["state"], findings["torch"]["state"]) == ("MISSING", "ok")
 
 
 def test_it_says_where_fewer_files_may_be_open_than_there_may_be_connections(monkeypatch: pytest.MonkeyPatch) -> None:
