@@ -82,6 +82,7 @@ class Gateway:
     def start_closing(self) -> None:
         """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
         self.closes_at = min(self.closes_at, time.monotonic() + CLOSING_S)
+        self.wakeups.wake_all()
 
     @property
     def is_closing(self) -> bool:
@@ -245,6 +246,7 @@ class Gateway:
             except StoreUnavailable:
                 if not in_time:
                     raise
+                waiter.set_again()
             except (JobUnknown, JobGone):
                 raise StoreUnavailable("the job store lost its data, and this job with it") from None
 
@@ -267,7 +269,8 @@ async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gate
     models = served_models(settings.models, settings.weights_dir)
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
-        async with Wakeups(redis_url).running() as wakeups:
+        wakeups = Wakeups(redis_url, lambda watches: store_threads.run(store.news, watches))
+        async with wakeups.running():
             largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
             uploads = Budget(max(settings.store_bytes, 2 * largest))
             deliveries = Deliveries(store, store_threads)

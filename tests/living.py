@@ -67,9 +67,9 @@ def opened(data: bytes) -> Image.Image:
 
 
 @contextmanager
-def private_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real redis-server; its URL and process."""
-    private = embedded.prepare(folder)
+def private_redis(folder: Path, store_bytes: int = Limits.store_bytes) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real redis-server for a store of this size; its URL and process."""
+    private = embedded.prepare(folder, store_bytes)
     process = subprocess.Popen(private.command, stdout=subprocess.DEVNULL)
     try:
         client = connect(private.url, timeout_s=2.0)

@@ -10,7 +10,7 @@ import pytest
 from service.waiting import Wakeups
 from tests.living import wait_until
 from tests.proxy import Proxy
-from tests.workers.stored import messages
+from tests.workers.stored import messages, no_news
 from workers.jobs import celery_app
 from workers.jobs.job import Lane
 from workers.jobs.records import WAKE_CHANNEL
@@ -51,7 +51,7 @@ def test_the_subscription_subscribes_anew_when_its_subscription_was_forgotten(st
         return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 
     async def lose_it() -> float:
-        async with Wakeups(proxy.url).running():
+        async with Wakeups(proxy.url, no_news).running():
             await asyncio.to_thread(wait_until, lambda: subscribers() == 1, 10, "the bell listens")
             proxy.forget()
             start = time.monotonic()
@@ -65,7 +65,7 @@ def test_the_subscription_subscribes_anew_when_its_subscription_was_forgotten(st
 @pytest.mark.slow
 def test_the_subscription_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
     async def stay() -> int:
-        async with Wakeups(proxy.url).running():
+        async with Wakeups(proxy.url, no_news).running():
             await asyncio.sleep(IN_TIME_S)
             return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 

@@ -13,6 +13,7 @@ from workers.jobs.job import Lane
 from workers.jobs.records import Hold
 from workers.jobs.store import Store
 from workers.jobs.store_base import CHUNK_BYTES
+from workers.jobs.store_reading import Watch
 
 
 def test_a_picture_of_several_pieces_is_read_whole_and_by_range(store: Store) -> None:
@@ -70,6 +71,39 @@ def test_events_are_replayed_after_an_id(store: Store) -> None:
     first, second = store.events(job.id)
     assert store.events(job.id, first.id) == [second]
     assert store.events(job.id, second.id) == []
+
+
+def test_who_of_many_has_missed_something_is_told_in_one_call(store: Store) -> None:
+    quiet, running, ended, left = put(store), put(store), put(store), put(store)
+    seen = {job.id: store.events(job.id)[-1].id for job in (quiet, running, ended, left)}
+    claim(store, running)
+    store.succeed(claim(store, ended), b"better", OUTPUT, {})
+    store.cancel(left.id)
+    watches = [
+        *(Watch(quiet.id, seen[quiet.id]), Watch(quiet.id, "0"), Watch(quiet.id, "")),
+        *(Watch(running.id, seen[running.id]), Watch(running.id, "17"), Watch(running.id, "")),
+        *(Watch(ended.id, seen[ended.id]), Watch(ended.id, ""), Watch(left.id, "")),
+        *(Watch(ended.id, "99999999999999-0"), Watch("gone", "0"), Watch("gone", "")),
+    ]
+    assert store.news([]) == []
+    before = calls(store)
+    assert store.news(watches) == [1, 3, 4, 6, 7, 8, 10, 11]
+    assert calls(store) == before + 1
+
+
+def test_an_event_within_the_same_millisecond_is_later(store: Store) -> None:
+    job = put(store)
+    store.client.delete(f"lutra:events:{job.id}")
+    for number in (2, 10):
+        store.client.xadd(f"lutra:events:{job.id}", {"kind": "progress", "data": "{}"}, id=f"1700000000000-{number}")
+    watches = [Watch(job.id, f"1700000000000-{number}") for number in (1, 2, 9, 10, 11)]
+    assert store.news(watches) == [0, 1, 2]
+
+
+def calls(store: Store) -> int:
+    """How many scripts Redis was asked to run."""
+    told = store.client.info("commandstats")
+    return sum(told.get(name, {"calls": 0})["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval"))
 
 
 def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: Store) -> None:

@@ -61,6 +61,7 @@ class Script(StrEnum):
     HOLD_KEY = auto()
     JOIN = auto()
     LIST_JOBS = auto()
+    NEWS = auto()
     NOTE_DELIVERY = auto()
     PROGRESS = auto()
     QUEUE = auto()

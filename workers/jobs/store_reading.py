@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, cast
 
 from workers.errors import JobGone, JobUnknown, LutraError
 from workers.jobs.job import JobStatus, Lane
@@ -28,6 +29,13 @@ WHY_GONE = {
     b"delivered": "the result of this job was delivered and has made room for new jobs since",
     b"told": "this job ended without a result, which was told, and has made room for new jobs since",
 }
+
+
+class Watch(NamedTuple):
+    """What somebody waits for: events of a job after the id `seen` ("0": any); empty: its end."""
+
+    job_id: str
+    seen: str
 
 
 class Reading(StoreBase):
@@ -72,6 +80,14 @@ class Reading(StoreBase):
         with self._reaching():
             entries = cast("list[Any]", self.client.xrange(f"lutra:events:{job_id}", min=f"({after}", max="+"))
         return [Event(text(id_), text(fields[b"kind"]), text(fields[b"data"])) for id_, fields in entries]
+
+    def news(self, watches: Sequence[Watch]) -> list[int]:
+        """The places, from 0, of those watches for which there is something new, in one call for all of them.
+
+        It is news, too, that a job is gone.
+        """
+        places = self._run(Script.NEWS, *chain.from_iterable(watches))
+        return [int(place) - 1 for place in places]
 
     def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most PIECE_BYTES."""

@@ -24,7 +24,7 @@ end
 
 if state ~= 'queued' and state ~= 'running' then
   if only_if_attached then return {state} end
-  redis.call('EXPIRE', P .. 'gone:' .. job, tombstone_s)
+  redis.call('EXPIRE', P .. 'gone:' .. job, tombstone_life(tombstone_s))
   if others == 0 then
     remove(comp, 'deleted')
     return {'removed'}

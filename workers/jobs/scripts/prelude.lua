@@ -55,6 +55,15 @@ local function client_of(job)
   return client or string.match(redis.call('GET', P .. 'gone:' .. job) or '', ' (.*)') or ''
 end
 
+-- For how long a tombstone stays behind its job: shorter where there are many, a minute from twice as many on, so that
+-- they have a bound, too.
+local MANY_TOMBSTONES = 1000000  -- of 130 to 190 bytes each
+local KEYS_OF_A_JOB = 7  -- while its computation is there: two records, jobs, events, tombstone, equal, a piece
+local function tombstone_life(tombstone_s)
+  local tombstones = redis.call('DBSIZE') - KEYS_OF_A_JOB * redis.call('ZCARD', P .. 'blobs')
+  return math.max(60, math.floor(tombstone_s * math.min(1, 2 - tombstones / MANY_TOMBSTONES)))
+end
+
 -- The job is in its client's list no more.
 local function unlist(client, job)
   redis.call('ZREM', P .. 'jobs_of:' .. client, job)
@@ -88,7 +97,7 @@ local function keep_job(job, ttl_s, tombstone_s)
   if redis.call('EXPIRE', key, ttl_s) == 0 then return end
   redis.call('HSET', key, 'expires_at', string.format('%.6f', NOW + ttl_s))
   redis.call('EXPIRE', P .. 'events:' .. job, ttl_s)
-  bury(job, '1', 'EX', ttl_s + tombstone_s)
+  bury(job, '1', 'EX', ttl_s + tombstone_life(tombstone_s))
   local record = redis.call('HMGET', key, 'client', 'created_at', 'idempotency_key', 'fingerprint')
   local client, name = record[1], record[3]
   if client and client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job .. ' ' .. client) end
