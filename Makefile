@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all browser chaos check lint types fast coverage bench load build asan gpu-check gpu-train clean always
+.PHONY: run test test-all browser chaos check lint types fast coverage openapi fuzz bench load build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -59,6 +59,16 @@ coverage: build
 	$(BIN)/coverage combine --quiet
 	rm -f build/coverage/data.*  # of processes that were killed while they wrote
 	$(BIN)/coverage report
+
+# docs/openapi.json, which a test compares with what the service says.
+openapi: build
+	$(BIN)/python -m tests.service.committed
+
+# Calls made up from that document, against a running service; FUZZ_EXAMPLES of each endpoint and phase.
+FUZZ_EXAMPLES ?= 500
+fuzz: build
+	$(PIP) schemathesis
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -s tests/service/test_fuzz.py
 
 bench: build
 	$(BIN)/python -m benchmarks
@@ -138,14 +148,14 @@ MODULES = find service workers models kernels -name '*.py' | LC_ALL=C sort
 $(VENV)/.modules: always | $(BIN)/python
 	@$(MODULES) | cmp -s - $@ || $(MODULES) > $@
 
-$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
+$(VENV)/.run: pyproject.toml client/pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
 	@echo "installing into $(VENV) and compiling the kernels: a minute or more, the first time alone"
-	$(PIP) --editable '.[local]'
+	$(PIP) --editable '.[local]' --editable ./client
 	touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev]' --editable ./client
 	touch $@ $(VENV)/.run $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.

@@ -18,7 +18,7 @@ from service.answers import accepted, ended_badly, picture_of
 from service.clients import client_of
 from service.gateway import gateway_of
 from service.idempotency import Reservation, reserve
-from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
+from service.openapi import BODY, BODY_WITH_LUT, post_answers
 from service.preferences import Wait, choose_format, listed, read_prefer, wants_fresh
 from service.presets import Presets
 from service.rates import megapixels_taken
@@ -49,7 +49,7 @@ def make_router(operations: Mapping[str, Operation[Any, Any]]) -> Router:
             tags=[operation.name],
             summary=operation.title,
             description=operation.description,
-            responses=POST_ANSWERS,
+            responses=post_answers(table=operation.takes_table),
             openapi_extra=BODY_WITH_LUT if operation.takes_table else BODY,
             response_class=Response,
         )

@@ -18,12 +18,12 @@ if places_taken('active:' .. lane) >= lane_places then return 'lane_full' end
 if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
 local over = bytes_held(client) + bytes - client_bytes
 if client_bytes < store_bytes and over > 0 and bytes_held(client) > 0 then
-  local answer = evict_delivered and make_room(over, client) or 'store_full'
+  local answer = make_room(over, evict_delivered, client)
   if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
 end
 local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + bytes - store_bytes
 if lacking > 0 then
-  local answer = evict_delivered and make_room(lacking) or 'store_full'
+  local answer = make_room(lacking, evict_delivered)
   if answer ~= 'ok' then return answer end
 end
 redis.call('ZADD', P .. 'active', NOW + hold_s, comp)

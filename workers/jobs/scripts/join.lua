@@ -20,12 +20,12 @@ redis.call('ZREM', P .. 'delivered', comp)  -- this job has not had it yet
 local function refusal()
   local over = bytes_held(client) + bytes - client_bytes
   if over > 0 then
-    local answer = evict_delivered and make_room(over, client) or 'store_full'
+    local answer = make_room(over, evict_delivered, client)
     if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
   end
   local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + bytes - store_bytes
   if lacking <= 0 then return end
-  local answer = evict_delivered and make_room(lacking) or 'store_full'
+  local answer = make_room(lacking, evict_delivered)
   if answer ~= 'ok' then return answer end
 end
 local why = refusal()
