@@ -33,7 +33,7 @@ test-all: build
 
 # The page in a real Chromium, which the system brings (Debian: apt-get install chromium). Leaves build/screenshots.
 browser: build
-	$(PIP) --editable '.[browser]' --no-build-isolation --config-settings build-dir=build/kernels
+	$(PIP) playwright axe-playwright-python
 	$(BIN)/python -m pytest -m browser
 
 chaos: build
