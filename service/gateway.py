@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from celery import Celery
 from starlette.requests import Request
 
 from models.cards import OWN_LUT, Card
@@ -28,7 +27,6 @@ from workers import metrics
 from workers.errors import (
     JobGone,
     JobUnknown,
-    LutraError,
     ParameterError,
     StoreFull,
     StoreUnavailable,
@@ -65,7 +63,6 @@ class Gateway:
 
     settings: Settings
     store: Store
-    celery: Celery
     wakeups: Wakeups
     store_threads: Threads
     picture_threads: Threads
@@ -142,15 +139,8 @@ class Gateway:
             return await self.store_threads.run(submit)
 
     def _submit(self, job: Job, data: bytes, result_bytes: int, table: bytes, is_fresh: bool) -> CacheResult | None:
-        cache = self.store.put(job, data, result_bytes=result_bytes, table=table, is_fresh=is_fresh)
-        if cache is not CacheResult.MISS:
-            return cache
-        try:
-            celery_app.send(self.celery, job.computation.lane)
-        except LutraError:
-            self.store.withdraw(job)
-            raise
-        return cache
+        message = celery_app.message(job.computation.lane)
+        return self.store.put(job, data, result_bytes=result_bytes, table=table, is_fresh=is_fresh, message=message)
 
     async def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
         """The job as it stands; of a client other than `owner` (`clients.owner_of`) there is none.
@@ -260,7 +250,6 @@ async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gate
         lanes_apart=settings.express_seconds > 0,
     )
     store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
-    celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
     store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)
     picture_threads = Threads("picture", PICTURE_THREADS, timeout_s=30.0)
     table_threads = Threads("table", 1, timeout_s=TABLE_S, late=lambda: TooManyUploads("too many tables at once"))
@@ -272,13 +261,12 @@ async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gate
             uploads = Budget(max(settings.store_bytes, 2 * largest))
             deliveries = Deliveries(store, store_threads)
             threads = store_threads, picture_threads, table_threads
-            yield Gateway(settings, store, celery, wakeups, *threads, models, uploads, deliveries)
+            yield Gateway(settings, store, wakeups, *threads, models, uploads, deliveries)
             await deliveries.report()
     finally:
         store_threads.close()
         picture_threads.close()
         table_threads.close()
-        celery.close()
         store.close()
 
 

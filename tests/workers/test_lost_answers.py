@@ -57,7 +57,7 @@ def test_a_job_stored_again_after_a_worker_has_taken_it_stays_taken(store: Store
     job = put(store)
     taken = claim(store, job)
     record = computation_fields(job.computation, 1, "")
-    args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
+    args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, "", "", len(record)]
     store._run(Script.SUBMIT, *args, *(part for pair in record.items() for part in pair), "detached", 0)
     assert store.status(job.id).state == "running"
     assert store.renew(taken, lease_s=30) is Hold.HELD

@@ -56,7 +56,6 @@ class Script(StrEnum):
     FINISH = auto()
     FREE_KEY = auto()
     HOLD_KEY = auto()
-    JOIN = auto()
     LIST_JOBS = auto()
     NOTE_DELIVERY = auto()
     PROGRESS = auto()

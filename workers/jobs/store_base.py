@@ -18,6 +18,7 @@ from workers.jobs.records import Limits
 from workers.jobs.script import Script, load_scripts
 
 CHUNK_BYTES = 4 * 1024**2
+CARRIED_BYTES = 512 * 1024  # of a picture that goes with a script: others wait meanwhile
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
 
 

@@ -286,6 +286,34 @@ end
 -- Redis at maxmemory refuses a script's writes only until its first one, and never one that frees.
 local function allow_writes_when_full() redis.call('DEL', P .. 'nothing') end
 
+-- Whether it is there; to be asked before a script's first write. What is asked of it here changes nothing.
+local function is_memory_full() return type(redis.pcall('SETRANGE', P .. 'nothing', 0, '')) == 'table' end
+
+-- Writes the records of a computation, whose input is there, and of its job, out of ARGV from these places on, and lines
+-- it up. False, and nothing is lined up, where the input has expired.
+local function queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
+  local key = P .. 'comp:' .. comp
+  for i = first_field, job_fields - 1, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+  redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp())
+  write_job(job, comp, 'miss', job_fields)
+  for i = 0, tonumber(redis.call('HGET', key, 'input_chunks')) - 1 do
+    if redis.call('EXPIRE', P .. 'in:' .. comp .. ':' .. i, pending_ttl_s) == 0 then return false end
+  end
+  redis.call('ZADD', P .. 'active', FOREVER, comp)
+  redis.call('ZADD', P .. 'queued', NOW, comp)
+  keep_place(comp)
+  join_line(comp, NOW)
+  reserve(comp, reserved_bytes(comp), FOREVER)
+  emit(comp, 'state', '{"state":"queued"}')
+  for _, each in ipairs({key, key .. ':jobs'}) do redis.call('EXPIRE', each, pending_ttl_s) end
+  answer_equals(comp, pending_ttl_s)
+  keep_job(job, pending_ttl_s, tombstone_s)
+  return true
+end
+
+-- A message into a queue of Celery's; empty: none.
+local function send(queue, message) if message ~= '' then redis.call('LPUSH', queue, message) end end
+
 -- Fencing: whether this attempt still has the computation.
 local function is_held_by(comp, attempt)
   local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
