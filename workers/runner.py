@@ -67,19 +67,21 @@ class Runner:
     def close(self) -> None:
         self._decoder.close()
 
-    def run(self, wanted: str) -> None:
+    def run(self, wanted: str, *, by_message: bool = True) -> bool:
         """Bring one computation to its end: the next of the lane `wanted`, or the one whose id that is.
 
-        Where none waits, or that one is leased, ended or unknown, the message is dropped.
+        False where none waits, or that one is leased, ended or unknown: then the message is dropped. What is not taken
+        `by_message` takes one off the lane's queue.
         """
-        owner, timeout_s = self._owner, self._job_timeout_s
-        claim = with_retry(lambda: self._store.claim(wanted, owner, lease_s=LEASE_S, timeout_s=timeout_s))
+        options: dict[str, Any] = {"timeout_s": self._job_timeout_s, "by_message": by_message}
+        claim = with_retry(lambda: self._store.claim(wanted, self._owner, lease_s=LEASE_S, **options))
         if claim is None:
-            log.debug("message dropped", wanted=wanted)
-            return
+            log.debug("nothing is there to do", wanted=wanted)
+            return False
         in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
         with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
             self._run(Attempt(self._store, claim))
+        return True
 
     def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim

@@ -61,6 +61,7 @@ class Claim:
     """A worker's right to a computation until its lease ends; `attempt` is the fencing token.
 
     `problem`: what it is to fail with, where its record cannot be read here; it has no parameters and no input then.
+    `picture`: the input itself where that is small, so that it need not be asked for; else empty.
     """
 
     computation_id: str
@@ -75,6 +76,7 @@ class Claim:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
     input_chunks: int = 0
+    picture: bytes = b""
     problem: LutraError | None = None
 
 
@@ -252,6 +254,7 @@ def claim_of(
     attempt: int,
     record: Mapping[bytes, bytes],
     jobs: Sequence[bytes],
+    picture: bytes,
     *,
     queue_s: float,
     timeout_s: float,
@@ -266,6 +269,7 @@ def claim_of(
         timeout_s=timeout_s,
         request_id=text(record.get(b"request_id", "")),
         job_id=min(map(text, jobs), default=""),
+        picture=picture,
     )
     try:
         with readable(claim.version):
