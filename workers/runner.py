@@ -5,6 +5,7 @@ What holds and ends it is its `Attempt`; here is what is computed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from workers.operations.operation import Colour, Encoded, Operation, Work
 from workers.operations.way import compute
 from workers.pictures.decoder import Decoder
 from workers.pictures.picture import Picture
+
+LEARN_EVERY_S = 1.0  # of one model: to read and write what was learnt costs as much as a job of milliseconds
 
 log = Log(__name__)
 
@@ -63,6 +66,7 @@ class Runner:
         self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
         self._operations = operations
         self._decoder = Decoder()
+        self._learnt_at: dict[str, float] = {}
 
     def close(self) -> None:
         self._decoder.close()
@@ -144,7 +148,12 @@ class Runner:
         return data
 
     def _learn(self, attempt: Attempt, work: Work[Any]) -> None:
-        """What a megapixel of this model costs here, from a job that succeeded or ran out of time."""
+        """What a megapixel of this model costs here, from a job that succeeded or ran out of time; of many short ones
+        from one every LEARN_EVERY_S.
+        """
+        now = time.monotonic()
+        if now - self._learnt_at.get(work.model, -LEARN_EVERY_S) < LEARN_EVERY_S:
+            return
         size = attempt.claim.input["height"], attempt.claim.input["width"]
         infer_s = attempt.timings_s.get("infer", 0.0)
         try:
@@ -152,6 +161,7 @@ class Runner:
             pixels = work.operation.computed_pixels(card, size, work.parameters) * attempt.lease.share_done
             if not speeds.is_representative(card, size, pixels):
                 return
+            self._learnt_at[work.model] = now
             served = [self._card(name) for name in self._engine.loaded()]
             speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)
             self._store.keep_rate(speeds.key_of(card), speed.to_json())
