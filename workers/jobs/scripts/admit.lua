@@ -31,10 +31,10 @@ end
 
 local function join_pending(twin, state)
   write_job(job, twin, 'coalesced', job_fields)
-  emit_to(job, 'state', '{"state":"' .. state .. '"}')
+  note_to(job, 'state', '{"state":"' .. state .. '"}')
   local tiles = redis.call('HMGET', P .. 'comp:' .. twin, 'done', 'total')
   if state == 'running' and tonumber(tiles[2] or '0') > 0 then
-    emit_to(job, 'progress', '{"done":' .. tiles[1] .. ',"total":' .. tiles[2] .. '}')
+    note_to(job, 'progress', '{"done":' .. tiles[1] .. ',"total":' .. tiles[2] .. '}')
   end
   keep_job(job, pending_ttl_s, tombstone_s)
   reserve(twin, reserved_bytes(twin) + record_bytes, FOREVER)
@@ -47,8 +47,8 @@ local function join_ended(twin)
   local record = P .. 'comp:' .. twin
   local before = memory_of(record .. ':jobs')
   write_job(job, twin, 'hit', job_fields)
-  emit_to(job, 'state', '{"state":"succeeded"}')
-  emit_to(job, 'end', '{"state":"succeeded"}')
+  note_to(job, 'state', '{"state":"succeeded"}')
+  note_to(job, 'end', '{"state":"succeeded"}')
   keep_job(job, result_ttl_s, tombstone_s)
   count_usage(twin, {job})
   local result = redis.call('HMGET', record, 'result_attempt', 'result_chunks')

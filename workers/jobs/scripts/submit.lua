@@ -10,5 +10,6 @@ if created_at then return created_at end  -- it was done, only the answer was lo
 if not queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s) then
   return redis.error_reply('input expired')
 end
+wake_equals(comp)
 send(queue, message)
 return stamp()
