@@ -250,26 +250,18 @@ def _unreadable(version: str) -> RecordUnreadable:
 
 
 def claim_of(
-    computation_id: str,
-    attempt: int,
-    record: Mapping[bytes, bytes],
-    jobs: Sequence[bytes],
-    picture: bytes,
-    *,
-    queue_s: float,
-    timeout_s: float,
+    computation_id: str, attempt: int, record: Mapping[bytes, bytes], jobs: Sequence[bytes], **known: Any
 ) -> Claim:
+    """`known`: further members of the claim, `queue_s` and `timeout_s` among them."""
     claim = Claim(
         computation_id=computation_id,
         version=version_of(record),
         attempt=attempt,
         operation=text(record.get(b"operation", "unknown")),
         model=text(record.get(b"model", "unknown")),
-        queue_s=queue_s,
-        timeout_s=timeout_s,
         request_id=text(record.get(b"request_id", "")),
         job_id=min(map(text, jobs), default=""),
-        picture=picture,
+        **known,
     )
     try:
         with readable(claim.version):

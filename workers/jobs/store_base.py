@@ -6,7 +6,7 @@ A piece of 4 MiB is one key, so that no command holds Redis for long and a reade
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
@@ -33,6 +33,11 @@ def chunk_count(size_bytes: int) -> int:
 def as_mapping(flat: list[bytes]) -> dict[bytes, bytes]:
     """A hash as a script returns it: fields and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def named(names: Sequence[str], values: Sequence[bytes | None]) -> dict[bytes, bytes]:
+    """The same of a hash of which these fields were asked for; what it lacks is left out."""
+    return {name.encode(): value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def flat_pairs(fields: Mapping[Any, Any]) -> list[Any]:
