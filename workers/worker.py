@@ -1,5 +1,5 @@
 """The worker process: a Celery parent that neither imports torch nor computes, and children that do both: one for each
-device, and one more so that an express job need not wait for a bulk job.
+device, and further ones that are kept for express jobs, so that these need not wait for a bulk job.
 
 The parent's consumer loop beats for each child that reported its models loaded, reclaims the work of children that
 died or are stopped, and looks for lost work (`jobs.reaper`): when that loop hangs, the heartbeat ends, and the gateway
@@ -76,7 +76,7 @@ class Parent:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.intakes = intakes(bulk_children(settings), settings.express_seconds)
+        self.intakes = intakes(bulk_children(settings), settings.express_seconds, settings.express_concurrency)
         self.concurrency = max(intake.places for intake in self.intakes)
         self.pid = os.getpid()
         self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)

@@ -30,13 +30,13 @@ class Intake:
     places: int
 
 
-def intakes(children: int, express_s: float) -> tuple[Intake, ...]:
-    """A worker's, with so many children for bulk jobs, and one more that takes none of these: express jobs may have all
-    of them. Without a border there is one intake for all, and no child more.
+def intakes(children: int, express_s: float, kept: int = 1) -> tuple[Intake, ...]:
+    """A worker's, with so many children for bulk jobs and `kept` ones that take none of these; express jobs may have
+    all. Without a border there is one intake for all, and no child is kept.
     """
     if not express_s:
         return (Intake((*queues_of(Lane.EXPRESS), *queues_of(Lane.BULK)), children),)
-    return Intake(queues_of(Lane.BULK), children), Intake(queues_of(Lane.EXPRESS), children + 1)
+    return Intake(queues_of(Lane.BULK), children), Intake(queues_of(Lane.EXPRESS), children + kept)
 
 
 def lane_of(estimate_s: float, express_s: float, allowed: Collection[str] = tuple(Lane)) -> Lane:
