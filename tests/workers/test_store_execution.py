@@ -12,8 +12,7 @@ from workers.jobs.job import Lane
 from workers.jobs.lanes import QUEUES
 from workers.jobs.records import Hold
 from workers.jobs.store import Store
-from workers.jobs.store_base import CHUNK_BYTES
-from workers.jobs.store_execution import CARRIED_BYTES
+from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
 
 
 def test_the_input_goes_when_the_computation_ends(store: Store) -> None:
