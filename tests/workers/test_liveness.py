@@ -35,6 +35,7 @@ def looks(seconds: float, start: float = 0.0) -> Iterator[float]:
         now += LOOK_S
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 of a fork beside other threads
 def test_that_a_worker_stops_is_seen_in_a_child_and_is_no_child_s_count() -> None:
     pulses = Pulses(2)
     assert not pulses.is_stopping
