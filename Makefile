@@ -20,16 +20,21 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage bench build asan gpu-check gpu-train clean always
+.PHONY: run test test-all browser chaos check lint types fast coverage openapi fuzz bench load build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
 
 test: build
-	$(BIN)/python -m pytest -m "not outage"
+	$(BIN)/python -m pytest -m "not outage and not browser"
 
 test-all: build
 	$(BIN)/python -m pytest
+
+# The page in a real Chromium, which the system brings (Debian: apt-get install chromium). Leaves build/screenshots.
+browser: build
+	$(PIP) --editable '.[browser]' --no-build-isolation --config-settings build-dir=build/kernels
+	$(BIN)/python -m pytest -m browser
 
 chaos: build
 	$(BIN)/python -m pytest -m chaos
@@ -55,8 +60,39 @@ coverage: build
 	rm -f build/coverage/data.*  # of processes that were killed while they wrote
 	$(BIN)/coverage report
 
+# docs/openapi.json, which a test compares with what the service says.
+openapi: build
+	$(BIN)/python -m tests.service.committed
+
+# Calls made up from that document, against a running service; FUZZ_EXAMPLES of each endpoint and phase.
+FUZZ_EXAMPLES ?= 500
+fuzz: build
+	$(PIP) schemathesis
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -s tests/service/test_fuzz.py
+
 bench: build
 	$(BIN)/python -m benchmarks
+
+# The service under load, a quarter of an hour: knee, steady minutes, faults, peers; writes docs/load.md and docs/load.svg.
+# A quick look: make load LOAD="--mixes enhance --seconds 3 --most-users 8 --steady-seconds 5 --fault-seconds 10 --peer-seconds 0"
+LOAD ?= --write-docs
+load: build build/load/.installed
+	$(BIN)/python -m benchmarks.load --python $(LOADING) $(LOAD)
+
+# Locust and the peers lie in an environment of their own, which finds all else in the first: what they want of others'
+# packages changes nothing there.
+LOADING = build/load/bin/python
+build/load/.installed: pyproject.toml constraints.txt benchmarks/load/peers.txt | $(VENV)/.dev
+	@echo "installing Locust, LitServe and BentoML into build/load: a minute, the first time alone"
+	$(BIN)/python -m venv --clear --without-pip build/load
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > $$($(LOADING) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth
+	$(BIN)/python docker/requirements.py load > build/load/requirements.txt
+	$(BIN)/python -m pip --python $(LOADING) install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --requirement build/load/requirements.txt
+	$(BIN)/python -m pip --python $(LOADING) install --quiet --disable-pip-version-check \
+	    --requirement benchmarks/load/peers.txt
+	touch $@
 
 # Compiles what has changed in kernels/csrc since the last time; a make of its own sees what the first rule has touched.
 build: $(VENV)/.dev
@@ -112,14 +148,14 @@ MODULES = find service workers models kernels -name '*.py' | LC_ALL=C sort
 $(VENV)/.modules: always | $(BIN)/python
 	@$(MODULES) | cmp -s - $@ || $(MODULES) > $@
 
-$(VENV)/.run: pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
+$(VENV)/.run: pyproject.toml client/pyproject.toml constraints.txt $(SOURCES) $(VENV)/.compiler $(VENV)/.modules | $(BIN)/python
 	@echo "installing into $(VENV) and compiling the kernels: a minute or more, the first time alone"
-	$(PIP) --editable '.[local]'
+	$(PIP) --editable '.[local]' --editable ./client
 	touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev]' --editable ./client
 	touch $@ $(VENV)/.run $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,14 +16,24 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service import client_routes, job_routes, model_routes, ops_routes, problems, routes, web
+from service import (
+    client_routes,
+    docs,
+    estimate_routes,
+    job_routes,
+    model_routes,
+    ops_routes,
+    problems,
+    routes,
+    web,
+)
 from service.answers import refusal_headers
 from service.authentication import admit
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
 from service.hosts import Hosts
 from service.keyring import KeyRing
-from service.openapi import problems_of
+from service.openapi import document, problems_of
 from service.origins import Door, answer_to_origins
 from service.presets import installation_of, read_presets
 from service.proxies import Proxies
@@ -33,9 +45,12 @@ from workers.operations import OPERATIONS
 from workers.operations.operation import Operation
 from workers.settings import Settings
 
-DESCRIPTION = """One HTTP POST takes a photo in and gives a better photo back.
+SUMMARY = "One HTTP POST takes a photo in and gives a better photo back."
+DESCRIPTION = """Send a picture as the body and read a better one as the answer: 200. What takes longer than the service
+waits is a job: 202, `Location: /jobs/{id}`; `Prefer: respond-async` asks for one at once, `Prefer: wait=600` waits.
 
-Errors are `application/problem+json` (RFC 9457). Ask for `Prefer: respond-async` to get a job instead of waiting."""
+Every error is `application/problem+json` (RFC 9457) and says what was seen and what is allowed; its `type` is a stable
+name. 429 and 503 say when to come back: `Retry-After`. HEAD is answered wherever GET is."""
 
 UNKNOWN_NAME = "extra_forbidden"  # as pydantic calls it
 
@@ -62,31 +77,41 @@ def create_app(
     app = FastAPI(
         title="Lutra",
         version=version("lutra"),
+        summary=SUMMARY,
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,  # an address made of the Host header is wrong behind a proxy, and bodies do not follow
     )
     app.state.keys, app.state.presets = keys, presets
     app.state.metrics_key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
     _include_routers(app, operations)
+    app.openapi = partial(document, app, settings)  # type: ignore[method-assign]
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)
+    _add_middleware(app, settings)
+    metrics.BUILD_INFO.labels(version("lutra"), settings.revision).set(1)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """What a request passes before its route, the last one first."""
     if settings.cors_origins:
         app.add_middleware(answer_to_origins, settings.cors_origins)
     app.add_middleware(Door, Hosts(settings.hosts, settings.bind), settings.cors_origins, app.state.open_paths)
     app.add_middleware(Guard)
     if settings.trusted_proxies:
         app.add_middleware(Proxies, settings.trusted_proxies)
-    metrics.BUILD_INFO.labels(version("lutra"), settings.revision).set(1)
-    return app
 
 
 def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
     """What needs an API key where keys are kept, and what anybody may ask."""
     documents = list(app.routes)
-    for_clients = [routes.make_router(operations), job_routes.router, client_routes.router, model_routes.router]
-    for_anybody = [ops_routes.router, web.router]
+    asked = [routes.make_router(operations), estimate_routes.make_estimate_router(operations)]
+    for_clients = [*asked, job_routes.router, client_routes.router, model_routes.router]
+    for_anybody = [ops_routes.router, docs.router, web.router]
     for router in for_clients:
         app.include_router(router, dependencies=[Depends(admit)], responses=problems_of(401, 403, 429))
     for router in for_anybody:
@@ -97,9 +122,9 @@ def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]
 
 
 def _instance(request: Request) -> str:
-    """A job's own path where the problem is a job's, else the request."""
+    """A job's own path, as a URI reference (RFC 9457, 3.1.5), where the problem is a job's; else the request."""
     path = request.url.path
-    return path if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
+    return quote(path) if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
 
 
 async def _lutra_error(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The command `lutra`: run the service, better pictures without it, and tell what is there.
+"""The command `lutra`: run the service, better pictures without it or by one that runs, and tell what is there.
 
 Exit status: 0 done, 1 some file failed or the service could not start (each named), 2 wrong usage.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import signal
 import sys
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from models.cards import available
 from service import parts
+from service.examples import LINKS, examples_of
 from service.folders import shown
-from service.options import add_options
+from service.options import add_compare_options, add_file_options, add_rate_options
 from workers import devices, log
 from workers.errors import LutraError, ParameterError
 from workers.operations import OPERATIONS
+from workers.operations.choice import UPSCALE
 from workers.operations.operation import Operation
 
 if TYPE_CHECKING:
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors that a user can cause into one sentence."""
     _escape_what_cannot_be_shown()
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        parts.need(*arguments.needs)
+        parts.need(*(arguments.needs if getattr(arguments, "url", None) is None else (parts.CLIENT,)))
         return command(arguments)
     except ParameterError as error:
         print(f"lutra: {error.message}", file=sys.stderr)
@@ -57,6 +60,17 @@ def _escape_what_cannot_be_shown() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """With `--suffix -large` as one word: argparse would take its value for an option."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] == "--suffix":
+            words[-1] = f"--suffix={word}"
+        else:
+            words.append(word)
+    return words
+
+
 def entrance() -> None:
     """For `python -m service.cli`."""
     sys.exit(main())
@@ -65,16 +79,45 @@ def entrance() -> None:
 def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> argparse.ArgumentParser:
     """All commands with their options, one of them for each operation."""
     parser = argparse.ArgumentParser(
-        "lutra", description="One HTTP POST takes a photo in and gives a better photo back.", allow_abbrev=False
+        "lutra",
+        description="One HTTP POST takes a photo in and gives a better photo back.",
+        epilog=f"{examples_of('')}\n\n{LINKS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lutra {version('lutra')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str, *needs: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=examples_of(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         sub.set_defaults(run=run, needs=needs)
         return sub
 
+    _add_servers(command)
+    for operation in operations.values():
+        run = partial(run_operation, operation)
+        add_file_options(command(operation.name, run, operation.help, "worker"), operation)
+    sides = "A picture by every model that enlarges, side by side on one HTML page."
+    add_compare_options(command("compare", run_compare, sides, "worker"), operations[UPSCALE])
+    add_rate_options(command("rate", run_rate, "Score pictures by eye, without knowing what made them."))
+    _add_facts(command)
+    _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))
+    _add_key(command("key", run_key_new, "API keys."))
+    _add_helps(command, parser, commands.choices)
+    return parser
+
+
+Command = Callable[..., argparse.ArgumentParser]
+
+
+def _add_servers(command: Command) -> None:
     up = "Serve: private Redis if LUTRA_REDIS_URL is not set, worker and gateway, until Ctrl-C."
     for name, run, text, needs in (
         ("up", run_up, up, ("gateway", "worker")),
@@ -85,27 +128,24 @@ def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> 
         if name != "worker":
             sub.add_argument("--bind", help="address (LUTRA_BIND)")
             sub.add_argument("--port", type=int, help="port (LUTRA_PORT)")
-    for operation in operations.values():
-        _add_files(command(operation.name, partial(run_operation, operation), operation.help, "worker"), operation)
-    command("models", run_models, "List the models.")
-    command("doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not.")
-    _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))
-    _add_key(command("key", run_key_new, "API keys."))
-    return parser
 
 
-def _add_files(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) -> None:
-    """Inputs, output and what else the operation can be asked."""
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="picture files or folders")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder"
+def _add_facts(command: Command) -> None:
+    models = command("models", run_models, "List the models.")
+    models.add_argument("--url", metavar="URL", help="of a running service; its key: LUTRA_KEY")
+    doctor = command(
+        "doctor", run_doctor, "Tell what is there (device, kernels, weights, Redis) and why something is not."
     )
-    add_options(parser, operation.query)
-    parser.add_argument(
-        "--preset", metavar="NAME", help="parameters of LUTRA_PRESETS_FILE; what is given beside it wins"
-    )
-    if operation.takes_table:
-        parser.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
+    for parser in (models, doctor):
+        parser.add_argument("--json", action="store_true", help="a line of JSON for each")
+
+
+def _add_helps(command: Command, parser: argparse.ArgumentParser, commands: Mapping[str, Any]) -> None:
+    completes = "Print what completes commands in a shell."
+    shells = command("completion", partial(run_completion, parser), completes, "completion")
+    shells.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    told = command("help", partial(run_help, parser, commands), "Show how a command is used.")
+    told.add_argument("command", nargs="?", metavar="COMMAND")
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -195,27 +235,82 @@ def _work(settings: Settings, redis_url: str) -> int:
 
 
 def run_operation(operation: Operation[Any, Any], arguments: argparse.Namespace) -> int:
+    if arguments.url is not None:
+        from service.remote import run_on_service
+
+        return run_on_service(operation, arguments)
     devices.share_cores_politely()
     from service.files import run_on_files
 
     return run_on_files(operation, _settings(arguments), arguments)
 
 
+def run_compare(arguments: argparse.Namespace) -> int:
+    devices.share_cores_politely()
+    from service.compare import run_on_all
+
+    return run_on_all(_settings(arguments), arguments)
+
+
+def run_rate(arguments: argparse.Namespace) -> int:
+    from service.rate import rate
+
+    return rate(arguments)
+
+
 def run_models(arguments: argparse.Namespace) -> int:
+    for card in _models(arguments.url):
+        if arguments.json:
+            print(json.dumps(card))
+            continue
+        scale = f"x{card['min_scale']:g} to x{card['max_scale']:g}" if card["max_scale"] > 1 else ""
+        facts = f"{card['name']:10} {card['task']:8} {card['parameters']:>10,} parameters  {scale:10}"
+        print(f"{facts} {card['title']} ({card['paper']})")
+    return 0
+
+
+def _models(url: str | None) -> list[dict[str, Any]]:
+    """The cards, as a service at `url` tells them, or what there is here."""
+    if url is not None:
+        from service.remote import models_of
+
+        return models_of(url)
     from workers.settings import read_settings
 
     settings = read_settings()
-    for card in available(settings.weights_dir).values():
-        highest = min(card.max_scale, settings.max_scale)
-        scale = f"x{card.min_scale:g} to x{highest:g}" if card.max_scale > 1 else ""
-        print(f"{card.name:10} {card.task:8} {card.parameters:>10,} parameters  {scale:10} {card.title} ({card.paper})")
-    return 0
+    names = ("name", "task", "title", "paper", "parameters", "licence", "weights_licence", "min_scale", "fixed_scales")
+    return [
+        {
+            **{name: getattr(card, name) for name in names},
+            "max_scale": min(card.max_scale, settings.max_scale),
+            "scores": card.measured.scores,
+        }
+        for card in available(settings.weights_dir).values()
+    ]
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     from service.doctor import examine
 
-    return examine(_settings(arguments))
+    return examine(_settings(arguments), as_json=arguments.json)
+
+
+def run_help(
+    parser: argparse.ArgumentParser, commands: Mapping[str, argparse.ArgumentParser], arguments: argparse.Namespace
+) -> int:
+    """`lutra help upscale` is `lutra upscale --help`."""
+    name = arguments.command
+    if name is not None and name not in commands:
+        raise ParameterError(f"no command is named {name!r}; there are {', '.join(commands)}")
+    (parser if name is None else commands[name]).print_help()
+    return 0
+
+
+def run_completion(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from service.completion import script_of
+
+    print(script_of(parser, arguments.shell))
+    return 0
 
 
 def run_key_new(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.clients import client_of, is_alone
 from service.gateway import gateway_of
-from service.openapi import problems_of
+from service.openapi import headers_of, problems_of
 from service.router import Router
 from service.schemas import DayJson, JobsJson, StateName, UsageJson, job_json
 from workers.errors import NotAllowed
@@ -38,8 +38,8 @@ class JobsQuery(BaseModel):
     tags=["jobs"],
     response_model=JobsJson,
     responses={
-        200: {"headers": {"Link": {"description": 'rel="next": the next page.', "schema": {"type": "string"}}}},
-        **problems_of(403, 422, 503),
+        200: {"headers": headers_of("Link", "Cache-Control")},
+        **problems_of(422),
     },
 )
 async def list_jobs(request: Request, query: Annotated[JobsQuery, Query()]) -> Response:
@@ -68,7 +68,7 @@ def _link(query: JobsQuery, page: JobPage) -> dict[str, str]:
     return {"Link": f'</jobs?{urlencode(asked)}>; rel="next"'}
 
 
-@router.get("/usage", operation_id="readUsage", tags=["jobs"], response_model=UsageJson, responses=problems_of(503))
+@router.get("/usage", operation_id="readUsage", tags=["jobs"], response_model=UsageJson)
 async def read_usage(request: Request) -> Response:
     """What the jobs that succeeded came to, by day (UTC), the newest first: of the client that asks, 35 days back."""
     gateway = gateway_of(request)

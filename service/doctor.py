@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -34,12 +35,13 @@ OK, SLOWER, ABSENT, MISSING = "ok", "slower", "absent", "MISSING"  # only the la
 Line = tuple[str, str, str]
 
 
-def examine(settings: Settings) -> int:
+def examine(settings: Settings, *, as_json: bool = False) -> int:
     """Print one line a finding; 0 where the service could run, else 1."""
     fine = True
     for name, state, text in findings(settings):
         fine = fine and state != MISSING
-        print(f"{state:8} {name:12} {text}")
+        as_object = {"name": name, "state": state, "text": text}
+        print(json.dumps(as_object) if as_json else f"{state:8} {name:12} {text}", flush=True)
     return 0 if fine else 1
 
 

@@ -1,6 +1,7 @@
 """What a folder holds, recognised by the files' first bytes, and how a file's name is shown.
 
-A name says nothing here: `.jfif` is a JPEG, and a page of text named `.jpg` is no picture. It decodes nothing.
+A name says nothing here: `.jfif` is a JPEG, and a page of text named `.jpg` is no picture. It decodes nothing, and
+follows no link to a folder.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service.atomic import is_unfinished
 from workers.errors import LutraError, NotAPicture
 from workers.pictures import imageio
 
@@ -28,29 +30,46 @@ INVISIBLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, halves of
 class FolderEntry:
     """A file that was named or lies in a folder; `format` None: no picture that we know, or not to be read.
 
-    `left_out` says why a thing in a folder is passed over; `is_fault`: it should have been a picture.
+    `left_out` says why a thing in a folder is passed over; `is_fault`: it should have been a picture. `below`: where it
+    lies below the folder that was named; `was_found`: it lay there, and was not named itself.
     """
 
     path: Path
     format: str | None = None
     left_out: str = ""
     is_fault: bool = False
+    below: Path = Path()
+    was_found: bool = False
 
 
-def find_pictures(inputs: list[Path]) -> Iterator[FolderEntry]:
-    """What is named and what lies in the folders that are named, by name. Raises LutraError for a closed folder."""
+def find_pictures(inputs: list[Path], *, recursive: bool = False, apart: Path | None = None) -> Iterator[FolderEntry]:
+    """What is named and what lies in the folders that are named, by name; `apart`: a folder that is not looked into.
+
+    Raises LutraError for a closed folder that was named.
+    """
     for path in inputs:
         if path.is_dir():
-            yield from (look_at(child) for child in _sorted(path))
+            yield from _look_into(path, Path(), recursive, apart)
         else:
             yield FolderEntry(path, format_of(path))
 
 
-def _sorted(folder: Path) -> list[Path]:
+def _look_into(folder: Path, below: Path, recursive: bool, apart: Path | None) -> Iterator[FolderEntry]:
     try:
-        return sorted(folder.iterdir())
+        children = sorted(folder.iterdir())
     except OSError as error:
+        if below.name:
+            yield FolderEntry(folder, left_out=error.strerror or str(error), is_fault=True)
+            return
         raise LutraError(f"{shown(folder)}: {error.strerror or error}") from None
+    for child in children:
+        if is_unfinished(child):
+            continue
+        if recursive and child.is_dir() and not child.is_symlink():
+            if apart is None or not apart.exists() or not child.samefile(apart):
+                yield from _look_into(child, below / child.name, recursive, apart)
+        else:
+            yield replace(look_at(child), below=below, was_found=True)
 
 
 def look_at(path: Path) -> FolderEntry:

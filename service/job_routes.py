@@ -12,7 +12,7 @@ from service import events as sse
 from service.answers import ended_badly, picture_of, retry_after
 from service.clients import owner_of
 from service.gateway import gateway_of
-from service.openapi import PICTURE, problems_of
+from service.openapi import EVENTS, LAST_EVENT_ID, RANGE_HEADERS, RESULT_ANSWERS, headers_of, problems_of
 from service.router import Router
 from service.schemas import JobJson, job_json
 from workers.errors import JobNotFinished
@@ -24,7 +24,11 @@ JobId = Annotated[str, Path()]
 
 
 @router.get(
-    "/jobs/{id}", operation_id="readJob", tags=["jobs"], response_model=JobJson, responses=problems_of(404, 410, 503)
+    "/jobs/{id}",
+    operation_id="readJob",
+    tags=["jobs"],
+    response_model=JobJson,
+    responses={200: {"headers": headers_of("Retry-After", "Cache-Control")}, **problems_of(404, 410)},
 )
 async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     """The job as it stands."""
@@ -42,7 +46,8 @@ async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     operation_id="readResult",
     tags=["jobs"],
     response_class=Response,
-    responses={200: {"content": PICTURE}, **problems_of(404, 409, 410, 422, 500, 503)},
+    responses=RESULT_ANSWERS,
+    openapi_extra={"parameters": RANGE_HEADERS},
 )
 async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     """The picture of a job that succeeded; the problem of one that failed."""
@@ -62,7 +67,16 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
     operation_id="readEvents",
     tags=["jobs"],
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, **problems_of(404, 410, 503)},
+    responses={
+        200: {
+            "description": "The events, until `end`.",
+            "content": EVENTS,
+            "headers": headers_of("Cache-Control"),
+        },
+        204: {"description": "All of them were read already, and the job has ended."},
+        **problems_of(404, 410),
+    },
+    openapi_extra={"parameters": [LAST_EVENT_ID]},
 )
 async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     """Server-Sent Events `state`, `progress` and `end`, replayed from `Last-Event-ID` on."""
@@ -83,7 +97,15 @@ async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     operation_id="cancelJob",
     tags=["jobs"],
     response_model=JobJson,
-    responses={202: {"model": JobJson, "description": "It stops at the next tile."}, **problems_of(404, 410, 503)},
+    responses={
+        200: {"description": "It has ended, or is removed.", "headers": headers_of("Cache-Control")},
+        202: {
+            "description": "It stops at the next tile.",
+            "model": JobJson,
+            "headers": headers_of("Cache-Control"),
+        },
+        **problems_of(404, 410),
+    },
 )
 async def cancel_job(request: Request, id: JobId) -> Response:  # noqa: A002
     """Cancel: 202 while the worker still has to notice, 200 once the job has ended.

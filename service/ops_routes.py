@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -10,13 +11,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.authentication import admit_scrape
 from service.gateway import gateway_of
-from service.openapi import problems_of
+from service.openapi import headers_of, problems_of
 from service.router import Router
 from service.schemas import HealthJson
 from service.scrape import registry_of
-from workers.errors import LutraError, NoWorker
+from workers.errors import LutraError, NoWorker, Unavailable
 
 router = Router()
+
+Verbose = Annotated[str | None, Query(description="Anything but 0, false or no: also the queue and the workers.")]
 
 
 @router.get("/livez", operation_id="livez", tags=["ops"], response_model=HealthJson, response_model_exclude_none=True)
@@ -30,9 +33,16 @@ async def livez() -> HealthJson:
     operation_id="readyz",
     tags=["ops"],
     response_model=HealthJson,
-    responses={503: {"model": HealthJson}},
+    responses={
+        503: {
+            "description": "Nothing would be served now, and why.",
+            "model": HealthJson,
+            "content": problems_of(503)[503]["content"],
+            "headers": headers_of("Retry-After"),
+        }
+    },
 )
-async def readyz(request: Request, verbose: Annotated[str | None, Query()] = None) -> Response:
+async def readyz(request: Request, verbose: Verbose = None) -> Response:
     """Redis answers and at least one worker child with its models loaded has a live heartbeat."""
     gateway = gateway_of(request)
     try:
@@ -65,6 +75,9 @@ async def readyz(request: Request, verbose: Annotated[str | None, Query()] = Non
 async def read_metrics(request: Request) -> Response:
     """Prometheus text format."""
     gateway = gateway_of(request)
-    queue = await gateway.queue_or_none()
-    text = await gateway.picture_threads.run(generate_latest, registry_of(queue, gateway.store.limits.lane_places))
+    queue, memory = await gateway.queue_or_none(), None
+    with suppress(Unavailable):
+        memory = await gateway.store_threads.run(gateway.store.memory)
+    shown = registry_of(queue, gateway.store.limits.lane_places, memory)
+    text = await gateway.picture_threads.run(generate_latest, shown)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,5 @@
-"""The options of a command out of an operation's query: one list of parameters for HTTP and command line.
+"""The options of a command on pictures: those of its operation's query, one list for HTTP and command line, and those
+that say which files, how, and where they are computed.
 
 A field `max_pixels` is the option `--max-pixels`; its description is the help, its literals are the choices.
 """
@@ -8,17 +9,20 @@ from __future__ import annotations
 import argparse
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from workers.operations.operation import Query
+from service.file_run import Manner
+from service.file_tasks import Wanted
+from workers.operations.operation import Operation, Query
 
 Q = TypeVar("Q", bound=Query)
 
 
-def add_options(parser: argparse.ArgumentParser, query: type[Query]) -> None:
+def add_options(parser: argparse._ActionsContainer, query: type[Query]) -> None:
     """An option for each parameter; what is not given is left to the query's own defaults."""
     for name, field in query.model_fields.items():
         parser.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, **_kind_of(field))
@@ -27,6 +31,62 @@ def add_options(parser: argparse.ArgumentParser, query: type[Query]) -> None:
 def read_query(query: type[Q], arguments: argparse.Namespace) -> Q:
     """The query that the options ask for."""
     return query(**{name: value for name, value in vars(arguments).items() if name in query.model_fields})
+
+
+def add_file_options(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) -> None:
+    """Inputs, output, how it is told, and what else the operation can be asked."""
+    parser.add_argument("inputs", nargs="+", metavar="IN", help="picture files or folders; - is standard input")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="a file for one input, else a folder; - is standard output. Default: beside each picture, "
+        "under its name and what was done",
+    )
+    files = parser.add_argument_group("files")
+    files.add_argument("--suffix", metavar="TEXT", help="what stands behind a result's name, for instance -large")
+    files.add_argument("--skip-existing", action="store_true", help="leave out what is there already")
+    files.add_argument("--recursive", action="store_true", help="folders in folders too")
+    files.add_argument("--json", action="store_true", help="a line of JSON for each picture on standard output")
+    files.add_argument("-q", "--quiet", action="store_true", help="tell only what went wrong")
+    files.add_argument("--url", metavar="URL", help="a running service that does the work; its key: LUTRA_KEY")
+    asked = parser.add_argument_group("parameters, as over HTTP")
+    add_options(asked, operation.query)
+    asked.add_argument(
+        "--preset", metavar="NAME", help="parameters of LUTRA_PRESETS_FILE; what is given beside it wins"
+    )
+    if operation.takes_table:
+        asked.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
+
+
+def add_compare_options(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) -> None:
+    parser.add_argument("input", type=Path, metavar="IN", help="a picture file")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="default: IN-compared.html, beside it")
+    parser.add_argument("--models", metavar="A,B", help="names of lutra models; default: all that enlarge")
+    add_options(parser.add_argument_group("parameters, as over HTTP"), operation.query)
+
+
+def add_rate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="with a folder for each variant")
+    parser.add_argument("--report", action="store_true", help="tell the scores that there are, and show nothing")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each variant")
+    parser.add_argument("--port", type=int, default=0, help="of the page; default: any that is free")
+
+
+def wanted_of(operation: Operation[Any, Any], query: Query, arguments: argparse.Namespace) -> Wanted:
+    """Which files are wanted, as the options of `add_file_options` say."""
+    return Wanted(
+        inputs=tuple(arguments.inputs),
+        output=arguments.output,
+        format=query.format,
+        formats=operation.formats,
+        done=operation.mark(query),
+        suffix=arguments.suffix,
+    )
+
+
+def manner_of(arguments: argparse.Namespace) -> Manner:
+    return Manner(arguments.recursive, arguments.skip_existing, arguments.json, arguments.quiet)
 
 
 def _kind_of(field: FieldInfo) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from workers.errors import NotAcceptable
 from workers.pictures.imageio import FORMATS_OUT, MEDIA_TYPE, output_format
 
 MAX_WAIT_S = 600.0
+BYTES = "application/octet-stream"
 SERVER_ORDER = ("webp", "jpeg", "png", "avif", "tiff")
 
 
@@ -92,8 +93,8 @@ def _ranges(accept: str | None) -> dict[str, float]:
 
 
 def _quality(ranges: dict[str, float], media_type: str) -> float:
-    """The most specific range decides."""
-    for name in (media_type, media_type.split("/")[0] + "/*", "*/*"):
+    """The most specific range decides. Who takes bytes, as clients do that are generated, takes any picture."""
+    for name in (media_type, media_type.split("/")[0] + "/*", BYTES, "*/*"):
         if name in ranges:
             return ranges[name]
     return 0.0

@@ -58,6 +58,8 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.Unavailable: (503, "Not available now"),
 }
 
+OF_HTTP = {416: "No such range"}  # what is no error of ours: `plain_problem`
+
 
 def status_and_title(error_class: type[errors.LutraError]) -> tuple[int, str]:
     """The row of the nearest ancestor in the table."""

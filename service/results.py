@@ -88,7 +88,7 @@ async def result_response(
         try:
             asked = wanted_range(request.headers.get("range"), size)
         except ValueError:
-            problem = problems.plain_problem(416, "No such range", f"{job_path(status.id)}/result")
+            problem = problems.plain_problem(416, problems.OF_HTTP[416], f"{job_path(status.id)}/result")
             return problems.answer(problem, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         if asked is not None:
             start, stop, code = *asked, 206

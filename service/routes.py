@@ -18,7 +18,7 @@ from service.answers import accepted, ended_badly, picture_of
 from service.clients import client_of
 from service.gateway import gateway_of
 from service.idempotency import Reservation, reserve
-from service.openapi import BODY, BODY_WITH_LUT, POST_ANSWERS
+from service.openapi import BODY, BODY_WITH_LUT, post_answers
 from service.preferences import Wait, choose_format, listed, read_prefer, wants_fresh
 from service.presets import Presets
 from service.rates import megapixels_taken
@@ -49,7 +49,7 @@ def make_router(operations: Mapping[str, Operation[Any, Any]]) -> Router:
             tags=[operation.name],
             summary=operation.title,
             description=operation.description,
-            responses=POST_ANSWERS,
+            responses=post_answers(table=operation.takes_table),
             openapi_extra=BODY_WITH_LUT if operation.takes_table else BODY,
             response_class=Response,
         )
@@ -113,10 +113,10 @@ async def _take_in(
         if reservation.is_known:
             return CacheResult((await gateway.status(reservation.job_id, detach=True)).cache)
         header = await gateway.probe(data)
-        _refuse_pixels(header, gateway.settings.max_input_pixels)
+        refuse_pixels(header, gateway.settings.max_input_pixels)
         table = await gateway.read_table(lut) if lut is not None else None
         del lut
-        plan, seconds = await _plan(request, operation, query, wait, header, table)
+        plan, seconds = await plan_for(request, operation, query, header, table, detached=wait.detached)
 
         client = client_of(request)
         lane = lane_of(seconds, gateway.settings.express_seconds, client.lanes)
@@ -143,24 +143,25 @@ async def _read(request: Request, operation: Operation[Any, Any], hold: Hold) ->
     )
 
 
-async def _plan(
+async def plan_for(
     request: Request,
     operation: Operation[Any, Any],
     query: Query,
-    wait: Wait,
     header: imageio.Header,
     table: Cube | None,
+    *,
+    detached: bool,
 ) -> tuple[Plan[Any], float]:
     """What the query comes to for this picture, and the seconds that it will probably take."""
     asked = Asked(query, header, await gateway_of(request).installation(), table)
     accept = listed(request.headers, "accept")
-    format_out = choose_format(query.format, accept, header.format, detached=wait.detached)
+    format_out = choose_format(query.format, accept, header.format, detached=detached)
     plan = operation.plan(query, header, plan_encoding(query, format_out, header), asked.at, table)
     _refuse_sides(plan)
     return plan, estimate_s(plan, asked)
 
 
-def _refuse_pixels(header: imageio.Header, limit: int) -> None:
+def refuse_pixels(header: imageio.Header, limit: int) -> None:
     """Raises TooManyPixels, before anything is decoded."""
     pixels = header.width * header.height
     if pixels > limit:

@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from models.cards import Card
 from service import problems
 from workers.jobs.job import JobState, JobStatus, rfc3339
 from workers.jobs.records import QueueFacts
 
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Address = Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
+StateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+A_PROBLEM: JsonDict = {
+    "type": "urn:lutra:problem:too-many-pixels",
+    "title": "Too many pixels",
+    "status": 422,
+    "detail": "9000x9000 is 81000000 pixels, more than the 50000000 allowed here",
+    "instance": "urn:lutra:request:4bf92f3577b34da6a3ce929d0e0e4736",
+    "pixels": 81000000,
+    "limit": 50000000,
+}
+A_JOB: JsonDict = {
+    "id": "5f1d7a84c3b14f0c9b7e0d1f2a3b4c5d",
+    "operation": "upscale",
+    "model": "lmliif",
+    "parameters": {"format": "png", "scale": "3.7", "height": 1894, "width": 2842, "effort": "best"},
+    "state": "running",
+    "progress": 0.25,
+    "created_at": "2026-11-29T11:40:00.000Z",
+    "started_at": "2026-11-29T11:40:00.120Z",
+    "finished_at": None,
+    "expires_at": None,
+    "attempts": 1,
+    "input": {"format": "png", "width": 768, "height": 512, "bytes": 502888},
+    "output": None,
+    "found": None,
+    "timings_s": {"queue": 0.12},
+    "lane": "bulk",
+    "queue_position": None,
+    "eta_s": 14.2,
+    "error": None,
+    "links": {"self": "/jobs/ID", "result": "/jobs/ID/result", "events": "/jobs/ID/events"},
+}
+
 
 class Problem(BaseModel):
-    """RFC 9457; further members name the limit that was hit."""
+    """RFC 9457; `type` is a stable name, and further members name the limit that was hit."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [A_PROBLEM]})
 
-    type: str
+    type: Address
     title: str
-    status: int
+    status: int = Field(ge=400, le=599)
     detail: str | None = None
-    instance: str
+    instance: Address
 
 
 class PictureJson(BaseModel):
@@ -32,12 +69,9 @@ class PictureJson(BaseModel):
 
 
 class Links(BaseModel):
-    self: str
-    result: str
-    events: str
-
-
-StateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    self: Address
+    result: Address
+    events: Address
 
 
 class JobJson(BaseModel):
@@ -49,16 +83,18 @@ class JobJson(BaseModel):
     later may be before it (shares).
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [A_JOB]})
+
     id: str
     operation: str
     model: str
     parameters: dict[str, Any]
     state: StateName
     progress: float = Field(ge=0, le=1)
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    expires_at: str | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    expires_at: Time | None
     attempts: int
     input: PictureJson
     output: PictureJson | None
@@ -81,7 +117,7 @@ class JobsJson(BaseModel):
 class DayJson(BaseModel):
     """The jobs of one day (UTC) that succeeded, and the megapixels of the pictures that came in and went out."""
 
-    day: str
+    day: Annotated[str, Field(json_schema_extra={"format": "date"})]
     jobs: int
     megapixels_in: float
     megapixels_out: float

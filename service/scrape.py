@@ -15,11 +15,15 @@ from workers.jobs.records import QueueFacts
 
 
 class QueueCollector(Collector):
-    """The queue's gauges, read once per scrape; without a store only the capacity of each lane is known."""
+    """The queue's gauges, read once per scrape; without a store only the capacity of each lane is known.
 
-    def __init__(self, queue: QueueFacts | None, capacity: int) -> None:
+    `memory`: bytes that Redis uses and may use, 0 for the latter where it has no limit.
+    """
+
+    def __init__(self, queue: QueueFacts | None, capacity: int, memory: tuple[int, int] | None = None) -> None:
         self._queue = queue
         self._capacity = capacity
+        self._memory = memory
 
     def collect(self) -> Iterable[Metric]:
         yield _by_lane("lutra_queue_capacity", "Jobs that may wait or run.", dict.fromkeys(Lane, self._capacity))
@@ -32,6 +36,10 @@ class QueueCollector(Collector):
         yield _by_lane("lutra_queue_oldest_job_age_seconds", "Age of the oldest job that waits.", ages)
         yield GaugeMetricFamily("lutra_workers_alive", "Worker children with a heartbeat.", value=facts.workers_alive)
         yield GaugeMetricFamily("lutra_store_bytes", "Bytes of pictures and records held.", value=facts.stored_bytes)
+        if self._memory is not None:
+            used, limit = self._memory
+            yield GaugeMetricFamily("lutra_redis_memory_bytes", "Bytes that Redis uses.", value=used)
+            yield GaugeMetricFamily("lutra_redis_memory_limit_bytes", "Its maxmemory, 0: none.", value=limit)
 
 
 def _by_lane(name: str, documentation: str, values: Mapping[Lane, float]) -> Metric:
@@ -52,8 +60,8 @@ class _Joined(Collector):
             yield from part.collect()
 
 
-def registry_of(queue: QueueFacts | None, capacity: int) -> CollectorRegistry:
-    """A registry for one scrape."""
+def registry_of(queue: QueueFacts | None, capacity: int, memory: tuple[int, int] | None = None) -> CollectorRegistry:
+    """A registry for one scrape; see `QueueCollector`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Joined(metrics.shared_registry(), QueueCollector(queue, capacity)))
+    registry.register(_Joined(metrics.shared_registry(), QueueCollector(queue, capacity, memory)))
     return registry

@@ -32,13 +32,13 @@ def free_port() -> int:
     return embedded._free_port()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Seconds until `condition()`; fails the test, naming `what`, where that takes too long."""
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, every_s: float = 0.02) -> float:
+    """Seconds until `condition()`, asked every so often; fails the test, naming `what`, where that takes too long."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > seconds:
             pytest.fail(f"{what}: not within {seconds:g} s")
-        time.sleep(0.02)
+        time.sleep(every_s)
     return time.monotonic() - start
 
 

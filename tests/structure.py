@@ -12,7 +12,7 @@ commits can be counted too. The rules:
   leading underscore. It has a reader where it occurs anywhere in the rooms or the benchmarks besides its definitions:
   as a name, an attribute, an import, or a whole string. Not asked for are names that a framework reads: what a
   decorator registers (a route, a task, a validator), methods of classes with a base from outside the rooms, Protocols,
-  and what pyproject.toml names as a command; nor the few of `KEPT_UNREAD`.
+  and what pyproject.toml names as a command.
 - A test of a module `a/b/name.py` is `test_name.py` or `test_name_*.py`, or the same after `test_b_`, anywhere below
   tests but in the folder of another room. `__init__` and `__main__` need none.
 """
@@ -43,9 +43,6 @@ PLAIN_DECORATORS = frozenset(
         *("contextmanager", "asynccontextmanager", "dataclass", "total_ordering"),
     )
 )
-
-# Names that stay without a reader: metrics that nothing sets so far, but that `/metrics` names, as users know it.
-KEPT_UNREAD = frozenset((("workers/metrics.py", "GPU_MEMORY"), ("workers/metrics.py", "GPU_UTILIZATION")))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -230,7 +227,6 @@ def unread_names(checkout: Checkout) -> list[str]:
         for module in checkout.modules.values()
         for name, line in _public(module.tree, classes)
         if not occurrences[name.rpartition(".")[2]] and name not in checkout.commands
-        if (module.path.as_posix(), name) not in KEPT_UNREAD
     ]
 
 

@@ -40,7 +40,7 @@ def command(store: Store, *, loud: bool = False) -> None:
 def route(): ...
 """,
     "workers/__init__.py": "",
-    "workers/metrics.py": "GPU_MEMORY, MEMORY = 1, 2\n",
+    "workers/metrics.py": "MEMORY = 1\n",
     "workers/jobs/__init__.py": "from .store import Store\nfrom . import ring_a\n",
     "workers/jobs/store.py": """
 import redis

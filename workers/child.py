@@ -90,6 +90,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     """Build store, engine and runner in a fresh child and report it to the store as ready."""
     from billiard import current_process
 
+    from workers.engine import gpu
     from workers.operations.choice import served_models
     from workers.runner import Runner
 
@@ -101,6 +102,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     load_models(engine, cards)
     facts = engine.facts() | {"lane": lane_of_child(settings, index)}
     pulses.start(index)
+    gpu.watch(engine.device)
     report_facts(facts)
     store.beat({owner: facts}, place=place.this_place())
     log.info("models loaded", child=owner, models=len(cards))

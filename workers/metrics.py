@@ -53,6 +53,8 @@ MODEL_LOADED = Gauge("lutra_model_loaded", "Children that hold the model.", ["mo
 MODEL_LOAD = Gauge("lutra_model_load_duration_seconds", "Time the last load took.", ["model"], multiprocess_mode="max")
 MODEL_INFO = Gauge("lutra_model_info", "Always 1.", ["model", "sha256", "precision", "device"], multiprocess_mode="max")
 GPU_MEMORY = Gauge("lutra_gpu_memory_allocated_bytes", "By torch.", ["gpu"], multiprocess_mode="livesum")
+GPU_MEMORY_USED = Gauge("lutra_gpu_memory_used_bytes", "By whoever.", ["gpu"], multiprocess_mode="livemax")
+GPU_MEMORY_TOTAL = Gauge("lutra_gpu_memory_total_bytes", "That there are.", ["gpu"], multiprocess_mode="livemax")
 GPU_UTILIZATION = Gauge("lutra_gpu_utilization_ratio", "0 to 1.", ["gpu"], multiprocess_mode="livemax")
 BUILD_INFO = Gauge("lutra_build_info", "Always 1.", ["version", "revision"], multiprocess_mode="max")
 

@@ -14,6 +14,7 @@ from workers import metrics
 from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
 from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory
+from workers.jobs.checkpoints import StoredCheckpoint
 from workers.jobs.lease import LeaseLost
 from workers.jobs.records import LEASE_S, Claim, readable
 from workers.jobs.store import Store
@@ -138,7 +139,8 @@ class Runner:
             operation = self._operations[claim.operation]
             parameters = operation.parameters.model_validate(dict(claim.parameters))
         numbers = self._read(claim, self._store.read_table) if operation.has_table(parameters) else b""
-        return Work(operation, claim.model, parameters, operation.table_of(parameters, numbers))
+        table = operation.table_of(parameters, numbers)
+        return Work(operation, claim.model, parameters, table, StoredCheckpoint(self._store, claim))
 
     def _read(self, claim: Claim, read: Callable[[Claim], bytes]) -> bytes:
         """What came in with the job. A store that never answers leaves it to whoever holds the lease after that."""
@@ -149,10 +151,11 @@ class Runner:
 
     def _learn(self, attempt: Attempt, work: Work[Any]) -> None:
         """What a megapixel of this model costs here, from a job that succeeded or ran out of time; of many short ones
-        from one every LEARN_EVERY_S.
+        from one every LEARN_EVERY_S. Of one that an attempt before has begun, this one's time says nothing.
         """
         now = time.monotonic()
-        if now - self._learnt_at.get(work.model, -LEARN_EVERY_S) < LEARN_EVERY_S:
+        is_known = now - self._learnt_at.get(work.model, -LEARN_EVERY_S) < LEARN_EVERY_S
+        if is_known or (work.keeper and work.keeper.was_read):
             return
         size = attempt.claim.input["height"], attempt.claim.input["width"]
         infer_s = attempt.timings_s.get("infer", 0.0)

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,9 +51,11 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     devices.share_cores_politely()
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # Celery reads it when its worker module is imported
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it warns of pickles in the queue; we take JSON only
+    from workers.pool import Pool
+
     parent = Parent(settings, redis_url)
     worker = parent.app.Worker(
-        pool="prefork",
+        pool=Pool,
         concurrency=parent.concurrency,
         hostname=f"lutra@{socket.gethostname()}",
         without_gossip=True,
@@ -176,9 +178,7 @@ class Parent:
         living = {place.name_of(self.pid, pid) for pid in indices}
         dead, self._children = self._children - living, living
         try:
-            remedy = self._check_consumer(
-                has_idle_child=any(not self.pulses.is_at_work(indices[pid]) for pid in loaded)
-            )
+            remedy = self._check_consumer([self.pulses.is_at_work(indices[pid]) for pid in loaded])
             self._beat(loaded, is_loading=len(loaded) < self.concurrency)
             if self._is_first_round:
                 self._is_first_round = False
@@ -207,15 +207,20 @@ class Parent:
                 log.error("the consumer's loop stands still; the worker starts again")
                 self._restart_by_force(worker)
 
-    def _check_consumer(self, *, has_idle_child: bool) -> Remedy:
-        """The strongest remedy that a lane needs."""
+    def _check_consumer(self, at_work: Sequence[bool]) -> Remedy:
+        """The strongest remedy that a lane needs, by who of the children is at work.
+
+        A place is taken by a message in hand, but not by one that no child works at although one is idle.
+        """
         from workers.consumer import QoS, in_hand
 
         remedies = [Remedy.NONE]
+        has_idle_child = not all(at_work)
+        has_lost_message = sum(map(in_hand, self.intakes)) > sum(at_work)
         for intake, monitor in zip(self.intakes, self._stall_monitors, strict=True):
             waiting = self.store.messages(*intake.queues)
             taken = sum(QoS.taken[queue] for queue in intake.queues)
-            is_idle = has_idle_child and in_hand(intake) < intake.places
+            is_idle = has_idle_child and (in_hand(intake) < intake.places or has_lost_message)
             remedies.append(monitor.look(waiting=waiting, taken=taken, is_idle=is_idle, now=time.monotonic()))
         return max(remedies, key=list(Remedy).index)
 

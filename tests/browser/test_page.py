@@ -1,35 +1,223 @@
-"""The page with an API key: it asks for one where it has to, and sends it with all it asks, the events too."""
+"""The page: what is chosen, dropped or pasted is sent as the form says; what it comes to is told before."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import json
-import shutil
-import subprocess
-from pathlib import Path
+import io
+import zipfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from service.keys import add_key
-from tests.living import as_file, opened, photo, running_lutra
+from tests.browser.between import between
+from tests.browser.conftest import MODELS
+from tests.browser.driving import Sight
+from tests.living import Lutra, as_file, opened, photo, running_lutra
+from tests.service.asgi import running_app
+from workers.jobs.store import Store
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+PHOTO = as_file(photo(96, 128), quality=95)
+FILE = ("photo.jpg", PHOTO)
+# A file from outside, as the browser hands it over; `where`: the element it falls on, `carried`: what else is dragged.
+DROP = """([where, kind, data, carried]) => {
+  const held = new DataTransfer();
+  const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+  if (data) held.items.add(new File([bytes], "dropped.jpg", {type: "image/jpeg"}));
+  else held.setData("text/uri-list", carried);
+  const made = kind === "paste"
+    ? new ClipboardEvent("paste", {clipboardData: held, bubbles: true, cancelable: true})
+    : new DragEvent(kind, {dataTransfer: held, bubbles: true, cancelable: true});
+  return !document.querySelector(where).dispatchEvent(made);
+}"""
 
 
-@pytest.mark.browser
-def test_the_page_asks_for_a_key_and_then_makes_a_better_picture(tmp_path: Path) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    source, file = tmp_path / "photo.jpg", tmp_path / "keys.jsonl"
-    source.write_bytes(as_file(photo()))
-    key = add_key(file, "page")
-    with running_lutra(tmp_path, LUTRA_API_KEYS_FILE=str(file), LUTRA_MODELS="nearest,lut3d") as lutra:
-        command = [node, str(HERE / "page.mjs"), f"http://127.0.0.1:{lutra.port}", key, str(source), "upscale"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    assert shown["refused"]["asksForKey"] and "an API key is needed" in shown["refused"]["status"]
-    assert shown["models"] == ["auto", "nearest"]
-    assert (shown["status"], shown["progress"], shown["name"]) == ("succeeded", 1, "upscaled.jpg")
-    assert opened(base64.b64decode(shown["result"])).size == (128, 96)
+def in_thread(story: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """What it answers; this thread has Playwright's event loop."""
+
+    async def whole() -> dict[str, Any]:
+        return await story()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, whole()).result()
+
+
+def hand_over(sight: Sight, where: str, kind: str, data: bytes = b"", carried: str = "") -> bool:
+    """Whether the page kept the browser from doing what it does with such a thing by itself."""
+    return bool(sight.page.evaluate(DROP, [where, kind, base64.b64encode(data).decode(), carried]))
+
+
+def test_the_first_picture_takes_three_clicks(sight: Sight) -> None:
+    sight.choose(FILE)
+    sight.go()
+    sight.shows("succeeded")
+    name, data = sight.saved()
+    assert (name, opened(data).size) == ("photo-x2.jpg", (256, 192))
+
+
+def test_the_example_is_there_at_once(sight: Sight) -> None:
+    sight.press("Try the example")
+    sight.shows("chosen")
+    assert sight.at("#list b").all_inner_texts() == ["otter.png"]
+
+
+@pytest.mark.parametrize("where", ["#empty", "#form", "footer"])
+def test_a_photo_dropped_anywhere_is_taken_and_the_page_stays(sight: Sight, where: str) -> None:
+    before = sight.page.url
+    assert hand_over(sight, where, "dragover", PHOTO) and hand_over(sight, where, "drop", PHOTO)
+    sight.shows("chosen")
+    assert sight.at("#list b").all_inner_texts() == ["dropped.jpg"]
+    assert sight.page.url == before
+
+
+def test_what_is_no_file_is_dropped_without_the_page_being_left(sight: Sight) -> None:
+    assert hand_over(sight, "#empty", "dragover", carried="https://example.org/")
+    assert hand_over(sight, "#empty", "drop", carried="https://example.org/")
+    sight.shows("empty")
+
+
+def test_a_photo_is_pasted(sight: Sight) -> None:
+    assert hand_over(sight, "body", "paste", PHOTO)
+    sight.shows("chosen")
+
+
+def test_the_scale_is_chosen_by_slider_by_number_or_by_size_and_told_before(sight: Sight) -> None:
+    told = sight.at("#estimate")
+    sight.choose(FILE)
+    sight.model("bicubic")
+    sight.at("#scale-slider").fill("2.5")
+    told.get_by_text("320 × 240 pixels").wait_for()
+    assert sight.at("#scale").input_value() == "2.5"
+    sight.at("#scale").fill("3,7")
+    told.get_by_text("474 × 355 pixels").wait_for()
+    assert "with bicubic" in told.inner_text() and "About" in told.inner_text()
+    sight.at("[name=by][value=size]").check(force=True)
+    sight.at("#width").fill("1000")
+    told.get_by_text("1,000 × 750 pixels").wait_for()
+    sight.go()
+    sight.shows("succeeded")
+    assert sight.saved()[0] == "photo-1000x750.jpg"
+    assert sight.posts == ["/upscale?width=1000&model=bicubic"]
+
+
+def test_what_is_refused_is_told_before_it_is_sent_with_a_button_that_mends_it(sight: Sight) -> None:
+    sight.choose(FILE)
+    sight.scale("9.5")
+    sight.at("#estimate.refused").get_by_text("×9.5 is outside 1 to 8 for bicubic.").wait_for()
+    sight.go()
+    sight.shows("failed")
+    assert sight.posts == []
+    sight.at("#estimate-mends").get_by_text("Use ×8").click()
+    sight.at("#estimate").get_by_text("1,024 × 768 pixels").wait_for()
+    sight.at("#trouble-mends").get_by_text("Use ×8").click()
+    sight.shows("succeeded")
+    assert opened(sight.saved()[1]).size == (1024, 768)
+
+
+def test_too_many_pixels_are_told_with_the_scale_that_fits(sight: Sight) -> None:
+    sight.choose(("wide.png", as_file(photo(1000, 5000), "PNG")))
+    sight.scale("7")
+    sight.at("#estimate.refused").get_by_text("245,000,000 pixels, more than the 200,000,000 allowed").wait_for()
+    sight.at("#estimate-mends").get_by_text("Use ×6.32").click()
+    sight.at("#estimate").get_by_text("31,600 × 6,320 pixels").wait_for()
+
+
+def test_a_file_that_is_no_picture_gets_a_sentence(sight: Sight) -> None:
+    sight.choose(("notes.jpg", b"these are no pixels"))
+    sight.go()
+    sight.shows("failed")
+    assert sight.at("#trouble-title").inner_text() == "Not a picture of a known format"
+    assert sight.at("#trouble-text").inner_text().endswith(".")
+
+
+def test_many_photos_go_at_once_and_leave_as_one_zip(sight: Sight) -> None:
+    sight.choose(*[(name, as_file(photo(48, 64, seed))) for seed, name in enumerate(("a.jpg", "b.jpg", "a.jpg"))])
+    sight.scale("2", "nearest")
+    assert sight.at("#go").inner_text() == "Upscale 3 pictures"
+    sight.at("#estimate").get_by_text("3 pictures, ").wait_for()
+    sight.go()
+    sight.at("li[data-phase=succeeded]").nth(2).wait_for()
+    name, data = sight.saved("#save-all")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert (name, archive.namelist()) == ("lutra.zip", ["a-x2.jpg", "b-x2.jpg", "a-x2 (2).jpg"])
+        assert {opened(archive.read(one)).size for one in archive.namelist()} == {(128, 96)}
+        assert len({archive.read(one) for one in archive.namelist()}) == 3
+
+
+def test_the_page_asks_for_a_key_and_sends_it_with_all_it_asks(chromium: Browser, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys.jsonl", "page")
+    keyed = {"LUTRA_API_KEYS_FILE": str(tmp_path / "keys.jsonl"), "LUTRA_MODELS": "nearest,lut3d"}
+    with running_lutra(tmp_path, **keyed) as lutra, Sight.opened(chromium, lutra.port) as sight:
+        sight.choose(FILE)
+        sight.at("#key").fill("wrong")
+        sight.press("Use this key")
+        sight.at("#key-told").get_by_text("This API key is not known here.").wait_for()
+        sight.at("#key").fill(key)
+        sight.press("Use this key")
+        sight.at("#key-form").wait_for(state="hidden")
+        sight.scale("2", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+        assert opened(sight.saved()[1]).size == (256, 192)
+
+
+def test_all_that_is_served_can_be_asked_for(sight: Sight, service: Lutra) -> None:
+    served = {one["name"] for one in service.client.get("/models").json()["models"] if one["task"] == "upscale"}
+    assert served < set(MODELS.split(","))
+    assert {option.get_attribute("value") for option in sight.at("#model option").all()} == {"", *served}
+    for name in ("upscale", "restore", "enhance"):
+        sight.operation(name)
+
+
+MENDS = """async ([body, parameters, picture]) => {
+  const {mends, toldOf} = await import("./web/sentences.js");
+  const problem = {...body, body, code: body.type.split(":").pop(), message: body.detail};
+  const request = {operation: "upscale", parameters, lut: null};
+  return [toldOf(problem).text, mends(problem, request, picture).map(mend => mend.label)];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "labels"),
+    [
+        ("scale=8", "The model liif would take about ", ["Use ×", "Use ", "Use nearest"]),
+        ("width=900", "Width 900 is smaller than the picture's 3,000: /upscale only enlarges.", ["Use width 3,000"]),
+        ("scale=1", "×1 enlarges nothing: allowed is more than 1, at most 8.", ["Use ×8"]),
+    ],
+)
+def test_every_refusal_is_a_sentence_with_what_mends_it(
+    sight: Sight, store: Store, redis_url: str, asked: str, text: str, labels: list[str]
+) -> None:
+    async def refusal() -> dict[str, Any]:
+        async with running_app(redis_url, job_timeout_seconds=60) as here:
+            answer = await here.client.get(f"/upscale/estimate?{asked}&model=liif&of_width=3000&of_height=1000")
+            return dict(answer.json())
+
+    body = in_thread(refusal)
+    parameters = dict([asked.split("=")])
+    told, offered = sight.page.evaluate(MENDS, [body, parameters, {"width": 3000, "height": 1000}])
+    assert told.startswith(text)
+    assert len(offered) == len(labels) and all(map(str.startswith, offered, labels)), offered
+
+
+def test_the_page_works_below_a_path_prefix(sight: Sight, service: Lutra) -> None:
+    with between(service.port, prefix="/photos/better") as port:
+        sight.port = port
+        sight.visit("photos/better/")
+        sight.choose(FILE)
+        sight.scale("2", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+        assert sight.posts == ["/photos/better/upscale?scale=2&model=nearest"]
+        assert opened(sight.saved()[1]).size == (256, 192)

@@ -46,7 +46,7 @@ def job_json(lutra: Lutra, job: str) -> dict[str, object]:
 
 
 def ends_well(lutra: Lutra, job: str, seconds: float = 240) -> dict[str, object]:
-    wait_until(lambda: job_json(lutra, job)["state"] not in ("queued", "running"), seconds, "the job ends")
+    wait_until(lambda: job_json(lutra, job)["state"] not in ("queued", "running"), seconds, "the job ends", 0.1)
     after = job_json(lutra, job)
     assert after["state"] == "succeeded", after["error"]
     picture = opened(lutra.client.get(f"/jobs/{job}/result").content)

@@ -326,7 +326,7 @@ def test_commands_of_the_images_are_commands_of_the_program() -> None:
 def test_no_index_of_packages_is_named_but_torchs_own() -> None:
     for path in (COMPOSE, ROOT / ".env.example", *DOCKERFILES):
         hosts = set(re.findall(r"https?://([^/:\s}\"']+)", path.read_text()))
-        assert hosts <= {"download.pytorch.org", "127.0.0.1"}, path.name
+        assert hosts <= {"download.pytorch.org", "127.0.0.1", "gateway"}, path.name
 
 
 # -- Prometheus ------------------------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ def samples() -> set[str]:
     """The name of every sample that gateway and workers can show."""
     instruments = [value for value in vars(metrics).values() if hasattr(value, "describe") and hasattr(value, "_name")]
     families = [family for instrument in instruments for family in instrument.describe()]
-    families += QueueCollector(QueueFacts({Lane.BULK: LaneFacts()}, 0, 0, 0), 1).collect()
+    families += QueueCollector(QueueFacts({Lane.BULK: LaneFacts()}, 0, 0, 0), 1, (1, 1)).collect()
     names = set()
     for family in families:
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))

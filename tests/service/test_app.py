@@ -58,6 +58,8 @@ def test_a_parameter_that_cannot_be_is_told_with_what_was_seen(store: Store, red
 def test_a_problem_of_a_job_names_the_job(store: Store, redis_url: str) -> None:
     async def story(here: Here) -> None:
         assert (await here.client.get("/jobs/none/result")).json()["instance"] == "/jobs/none/result"
+        odd = await here.client.get("/jobs/q%C3%9E%01;%20/result")
+        assert odd.json()["instance"] == "/jobs/q%C3%9E%01%3B%20/result"  # an address, whatever was asked for
 
     run(redis_url, story)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import main
+from service.cli import _joined, build_parser, main
 from service.keys import hash_of
 from tests.living import as_file, photo
 
@@ -32,7 +32,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["upscale", "a.jpg"],
+        ["upscale"],
         ["nothing"],
         [],
         ["enhance", "a.jpg", "-o", "b.jpg", "--strength", "2"],
@@ -89,6 +89,32 @@ def test_models_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("lut3d", "liif", "fourier"))
+
+
+def test_models_are_told_as_json_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    cards = {card["name"]: card for card in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert cards["liif"]["task"] == "upscale" and cards["liif"]["max_scale"] == 8 and cards["liif"]["scores"]
+
+
+def test_help_of_a_command_is_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {}
+    for words in (["help"], ["help", "upscale"]):
+        assert main(words) == 0
+        told[words[-1]] = capsys.readouterr().out
+    for words in (["--help"], ["upscale", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 0 and capsys.readouterr().out in told.values()
+    assert "examples:" in told["help"] and "docs/cli.md" in told["help"] and "photo-x3.7.jpg" in told["upscale"]
+    assert main(["help", "nothing"]) == 2
+    assert "no command is named 'nothing'; there are up," in capsys.readouterr().err
+
+
+def test_a_suffix_may_begin_with_a_dash() -> None:
+    words = ["upscale", "a.jpg", "--suffix", "-large", "--scale", "2"]
+    assert build_parser().parse_args(_joined(words)).suffix == "-large"
+    assert _joined(["upscale", "--suffix"]) == ["upscale", "--suffix"]
 
 
 def test_a_new_key_is_printed_once_with_the_line_for_it(tmp_path: Path) -> None:

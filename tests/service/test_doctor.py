@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -30,9 +31,10 @@ def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -
     done = run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
-    done = run("doctor", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
+    done = run("doctor", "--json", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
-    assert "MISSING  redis" in done.stdout
+    findings = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert (findings["redis"]["state"], findings["torch"]["state"]) == ("MISSING", "ok")
 
 
 def test_a_weight_file_that_is_cut_off_is_found_by_the_doctor_and_named_by_the_others(picture: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service import parts
+from tests.living import as_file, photo
 
 ROOT = Path(__file__).parents[2]
 # A sitecustomize.py: modules named in HIDDEN are found by nobody, as if they were not installed.
@@ -69,6 +70,21 @@ def test_without_the_extras_one_sentence_says_what_is_missing_and_what_to_do(
     assert done.returncode == 1
     assert not done.stdout and done.stderr.startswith("lutra: installed without ") and done.stderr.count("\n") == 1
     assert "make run" in done.stderr and "/path/to/lutra[" in done.stderr
+
+
+def test_without_the_client_a_service_is_not_asked_and_completion_needs_its_own(folder: Path) -> None:
+    done = run(folder, ["upscale", "a.png", "--scale", "2", "--url", "http://127.0.0.1:1"], ("lutra_client",))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "installed without client (lutra_client)" in done.stderr and "/path/to/lutra/client" in done.stderr
+    done = run(folder, ["completion", "bash"], ("shtab",))
+    assert done.returncode == 1 and "installed without completion (shtab)" in done.stderr
+
+
+def test_a_service_is_asked_without_the_packages_that_compute(folder: Path) -> None:
+    (folder / "a.png").write_bytes(as_file(photo(), "PNG"))
+    words = ["upscale", "a.png", "--scale", "2", "--url", "http://127.0.0.1:1/nothing", "--suffix", ""]
+    done = run(folder, [*words, "-o", "out/"], GATEWAY + WORKER)
+    assert "installed without" not in done.stderr and done.returncode == 1, done.stderr
 
 
 @pytest.mark.parametrize("hidden", ["python_multipart", "torch"])

@@ -42,6 +42,8 @@ def test_prefer_says_how_long_to_wait(values: list[str], seconds: float, detache
         ("image/*, image/jpeg;q=0", "jpeg", "webp"),
         ("image/png;q=nonsense", "jpeg", "png"),
         ("text/html, */*;q=0.1", "tiff", "tiff"),
+        ("application/octet-stream", "png", "png"),
+        ("application/json, application/octet-stream;q=0.5, image/webp", "png", "webp"),
     ],
 )
 def test_accept_chooses_the_format_it_likes_best_and_the_own_one_before_others(

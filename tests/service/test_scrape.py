@@ -24,7 +24,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def test_the_queue_is_shown_as_the_store_knows_it() -> None:
-    shown = samples(generate_latest(registry_of(FACTS, 90)).decode())
+    shown = samples(generate_latest(registry_of(FACTS, 90, (1000, 2000))).decode())
     assert {name: value for name, value in shown.items() if name.startswith(("lutra_queue", "lutra_workers"))} == {
         'lutra_queue_capacity{lane="express"}': 90,
         'lutra_queue_capacity{lane="bulk"}': 90,
@@ -35,6 +35,7 @@ def test_the_queue_is_shown_as_the_store_knows_it() -> None:
         "lutra_workers_alive": 4,
     }
     assert shown["lutra_store_bytes"] == 123456
+    assert (shown["lutra_redis_memory_bytes"], shown["lutra_redis_memory_limit_bytes"]) == (1000, 2000)
 
 
 def test_without_a_store_only_the_capacity_is_known_and_what_was_counted_is_shown_all_the_same() -> None:

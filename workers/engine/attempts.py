@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workers.engine.passes import Executor, Observer
+from workers.engine.passes import Executor, Observer, Progress
 from workers.errors import InternalError, OutOfMemory
 from workers.log import Log
 
@@ -47,8 +47,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def free_memory(executor: Executor[Any], observe: Observer) -> None:
-    """After memory ran out: what the allocator holds and nobody uses goes back to the device."""
+def free_memory(executor: Executor[Any], progress: Progress, observe: Observer) -> None:
+    """After memory ran out: what the allocator holds and nobody uses goes back to the device.
+
+    Nothing more is kept for an attempt after this one: it would begin with the larger tiles.
+    """
+    progress.checkpoint.stop()
     observe.oom_retry(executor.name)
     if executor.device.type == "cuda":
         torch.cuda.empty_cache()

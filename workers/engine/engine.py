@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from models.contract import Retoucher
 from models.cube import Cube
 from models.look import look_at
 from workers.engine import allocator, feathered, lookups, memory, planes, transparency
+from workers.engine.checkpoint import Keeper
 from workers.engine.conditioned import at_one_scale
 from workers.engine.device import choose_device, cpu_has_bf16
 from workers.engine.neutral import is_neutral, single_channel
-from workers.engine.passes import Array, Executor, NullObserver, Observer, Progress, Tick
+from workers.engine.passes import Array, Begin, Executor, NullObserver, Observer, Tick, begin_passes
 from workers.engine.sweep import sweep
 from workers.engine.tiles import Size
 from workers.errors import ParameterError, UnknownModel
@@ -151,10 +153,19 @@ class Engine:
 
     @torch.inference_mode()
     def restore(
-        self, picture: Picture, *, model: str, strength: float = 1.0, only: str | None = None, tick: Tick
+        self,
+        picture: Picture,
+        *,
+        model: str,
+        strength: float = 1.0,
+        only: str | None = None,
+        tick: Tick,
+        keeper: Keeper | None = None,
     ) -> Picture:
         """Noise, rain, haze or JPEG blocks taken off, or `only` one of the kinds on the model's card; alpha stays as it
         is. Of `strength` 0 the same picture comes back. The result says what was `found`, where the model can tell.
+
+        `keeper`: where what is finished is kept for the next attempt at this picture.
         """
         if strength == 0:
             tick(1, 1)
@@ -163,31 +174,32 @@ class Engine:
         shown = planes.shown_colours(picture, transparency.REACH)
         pixels = single_channel(shown)
         result, found = np.empty_like(shown, order="C"), None
+        begin = partial(begin_passes, tick, keeper, self.facts)
         if served.card.tiling == "exact":
-            found = self._restore_exactly(served, pixels, result, strength, only, tick)
+            found = self._restore_exactly(served, pixels, result, strength, only, begin)
         else:
-            self._restore_blended(served, pixels, result, strength, tick)
+            self._restore_blended(served, pixels, result, strength, begin)
 
         if picture.alpha is not None:
             transparency.put_back(result, picture.pixels, shown, picture.alpha)
         return replace(picture, pixels=result, found=found)
 
     def _restore_exactly(
-        self, served: LoadedModel, pixels: Array, result: Array, strength: float, only: str | None, tick: Tick
+        self, served: LoadedModel, pixels: Array, result: Array, strength: float, only: str | None, begin: Begin
     ) -> dict[str, float]:
         """By tiles that equal the whole, under what one look at the picture says; what it says was found."""
         condition, found = served.model.examine(look_at(pixels).to(self.device), only)
         executor = at_one_scale(self._executor(served, pixels), condition, strength)
         plan = self._sizes.restorer_plan(served.card, served.model, (pixels.shape[0], pixels.shape[1]))
-        self._run([planes.PlanePass(executor, pixels, result, plan, 1)], tick)
+        self._run([planes.PlanePass(executor, pixels, result, plan, 1)], begin)
         return dict(found)
 
-    def _restore_blended(self, served: LoadedModel, pixels: Array, result: Array, strength: float, tick: Tick) -> None:
+    def _restore_blended(
+        self, served: LoadedModel, pixels: Array, result: Array, strength: float, begin: Begin
+    ) -> None:
         """By tiles that are blended where they meet."""
         halo = memory.restorer_halo(served.card, served.model)
         tile = self._sizes.restorer_tile(served.card, served.model)
-        progress = Progress(tick, feathered.count(pixels.shape[:2], tile, halo))
-        progress.report()
         used = feathered.restore(
             self._executor(served, pixels),
             pixels,
@@ -195,7 +207,7 @@ class Engine:
             tile=tile,
             halo=halo,
             strength=strength,
-            progress=progress,
+            progress=begin(feathered.count(pixels.shape[:2], tile, halo), (served.card.name, tile, halo, result.shape)),
             observe=self._observe,
         )
         self._sizes.remember(served.card.name, used if used < tile else None)
@@ -211,13 +223,14 @@ class Engine:
         effort: str = "best",
         strength: float = 1.0,
         tick: Tick,
+        keeper: Keeper | None = None,
     ) -> Picture:
         """`picture` at (height, width); a picture that has this size already comes back unchanged.
 
         `strength` below 1 goes towards the model that this one's card blends with.
 
-        `effort` is accepted and changes nothing yet: no model has a faster mode worth its loss. Raises ParameterError
-        for a size below the picture's own.
+        `effort` is accepted and changes nothing yet: no model has a faster mode worth its loss. `keeper` as in
+        `restore`. Raises ParameterError for a size below the picture's own.
         """
         size = (height, width)
         if height < picture.pixels.shape[0] or width < picture.pixels.shape[1]:
@@ -235,7 +248,7 @@ class Engine:
             passes.append(planes.alpha_pass(alpha, size, served.model if served.card.keeps_values else None))
             alpha = passes[1].result[..., 0]
 
-        self._run(passes, tick)
+        self._run(passes, partial(begin_passes, tick, keeper, self.facts))
         return replace(picture, pixels=passes[0].result, alpha=alpha)
 
     def _fuse(self, picture: Picture, model: str, strength: float) -> Tensor:
@@ -248,9 +261,8 @@ class Engine:
             lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(lookups.LUMA).to(lut), lut).repeat(3, 1, 1, 1)
         return lut
 
-    def _run(self, passes: list[planes.PlanePass], tick: Tick) -> None:
-        progress = Progress(tick, sum(len(one.plan) * len(one.parts()) for one in passes))
-        progress.report()
+    def _run(self, passes: list[planes.PlanePass], begin: Begin) -> None:
+        progress = begin(sum(one.tiles for one in passes), [one.facts() for one in passes])
         for one in passes:
             observe = self._observe if one.executor.name != planes.ALPHA else NullObserver()
             for picture, result in one.parts():

@@ -1,8 +1,9 @@
 """One pass of a restorer over a picture: tiles that overlap, each seen with a halo, blended where they meet.
 
 For networks that see further than any halo can be: what differs between two tiles is spread over the width of a
-feather instead of standing as a step. Over the frame the picture is continued by mirroring it at its edge. Memory holds
-one row of tiles as floats; picture and result stay as they are. It does not choose model, tile or precision; that is
+feather instead of standing as a step. Rows of tiles that an attempt before this one has kept are taken up. Over the
+frame the picture is continued by mirroring it at its edge. Memory holds one row of tiles as floats; picture and result
+stay as they are. It does not choose model, tile or precision; that is
 `workers.engine.engine`.
 """
 
@@ -83,14 +84,13 @@ def restore(
     if transposed:  # a row of tiles is as long as the shorter side
         picture, result = picture.transpose(1, 0, 2), result.transpose(1, 0, 2)
     context = _Context(executor, picture, transposed, observe)
-
     rows, cols = cut_picture(picture.shape, tile, halo)
-    overlap: Float = np.zeros((0, *picture.shape[1:]), np.float32)
+    rows, overlap = _take_up(context, rows, len(cols), result, progress)
     while rows:
         row = rows[0]
         blended = _blend_row(context, row, cols, progress)
         if blended is None:
-            free_memory(executor, observe)
+            free_memory(executor, progress, observe)
             tile = _smaller(executor, tile)
             rows, cols = cut_picture(picture.shape, tile, halo, begin=row.border)
             progress.replan(progress.total - progress.done, len(rows) * len(cols))
@@ -98,8 +98,9 @@ def restore(
 
         blended[: len(overlap)] += overlap
         whole = row.finished - row.start
-        _write(blended[:whole], picture[row.start : row.finished], result[row.start : row.finished], strength)
-        overlap = blended[whole:]
+        finished, overlap = result[row.start : row.finished], blended[whole:].copy()
+        _write(blended[:whole], picture[row.start : row.finished], finished, strength)
+        progress.checkpoint.add(finished, overlap)
         rows = rows[1:]
     return tile
 
@@ -151,6 +152,23 @@ class _Context:
     picture: Array
     transposed: bool
     observe: Observer
+
+
+def _take_up(
+    context: _Context, rows: list[Span], cols: int, result: Array, progress: Progress
+) -> tuple[list[Span], Float]:
+    """The rows of tiles that are left to do, and what the row before them adds to the first of them (rows, W, C)."""
+    overlap: Float = np.zeros((0, *context.picture.shape[1:]), np.float32)
+    done = 0
+    for row in rows:
+        further: Float = np.empty((row.stop - row.finished, *overlap.shape[1:]), np.float32)
+        if not progress.checkpoint.fill(result[row.start : row.finished], further):
+            break
+        overlap, done = further, done + 1
+    if done:
+        log.info("tiles of the attempt before are taken up", model=context.executor.name, tiles=done * cols)
+        progress.advance(done * cols)
+    return rows[done:], overlap
 
 
 def _blend_row(context: _Context, row: Span, cols: list[Span], progress: Progress) -> Float | None:

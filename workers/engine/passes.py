@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workers.engine.checkpoint import Checkpoint, Keeper, fingerprint
+
 Array = NDArray[Any]
 Float = NDArray[np.float32]
 Tick = Callable[[int, int], None]
@@ -45,10 +47,14 @@ class NullObserver:
 
 
 class Progress:
-    """Tiles done of all the passes over one picture; `tick` hears of it and may raise to stop the work."""
+    """Tiles done of all the passes over one picture; `tick` hears of it and may raise to stop the work.
 
-    def __init__(self, tick: Tick, total: int) -> None:
+    `checkpoint`: where what is done is kept for an attempt after this one.
+    """
+
+    def __init__(self, tick: Tick, total: int, checkpoint: Checkpoint | None = None) -> None:
         self._tick = tick
+        self.checkpoint = checkpoint or Checkpoint()
         self.done = 0
         self.total = total
 
@@ -64,6 +70,22 @@ class Progress:
         others = self.total - self.done - before
         self.done = round(self.done * after / before)
         self.total = self.done + after + others
+
+
+Begin = Callable[[int, object], Progress]  # `begin_passes`, once it is known who watches
+
+
+def begin_passes(
+    tick: Tick, keeper: Keeper | None, facts: Callable[[], dict[str, Any]], total: int, plan: object
+) -> Progress:
+    """The progress of `total` tiles: at 0, or about to take up what an attempt of the same plan has kept.
+
+    `facts`: the engine's; `plan`: see `checkpoint.fingerprint`.
+    """
+    progress = Progress(tick, total, Checkpoint(keeper, lambda: fingerprint(facts(), plan)))
+    if not progress.checkpoint.has_more:
+        progress.report()
+    return progress
 
 
 @dataclass(frozen=True)

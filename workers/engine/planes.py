@@ -27,6 +27,15 @@ class PlanePass:
     plan: Plan
     batch: int
 
+    @property
+    def tiles(self) -> int:
+        """How many are run."""
+        return len(self.plan) * len(self.parts())
+
+    def facts(self) -> tuple[object, ...]:
+        """What decides which samples of the result it finishes when."""
+        return self.executor.name, self.plan, self.batch, self.result.shape, self.result.dtype
+
     def parts(self) -> list[tuple[Array, Array]]:
         """What is swept at once: all channels, or one at a time where the model must see the whole picture.
 

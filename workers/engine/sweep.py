@@ -1,6 +1,7 @@
 """One pass of a model over a picture: cut windows, run them in batches, paste the tiles, and go on when things fail.
 
-Out of memory: fewer tiles at once, then smaller tiles; what is pasted stays. Values that are not numbers: the tile
+What an attempt before this one has pasted and kept is taken up. Out of memory: fewer tiles at once, then smaller tiles;
+what is pasted stays, and nothing more is kept. Values that are not numbers: the tile
 again in full precision. Only windows and tiles are on the device; picture and result stay in host memory. It does not
 choose model, size of tiles or precision; that is `workers.engine.engine`.
 """
@@ -43,13 +44,13 @@ def sweep(
     `progress` raises, between batches.
     """
     source = _Source(picture, plan, executor.device)
-    at = 0
+    at = _take_up(executor, result, plan, progress)
     while at < len(plan.views):
         views = plan.views[at : at + batch]
         computed = attempt(partial(_tiles, executor, source, views))
         if computed is None:
             source.forget()
-            free_memory(executor, observe)
+            free_memory(executor, progress, observe)
             plan, at, batch = _smaller(executor, plan, at, len(views), progress)
             source = _Source(picture, plan, executor.device)
             continue
@@ -60,11 +61,23 @@ def sweep(
             else:
                 _repeat_in_full(executor, picture, result, replace(plan, views=(view,)), observe)
 
+        progress.checkpoint.add(*(tiles.spot_of(result, view) for view in views))
         at += len(views)
         observe.tiles(executor.name, len(views))
         observe.batch(executor.name, len(views))
         progress.advance(len(views))
     return plan
+
+
+def _take_up(executor: Executor[Upscaler], result: Array, plan: Plan, progress: Progress) -> int:
+    """How many tiles an attempt before this one has finished; they are in `result` then."""
+    count = 0
+    while count < len(plan) and progress.checkpoint.fill(tiles.spot_of(result, plan.views[count])):
+        count += 1
+    if count:
+        log.info("tiles of the attempt before are taken up", model=executor.name, tiles=count, of=len(plan))
+        progress.advance(count)
+    return count
 
 
 class _Source:

@@ -76,8 +76,7 @@ def paste(result: Array, view: View, tile: NDArray[np.float32]) -> None:
 
     `result` is uint8 or uint16; a float result takes the values as they are. A tile of one channel fills all of them.
     """
-    rows, cols = view.rows, view.cols
-    spot = result[rows.start : rows.start + rows.count, cols.start : cols.start + cols.count]
+    spot = spot_of(result, view)
     if result.dtype.kind == "f":
         spot[...] = tile.transpose(1, 2, 0)
         return
@@ -86,6 +85,12 @@ def paste(result: Array, view: View, tile: NDArray[np.float32]) -> None:
     levels += 0.5
     np.clip(levels, 0, top, out=levels)
     spot[...] = levels.astype(result.dtype).transpose(1, 2, 0)
+
+
+def spot_of(result: Array, view: View) -> Array:
+    """Where in `result` (H, W, C) the view's tile belongs."""
+    rows, cols = view.rows, view.cols
+    return result[rows.start : rows.start + rows.count, cols.start : cols.start + cols.count]
 
 
 def mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ Keys (prefix `lutra:`)
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
+    checkpoint:<c>     list      of a result that is not finished: the plan it is computed by, then pieces of samples
+    checkpoints        hash      computation -> bytes of these pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
     gone:<j>           string    tombstone: why (1: its time was over; deleted, delivered, told) and whose it was
     equal:<e>          string    the computation that equal requests of one client join
@@ -55,6 +57,7 @@ class Script(StrEnum):
     ADMIT = auto()
     BEAT = auto()
     CANCEL = auto()
+    CHECKPOINT = auto()
     CLAIM = auto()
     FINISH = auto()
     FREE_KEY = auto()

@@ -8,6 +8,7 @@ and its bytes never disagree. A worker's writes carry the attempt it was given a
 from __future__ import annotations
 
 from workers.jobs.store_admission import Admission
+from workers.jobs.store_checkpoints import Checkpoints
 from workers.jobs.store_clients import Clients
 from workers.jobs.store_execution import Execution
 from workers.jobs.store_rates import Rates
@@ -15,7 +16,7 @@ from workers.jobs.store_reading import Reading
 from workers.jobs.store_reports import Reports
 
 
-class Store(Admission, Reading, Execution, Reports, Rates, Clients):
+class Store(Admission, Reading, Execution, Checkpoints, Reports, Rates, Clients):
     """Everything the gateway and the workers know of each other. Safe to share between threads.
 
     `breaker_s`: after a time-out, further calls fail at once for so long; the gateway sets it so that a Redis that

@@ -51,6 +51,12 @@ class Reports(StoreBase):
             now = float(self.client.time()[0])
             return bool(self.client.zcount("lutra:returning", now, "+inf"))
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes that Redis uses, and its `maxmemory`; 0 where it has none."""
+        with self._reaching():
+            told = cast("dict[str, int]", self.client.info("memory"))
+        return int(told["used_memory"]), int(told.get("maxmemory", 0))
+
     def messages(self, *queues: str) -> int:
         """How many messages wait in these queues of Celery's."""
         with self._reaching():

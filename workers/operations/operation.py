@@ -24,6 +24,7 @@ from workers.pictures.picture import Header, Picture
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from workers.engine.checkpoint import Keeper
     from workers.engine.engine import Engine
 
 Colour = Literal["keep", "srgb"]  # see `imageio.decode`
@@ -43,16 +44,25 @@ def _plain_format(value: object) -> object:
 
 
 # What every operation can be asked. Each lists these among its own, in the order in which people read them.
-ModelName = Annotated[str | None, Field(description="A name from GET /models.")]
-Format = Annotated[Literal["auto", "jpeg", "png", "webp", "avif", "tiff"], BeforeValidator(_plain_format)]
-FormatOrCube = Annotated[Literal["auto", "jpeg", "png", "webp", "avif", "tiff", "cube"], BeforeValidator(_plain_format)]
-Quality = Annotated[int | None, Field(ge=1, le=100, description="The encoder's; lossless formats ignore it.")]
+ModelName = Annotated[str | None, Field(description="A name from GET /models.", examples=["auto"])]
+FORMAT = "Of the result; auto: as Accept says, else as it came in (GIF and BMP leave as PNG)."
+Format = Annotated[
+    Literal["auto", "jpeg", "png", "webp", "avif", "tiff"], BeforeValidator(_plain_format), Field(description=FORMAT)
+]
+FormatOrCube = Annotated[
+    Literal["auto", "jpeg", "png", "webp", "avif", "tiff", "cube"],
+    BeforeValidator(_plain_format),
+    Field(description=f"{FORMAT} cube: the table of this picture."),
+]
+Quality = Annotated[
+    int | None, Field(ge=1, le=100, description="The encoder's; lossless formats ignore it.", examples=[85])
+]
 Metadata = Annotated[Literal["keep", "strip"], Field(description="EXIF and ICC of the input.")]
 Lossless = Annotated[
     bool | None,
     Field(description="webp, avif: each pixel as it is. Unset: where format=auto and the picture came in lossless."),
 ]
-Strength = Annotated[float, Field(ge=0, le=1, description="0: unchanged, 1: as the model says.")]
+Strength = Annotated[float, Field(ge=0, le=1, description="0: unchanged, 1: as the model says.", examples=[0.7])]
 
 
 class Query(BaseModel):
@@ -127,12 +137,16 @@ class Plan(Generic[P]):
 
 @dataclass(frozen=True)
 class Work(Generic[P]):
-    """What is done to one picture; `table`: the user's own, where one was sent along."""
+    """What is done to one picture; `table`: the user's own, where one was sent along.
+
+    `keeper`: where what is finished of the result outlives this process; None: nowhere.
+    """
 
     operation: Operation[Any, P]
     model: str
     parameters: P
     table: Cube | None = None
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +190,10 @@ class Operation(ABC, Generic[Q, P]):
     def formats(self) -> tuple[str, ...]:
         """What a result may leave as."""
         return tuple(name for name in get_args(self.query.model_fields["format"].annotation) if name != "auto")
+
+    def mark(self, query: Q) -> str:
+        """What stands behind the name of a file that went through it, for instance `-enhanced`."""
+        return f"-{self.name}d"
 
     # -- at the door, from the header alone ------------------------------------------------------------------------
 

@@ -90,4 +90,11 @@ where the model tells them apart.
 
     def run(self, engine: Engine, picture: Picture, work: Work[RestoreParameters], tick: Tick) -> Picture:
         asked = work.parameters
-        return engine.restore(picture, model=work.model, strength=asked.strength, only=asked.only, tick=tick)
+        return engine.restore(
+            picture,
+            model=work.model,
+            strength=asked.strength,
+            only=asked.only,
+            tick=tick,
+            keeper=work.keeper,
+        )

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from models.cards import Card, Size
 from models.cube import Cube
@@ -36,18 +37,52 @@ if TYPE_CHECKING:
 
 LARGEST_HUNDREDTHS = 6400  # of a scale, for what a refusal advises
 
+# What OpenAPI says of numbers that are read exactly, from their text. `x-limit`: see `service.openapi`.
+RATIO = r"^[0-9]{1,9}(\.[0-9]{1,18}|/[1-9][0-9]{0,8})?$"
+SCALE_SCHEMA: JsonDict = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 1, "x-limit": "max_scale"},
+        {"type": "string", "pattern": RATIO},
+    ]
+}
+WHOLE_SCHEMA: JsonDict = {"anyOf": [{"type": "integer", "minimum": 1}]}
+
 
 class UpscaleQuery(Query):
     ways = (frozenset({"scale"}), frozenset({"width", "height", "fit"}), frozenset({"max_pixels"}))
 
-    scale: Annotated[str | None, Field(description="More than 1, for instance 3.7 or 7/2.", examples=["3.7"])] = None
-    width: Annotated[str | None, Field(description="Pixels; with height: fit inside.")] = None
-    height: Annotated[str | None, Field(description="Pixels; with width: fit inside.")] = None
-    fit: Literal["inside", "fill"] = "inside"
-    max_pixels: Annotated[str | None, Field(description="The largest size of at most so many pixels.")] = None
+    scale: Annotated[
+        str | None,
+        Field(
+            description="More than 1, for instance 3.7 or 7/2.", examples=[3.7, "7/2"], json_schema_extra=SCALE_SCHEMA
+        ),
+    ] = None
+    width: Annotated[
+        str | None,
+        Field(description="Pixels; with height: fit inside.", examples=[3000], json_schema_extra=WHOLE_SCHEMA),
+    ] = None
+    height: Annotated[
+        str | None,
+        Field(description="Pixels; with width: fit inside.", examples=[2000], json_schema_extra=WHOLE_SCHEMA),
+    ] = None
+    fit: Annotated[
+        Literal["inside", "fill"], Field(description="Of width and height: fill takes them as they are.")
+    ] = "inside"
+    max_pixels: Annotated[
+        str | None,
+        Field(
+            description="The largest size of at most so many pixels.",
+            examples=[8_000_000],
+            json_schema_extra=WHOLE_SCHEMA,
+        ),
+    ] = None
     model: ModelName = None
-    effort: Literal["fast", "best"] = "best"
-    strength: Annotated[float, Field(ge=0, le=1, description="srgan; 0: the pixels of srresnet, 1: all detail.")] = 1.0
+    effort: Annotated[
+        Literal["fast", "best"], Field(description="Of model=auto: the best there is, or what takes a second at most.")
+    ] = "best"
+    strength: Annotated[
+        float, Field(ge=0, le=1, description="srgan; 0: the pixels of srresnet, 1: all detail.", examples=[0.7])
+    ] = 1.0
     format: Format = "auto"
     quality: Quality = None
     metadata: Metadata = "keep"
@@ -82,6 +117,16 @@ picture came in lossy (JPEG, WebP, AVIF, HEIC) and the speed measured here; the 
     query = UpscaleQuery
     parameters = UpscaleParameters
     offers_auto = True
+
+    def mark(self, query: UpscaleQuery) -> str:
+        """By the size that is asked for: `-x3.7`, `-3000w`, `-3000x2000`, `-8000000px`."""
+        if query.scale is not None:
+            return f"-x{query.scale.replace('/', '_')}"
+        if query.max_pixels is not None:
+            return f"-{query.max_pixels}px"
+        if query.width is not None and query.height is not None:
+            return f"-{query.width}x{query.height}"
+        return f"-{query.width}w" if query.width is not None else f"-{query.height}h"
 
     def check(self, query: UpscaleQuery, at: Installation) -> None:
         """Raises UnknownModel, and ParameterError for a size that is none, or a scale out of the model's range."""
@@ -147,6 +192,7 @@ picture came in lossy (JPEG, WebP, AVIF, HEIC) and the speed measured here; the 
             effort=parameters.effort,
             strength=1.0 if parameters.strength is None else parameters.strength,
             tick=tick,
+            keeper=work.keeper,
         )
 
 

@@ -20,12 +20,12 @@ local job_fields = first_field + 2 * tonumber(ARGV[24])
 local function lack_of_room(wanted)
   local over = bytes_held(client) + wanted - client_bytes
   if client_bytes < store_bytes and over > 0 and bytes_held(client) > 0 then
-    local answer = evict_delivered and make_room(over, client) or 'store_full'
+    local answer = make_room(over, evict_delivered, client)
     if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
   end
   local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + wanted - store_bytes
   if lacking <= 0 then return end
-  local answer = evict_delivered and make_room(lacking) or 'store_full'
+  local answer = make_room(lacking, evict_delivered)
   if answer ~= 'ok' then return answer end
 end
 

@@ -21,7 +21,8 @@ if not is_repeated or last[2] ~= nonce then
   attempt = redis.call('HINCRBY', key, 'attempt', 1)
   local deadline = NOW + timeout_s
   redis.call('HSET', key, 'state', 'running', 'owner', owner, 'claim', nonce, 'started_at', stamp(),
-             'deadline', string.format('%.6f', deadline), 'done', 0, 'total', 0)
+             'deadline', string.format('%.6f', deadline))
+  if redis.call('HEXISTS', P .. 'checkpoints', comp) == 0 then redis.call('HSET', key, 'done', 0, 'total', 0) end
   redis.call('ZREM', P .. 'queued', comp)
   take_turn(comp)
   redis.call('ZADD', P .. 'running', math.min(NOW + lease_s, deadline), comp)

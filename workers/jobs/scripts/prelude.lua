@@ -32,6 +32,15 @@ local function note(comp, kind, data)
   for _, job in ipairs(listeners(comp)) do note_to(job, kind, data) end
 end
 
+-- Removes what is kept of a result that is not finished. Answers how many bytes that was.
+local function drop_checkpoint(comp)
+  local bytes = tonumber(redis.call('HGET', P .. 'checkpoints', comp) or '0')
+  if bytes == 0 then return 0 end
+  redis.call('UNLINK', P .. 'checkpoint:' .. comp)
+  redis.call('HDEL', P .. 'checkpoints', comp)
+  return bytes
+end
+
 local function reserved_bytes(comp) return tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0') end
 
 -- From now on the computation counts for so many bytes, until that time; 0: for none.
@@ -46,6 +55,7 @@ local function reserve(comp, bytes, until_time)
     redis.call('HDEL', P .. 'blob_sizes', comp)
     redis.call('ZREM', P .. 'blobs', comp)
     redis.call('ZREM', P .. 'delivered', comp)
+    drop_checkpoint(comp)
     forget_holder(comp)
   end
 end
@@ -256,11 +266,26 @@ local function mark_if_delivered(comp)
   if redis.call('ZSCORE', P .. 'blobs', comp) then redis.call('ZADD', P .. 'delivered', 'NX', NOW, comp) end
 end
 
--- Remove what was delivered, the oldest delivery first, until so many bytes are free; none where all is not enough.
--- With `client` only of what that client holds.
+-- Gives up what is kept of results that are not finished, until so many bytes are free: it can be computed again.
+-- With `client` only of what that client holds. Answers how many are.
+local function free_checkpoints(bytes, client)
+  local freed = 0
+  for _, comp in ipairs(redis.call('HKEYS', P .. 'checkpoints')) do
+    if freed < bytes and (not client or is_held_for(client, comp)) then
+      local dropped = drop_checkpoint(comp)
+      reserve(comp, reserved_bytes(comp) - dropped, FOREVER)
+      freed = freed + dropped
+    end
+  end
+  return freed
+end
+
+-- Give up checkpoints, then remove what was delivered, the oldest delivery first, until so many bytes are free; none of the
+-- latter where all is not enough, or they may not be removed. With `client` only of what that client holds.
 -- Answers ok, store_full, or again where there is more to remove than one script may.
-local function make_room(bytes, client)
-  local freed, evicted, first = 0, {}, 0
+local function make_room(bytes, evict_delivered, client)
+  local freed, evicted, first = free_checkpoints(bytes, client), {}, 0
+  if freed < bytes and not evict_delivered then return 'store_full' end
   while freed < bytes do
     local candidates = redis.call('ZRANGE', P .. 'delivered', first, first + 99)
     if #candidates == 0 then return 'store_full' end
@@ -288,6 +313,7 @@ local function finish(comp, state, result_ttl_s, tombstone_s, result_bytes, erro
   leave_queue(comp)
   drop_input(comp)
   drop_result(comp, tonumber(redis.call('HGET', key, 'result_attempt') or '0'))
+  drop_checkpoint(comp)
   answer_equals(comp, state == 'succeeded' and result_ttl_s or 0)
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)

@@ -1,0 +1,195 @@
+"""How the page looks and sounds: nothing that axe finds, targets large enough, keys alone are enough. Leaves pictures.
+
+`pytest tests/browser/test_looks.py` leaves them in build/screenshots.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.browser.draw_example import FILE, draw_example
+from tests.browser.driving import PHONE, Sight
+from tests.living import Lutra, as_file, opened, photo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+EXAMPLE = ("otter.png", FILE.read_bytes())
+
+
+def empty(sight: Sight) -> None:
+    sight.shows("empty")
+
+
+def chosen(sight: Sight) -> None:
+    sight.choose(EXAMPLE)
+    sight.at("#scale").fill("3.7")
+    sight.at("#estimate").get_by_text("1,776 × 1,184 pixels").wait_for()
+
+
+def refused(sight: Sight) -> None:
+    chosen(sight)
+    sight.at("#scale").fill("9")
+    sight.at("#estimate.refused").wait_for()
+
+
+def running(sight: Sight) -> None:
+    sight.choose(("long.jpg", as_file(photo(640, 960, seed=time.time_ns() % 2**32))))
+    sight.scale("4", "lmliif")
+    sight.at("summary").click()
+    sight.go()
+    sight.shows("running")
+    sight.at("#running-text").get_by_text("Tile").wait_for()
+
+
+def result(sight: Sight) -> None:
+    chosen(sight)
+    sight.go()
+    sight.shows("succeeded")
+
+
+def zoomed(sight: Sight) -> None:
+    result(sight)
+    for _ in range(2):
+        sight.at("[data-part=larger]").click()
+    sight.at("[data-part=zoom]").get_by_text("400 %").wait_for()
+
+
+def enhanced(sight: Sight) -> None:
+    sight.choose(EXAMPLE)
+    sight.operation("enhance")
+    sight.go()
+    sight.shows("succeeded")
+    sight.at("#strength").fill("60")
+
+
+def several(sight: Sight) -> None:
+    others = [(f"otter-{seed}.png", as_file(np.asarray(draw_example(seed)), "PNG")) for seed in (3, 4, 5)]
+    sight.choose(EXAMPLE, *others)
+    sight.scale("2", "bicubic")
+    sight.at("summary").click()
+    sight.go()
+    sight.at("li[data-phase=succeeded]").nth(3).wait_for()
+    sight.at("#list .open").first.click()
+    sight.shows("succeeded")
+
+
+def failed(sight: Sight) -> None:
+    sight.choose(("broken.jpg", as_file(photo(480, 720))[:900]))
+    sight.scale("2", "nearest")
+    sight.go()
+    sight.shows("failed")
+
+
+def programs(sight: Sight) -> None:
+    chosen(sight)
+    sight.press("As curl or Python")
+
+
+STATES: dict[str, Callable[[Sight], None]] = {
+    one.__name__: one for one in (empty, chosen, refused, running, result, zoomed, enhanced, several, failed, programs)
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
+}
+
+
+def violations(sight: Sight) -> list[str]:
+    """What axe finds, each with its rule and its elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(sight.page).response["violations"]
+    return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found]
+
+
+def finish(sight: Sight) -> None:
+    """A job that still runs would be in the way of the next test."""
+    if sight.at("#cancel").is_visible():
+        sight.at("#cancel").click()
+        sight.shows("cancelled")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_can_be_read_by_everybody(chromium: Browser, service: Lutra, state: str, look: str) -> None:
+    with Sight.opened(chromium, service.port, **LOOKS[look]) as sight:
+        STATES[state](sight)
+        sight.page.wait_for_timeout(300)  # colours change over an eighth of a second
+        sight.screenshot(f"{state}-{look}", whole=look == "phone" or state == "several")
+        assert violations(sight) == []
+        finish(sight)
+
+
+SMALL = """() => [...document.querySelectorAll("button, a, input, select, summary, [role=slider]")]
+  .filter(one => one.checkVisibility() && !one.disabled)
+  .map(one => [one, one.matches("[type=radio], [type=checkbox]") ? one.closest("label") : one])
+  .map(([one, hit]) => [one, hit.getBoundingClientRect()])
+  .filter(([one, box]) => !one.matches(".skip") && (box.width < 44 || box.height < 44))
+  .map(([one, box]) => `${one.id || one.textContent || one.outerHTML}: ${box.width} x ${box.height}`)"""
+WIDER = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("state", ["empty", "chosen", "enhanced", "several", "failed"])
+def test_a_finger_hits_everything_and_nothing_is_wider_than_the_phone(
+    chromium: Browser, service: Lutra, state: str
+) -> None:
+    with Sight.opened(chromium, service.port, **LOOKS["phone"]) as sight:
+        STATES[state](sight)
+        assert sight.page.evaluate(SMALL) == []
+        assert not sight.page.evaluate(WIDER)
+
+
+def focused(sight: Sight) -> str:
+    told = "(e => e.id || e.dataset.part || e.value || e.textContent)(document.activeElement)"
+    return str(sight.page.evaluate(told))
+
+
+def test_keys_alone_are_enough(sight: Sight) -> None:
+    """In the order in which one reads: skip, choose, settings, send; then the comparison, and save."""
+    keys = sight.page.keyboard
+    keys.press("Tab")
+    assert "Skip" in focused(sight)
+    sight.choose(EXAMPLE)
+    sight.at("#form").press("Tab")
+    sight.at("[name=operation]:checked").focus()
+    order = []
+    for _ in range(6):
+        order.append(focused(sight))
+        keys.press("Tab")
+    assert order[:4] == ["upscale", "scale", "scale-slider", "scale"]
+    sight.at("#scale").fill("2")
+    keys.press("Enter")
+    sight.shows("succeeded")
+    sight.at("[data-part=fit]").focus()
+    for wanted in ("whole", "smaller", "larger", "frame", "divider", "save"):
+        keys.press("Tab")
+        assert focused(sight) == wanted
+    with sight.page.expect_download():
+        keys.press("Enter")
+
+
+def test_a_screen_reader_is_told_how_it_goes(sight: Sight) -> None:
+    sight.page.evaluate("""() => {
+      window.heard = [];
+      new MutationObserver(() => heard.push(document.querySelector("#live").textContent))
+        .observe(document.querySelector("#live"), {childList: true, characterData: true, subtree: true});
+    }""")
+    sight.choose(("photo.jpg", as_file(photo(seed=21))))
+    sight.scale("2", "nearest")
+    sight.go()
+    sight.shows("succeeded")
+    heard = sight.page.evaluate("heard")
+    assert "1 picture chosen" in heard and "photo.jpg: done" in heard
+
+
+def test_the_example_is_what_its_script_draws() -> None:
+    kept, drawn = np.asarray(opened(FILE.read_bytes()), int), np.asarray(draw_example(), int)
+    assert kept.shape == (320, 480, 3) and np.abs(kept - drawn).mean() < 1

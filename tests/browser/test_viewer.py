@@ -1,0 +1,214 @@
+"""The comparison: both pictures pixel for pixel, the divider, zoom and pan, the strength set while one looks."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.driving import PHONE, Sight
+from tests.living import Lutra, as_file, opened, photo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, FloatRect
+
+pytestmark = pytest.mark.browser
+
+SMALL = as_file(photo(96, 128), "PNG")
+
+
+@pytest.fixture
+def compared(sight: Sight) -> Iterator[Sight]:
+    """A photo enlarged 3.7 times by nearest, so that both sides of the divider are known to the pixel."""
+    sight.choose(("photo.png", SMALL))
+    sight.scale("3.7", "nearest")
+    sight.go()
+    sight.shows("succeeded")
+    yield sight
+
+
+def frame_of(sight: Sight) -> FloatRect:
+    box = sight.at(".frame").bounding_box()
+    assert box is not None
+    return box
+
+
+def middle(sight: Sight) -> tuple[float, float]:
+    box = frame_of(sight)
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def divider(sight: Sight) -> int:
+    return int(sight.at(".divider").get_attribute("aria-valuenow") or -1)
+
+
+def zoom(sight: Sight) -> str:
+    sight.page.wait_for_timeout(50)  # drawn at the browser's next frame
+    return str(sight.at("[data-part=zoom]").inner_text())
+
+
+def drawn(sight: Sight, size: tuple[int, int]) -> np.ndarray:
+    """The part of the canvas on which a picture of (width, height) lies, which is smaller than it."""
+    canvas = sight.canvas()
+    left, top = (canvas.shape[1] - size[0] + 1) // 2, (canvas.shape[0] - size[1] + 1) // 2
+    return canvas[top : top + size[1], left : left + size[0]]
+
+
+def far(one: np.ndarray, other: np.ndarray) -> int:
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+def test_both_sides_are_pixel_for_pixel_at_one_to_one(compared: Sight) -> None:
+    size = (474, 355)
+    assert zoom(compared) == "100 %"
+    compared.at(".divider").press("Home")
+    result = np.asarray(opened(compared.saved()[1]))
+    assert far(drawn(compared, size), result) == 0
+    compared.at(".divider").press("End")
+    bicubic = Image.open(io.BytesIO(SMALL)).resize(size, Image.Resampling.BICUBIC)
+    assert far(drawn(compared, size), np.asarray(bicubic)) <= 2  # Pillow rounds between its two passes
+    assert compared.at(".tag.left").inner_text() == "Original, enlarged by bicubic"
+
+
+def test_both_sides_are_blocks_of_the_same_pixels_at_eight_times(compared: Sight) -> None:
+    for _ in range(5):
+        compared.at("[data-part=larger]").click()
+    result = opened(compared.saved()[1])
+    original = Image.open(io.BytesIO(SMALL)).resize(result.size, Image.Resampling.BICUBIC)
+    for key, picture in (("Home", result), ("End", original)):
+        compared.at(".divider").press(key)
+        canvas = compared.canvas()
+        rows, columns = (
+            (np.arange(long) - (long - 8 * side + 1) // 2) // 8
+            for long, side in zip(canvas.shape, (result.height, result.width), strict=False)
+        )
+        assert far(canvas, np.asarray(picture)[rows][:, columns]) <= 2
+
+
+def test_the_divider_parts_the_two_and_follows_keys_and_mouse(compared: Sight) -> None:
+    assert divider(compared) == 50
+    handle = compared.at(".divider")
+    handle.press("ArrowRight")
+    handle.press("Shift+ArrowLeft")
+    handle.press("PageDown")
+    compared.page.wait_for_timeout(50)
+    assert divider(compared) == 31
+    x, y = middle(compared)
+    box = frame_of(compared)
+    compared.page.mouse.move(box["x"] + box["width"] * 0.31, y)
+    compared.page.mouse.down()
+    compared.page.mouse.move(x, y, steps=5)
+    compared.page.mouse.move(box["x"] + box["width"] * 0.75, y, steps=5)
+    compared.page.mouse.up()
+    compared.page.wait_for_timeout(50)
+    assert divider(compared) == 75
+    assert handle.get_attribute("aria-valuetext") == "75 % original, 25 % result"
+
+
+def test_zoom_goes_from_what_fits_to_eight_times(compared: Sight) -> None:
+    for _ in range(5):
+        compared.at("[data-part=larger]").click()
+    assert zoom(compared) == "800 %"
+    compared.at("[data-part=fit]").click()
+    fit = int(zoom(compared).split()[0])
+    box = frame_of(compared)
+    assert fit == round(min(box["width"] / 474, box["height"] / 355, 8) * 100)
+    compared.at(".frame").press("1")
+    assert zoom(compared) == "100 %"
+    compared.at(".frame").press("+")
+    assert zoom(compared) in ("200 %", f"{fit} %")
+    compared.at(".frame").press("0")
+    assert zoom(compared) == f"{fit} %"
+    compared.page.mouse.move(*middle(compared))
+    compared.page.mouse.wheel(0, -2000)
+    assert zoom(compared) == "800 %"
+
+
+def test_both_pictures_move_in_step(compared: Sight) -> None:
+    """At 800 % a shift of the view by 80 pixels shifts both sides by 80 pixels."""
+    for _ in range(5):
+        compared.at("[data-part=larger]").click()
+    before = compared.canvas()
+    compared.at(".frame").press("ArrowRight")
+    moved = compared.canvas()
+    half = before.shape[1] // 2
+    assert far(moved[:, : half - 90], before[:, 80 : half - 10]) <= 3
+    assert far(moved[:, half + 10 : -80], before[:, half + 90 :]) <= 3
+    x, y = middle(compared)
+    compared.page.mouse.move(x + 200, y)
+    compared.page.mouse.down()
+    compared.page.mouse.move(x + 280, y, steps=4)
+    compared.page.mouse.up()
+    assert far(compared.canvas(), before) <= 3
+
+
+def test_it_opens_where_most_detail_is(sight: Sight) -> None:
+    pixels = np.full((900, 1200, 3), 128, np.uint8)
+    pixels[700:820, 900:1100] = np.random.default_rng(1).integers(0, 256, (120, 200, 3))
+    sight.choose(("flat.png", as_file(pixels, "PNG")))
+    sight.scale("3", "nearest")
+    sight.go()
+    sight.shows("succeeded")
+    assert zoom(sight) == "100 %"
+    canvas = sight.canvas().astype(int)
+    assert canvas[canvas.shape[0] // 2 - 100 :, canvas.shape[1] // 2 + 40 :].std() > 40
+    assert np.abs(canvas - 128).max(2).astype(bool).mean() > 0.35  # all of the noise is 600 x 360 pixels
+
+
+def test_fingers_move_the_divider_and_pinch(chromium: Browser, service: Lutra) -> None:
+    with Sight.opened(chromium, service.port, viewport=PHONE, has_touch=True, is_mobile=True) as sight:
+        sight.choose(("photo.png", SMALL))
+        sight.scale("3.7", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+        sight.at(".frame").scroll_into_view_if_needed()
+        touch = sight.page.context.new_cdp_session(sight.page)
+        x, y = middle(sight)
+
+        def fingers(kind: str, *places: tuple[float, float]) -> None:
+            points = [{"x": left, "y": top, "id": finger} for finger, (left, top) in enumerate(places)]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        fingers("touchStart", (x, y))
+        fingers("touchMove", (x + 60, y))
+        fingers("touchMove", (x + 90, y))
+        fingers("touchEnd")
+        sight.page.wait_for_timeout(100)
+        assert divider(sight) == round(50 + 100 * 90 / frame_of(sight)["width"])
+        fingers("touchStart", (x - 120, y - 40), (x - 60, y + 40))
+        fingers("touchMove", (x - 150, y - 80), (x - 30, y + 80))
+        fingers("touchEnd")
+        assert zoom(sight) == "200 %"
+
+
+@pytest.mark.parametrize(("operation", "done"), [("enhance", "enhanced"), ("restore", "restored")])
+def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
+    sight: Sight, service: Lutra, operation: str, done: str
+) -> None:
+    muted = as_file(photo(96, 128) // 2 + 64, "PNG")  # no colour that the table drives out of its range
+    sight.choose(("photo.png", muted))
+    sight.operation(operation)
+    sight.go()
+    sight.shows("succeeded")
+    sight.at("#strength").fill("40")
+    sight.at("#strength-told").get_by_text("40 %").wait_for()
+    name, data = sight.saved()
+    assert name == f"photo-{done}-40.png"
+    assert sight.posts == [f"/{operation}?"]
+    served = opened(service.post(f"/{operation}?strength=0.4", muted).content)
+    assert far(np.asarray(opened(data).convert("RGB")), np.asarray(served)) <= 2
+    assert far(np.asarray(opened(data).convert("RGB")), np.asarray(opened(muted))) > 2
+
+
+def test_a_format_that_the_browser_cannot_show_is_asked_for_as_png(sight: Sight) -> None:
+    sight.choose(("scan.tif", as_file(photo(48, 64), "TIFF")))
+    sight.scale("2", "nearest")
+    sight.go()
+    sight.shows("succeeded")
+    assert "the result stands alone" in sight.at("#unseen").inner_text()
+    name, data = sight.saved()
+    assert (name, opened(data).format, opened(data).size) == ("scan-x2.png", "PNG", (128, 96))
