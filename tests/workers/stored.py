@@ -26,9 +26,9 @@ def make_job(
     return Job(new_id(), computation, **options)  # type: ignore[arg-type]
 
 
-def put(store: Store, data: bytes = b"picture", **options: Any) -> Job:
+def put(store: Store, data: bytes = b"picture", message: bytes = b"", **options: Any) -> Job:
     job = make_job(data, **options)
-    store.put(job, data, result_bytes=100)
+    store.put(job, data, result_bytes=100, message=message)
     return job
 
 

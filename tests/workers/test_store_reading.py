@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.living import pass_time
-from tests.workers.stored import OUTPUT, claim, kinds, put
+from tests.living import hash_of, pass_time
+from tests.workers.stored import LOST, OUTPUT, claim, kinds, put
 from workers.errors import JobGone, JobUnknown
-from workers.jobs.job import Lane
-from workers.jobs.records import Hold
+from workers.jobs.job import Job, JobStatus, Lane
+from workers.jobs.records import Hold, status_of
 from workers.jobs.store import Store
-from workers.jobs.store_base import CHUNK_BYTES
+from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
 from workers.jobs.store_reading import Watch
 
 
@@ -27,6 +27,50 @@ def test_a_picture_of_several_pieces_is_read_whole_and_by_range(store: Store) ->
     around = slice(CHUNK_BYTES - 3, CHUNK_BYTES + 5)
     assert b"".join(store.read_result(status, around.start, around.stop)) == data[around]
     assert b"".join(store.read_result(status, len(data) - 3)) == b"end"
+
+
+@pytest.mark.parametrize("size", [1, CARRIED_BYTES, CARRIED_BYTES + 1])
+def test_a_small_result_comes_along_with_the_job_where_that_is_asked(store: Store, size: int) -> None:
+    data = b"r" * size
+    job = put(store)
+    taken = claim(store, job)
+    assert store.status(job.id, with_result=True).result == b""
+    store.succeed(taken, data, OUTPUT, {})
+    assert store.status(job.id).result == b""
+    status = store.status(job.id, with_result=True)
+    assert status.result == (data if size <= CARRIED_BYTES else b"")
+    assert b"".join(store.read_result(status)) == data
+    assert b"".join(store.read_result(status, 0, 1)) == b"r"
+    assert not b"".join(store.read_result(status, size))
+
+
+def test_of_a_job_that_was_cancelled_beside_others_no_result_comes_along(store: Store) -> None:
+    jobs = [put(store, key="same") for _ in range(2)]
+    store.cancel(jobs[1].id)
+    store.succeed(claim(store, jobs[0]), b"better", OUTPUT, {})
+    assert [store.status(job.id, with_result=True).result for job in jobs] == [b"better", b""]
+
+
+def test_nothing_that_a_status_is_made_of_stays_in_the_store(store: Store) -> None:
+    """It is read by names of fields; as of all of them."""
+
+    def of_everything(job: Job) -> JobStatus:
+        computation = store.status(job.id).computation_id
+        return status_of(job.id, hash_of(store, f"lutra:job:{job.id}"), hash_of(store, f"lutra:comp:{computation}"))
+
+    jobs = [put(store, key="same", lane=Lane.EXPRESS, estimate_s=7.0), put(store, key="same")]
+    failing, left = put(store), jobs[1]
+    assert store.status(jobs[0].id) == of_everything(jobs[0])
+    taken = claim(store, jobs[0])
+    store.progress(taken, 1, 3)
+    assert store.status(jobs[0].id) == of_everything(jobs[0])
+    store.cancel(left.id)
+    store.succeed(taken, b"better", {**OUTPUT, "found": {"noise": 0.5}}, {"queue": 0.5, "infer": 1.0})
+    store.fail(claim(store, failing), LOST, {"queue": 0.5})
+    for job in (jobs[0], left, failing):
+        read, whole = store.status(job.id), of_everything(job)
+        assert (read, read.found, read.error) == (whole, whole.found, whole.error)
+    assert store.status(failing.id).error is not None
 
 
 def test_cancelling_a_queued_job_ends_it_and_a_running_one_stops_at_its_next_tick(store: Store) -> None:

@@ -44,7 +44,7 @@ end
 
 if wanting > 0 then  -- the computation goes on for them
   redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', stamp())
-  emit_to(job, 'state', '{"state":"cancelled"}')
+  note_to(job, 'state', '{"state":"cancelled"}')
   emit_to(job, 'end', '{"state":"cancelled"}')
   return {'left'}
 end
