@@ -25,11 +25,14 @@ STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 run: $(VENV)/.run
 	$(BIN)/lutra up
 
+# Tests wait for processes much of the time: two run side by side, and all tests of a file in one of them.
+SIDE_BY_SIDE = -n 2 --dist loadfile
+
 test: build
-	$(BIN)/python -m pytest -m "not outage and not browser"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not outage and not browser"
 
 test-all: build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # The page in a real Chromium, which the system brings (Debian: apt-get install chromium). Leaves build/screenshots.
 browser: build
