@@ -49,12 +49,17 @@ def photo(side: int) -> bytes:
     return file.getvalue()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 @contextmanager
 def running_service(settings: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
     """`lutra up` on a free port, ready, with these settings besides; and a client that keeps its connection."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         own = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": folder, "LUTRA_LOG_LEVEL": "error"}
         process = subprocess.Popen(
@@ -80,11 +85,11 @@ def wait_until_ready(client: httpx.Client) -> None:
     raise SystemExit("the service did not become ready within a minute")
 
 
-def in_process(data: bytes) -> Callable[[], bytes]:
-    """The worker's own way, without a store: decode, enhance, encode."""
+def in_process(data: bytes, threads: int | None = None) -> Callable[[], bytes]:
+    """The worker's own way, without a store: decode, enhance, encode; with a thread a core, unless others are asked."""
     from workers.engine.engine import Engine
 
-    engine = Engine(device="cpu", threads=devices.usable_cores())
+    engine = Engine(device="cpu", threads=threads or devices.usable_cores())
     engine.load("lut3d")
     work = Work(OPERATIONS["enhance"], "lut3d", EnhanceParameters(format="jpeg", strength=1.0))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Protocol
 
 from workers.log import Log
@@ -33,14 +35,23 @@ class Member(Protocol):
         """Leave and close without a word."""
 
 
-def raise_descriptor_limit(wanted: int) -> int:
-    """How many descriptors this process may have, the soft limit raised to `wanted` as far as the hard one allows."""
+def raise_descriptor_limit(wanted: int = sys.maxsize) -> int:
+    """How many descriptors this process may have, the soft limit raised to `wanted` as far as the hard one allows.
+
+    The processes that it starts may have as many.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
+    with suppress(ValueError, OSError):  # a system may have a bound of its own below an infinite limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def connections_allowed(most: int) -> int:
+    """How many connections there may be, of `most` that are asked for: as far as descriptors reach."""
+    return max(1, min(most, raise_descriptor_limit(most + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS))
 
 
 def notice_dead_peers(server: socket.socket) -> None:
@@ -72,10 +83,9 @@ class Crowd:
     @classmethod
     def within_descriptors(cls, most: int, most_per_address: int) -> Crowd:
         """As asked for, or in the same proportion as many as this process may have descriptors for."""
-        room = raise_descriptor_limit(most + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS
-        if room >= most:
+        room = connections_allowed(most)
+        if room == most:
             return cls(most, most_per_address)
-        room = max(1, room)
         log.warning("fewer connections than asked for: the limit of open files is low", most=room, asked=most)
         return cls(room, max(1, most_per_address * room // most))
 

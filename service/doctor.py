@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from service import parts
+from service.crowd import connections_allowed
 from workers import devices, embedded
 from workers.errors import LutraError
 from workers.jobs.store import Store
@@ -30,7 +31,8 @@ PACKAGES = (
     "pillow-heif",
 )
 
-OK, SLOWER, ABSENT, MISSING = "ok", "slower", "absent", "MISSING"  # only the last keeps the service from running
+# Only the last keeps the service from running.
+OK, SLOWER, FEWER, ABSENT, MISSING = "ok", "slower", "fewer", "absent", "MISSING"
 
 Line = tuple[str, str, str]
 
@@ -55,6 +57,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield "cores", OK, f"{devices.usable_cores()} usable, {devices.visible_gpus()} GPUs visible"
     yield from _packages()
     yield _gateway()
+    yield _files(settings)
     yield _tried("redis", lambda: _redis(settings))
     yield from _engine(settings)
 
@@ -77,6 +80,14 @@ def _gateway() -> Line:
     return "gateway", OK, "its packages are installed"
 
 
+def _files(settings: Settings) -> Line:
+    """Whether a gateway may have as many open files as it is to have connections."""
+    most, room = settings.max_connections, connections_allowed(settings.max_connections)
+    if room == most:
+        return "open files", OK, f"enough for {most} connections (LUTRA_MAX_CONNECTIONS)"
+    return "open files", FEWER, f"enough for {room} connections of {most} (LUTRA_MAX_CONNECTIONS): raise `ulimit -Hn`"
+
+
 def _tried(name: str, look: Callable[[], str]) -> Line:
     try:
         return name, OK, look()
@@ -88,7 +99,9 @@ def _tried(name: str, look: Callable[[], str]) -> Line:
 
 def _redis(settings: Settings) -> str:
     if settings.redis_url is None:
-        return f"a private one would be started: {embedded.find_server().name} ({embedded.server_version()})"
+        server = f"{embedded.find_server().name} ({embedded.server_version()})"
+        most_gib = embedded.memory_limit(settings.store_bytes) / 1024**3
+        return f"a private one would be started: {server}, with at most {most_gib:.2f} GiB"
     store = Store.at(settings.redis_url)
     store.ping()
     queue = store.queue()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from service.gateway import Gateway
+from service.waiting import Waiter
 from workers.errors import JobGone, JobUnknown, StoreUnavailable
 from workers.jobs.records import Event
 from workers.log import Log
 
-COMMENT_EVERY_S = 10.0
+COMMENT = ": still here\n\n"
 RETRY_MS = 2000
 
 log = Log(__name__)
@@ -31,25 +32,32 @@ def as_text(event: Event) -> str:
 
 async def stream(job_id: str, after: str, gateway: Gateway) -> AsyncIterator[str]:
     """Text of the event stream, until the job's `end` (or until it is gone, or the gateway stops)."""
-    store, threads = gateway.store, gateway.store_threads
     yield f"retry: {RETRY_MS}\n\n"
-    spoke = time.monotonic()
-    async with gateway.wakeups.wait_for(job_id, every_event=True) as waiter:
-        while not gateway.is_closing:
-            try:
-                events = await threads.run(store.events, job_id, after)
-                for event in events:
-                    after, spoke = event.id, time.monotonic()
+    with suppress(JobUnknown, JobGone):
+        async with gateway.wakeups.wait_for(job_id, after) as waiter:
+            has_news = True
+            while not gateway.is_closing:
+                for event in await _read(waiter, gateway) if has_news else ():
+                    waiter.seen = event.id
                     yield as_text(event)
                     if event.kind == "end":
                         return
-                if not events and (await threads.run(store.status, job_id)).ended:
-                    return
-            except StoreUnavailable:
-                log.debug("the event stream waits for the store")
-            except (JobUnknown, JobGone):
-                return
-            if time.monotonic() - spoke >= COMMENT_EVERY_S:
-                spoke = time.monotonic()
-                yield ": still here\n\n"
-            await waiter.wait(COMMENT_EVERY_S)
+                has_news = await waiter.wait()
+                if not has_news:
+                    yield COMMENT
+
+
+async def _read(waiter: Waiter, gateway: Gateway) -> list[Event]:
+    """The events that are new; none where the store does not answer, and then the waiter is woken again.
+
+    Raises JobUnknown or JobGone where none can come.
+    """
+    try:
+        events = await gateway.store_threads.run(gateway.store.events, waiter.job_id, waiter.seen)
+        if not events and (await gateway.status(waiter.job_id)).ended:
+            raise JobGone("this job has ended")
+    except StoreUnavailable:
+        log.debug("the event stream waits for the store")
+        waiter.set_again()
+        return []
+    return events

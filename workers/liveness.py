@@ -22,10 +22,12 @@ GAP_S = 6.0  # a longer time between two looks means that this process itself wa
 
 
 class Pulses:
-    """A counter and a mark "at work" for each child of a pool, in memory that outlives a fork; no file, no lock."""
+    """A counter and a mark "at work" for each child of a pool, and one mark of their parent's, that it stops; in memory
+    that outlives a fork; no file, no lock.
+    """
 
     def __init__(self, children: int) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 16 * children)).cast("Q")
+        self._cells = memoryview(mmap.mmap(-1, 16 * children + 8)).cast("Q")
 
     def start(self, index: int) -> None:
         """In the child: count from now on, in a thread."""
@@ -44,6 +46,14 @@ class Pulses:
             yield
         finally:
             self._cells[2 * index + 1] = 0
+
+    def stop(self) -> None:
+        """In the parent: no child is to begin another job by itself."""
+        self._cells[-1] = 1
+
+    @property
+    def is_stopping(self) -> bool:
+        return bool(self._cells[-1])
 
     def count(self, index: int) -> int:
         return self._cells[2 * index]

@@ -5,6 +5,7 @@ What holds and ends it is its `Attempt`; here is what is computed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from workers.operations.operation import Colour, Encoded, Operation, Work
 from workers.operations.way import compute
 from workers.pictures.decoder import Decoder
 from workers.pictures.picture import Picture
+
+LEARN_EVERY_S = 1.0  # of one model: to read and write what was learnt costs as much as a job of milliseconds
 
 log = Log(__name__)
 
@@ -64,23 +67,26 @@ class Runner:
         self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
         self._operations = operations
         self._decoder = Decoder()
+        self._learnt_at: dict[str, float] = {}
 
     def close(self) -> None:
         self._decoder.close()
 
-    def run(self, wanted: str) -> None:
+    def run(self, wanted: str, *, by_message: bool = True) -> bool:
         """Bring one computation to its end: the next of the lane `wanted`, or the one whose id that is.
 
-        Where none waits, or that one is leased, ended or unknown, the message is dropped.
+        False where none waits, or that one is leased, ended or unknown: then the message is dropped. What is not taken
+        `by_message` takes one off the lane's queue.
         """
-        owner, timeout_s = self._owner, self._job_timeout_s
-        claim = with_retry(lambda: self._store.claim(wanted, owner, lease_s=LEASE_S, timeout_s=timeout_s))
+        options: dict[str, Any] = {"timeout_s": self._job_timeout_s, "by_message": by_message}
+        claim = with_retry(lambda: self._store.claim(wanted, self._owner, lease_s=LEASE_S, **options))
         if claim is None:
-            log.debug("message dropped", wanted=wanted)
-            return
+            log.debug("nothing is there to do", wanted=wanted)
+            return False
         in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
         with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
             self._run(Attempt(self._store, claim))
+        return True
 
     def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim
@@ -144,11 +150,12 @@ class Runner:
         return data
 
     def _learn(self, attempt: Attempt, work: Work[Any]) -> None:
-        """What a megapixel of this model costs here, from a job that succeeded or ran out of time.
-
-        Of one that an attempt before has begun, this one's time says nothing.
+        """What a megapixel of this model costs here, from a job that succeeded or ran out of time; of many short ones
+        from one every LEARN_EVERY_S. Of one that an attempt before has begun, this one's time says nothing.
         """
-        if work.keeper and work.keeper.was_read:
+        now = time.monotonic()
+        is_known = now - self._learnt_at.get(work.model, -LEARN_EVERY_S) < LEARN_EVERY_S
+        if is_known or (work.keeper and work.keeper.was_read):
             return
         size = attempt.claim.input["height"], attempt.claim.input["width"]
         infer_s = attempt.timings_s.get("infer", 0.0)
@@ -157,6 +164,7 @@ class Runner:
             pixels = work.operation.computed_pixels(card, size, work.parameters) * attempt.lease.share_done
             if not speeds.is_representative(card, size, pixels):
                 return
+            self._learnt_at[work.model] = now
             served = [self._card(name) for name in self._engine.loaded()]
             speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)
             self._store.keep_rate(speeds.key_of(card), speed.to_json())

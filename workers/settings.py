@@ -68,8 +68,8 @@ class Settings(BaseSettings):
 
     max_upload_bytes: PositiveInt = 50 * 1024**2
     min_upload_bytes_per_second: PositiveInt = 4096
-    max_connections: PositiveInt = 4096
-    max_connections_per_address: PositiveInt = 1024
+    max_connections: PositiveInt = 16384
+    max_connections_per_address: PositiveInt = 4096
     max_input_pixels: PositiveInt = 50_000_000
     max_output_pixels: PositiveInt = 200_000_000
     max_scale: float = Field(8, gt=1, le=64)
@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     models: Names = ()
     weights_dir: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
     worker_concurrency: PositiveInt | None = None
+    express_concurrency: PositiveInt = 1
     metrics_port: int = Field(9101, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"

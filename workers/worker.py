@@ -1,5 +1,5 @@
 """The worker process: a Celery parent that neither imports torch nor computes, and children that do both: one for each
-device, and one more so that an express job need not wait for a bulk job.
+device, and further ones that are kept for express jobs, so that these need not wait for a bulk job.
 
 The parent's consumer loop beats for each child that reported its models loaded, reclaims the work of children that
 died or are stopped, and looks for lost work (`jobs.reaper`): when that loop hangs, the heartbeat ends, and the gateway
@@ -78,8 +78,8 @@ class Parent:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.intakes = intakes(bulk_children(settings), settings.express_seconds)
-        self.concurrency = sum(intake.places for intake in self.intakes)
+        self.intakes = intakes(bulk_children(settings), settings.express_seconds, settings.express_concurrency)
+        self.concurrency = max(intake.places for intake in self.intakes)
         self.pid = os.getpid()
         self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)
         self.app.conf.worker_soft_shutdown_timeout = DRAIN_S
@@ -273,8 +273,9 @@ class Parent:
         """At a signal to stop: wait for the children's jobs, DRAIN_S at most. Celery's own would sleep all of it.
 
         It runs in the signal's handler, so the consumer's loop stands still; the children's marks do not need it. A
-        job that was handed over just now is given IDLE_S to begin.
+        job that was handed over just now is given IDLE_S to begin. A child that has ended one goes on with no other.
         """
+        self.pulses.stop()
         give_up = idle_since = time.monotonic()
         give_up += DRAIN_S
         while (now := time.monotonic()) < give_up and now - idle_since < IDLE_S:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -195,16 +198,15 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_port_in_use_is_a_sentence(lutra: Lutra, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    environment = {**os.environ, "LUTRA_PORT": str(lutra.port), "LUTRA_DATA_DIR": str(tmp_path / "other")}
-    done = subprocess.run(
-        [sys.executable, "-m", "service.cli", "up"], env=environment, capture_output=True, text=True, timeout=60
-    )
+def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-m", "service.cli", "up"], env=environment, capture_output=True, text=True, timeout=60
+        )
     assert done.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{lutra.port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from models.cards import CARDS
 from service import serve
+from service.crowd import SPARE_DESCRIPTORS
 from service.hosts import Hosts
 from service.scrape import QueueCollector
 from workers import errors, metrics, worker
@@ -37,7 +38,7 @@ DOOR = {
     *("LUTRA_HOSTS", "LUTRA_TRUSTED_PROXIES", "LUTRA_CORS_ORIGINS"),
 }
 OURS = ("gateway", "worker", "worker-gpu")
-UNITS = {"": 1, "mb": 1024**2, "gb": 1024**3}
+UNITS = {"": 1, "m": 1024**2, "g": 1024**3, "mb": 1024**2, "gb": 1024**3}
 
 
 def read_yaml(path: Path) -> Any:
@@ -267,6 +268,23 @@ def test_redis_evicts_nothing_and_is_larger_than_what_it_is_asked_to_hold() -> N
     option, maxmemory = services()["redis"]["command"]
     assert option == "--maxmemory"
     assert default_of(maxmemory) == config["maxmemory"]
+
+
+@pytest.mark.parametrize("name", services())
+def test_every_container_has_a_limit_of_memory_and_one_of_open_files(name: str) -> None:
+    service = services()[name]
+    assert size_bytes(default_of(service["mem_limit"])) >= 1024**3
+    files = service["ulimits"]["nofile"]
+    assert files["soft"] == files["hard"] >= Settings.model_fields["max_connections"].default + SPARE_DESCRIPTORS
+
+
+def test_the_limits_of_memory_lie_above_what_the_program_bounds_itself() -> None:
+    limits = {name: size_bytes(default_of(service["mem_limit"])) for name, service in services().items()}
+    (_, maxmemory) = services()["redis"]["command"]
+    assert limits["redis"] >= 1.5 * size_bytes(default_of(maxmemory))
+    assert limits["gateway"] >= 2 * Settings.model_fields["store_bytes"].default
+    largest = Settings.model_fields["max_output_pixels"].default * 4 * 2  # alpha, and 16 bits
+    assert limits["worker"] == limits["worker-gpu"] >= 4 * largest
 
 
 # -- images ----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from kernels.cuda import loader, lut3d
+from tests.kernels.ahead import Ahead
 
 SHIM = Path(__file__).with_name("cuda_on_host.h")
 FLOATS = ("f32", "f64")
@@ -55,8 +56,7 @@ def compiler() -> str:
     pytest.skip("no C++ compiler to run the CUDA kernels on the processor with")
 
 
-@functools.cache
-def library(source: str) -> ctypes.CDLL:
+def build_library(source: str) -> Path:
     """One `.cu` file as a library, built once for all test runs that share its text."""
     build = "\n".join([f'#include "{SHIM}"', f'#include "{source}"', *map(_entrance, KERNELS[source]), ""])
     whole = loader.read_with_headers(source) + SHIM.read_bytes() + " ".join([build, compiler(), *FLAGS]).encode()
@@ -71,7 +71,15 @@ def library(source: str) -> ctypes.CDLL:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             fresh.replace(built)
-    return ctypes.CDLL(str(built))
+    return built
+
+
+built_library = Ahead(build_library, sorted(KERNELS))
+
+
+@functools.cache
+def library(source: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(built_library(source)))
 
 
 def _entrance(kernel: str) -> str:

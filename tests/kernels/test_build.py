@@ -17,6 +17,7 @@ from kernels import cpu
 
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "kernels" / "csrc"
+OBJECTS = ROOT / "build" / "kernels"  # as in the Makefile
 # What the wheel holds, and nothing else: patterns of files in the checkout.
 PACKED = (
     "service/*.py",
@@ -71,10 +72,10 @@ def output_of(*command: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-def pip_wheel(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Builds the wheel of the checkout into `folder`, by the tools of this environment; folder/objects is CMake's."""
+def pip_wheel(folder: Path, objects: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Builds the wheel of the checkout into `folder`, by the tools of this environment; `objects` is CMake's folder."""
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
-    return ran(*pip, "--config-settings", f"build-dir={folder / 'objects'}", ROOT, **environment)
+    return ran(*pip, "--config-settings", f"build-dir={objects}", ROOT, **environment)
 
 
 def wheel_in(folder: Path) -> Path:
@@ -94,10 +95,10 @@ def packed_of_the_checkout() -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and, under objects/, what it was linked from."""
+    """A folder with the wheel, linked from what `make build` has compiled; what is missing there is compiled now."""
     compiler()
     folder = tmp_path_factory.mktemp("built")
-    done = pip_wheel(folder, REQUIRE_KERNELS="1")
+    done = pip_wheel(folder, OBJECTS, REQUIRE_KERNELS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -106,7 +107,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pure(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel as it is built without a compiler."""
     folder = tmp_path_factory.mktemp("pure")
-    done = pip_wheel(folder, **NO_COMPILER)
+    done = pip_wheel(folder, folder / "objects", **NO_COMPILER)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -196,14 +197,16 @@ def test_the_wheel_brings_the_command(built: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these instruction sets are of x86-64")
-def test_no_function_compiled_for_an_instruction_set_can_replace_a_portable_one(built: Path) -> None:
+@pytest.mark.usefixtures("built")
+def test_no_function_compiled_for_an_instruction_set_can_replace_a_portable_one() -> None:
     """CMakeLists.txt, the rule of instruction sets: a weak definition is one that the linker may merge with others."""
     nm = tool("nm")
-    objects = [*(built / "objects").rglob("*_avx*.cpp.o")]
-    assert len(objects) == len([*CSRC.glob("*/*_avx*.cpp")])
-    for path in objects:
-        symbols = output_of(nm, "--demangle", "--defined-only", path).splitlines()
-        assert [line for line in symbols if line[16:19] in (" W ", " V ", " u ")] == [], path.name
+    sources = [*CSRC.glob("*/*_avx*.cpp")]
+    assert sources
+    for source in sources:
+        (compiled,) = OBJECTS.rglob(f"{source.relative_to(CSRC)}.o")
+        symbols = output_of(nm, "--demangle", "--defined-only", compiled).splitlines()
+        assert [line for line in symbols if line[16:19] in (" W ", " V ", " u ")] == [], source.name
 
 
 @pytest.mark.slow
@@ -234,6 +237,6 @@ print(cpu.why_missing())
 
 @pytest.mark.slow
 def test_whoever_requires_the_kernels_is_told_that_they_do_not_build(tmp_path: Path) -> None:
-    done = pip_wheel(tmp_path, REQUIRE_KERNELS="1", **NO_COMPILER)
+    done = pip_wheel(tmp_path, tmp_path / "objects", REQUIRE_KERNELS="1", **NO_COMPILER)
     assert done.returncode != 0
     assert "/nonexistent" in done.stdout + done.stderr

@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cache
+from itertools import product
 
 import pytest
 
 from kernels.cuda import loader
+from tests.kernels.ahead import Ahead
 from tests.kernels.cuda_on_host import KERNELS
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")  # A100, H100 and H200, Blackwell for the desk
+PLACES = [*product(loader.SOURCES, ARCHITECTURES)]
 KERNEL_REPORT = re.compile(
     r"Function properties for (?P<name>\w+)\s+(?:ptxas\s*\.?\s*)?(?P<stack>\d+) bytes stack frame, "
     r"(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads\s+"
@@ -42,9 +44,7 @@ def needs_nvrtc() -> None:
         pytest.skip(reason)
 
 
-@cache
-def compiled(source: str, arch: str) -> tuple[bytes, str]:
-    return loader.compile_source(source, arch)
+compiled = Ahead(lambda place: loader.compile_source(*place), PLACES)
 
 
 def reports(log: str) -> dict[str, Report]:
@@ -56,11 +56,10 @@ def reports(log: str) -> dict[str, Report]:
     return by_name
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("source", loader.SOURCES)
+@pytest.mark.parametrize(("source", "arch"), PLACES)
 def test_each_source_compiles_without_warnings_and_spills_no_register(source: str, arch: str) -> None:
     needs_nvrtc()
-    code, log = compiled(source, arch)
+    code, log = compiled((source, arch))
     kernels = reports(log)
     print(f"\n{source} for {arch}, {len(code):,} bytes, NVRTC {loader.compiler_version()}")
     for name, report in kernels.items():

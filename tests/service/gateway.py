@@ -8,7 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,15 @@ from pathlib import Path
 import httpx
 
 from tests.living import free_port, private_redis, wait_until
+
+# A real gateway whose limits of time are over sooner than the real ones.
+HURRIED = """
+import sys
+from service import connections, upload
+{changes}
+from service.cli import main
+sys.exit(main(["gateway"]))
+"""
 
 
 @dataclass
@@ -106,15 +115,27 @@ def _received(line: socket.socket) -> bytes:
     return b""
 
 
+def _program(hurry: Mapping[str, float]) -> tuple[str, ...]:
+    if not hurry:
+        return "-m", "service.cli", "gateway"
+    changes = (f"assert {name} > {value}; {name} = {value}" for name, value in hurry.items())
+    return "-c", HURRIED.format(changes="\n".join(changes))
+
+
 @contextmanager
-def running_gateway(folder: Path, *, files: int = 4096, **environment: str) -> Iterator[Gateway]:
-    """`lutra gateway` with a Redis of its own and at most `files` descriptors; stopped with SIGTERM."""
+def running_gateway(
+    folder: Path, *, files: int = 4096, hurry: Mapping[str, float] | None = None, **environment: str
+) -> Iterator[Gateway]:
+    """`lutra gateway` with a Redis of its own and at most `files` descriptors; stopped with SIGTERM.
+
+    `hurry`: other values of its constants, "connections.HEAD_S" for instance, so that nobody waits for the real ones.
+    """
     port, log = free_port(), folder / "gateway.log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     with private_redis(folder / "redis") as (redis_url, _), log.open("wb") as output:
         settings = {"LUTRA_PORT": str(port), "LUTRA_REDIS_URL": redis_url, "LUTRA_LOG_FORMAT": "json", **environment}
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "gateway"],
+            [sys.executable, *_program(hurry or {})],
             env={**inherited, **settings},
             stdout=output,
             stderr=output,

@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from service.connections import (
-    HEAD_S,
-    MAX_HEAD_BYTES,
-    MAX_HEADERS,
-    MAX_PIPELINED,
-    MAX_URL_BYTES,
-    STALLED_S,
-    confirmed_bytes,
-)
-from tests.living import Lutra, as_file, wait_until
+from service.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, MAX_URL_BYTES, confirmed_bytes
+from tests.living import wait_until
+from tests.service.asgi import succeed
 from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
+from tests.workers.stored import put
+from workers.jobs.store import Store
 
 FEW_FILES = 1024
+HEAD_S, STALLED_S, LINGER_SILENCE_S = 3.0, 5.0, 2.0  # instead of what a client really has
+HURRY = {
+    "connections.HEAD_S": HEAD_S,
+    "connections.STALLED_S": STALLED_S,
+    "connections.LINGER_SILENCE_S": LINGER_SILENCE_S,
+}
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = {
@@ -52,6 +52,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("gateway"), files=FEW_FILES) as running:
         yield running
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def hurried(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """With the jobs of `store`, and soon out of patience."""
+    with running_gateway(tmp_path_factory.mktemp("hurried"), hurry=HURRY, LUTRA_REDIS_URL=redis_url) as running:
+        yield running
 
 
 @pytest.mark.parametrize("space", [" ", "\t", " \t "])
@@ -92,13 +99,12 @@ def drip(line: socket.socket, seconds: float) -> float:
     return time.monotonic() - start
 
 
-@pytest.mark.slow
-def test_a_connection_that_says_nothing_or_half_a_head_is_closed_after_a_time(gateway: Gateway) -> None:
-    lines = [gateway.connect() for _ in range(3)]
+def test_a_connection_that_says_nothing_or_half_a_head_is_closed_after_a_time(hurried: Gateway) -> None:
+    lines = [hurried.connect() for _ in range(3)]
     _, half, slow = lines
     send(half, LIVEZ[:-2])
     send(slow, LIVEZ[:-2] + b"X-A: ")
-    assert drip(slow, HEAD_S + 30) > HEAD_S - 2
+    assert drip(slow, HEAD_S + 30) > HEAD_S - 1
     for line in (half, slow):
         answer = read_answer(line)
         assert answer is not None and answer.status == 408
@@ -107,9 +113,8 @@ def test_a_connection_that_says_nothing_or_half_a_head_is_closed_after_a_time(ga
     close(lines)
 
 
-@pytest.mark.slow
-def test_a_connection_kept_alive_answers_again_and_half_a_head_on_it_is_closed_too(gateway: Gateway) -> None:
-    with gateway.connect() as line:
+def test_a_connection_kept_alive_answers_again_and_half_a_head_on_it_is_closed_too(hurried: Gateway) -> None:
+    with hurried.connect() as line:
         for _ in range(3):
             send(line, LIVEZ)
             answer = read_answer(line)
@@ -199,8 +204,8 @@ def test_a_wish_for_another_protocol_is_passed_over(gateway: Gateway) -> None:
                 assert answer is not None and answer.status == 200
 
 
-def test_an_answer_before_the_body_ends_the_connection_however_slowly_the_rest_comes(gateway: Gateway) -> None:
-    with gateway.connect() as line:
+def test_an_answer_before_the_body_ends_the_connection_however_slowly_the_rest_comes(hurried: Gateway) -> None:
+    with hurried.connect() as line:
         send(line, b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
         answer = read_answer(line)
         assert answer is not None and (answer.status, answer.headers["connection"]) == (404, "close")
@@ -245,29 +250,27 @@ def test_an_address_has_so_many_connections_at_work_and_others_have_theirs(tmp_p
         close(stranger + another + crowd)
 
 
-def large(lutra: Lutra) -> tuple[str, int]:
-    """The path and size of a result that is more than buffers on the way take: noise does not compress."""
-    noise = np.random.default_rng(7).integers(0, 256, (800, 800, 3), dtype=np.uint8)
-    made = lutra.post("/upscale?scale=4&model=bicubic&format=tiff", as_file(noise, "PNG"))
-    assert len(made.content) > 20_000_000
-    return made.headers["content-location"], len(made.content)
+def large(store: Store) -> tuple[str, int]:
+    """The path and size of a result that is more than buffers on the way take."""
+    job, size = put(store), 25_000_000
+    succeed(store, job.computation.id, bytes(size))
+    return f"/jobs/{job.id}/result", size
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("more", [b"", b"Content-Length: 5\r\n"])  # or a body that never comes
-def test_a_client_that_takes_its_time_gets_all_of_a_large_answer(lutra: Lutra, more: bytes) -> None:
-    path, size = large(lutra)
+def test_a_client_that_takes_its_time_gets_all_of_a_large_answer(hurried: Gateway, store: Store, more: bytes) -> None:
+    path, size = large(store)
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         line.settimeout(60)
-        line.connect(("127.0.0.1", lutra.port))
+        line.connect(("127.0.0.1", hurried.port))
         send(line, b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (path.encode(), more))
         taken = 0
         while taken < size:
             piece = line.recv(65536)
             assert piece, f"{taken} of {size}"
             taken += len(piece)
-            time.sleep(0.04 if taken < 15_000_000 else 0)  # ten seconds and more
+            time.sleep(0.03 if taken < 15_000_000 else 0)  # longer than any patience
 
 
 def test_what_the_other_end_has_confirmed_is_told_although_our_buffer_is_as_full_as_before() -> None:
@@ -292,31 +295,30 @@ def test_what_the_other_end_has_confirmed_is_told_although_our_buffer_is_as_full
     asyncio.run(story())
 
 
-@pytest.mark.slow
-def test_a_client_that_takes_little_of_its_answer_is_not_closed(lutra: Lutra) -> None:
-    path, size = large(lutra)
+def test_a_client_that_takes_little_of_its_answer_is_not_closed(hurried: Gateway, store: Store) -> None:
+    """So little that the kernel's buffer, of megabytes, takes nothing more in that time."""
+    path, size = large(store)
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         line.settimeout(60)
-        line.connect(("127.0.0.1", lutra.port))
+        line.connect(("127.0.0.1", hurried.port))
         send(line, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         begun, taken = time.monotonic(), 0
         while taken < size:
-            piece = line.recv(1000 if time.monotonic() < begun + STALLED_S + 15 else 65536)
+            little = time.monotonic() < begun + 2 * STALLED_S
+            piece = line.recv(4000 if little else 65536)
             assert piece, f"closed after {taken} of {size}"
             taken += len(piece)
-            time.sleep(0.1 if len(piece) <= 1000 else 0)
+            time.sleep(0.1 if little else 0)
 
 
-@pytest.mark.slow
-def test_a_client_that_takes_nothing_of_its_answer_is_closed(lutra: Lutra) -> None:
-    path, _ = large(lutra)
-    (pid,) = lutra.pids("service.cli", "gateway")
-    files = Path(f"/proc/{pid}/fd")
+def test_a_client_that_takes_nothing_of_its_answer_is_closed(hurried: Gateway, store: Store) -> None:
+    path, _ = large(store)
+    files = Path(f"/proc/{hurried.process.pid}/fd")
     before = len(list(files.iterdir()))
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.connect(("127.0.0.1", lutra.port))
+    line.connect(("127.0.0.1", hurried.port))
     send(line, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     wait_until(lambda: len(list(files.iterdir())) > before, 10, "the connection is open")
     assert wait_until(lambda: len(list(files.iterdir())) <= before, STALLED_S + 60, "it is closed") > STALLED_S / 2

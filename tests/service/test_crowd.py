@@ -141,6 +141,18 @@ def test_descriptors_are_raised_as_far_as_may_be_and_connections_cut_to_them_in_
     assert told.split() == ["400", "400", "512", str(room), str(room // 4)]
 
 
+def test_without_a_wish_descriptors_are_raised_to_what_the_system_allows_and_children_have_as_many() -> None:
+    program = (
+        "import resource, subprocess, sys; from service.crowd import connections_allowed, raise_descriptor_limit; "
+    )
+    program += "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 700)); print(raise_descriptor_limit(), "
+    program += (
+        "connections_allowed(100), connections_allowed(600), flush=True); subprocess.run(['sh', '-c', 'ulimit -Sn'])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["700", "100", str(700 - SPARE_DESCRIPTORS), "700"]
+
+
 def test_a_limit_that_is_high_enough_stays() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert raise_descriptor_limit(10) == 10

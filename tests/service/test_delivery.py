@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 from tests.living import Lutra, as_file, photo, running_lutra, wait_until
+from tests.service.asgi import NEAREST, PHOTO, running_app, succeed
+from tests.workers.stored import queued_ids
+from workers.jobs.store import Store
 
 NOISE = as_file(np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), np.uint8), "PNG")
 LARGE = "/upscale?scale=2&model=bicubic&format=png"  # 15 MB, counted as 20 before it is there; 25 with the upload
@@ -108,6 +113,58 @@ def test_a_store_full_of_answered_posts_takes_the_next_one(service: Lutra) -> No
     assert [answer.status_code for answer in answers] == [200] * 4
     jobs = [answer.headers["content-location"] for answer in answers]
     assert [service.client.head(job).status_code for job in jobs] == [410, 410, 200, 200]
+
+
+def test_clients_that_fetch_their_results_are_never_refused_by_a_store_that_is_full_of_those(
+    make_store: Callable[..., Store], redis_url: str
+) -> None:
+    """Room for a few results beside those under way, and three times as many jobs as fit."""
+    store, result = make_store(result_ttl_s=3600), b"r" * 100_000
+
+    async def compute(ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            store.beat({"test:1": {}})
+            for computation in queued_ids(store):
+                await asyncio.to_thread(succeed, store, computation, result)
+            await asyncio.sleep(0.01)
+
+    async def story() -> list[int]:
+        async with running_app(redis_url, store_bytes=2_000_000) as here:
+            ended = asyncio.Event()
+            worker = asyncio.create_task(compute(ended))
+
+            async def ask() -> list[httpx.Response]:
+                return [await here.client.post(NEAREST, content=PHOTO) for _ in range(8)]
+
+            answers = [answer for told in await asyncio.gather(*(ask() for _ in range(8))) for answer in told]
+            ended.set()
+            await worker
+            paths = [answer.headers["content-location"] for answer in answers]
+            kept = [(await here.client.head(path)).status_code for path in paths]
+            assert {answer.content for answer in answers} == {result}
+            assert 0 < kept.count(200) < 64 / 2 and kept.count(200) + kept.count(410) == 64
+            return [answer.status_code for answer in answers]
+
+    store.beat({"test:1": {}})
+    assert asyncio.run(story()) == [200] * 64
+
+
+def test_a_result_that_nobody_has_fetched_never_makes_room(make_store: Callable[..., Store], redis_url: str) -> None:
+    store = make_store()
+    store.beat({"test:1": {}})
+
+    async def story() -> None:
+        async with running_app(redis_url, store_bytes=420_000) as here:
+            job, computation = await here.submit(store)
+            succeed(store, computation, b"r" * 400_000)
+            refused = await here.client.post(NEAREST, content=PHOTO, headers=ASYNC)
+            assert (refused.status_code, refused.json()["type"]) == (503, "urn:lutra:problem:store-full")
+            assert 1 <= int(refused.headers["retry-after"]) <= 300
+            assert len((await here.client.get(f"/jobs/{job}/result")).content) == 400_000
+            assert (await here.client.post(NEAREST, content=PHOTO, headers=ASYNC)).status_code == 202
+            assert (await here.client.get(f"/jobs/{job}/result")).status_code == 410
+
+    asyncio.run(story())
 
 
 def test_a_range_that_is_the_whole_counts_as_the_whole(service: Lutra) -> None:

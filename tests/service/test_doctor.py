@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from service import doctor
 from tests.living import as_file, photo
+from workers.settings import read_settings
 
 CLI = [sys.executable, "-m", "service.cli"]
 
@@ -31,10 +33,21 @@ def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -
     done = run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
+    assert "open files" in done.stdout and "with at most 2.50 GiB" in done.stdout
     done = run("doctor", "--json", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
     findings = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert (findings["redis"]["state"], findings["torch"]["state"]) == ("MISSING", "ok")
+
+
+def test_it_says_where_fewer_files_may_be_open_than_there_may_be_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.crowd.raise_descriptor_limit", lambda wanted: 1000)
+    few, enough = (doctor._files(read_settings(max_connections=most)) for most in (5000, 100))
+    assert few == (
+        *("open files", "fewer"),
+        "enough for 872 connections of 5000 (LUTRA_MAX_CONNECTIONS): raise `ulimit -Hn`",
+    )
+    assert enough[1] == "ok"
 
 
 def test_a_weight_file_that_is_cut_off_is_found_by_the_doctor_and_named_by_the_others(picture: Path) -> None:

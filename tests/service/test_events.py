@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvicorn
 
-from service import events
+from service import waiting
 from service.events import start_after
 from service.serve import Server
 from tests.service.asgi import Exchange, Here, claim, fail, running_app, succeed
@@ -91,7 +91,8 @@ def test_a_failure_ends_the_stream_too(store: Store, redis_url: str) -> None:
 
 
 def test_a_comment_keeps_a_silent_stream_open(store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "COMMENT_EVERY_S", 0.02)
+    monkeypatch.setattr(waiting, "QUIET_S", 0.02)
+    monkeypatch.setattr(waiting, "STIR_EVERY_S", 0.01)
 
     async def story(here: Here) -> None:
         job, computation = await here.submit(store)
@@ -105,7 +106,7 @@ def test_a_comment_keeps_a_silent_stream_open(store: Store, redis_url: str, monk
 
 
 def test_a_job_that_is_gone_ends_its_streams(store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "COMMENT_EVERY_S", 0.05)
+    monkeypatch.setattr(waiting, "SWEEP_S", 0.05)
 
     async def story(here: Here) -> None:
         job, _ = await here.submit(store)
@@ -119,7 +120,11 @@ def test_a_job_that_is_gone_ends_its_streams(store: Store, redis_url: str, monke
     run(redis_url, story)
 
 
-def test_a_gateway_that_stops_ends_its_streams_and_a_client_that_leaves_its_own(store: Store, redis_url: str) -> None:
+def test_a_gateway_that_stops_ends_its_streams_and_a_client_that_leaves_its_own(
+    store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "SWEEP_S", 3600.0)  # they are told, and do not find out in passing
+
     async def story(here: Here) -> None:
         job, _ = await here.submit(store)
         first, second = (Exchange(here.app, f"/jobs/{job}/events") for _ in range(2))

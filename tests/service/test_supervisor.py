@@ -82,6 +82,19 @@ def test_a_child_ends_with_its_supervisor_however_that_ends() -> None:
     wait_until(lambda: not _runs(pid), 20, "the child has ended")
 
 
+def test_what_it_starts_may_open_as_many_files_as_the_system_allows(tmp_path: Path) -> None:
+    """A soft limit of 1024, as is common, is no bound; it is raised before the first child."""
+    program = (
+        "import resource, subprocess; from service import supervisor; from workers.settings import read_settings; "
+    )
+    program += "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 700)); supervisor.REDIS_START_S = 0; "
+    program += f"settings = read_settings(redis_url='redis://127.0.0.1:1/0', port=0, data_dir={str(tmp_path)!r})\n"
+    program += "try: supervisor.Supervisor(settings).run()\n"
+    program += "except supervisor.StartupError: subprocess.run(['sh', '-c', 'ulimit -Sn'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["700"]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_port_in_use_is_a_sentence_and_one_that_is_free_stays_free(host: str) -> None:
     try:

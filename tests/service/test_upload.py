@@ -16,13 +16,15 @@ import pytest
 from starlette.requests import Request
 
 from service import upload
-from service.upload import GRACE_S, Budget, read_upload
+from service.upload import Budget, read_upload
 from tests.living import Lutra, as_file, photo, wait_until
 from tests.service.gateway import Gateway, ends, read_answer, running_gateway, send
 from workers.errors import TooManyUploads, UploadTooSlow
 
 MIB = 1024**2
 LIMIT = MIB
+GRACE_S, LINGER_SILENCE_S = 4.0, 2.0  # instead of what a client really has
+HURRY = {"upload.GRACE_S": GRACE_S, "connections.LINGER_SILENCE_S": LINGER_SILENCE_S}
 EXPECT = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
 UNFINISHED = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
@@ -31,6 +33,14 @@ UNFINISHED = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     limits: dict[str, Any] = {"LUTRA_MAX_UPLOAD_BYTES": str(LIMIT), "LUTRA_STORE_BYTES": "1"}
     with running_gateway(tmp_path_factory.mktemp("gateway"), **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(
+        tmp_path_factory.mktemp("hurried"), hurry=HURRY, LUTRA_MAX_UPLOAD_BYTES=str(LIMIT), LUTRA_STORE_BYTES="1"
+    ) as running:
         yield running
 
 
@@ -83,12 +93,12 @@ def test_clients_that_send_all_the_same_read_the_413(gateway: Gateway, size_byte
             assert done.stdout.endswith("413"), (extra, done)
 
 
-def test_a_client_on_a_slow_line_that_reads_when_it_has_sent_all_reads_the_413(gateway: Gateway) -> None:
-    with gateway.connect() as line:
+def test_a_client_on_a_slow_line_that_reads_when_it_has_sent_all_reads_the_413(hurried: Gateway) -> None:
+    with hurried.connect() as line:
         send(line, UNFINISHED % (2 * MIB))
         for _ in range(32):  # for longer than a silent one is waited for
             assert send(line, b"x" * 65536)
-            time.sleep(0.25)
+            time.sleep(LINGER_SILENCE_S / 20)
         answer = read_answer(line)
         assert answer is not None and answer.status == 413
 
@@ -145,13 +155,12 @@ def test_who_falls_below_the_rate_is_refused_however_fast_the_beginning_was(monk
         assert len(taken) <= at_most
 
 
-@pytest.mark.slow
-def test_an_upload_that_stops_is_answered_408_and_a_steady_slow_one_goes_on(gateway: Gateway) -> None:
-    stopped, slow = gateway.connect(), gateway.connect()
+def test_an_upload_that_stops_is_answered_408_and_a_steady_slow_one_goes_on(hurried: Gateway) -> None:
+    stopped, slow = hurried.connect(), hurried.connect()
     send(stopped, UNFINISHED % 500_000, b"x" * 400_000)
-    send(slow, UNFINISHED % 200_000)
+    send(slow, UNFINISHED % 80_000)
     for _ in range(40):
-        send(slow, b"x" * 5000)
+        send(slow, b"x" * 2000)
         time.sleep(GRACE_S / 20)
     told, answered = read_answer(stopped), read_answer(slow)
     assert told is not None and told.status == 408

@@ -18,6 +18,7 @@ def put(
     scale: int = 2,
     changed: Mapping[str, Any] | None = None,
     lane: Lane = Lane.BULK,
+    message: bytes = b"",
 ) -> Job:
     parameters: dict[str, Any] = {
         "metadata": "keep",
@@ -31,5 +32,5 @@ def put(
     facts = PictureFacts("jpeg", width, height, len(data))
     computation = Computation(new_id(), new_id(), "upscale", model, parameters, facts, lane=lane)
     job = Job(new_id(), computation)
-    store.put(job, data, result_bytes=0)
+    store.put(job, data, result_bytes=0, message=message)
     return job

@@ -26,9 +26,9 @@ def make_job(
     return Job(new_id(), computation, **options)  # type: ignore[arg-type]
 
 
-def put(store: Store, data: bytes = b"picture", **options: Any) -> Job:
+def put(store: Store, data: bytes = b"picture", message: bytes = b"", **options: Any) -> Job:
     job = make_job(data, **options)
-    store.put(job, data, result_bytes=100)
+    store.put(job, data, result_bytes=100, message=message)
     return job
 
 
@@ -51,6 +51,11 @@ def weight_of_records(store: Store) -> int:
     """What Redis says that records, events and tombstones take."""
     kept = ("lutra:job:", "lutra:comp:", "lutra:events:", "lutra:gone:")
     return memory_of(store, *(key for name in kept for key in store.client.keys(f"{name}*")))
+
+
+async def no_news(watches: object) -> list[int]:
+    """What a store says of those who wait, where they have missed nothing."""
+    return []
 
 
 def reclaim(store: Store, job: Job, owner: str = "", *, blame: bool = True) -> Reclaimed:

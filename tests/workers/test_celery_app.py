@@ -11,7 +11,7 @@ from celery import Celery
 
 from tests.living import free_port
 from workers.errors import StoreUnavailable
-from workers.jobs.celery_app import TASK, broker_url, make_app, send
+from workers.jobs.celery_app import TASK, broker_url, make_app, message, send
 from workers.jobs.job import Lane
 from workers.jobs.lanes import QUEUES
 from workers.jobs.store import Store
@@ -28,10 +28,30 @@ def app(redis_url: str) -> Iterator[Celery]:
 def test_a_message_lies_in_its_lane_s_queue_and_names_the_lane_alone(store: Store, app: Celery, lane: Lane) -> None:
     send(app, lane)
     (raw,) = store.client.lrange(QUEUES[lane], 0, -1)
-    message = json.loads(raw)
-    arguments, options, _ = json.loads(base64.b64decode(message["body"]))
-    assert (arguments, options, message["headers"]["task"]) == ([str(lane)], {}, TASK)
-    assert message["content-type"] == "application/json"
+    sent = json.loads(raw)
+    arguments, options, _ = json.loads(base64.b64decode(sent["body"]))
+    assert (arguments, options, sent["headers"]["task"]) == ([str(lane)], {}, TASK)
+    assert sent["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_messages_that_are_not_sent_are_as_celery_sends_them_and_no_two_are_equal(
+    store: Store, app: Celery, lane: Lane
+) -> None:
+    send(app, lane)
+    sent, ours, next_one = (
+        json.loads(raw) for raw in (*store.client.lrange(QUEUES[lane], 0, -1), message(lane), message(lane))
+    )
+    for text in (sent, ours, next_one):
+        text["headers"].pop("origin")
+        text["properties"].pop("reply_to")
+    ids = [
+        (text["headers"].pop("id"), text["headers"].pop("root_id"), text["properties"].pop("correlation_id"))
+        for text in (sent, ours, next_one)
+    ]
+    tags = [text["properties"].pop("delivery_tag") for text in (sent, ours, next_one)]
+    assert sent == ours == next_one
+    assert all(len(set(of_one)) == 1 for of_one in ids) and len({of_one[0] for of_one in ids}) == len(set(tags)) == 3
 
 
 @pytest.mark.slow

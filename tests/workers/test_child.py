@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from tests.living import as_file, hash_of, opened, photo
 from tests.workers.running import put
+from tests.workers.stored import messages, queued_ids
 from workers import devices
 from workers.child import (
     Child,
@@ -27,7 +28,9 @@ from workers.child import (
     store_limits,
 )
 from workers.jobs import place
+from workers.jobs.celery_app import message
 from workers.jobs.job import Lane
+from workers.jobs.lanes import QUEUES
 from workers.jobs.store import Store
 from workers.liveness import Pulses
 from workers.settings import Settings, read_settings
@@ -78,6 +81,44 @@ def test_it_brings_computations_to_their_end_under_the_limits_of_its_settings(ch
     assert hash_of(store, f"lutra:comp:{job.computation.id}")[b"owner"].decode() == place.name_of(PARENT, os.getpid())
     assert 70 < store.client.ttl(f"lutra:job:{job.id}") <= 77
     assert not child._pulses.is_at_work(child._index)
+
+
+def lined_up(child: Child, lane: Lane, count: int) -> Store:
+    """So many jobs of a lane in the child's store, each with its message, of which the child is given the first."""
+    store = Store(child._store.client)
+    for _ in range(count):
+        put(store, as_file(photo()), lane=lane, message=message(lane))
+    store.client.rpop(QUEUES[lane])
+    return store
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_one_message_serves_for_all_that_wait_in_its_lane_and_takes_their_messages(
+    child: Child, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.child.GO_ON_S", 3600.0)
+    store = lined_up(child, lane, 3)
+    other = put(store, as_file(photo()), lane=next(one for one in Lane if one is not lane))
+    child.run(lane)
+    assert queued_ids(store) == {other.computation.id}
+    assert messages(store, lane) == 0
+
+
+def test_it_goes_on_for_a_while_alone_and_leaves_the_rest_to_their_messages(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.child.GO_ON_S", 0.0)
+    store = lined_up(child, Lane.EXPRESS, 3)
+    child.run(Lane.EXPRESS)
+    assert (len(queued_ids(store)), messages(store, Lane.EXPRESS)) == (2, 2)
+
+
+def test_it_begins_no_other_job_where_its_worker_stops(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.child.GO_ON_S", 3600.0)
+    store = lined_up(child, Lane.EXPRESS, 2)
+    child._pulses.stop()
+    child.run(Lane.EXPRESS)
+    assert (len(queued_ids(store)), messages(store, Lane.EXPRESS)) == (1, 1)
 
 
 def test_facts_are_there_once_they_are_whole_and_never_by_half() -> None:

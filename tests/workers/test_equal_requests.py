@@ -153,13 +153,12 @@ def test_many_equal_requests_at_once_are_one_computation(make_store: Callable[..
 
 def test_while_the_input_of_the_first_is_on_its_way_the_next_is_asked_to_wait(store: Store) -> None:
     leader = same()
-    assert store._join(leader) is CacheResult.MISS
-    assert store._admit(leader, 100)
+    assert store._admit(leader, 100) == "reserved"
     next_one, cache = ask(store)
     assert cache is None
     with pytest.raises(JobUnknown):
         store.status(next_one.id)
-    assert not store._admit(next_one, 100)
+    assert store._admit(next_one, 100) == "admitted"
     store.withdraw(leader)
     assert ask(store, next_one)[1] is CacheResult.MISS
 

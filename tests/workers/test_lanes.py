@@ -49,10 +49,11 @@ def test_a_job_takes_the_lane_of_its_estimate_among_those_that_its_client_may_us
 
 def test_a_worker_takes_from_each_lane_what_it_has_places_for_and_former_messages_are_bulk() -> None:
     bulk, express = intakes(3, express_s=2)
-    assert (bulk.places, express.places) == (3, 1)
+    assert (bulk.places, express.places) == (3, 4), "express jobs may have every child, bulk jobs all but one"
     assert bulk.queues == queues_of(Lane.BULK) == (QUEUES[Lane.BULK], FORMER_QUEUE)
     assert express.queues == queues_of(Lane.EXPRESS) == (QUEUES[Lane.EXPRESS],)
-    (both,) = intakes(3, express_s=0)
+    assert [intake.places for intake in intakes(3, express_s=2, kept=4)] == [3, 7]
+    (both,) = intakes(3, express_s=0, kept=4)
     assert both.places == 3 and set(both.queues) == {*bulk.queues, *express.queues}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import cast
 
@@ -53,6 +54,18 @@ def test_the_lease_is_renewed_again_and_again_while_a_computation_takes_long(
             pass_time(store, 31)
             wait_until(lambda: not has_ended(), 10, "the lease is renewed")
         assert store.reclaim(job.computation.id, "", JobTimeout(""), JobTimeout("")) is None
+
+
+def test_one_thread_looks_after_all_leases_of_a_process(store: Store) -> None:
+    def keepers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "leases"]
+
+    claims = [store.claim(put(store, b"x").computation.id, "test:1", lease_s=30, timeout_s=900) for _ in range(2)]
+    assert claims[0] and claims[1]
+    with Lease(store, claims[0]), Lease(store, claims[1]):
+        (first,) = keepers()
+    assert keepers() == [first]
+    assert not lease_module.KEEPER._kept
 
 
 def test_a_lease_notices_that_its_process_was_stopped(store: Store) -> None:

@@ -35,6 +35,18 @@ def looks(seconds: float, start: float = 0.0) -> Iterator[float]:
         now += LOOK_S
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 of a fork beside other threads
+def test_that_a_worker_stops_is_seen_in_a_child_and_is_no_child_s_count() -> None:
+    pulses = Pulses(2)
+    assert not pulses.is_stopping
+    if (pid := os.fork()) == 0:
+        pulses.stop()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert pulses.is_stopping
+    assert not any(pulses.is_at_work(index) or pulses.count(index) for index in range(2))
+
+
 def test_a_child_whose_count_stands_still_is_reported_and_one_that_counts_is_not() -> None:
     monitor = PulseMonitor()
     stopped = {now: monitor.stopped({1: 7, 2: int(now)}, now) for now in looks(2 * STOPPED_S)}

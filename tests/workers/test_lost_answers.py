@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.workers.stored import claim, kinds, make_job, put, weight_of_records
+from tests.workers.stored import claim, kinds, make_job, messages, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
+from workers.jobs.job import Lane
 from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
 from workers.jobs.script import Script
 from workers.jobs.store import Store
@@ -57,7 +58,7 @@ def test_a_job_stored_again_after_a_worker_has_taken_it_stays_taken(store: Store
     job = put(store)
     taken = claim(store, job)
     record = computation_fields(job.computation, 1, "")
-    args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
+    args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, "", "", len(record)]
     store._run(Script.SUBMIT, *args, *(part for pair in record.items() for part in pair), "detached", 0)
     assert store.status(job.id).state == "running"
     assert store.renew(taken, lease_s=30) is Hold.HELD
@@ -83,6 +84,13 @@ def test_a_second_claim_by_the_same_child_is_a_new_attempt(store: Store) -> None
     first, second = claim(store, job), claim(store, job)
     assert (first.attempt, second.attempt) == (1, 2)
     assert store.renew(first, lease_s=30) is Hold.LOST
+
+
+def test_a_claim_without_a_message_whose_answer_is_lost_takes_one_message(twice: Store) -> None:
+    for _ in range(3):
+        put(twice, message=b"{}")
+    assert twice.claim(Lane.BULK, "test:1", lease_s=30, timeout_s=60, by_message=False) is not None
+    assert (messages(twice), twice.queue().queued) == (2, 2)
 
 
 def test_work_goes_on_while_redis_is_out_of_memory(store: Store) -> None:

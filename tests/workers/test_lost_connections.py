@@ -10,13 +10,19 @@ import pytest
 from service.waiting import Wakeups
 from tests.living import wait_until
 from tests.proxy import Proxy
-from tests.workers.stored import messages
+from tests.workers.stored import messages, no_news
 from workers.jobs import celery_app
 from workers.jobs.job import Lane
 from workers.jobs.records import WAKE_CHANNEL
 from workers.jobs.store import Store
 
-IN_TIME_S = 15.0  # after so long at most a connection that was forgotten is noticed
+IN_TIME_S = 8.0  # after so long at most a connection that was forgotten is noticed
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The subscription is asked for a sign of life each second, and nobody waits for the four that it really has."""
+    monkeypatch.setattr("service.waiting.PING_S", 1.0)
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -45,7 +51,7 @@ def test_the_subscription_subscribes_anew_when_its_subscription_was_forgotten(st
         return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 
     async def lose_it() -> float:
-        async with Wakeups(proxy.url).running():
+        async with Wakeups(proxy.url, no_news).running():
             await asyncio.to_thread(wait_until, lambda: subscribers() == 1, 10, "the bell listens")
             proxy.forget()
             start = time.monotonic()
@@ -59,7 +65,7 @@ def test_the_subscription_subscribes_anew_when_its_subscription_was_forgotten(st
 @pytest.mark.slow
 def test_the_subscription_keeps_a_subscription_on_which_nothing_happens(store: Store, proxy: Proxy) -> None:
     async def stay() -> int:
-        async with Wakeups(proxy.url).running():
+        async with Wakeups(proxy.url, no_news).running():
             await asyncio.sleep(IN_TIME_S)
             return int(store.client.pubsub_numsub(WAKE_CHANNEL)[0][1])
 

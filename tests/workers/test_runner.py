@@ -23,7 +23,7 @@ from workers.errors import StoreUnavailable
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
-from workers.operations.speeds import key_of
+from workers.operations.speeds import Speed, key_of
 from workers.operations.upscale import Upscale
 from workers.pictures import decoder as decoder_module
 from workers.pictures.picture import Picture
@@ -157,6 +157,7 @@ def test_a_store_that_hangs_before_the_picture_is_read_is_waited_for(
             failed.append(error)
             raise
 
+    monkeypatch.setattr("workers.jobs.store_execution.CARRIED_BYTES", 0)  # as of a large picture
     monkeypatch.setattr(impatient, "claim", claim_and_hang)
     monkeypatch.setattr(impatient, "read_input", read_input)
     runner.run(job.computation.id)
@@ -185,6 +186,18 @@ def test_an_enhanced_picture_and_its_table_come_out_of_the_same_job_kind(store: 
 def test_a_photo_teaches_what_its_model_costs(store: Store, runner: Runner) -> None:
     runner.run(put(store, as_file(photo(300, 400)), 400, 300).computation.id)
     assert set(store.rates()) == {key_of(BY_NAME["bicubic"])}
+
+
+@pytest.mark.parametrize(("every_s", "taught"), [(3600.0, 1), (0.0, 3)])
+def test_of_many_short_jobs_in_a_row_few_teach(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch, every_s: float, taught: int
+) -> None:
+    monkeypatch.setattr("workers.runner.LEARN_EVERY_S", every_s)
+    for _ in range(3):
+        runner.run(put(store, as_file(photo(300, 400)), 400, 300).computation.id)
+    (stored,) = store.rates().values()
+    speed = Speed.of(stored)
+    assert speed is not None and len(speed.seen) == taught
 
 
 def test_jobs_that_say_nothing_of_their_model_teach_nothing(store: Store, runner: Runner) -> None:

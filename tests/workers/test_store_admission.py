@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from tests.living import pass_time
-from tests.workers.stored import OUTPUT, claim, make_job, put, weight_of_records
+from tests.workers.stored import OUTPUT, claim, make_job, messages, put, weight_of_records
 from workers.errors import JobGone, NoWorker, QueueFull, StoreFull, TooManyPixels
-from workers.jobs.records import RECORD_BYTES
+from workers.jobs.records import ADMISSION_HOLD_S, RECORD_BYTES, CacheResult
 from workers.jobs.store import Store
-from workers.jobs.store_base import CHUNK_BYTES
+from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
 
 
 @pytest.mark.parametrize("size", [1, CHUNK_BYTES, CHUNK_BYTES + 1])
@@ -85,3 +85,39 @@ def test_a_picture_that_never_fits_is_not_retryable(make_store: Callable[..., St
         put(store, b"x" * (100_000 - RECORD_BYTES - 50))
     assert refusal.value.members["limit"] == 100_000 and not refusal.value.retryable
     put(store, b"x" * (100_000 - RECORD_BYTES - 100))
+
+
+@pytest.mark.parametrize("size", [CARRIED_BYTES, CARRIED_BYTES + 1])
+def test_a_picture_of_any_size_is_taken_in_once_and_a_small_one_by_one_call(store: Store, size: int) -> None:
+    put(store)
+    before = calls(store)
+    data = bytes(size)
+    job = put(store, data, message=b"{}")
+    assert calls(store) - before == (1 if size <= CARRIED_BYTES else 2)
+    assert (store.queue().queued, messages(store)) == (2, 1)
+    assert store.client.ttl(f"lutra:in:{job.computation.id}:0") > ADMISSION_HOLD_S
+    assert store.read_input(claim(store, job)) == data
+
+
+def calls(store: Store) -> int:
+    """How many scripts have been asked for."""
+    stats: dict[str, dict[str, int]] = store.client.info("commandstats")
+    return sum(facts["calls"] for name, facts in stats.items() if name in ("cmdstat_evalsha", "cmdstat_eval"))
+
+
+@pytest.mark.parametrize("size", [1, CARRIED_BYTES + 1])
+def test_where_redis_is_out_of_memory_no_picture_is_taken_in_and_an_equal_one_is_joined(
+    store: Store, size: int
+) -> None:
+    data = bytes(size)
+    put(store, data, key="same")
+    before = sorted(store.client.keys("*"))
+    store.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreFull):
+            put(store, data, message=b"{}")
+        assert [key for key in sorted(store.client.keys("*")) if key not in before] == []
+        joining = make_job(data, key="same")
+        assert store.put(joining, data, result_bytes=100) is CacheResult.COALESCED
+    finally:
+        store.client.config_set("maxmemory", 0)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.living import pass_time
-from tests.workers.stored import LATE, LOST, OUTPUT, claim, kinds, put, reclaim, weight_of_records
+from tests.workers.stored import LATE, LOST, OUTPUT, claim, kinds, messages, put, reclaim, weight_of_records
+from workers.errors import JobGone
+from workers.jobs.celery_app import message
 from workers.jobs.job import Lane
+from workers.jobs.lanes import QUEUES
 from workers.jobs.records import Hold
 from workers.jobs.store import Store
+from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
 
 
 def test_the_input_goes_when_the_computation_ends(store: Store) -> None:
@@ -21,6 +27,38 @@ def test_a_second_claim_of_the_same_computation_is_refused(store: Store) -> None
     job = put(store)
     claim(store, job)
     assert store.claim(job.computation.id, "test:2", lease_s=30, timeout_s=60) is None
+
+
+def test_a_claim_without_a_message_takes_one_off_the_lane_s_queue(store: Store) -> None:
+    jobs = [put(store, message=message(Lane.BULK)) for _ in range(3)]
+    claim(store, jobs[0])
+    assert messages(store) == 3
+    taken = store.claim(Lane.BULK, "test:1", lease_s=30, timeout_s=60, by_message=False)
+    assert taken is not None and taken.computation_id == jobs[0].computation.id, "it has what it holds"
+    assert messages(store) == 3
+    taken = store.claim(Lane.BULK, "test:2", lease_s=30, timeout_s=60, by_message=False)
+    assert taken is not None and taken.computation_id == jobs[1].computation.id
+    assert messages(store) == 2
+    store.client.delete(QUEUES[Lane.BULK])
+    assert store.claim(Lane.BULK, "test:3", lease_s=30, timeout_s=60, by_message=False) is not None
+    assert store.claim(Lane.BULK, "test:4", lease_s=30, timeout_s=60, by_message=False) is None
+    assert messages(store) == 0
+
+
+@pytest.mark.parametrize("size", [1, CARRIED_BYTES, CARRIED_BYTES + 1, CHUNK_BYTES + 1])
+def test_a_claim_brings_a_small_picture_along_and_a_large_one_is_read(store: Store, size: int) -> None:
+    data = b"p" * size
+    taken = claim(store, put(store, data))
+    assert taken.picture == (data if size <= CARRIED_BYTES else b"")
+    assert store.read_input(taken) == data
+
+
+def test_a_small_picture_that_is_gone_is_missed(store: Store) -> None:
+    job = put(store)
+    store.client.delete(f"lutra:in:{job.computation.id}:0")
+    taken = claim(store, job)
+    with pytest.raises(JobGone):
+        store.read_input(taken)
 
 
 def test_a_claim_of_an_unknown_or_ended_computation_is_refused(store: Store) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.living import pass_time
-from tests.workers.stored import OUTPUT, claim, kinds, put
+from tests.living import hash_of, pass_time
+from tests.workers.stored import LOST, OUTPUT, claim, kinds, put
 from workers.errors import JobGone, JobUnknown
-from workers.jobs.job import Lane
-from workers.jobs.records import Hold
+from workers.jobs.job import Job, JobStatus, Lane
+from workers.jobs.records import Hold, status_of
 from workers.jobs.store import Store
-from workers.jobs.store_base import CHUNK_BYTES
+from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
+from workers.jobs.store_reading import Watch
 
 
 def test_a_picture_of_several_pieces_is_read_whole_and_by_range(store: Store) -> None:
@@ -26,6 +27,50 @@ def test_a_picture_of_several_pieces_is_read_whole_and_by_range(store: Store) ->
     around = slice(CHUNK_BYTES - 3, CHUNK_BYTES + 5)
     assert b"".join(store.read_result(status, around.start, around.stop)) == data[around]
     assert b"".join(store.read_result(status, len(data) - 3)) == b"end"
+
+
+@pytest.mark.parametrize("size", [1, CARRIED_BYTES, CARRIED_BYTES + 1])
+def test_a_small_result_comes_along_with_the_job_where_that_is_asked(store: Store, size: int) -> None:
+    data = b"r" * size
+    job = put(store)
+    taken = claim(store, job)
+    assert store.status(job.id, with_result=True).result == b""
+    store.succeed(taken, data, OUTPUT, {})
+    assert store.status(job.id).result == b""
+    status = store.status(job.id, with_result=True)
+    assert status.result == (data if size <= CARRIED_BYTES else b"")
+    assert b"".join(store.read_result(status)) == data
+    assert b"".join(store.read_result(status, 0, 1)) == b"r"
+    assert not b"".join(store.read_result(status, size))
+
+
+def test_of_a_job_that_was_cancelled_beside_others_no_result_comes_along(store: Store) -> None:
+    jobs = [put(store, key="same") for _ in range(2)]
+    store.cancel(jobs[1].id)
+    store.succeed(claim(store, jobs[0]), b"better", OUTPUT, {})
+    assert [store.status(job.id, with_result=True).result for job in jobs] == [b"better", b""]
+
+
+def test_nothing_that_a_status_is_made_of_stays_in_the_store(store: Store) -> None:
+    """It is read by names of fields; as of all of them."""
+
+    def of_everything(job: Job) -> JobStatus:
+        computation = store.status(job.id).computation_id
+        return status_of(job.id, hash_of(store, f"lutra:job:{job.id}"), hash_of(store, f"lutra:comp:{computation}"))
+
+    jobs = [put(store, key="same", lane=Lane.EXPRESS, estimate_s=7.0), put(store, key="same")]
+    failing, left = put(store), jobs[1]
+    assert store.status(jobs[0].id) == of_everything(jobs[0])
+    taken = claim(store, jobs[0])
+    store.progress(taken, 1, 3)
+    assert store.status(jobs[0].id) == of_everything(jobs[0])
+    store.cancel(left.id)
+    store.succeed(taken, b"better", {**OUTPUT, "found": {"noise": 0.5}}, {"queue": 0.5, "infer": 1.0})
+    store.fail(claim(store, failing), LOST, {"queue": 0.5})
+    for job in (jobs[0], left, failing):
+        read, whole = store.status(job.id), of_everything(job)
+        assert (read, read.found, read.error) == (whole, whole.found, whole.error)
+    assert store.status(failing.id).error is not None
 
 
 def test_cancelling_a_queued_job_ends_it_and_a_running_one_stops_at_its_next_tick(store: Store) -> None:
@@ -70,6 +115,39 @@ def test_events_are_replayed_after_an_id(store: Store) -> None:
     first, second = store.events(job.id)
     assert store.events(job.id, first.id) == [second]
     assert store.events(job.id, second.id) == []
+
+
+def test_who_of_many_has_missed_something_is_told_in_one_call(store: Store) -> None:
+    quiet, running, ended, left = put(store), put(store), put(store), put(store)
+    seen = {job.id: store.events(job.id)[-1].id for job in (quiet, running, ended, left)}
+    claim(store, running)
+    store.succeed(claim(store, ended), b"better", OUTPUT, {})
+    store.cancel(left.id)
+    watches = [
+        *(Watch(quiet.id, seen[quiet.id]), Watch(quiet.id, "0"), Watch(quiet.id, "")),
+        *(Watch(running.id, seen[running.id]), Watch(running.id, "17"), Watch(running.id, "")),
+        *(Watch(ended.id, seen[ended.id]), Watch(ended.id, ""), Watch(left.id, "")),
+        *(Watch(ended.id, "99999999999999-0"), Watch("gone", "0"), Watch("gone", "")),
+    ]
+    assert store.news([]) == []
+    before = calls(store)
+    assert store.news(watches) == [1, 3, 4, 6, 7, 8, 10, 11]
+    assert calls(store) == before + 1
+
+
+def test_an_event_within_the_same_millisecond_is_later(store: Store) -> None:
+    job = put(store)
+    store.client.delete(f"lutra:events:{job.id}")
+    for number in (2, 10):
+        store.client.xadd(f"lutra:events:{job.id}", {"kind": "progress", "data": "{}"}, id=f"1700000000000-{number}")
+    watches = [Watch(job.id, f"1700000000000-{number}") for number in (1, 2, 9, 10, 11)]
+    assert store.news(watches) == [0, 1, 2]
+
+
+def calls(store: Store) -> int:
+    """How many scripts Redis was asked to run."""
+    told = store.client.info("commandstats")
+    return sum(told.get(name, {"calls": 0})["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval"))
 
 
 def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: Store) -> None:

@@ -11,7 +11,8 @@ from tests.living import hash_of, memory_of, pass_time
 from tests.workers.stored import LOST, OUTPUT, claim, make_job, put, reclaim, weight_of_records
 from workers.errors import JobGone, StoreFull
 from workers.jobs.job import Job
-from workers.jobs.records import RECORD_BYTES, CancelOutcome
+from workers.jobs.records import RECORD_BYTES, TOMBSTONE_S, CancelOutcome
+from workers.jobs.script import Script, Source, load_scripts
 from workers.jobs.store import Store
 from workers.jobs.store_base import CHUNK_BYTES, flat_pairs
 
@@ -105,6 +106,29 @@ def test_deleting_an_ended_job_frees_its_bytes_at_once_and_leaves_a_tombstone(st
     assert store.queue().stored_bytes == 0
     assert not store.client.keys("lutra:out:*") and not store.client.keys("lutra:comp:*")
     assert not store.client.keys("lutra:events:*") and not store.client.keys("lutra:job:*")
+
+
+def test_tombstones_stay_shorter_where_there_are_very_many_and_never_take_all_memory(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scripts(many: int) -> dict[Script, Source]:
+        shown = f"MANY_TOMBSTONES = {many}  --"
+        texts = {one: source.text.replace("MANY_TOMBSTONES = 1000000  --", shown) for one, source in sources.items()}
+        assert all(shown in text for text in texts.values())
+        return {one: Source.of(text) for one, text in texts.items()}
+
+    def life_s(job: Job) -> int:
+        return store.client.ttl(f"lutra:gone:{job.id}") - store.limits.result_ttl_s
+
+    sources = load_scripts()
+    store.client.mset({f"another:{number}": 1 for number in range(150)})
+    assert life_s(done(store)) > TOMBSTONE_S - 5
+    monkeypatch.setattr(store, "_scripts", scripts(100))
+    assert TOMBSTONE_S * 0.3 < life_s(done(store)) < TOMBSTONE_S * 0.5
+    monkeypatch.setattr(store, "_scripts", scripts(50))
+    assert 50 < life_s(job := done(store)) <= 60
+    assert store.cancel(job.id) is CancelOutcome.REMOVED
+    assert is_gone(store, job.id, "deleted")
 
 
 def test_cancelling_again_changes_nothing(store: Store) -> None:

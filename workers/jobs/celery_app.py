@@ -1,15 +1,19 @@
 """The Celery application: a queue a lane, messages that ask for the next of it and say nothing else, no result backend.
 
-State, input, result and events live in `workers.jobs.store`, and which job is the next of a lane. This module knows
-neither torch nor pictures, so that the gateway can send with it. A message may be lost or come twice: the reaper sends
-what a lane lacks for the jobs that wait in it, and who finds none drops the message. So Celery keeps no second record
-of messages in hand in Redis (`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
+State, input, result and events live in `workers.jobs.store`, and which job is the next of a lane. A job is queued and
+its message is sent by one script of the store, so the gateway only writes messages (`message`), as Celery would. This
+module knows neither torch nor pictures. A message may be lost or come twice: the reaper sends what a lane lacks for the
+jobs that wait in it, and who finds none drops the message. So Celery keeps no second record of messages in hand in
+Redis (`ack_emulation`): an acknowledgement writes nothing, and cannot fail.
 """
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import kombu.exceptions
 import redis
@@ -36,7 +40,7 @@ def broker_url(redis_url: str) -> str:
 
 
 def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | None = None) -> Celery:
-    """The application on one Redis. kombu has no socket timeout of its own; `send_timeout_s` is the gateway's."""
+    """The application on one Redis. kombu has no socket timeout of its own; `send_timeout_s`: for less patience."""
     timeout_s = send_timeout_s or BROKER_TIMEOUT_S
     transport: dict[str, Any] = {
         "ack_emulation": False,
@@ -69,6 +73,25 @@ def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | No
         broker_transport_options=transport,
     )
     return app
+
+
+def message(lane: Lane) -> bytes:
+    """A new message for the lane, as it lies in its queue."""
+    text, task_id, tag = _template(lane)
+    return text.replace(task_id, str(uuid4())).replace(tag, str(uuid4())).encode()
+
+
+@cache
+def _template(lane: Lane) -> tuple[str, str, str]:
+    """A message that Celery has sent, to a queue in this process's memory; and what is another one in each: the task's
+    id and the tag of its delivery.
+    """
+    app, task_id = make_app("memory://", job_timeout_s=0), str(uuid4())
+    with app.connection_for_write() as memory:
+        _send(app, lane, connection=memory, task_id=task_id)
+        sent = memory.default_channel._get(QUEUES[lane])
+    app.close()
+    return json.dumps(sent), task_id, sent["properties"]["delivery_tag"]
 
 
 def send(app: Celery, lane: Lane) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum, auto
 from types import MappingProxyType
@@ -109,6 +109,7 @@ class JobStatus:
     """A job as the store knows it now; times are seconds since the epoch.
 
     `cache`: how it came to its computation (`records.CacheResult`); `expires_at`: when it goes, None until that ended.
+    `result`: its bytes, where they are few and were asked for along with it.
     """
 
     id: str
@@ -131,6 +132,7 @@ class JobStatus:
     lane: Lane = Lane.BULK
     cache: str = "miss"
     expires_at: float | None = None
+    result: bytes = field(default=b"", repr=False)
 
     @property
     def ended(self) -> bool:

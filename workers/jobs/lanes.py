@@ -24,17 +24,19 @@ def queues_of(lane: Lane) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Intake:
-    """What one channel takes from its queues: at most `places` messages at a time."""
+    """What one channel takes from its queues: at most `places` messages at a time, which wait for a child or run."""
 
     queues: tuple[str, ...]
     places: int
 
 
-def intakes(children: int, express_s: float) -> tuple[Intake, ...]:
-    """A worker's, with so many children for bulk jobs: one more for express jobs, or one for all without a border."""
+def intakes(children: int, express_s: float, kept: int = 1) -> tuple[Intake, ...]:
+    """A worker's, with so many children for bulk jobs and `kept` ones that take none of these; express jobs may have
+    all. Without a border there is one intake for all, and no child is kept.
+    """
     if not express_s:
         return (Intake((*queues_of(Lane.EXPRESS), *queues_of(Lane.BULK)), children),)
-    return Intake(queues_of(Lane.BULK), children), Intake(queues_of(Lane.EXPRESS), 1)
+    return Intake(queues_of(Lane.BULK), children), Intake(queues_of(Lane.EXPRESS), children + kept)
 
 
 def lane_of(estimate_s: float, express_s: float, allowed: Collection[str] = tuple(Lane)) -> Lane:

@@ -1,4 +1,4 @@
-"""The lease of one claim, renewed from a thread, and the tick that can end a computation.
+"""The lease of one claim, renewed from a thread of the process, and the tick that can end a computation.
 
 Progress, cancel and deadline meet in `Lease.tick`, which the engine calls between tiles. A store that does not answer
 stops nothing: the lease may still be held, and what is written at the end is refused where it is not.
@@ -18,7 +18,7 @@ RENEW_S = 3.0
 REPORT_EVERY_S = 0.1
 LOOK_EVERY_S = 0.5
 FRESH_S = 1.0  # far below LEASE_S: what was held so long ago is held still
-PULSE_S = 0.25  # how often the lease's thread looks at the clock
+PULSE_S = 0.25  # how often the thread looks at the clock
 STOPPED_S = 1.0  # a pulse that comes so late says that the process was stopped
 
 log = Log(__name__)
@@ -26,6 +26,39 @@ log = Log(__name__)
 
 class LeaseLost(Exception):
     """Another attempt holds the computation; what this one has is worthless."""
+
+
+class Keeper:
+    """The thread that looks after the leases of this process. It stays: to start one costs a job of milliseconds more
+    than its lease does.
+    """
+
+    def __init__(self) -> None:
+        self._kept: set[Lease] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, lease: Lease) -> None:
+        with self._lock:
+            self._kept.add(lease)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look_after, name="leases", daemon=True)
+                self._thread.start()
+
+    def remove(self, lease: Lease) -> None:
+        with self._lock:
+            self._kept.discard(lease)
+
+    def _look_after(self) -> None:
+        while True:
+            time.sleep(PULSE_S)
+            with self._lock:
+                kept = tuple(self._kept)
+            for lease in kept:
+                lease.keep()
+
+
+KEEPER = Keeper()
 
 
 class Lease:
@@ -37,20 +70,18 @@ class Lease:
         self._claim = claim
         self._deadline = now + claim.timeout_s
         self._hold = Hold.HELD
-        self._asked_at = self._reported_at = self._looked_at = self._pulse_at = now
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
+        self._asked_at = self._reported_at = self._looked_at = self._renewed_at = self._pulse_at = now
         self.done, self.total = 0, 0
         self.was_stopped = False
 
     def __enter__(self) -> Lease:
-        self._pulse_at = time.monotonic()
-        self._thread.start()
+        self._renewed_at = self._pulse_at = time.monotonic()
+        KEEPER.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        KEEPER.remove(self)  # a renewal that is still under way is refused by the store
         self._pulse()
-        self._stop.set()  # it ends by itself; a renewal that is still under way is refused by the store
 
     @property
     def share_done(self) -> float:
@@ -98,21 +129,14 @@ class Lease:
         except Unavailable:
             log.warning("the lease could not be renewed")
 
-    def _keep_renewing(self) -> None:
-        while self._pause(RENEW_S) and time.monotonic() < self._deadline:
-            self._renew()
-            self._pulse_at = time.monotonic()
-            if self._hold is Hold.LOST:
-                return
-
-    def _pause(self, seconds: float) -> bool:
-        """False where the work ended meanwhile."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if self._stop.wait(min(PULSE_S, left)):
-                return False
-            self._pulse()
-        return True
+    def keep(self) -> None:
+        """In the keeper's thread, every PULSE_S: renew it every RENEW_S, until it is lost or over."""
+        self._pulse()
+        now = time.monotonic()
+        if now - self._renewed_at < RENEW_S or now >= self._deadline or self._hold is Hold.LOST:
+            return
+        self._renew()
+        self._renewed_at = self._pulse_at = time.monotonic()
 
     def _pulse(self) -> None:
         """SIGSTOP, or a suspended machine, stops all threads: the clock has gone on and this one has not."""

@@ -61,6 +61,7 @@ class Claim:
     """A worker's right to a computation until its lease ends; `attempt` is the fencing token.
 
     `problem`: what it is to fail with, where its record cannot be read here; it has no parameters and no input then.
+    `picture`: the input itself where that is small, so that it need not be asked for; else empty.
     """
 
     computation_id: str
@@ -75,6 +76,7 @@ class Claim:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
     input_chunks: int = 0
+    picture: bytes = b""
     problem: LutraError | None = None
 
 
@@ -248,24 +250,18 @@ def _unreadable(version: str) -> RecordUnreadable:
 
 
 def claim_of(
-    computation_id: str,
-    attempt: int,
-    record: Mapping[bytes, bytes],
-    jobs: Sequence[bytes],
-    *,
-    queue_s: float,
-    timeout_s: float,
+    computation_id: str, attempt: int, record: Mapping[bytes, bytes], jobs: Sequence[bytes], **known: Any
 ) -> Claim:
+    """`known`: further members of the claim, `queue_s` and `timeout_s` among them."""
     claim = Claim(
         computation_id=computation_id,
         version=version_of(record),
         attempt=attempt,
         operation=text(record.get(b"operation", "unknown")),
         model=text(record.get(b"model", "unknown")),
-        queue_s=queue_s,
-        timeout_s=timeout_s,
         request_id=text(record.get(b"request_id", "")),
         job_id=min(map(text, jobs), default=""),
+        **known,
     )
     try:
         with readable(claim.version):

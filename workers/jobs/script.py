@@ -38,14 +38,17 @@ No command newer than Redis 6.2. ARGV alone is used: this is not for a Redis clu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-PRELUDE = ("clock", "lanes", "prelude")  # in this order, before each script
+PRELUDE = ("clock", "lanes", "prelude")  # in this order, what of them a script uses stands before it
+_DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 
 
 class Script(StrEnum):
@@ -59,8 +62,8 @@ class Script(StrEnum):
     FINISH = auto()
     FREE_KEY = auto()
     HOLD_KEY = auto()
-    JOIN = auto()
     LIST_JOBS = auto()
+    NEWS = auto()
     NOTE_DELIVERY = auto()
     PROGRESS = auto()
     QUEUE = auto()
@@ -88,11 +91,24 @@ class Source:
 
 @cache
 def load_scripts() -> Mapping[Script, Source]:
-    """Every script behind the prelude. All are read at once: an upgrade under a running process must not mix them."""
+    """Every script behind its prelude. All are read at once: an upgrade under a running process must not mix them."""
     folder = files("workers.jobs") / "scripts"
 
     def read(name: str) -> str:
         return folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
-    prelude = "".join(map(read, PRELUDE))
-    return MappingProxyType({one: Source.of(prelude + read(one)) for one in Script})
+    parts = [part for name in PRELUDE for part in read(name).split("\n\n")]
+    return MappingProxyType({one: Source.of(with_prelude(read(one), parts)) for one in Script})
+
+
+def with_prelude(script: str, parts: Sequence[str]) -> str:
+    """The script behind those parts whose definitions it uses, or they use of one another, in their order.
+
+    A part is what stands between two empty lines. Each function that is defined costs each call of the script.
+    """
+    used, kept = set(_WORD.findall(script)), [script]
+    for part in reversed(parts):
+        if used.intersection(_DEFINED.findall(part)):
+            used.update(_WORD.findall(part))
+            kept.append(part)
+    return "\n\n".join(reversed(kept))

@@ -17,7 +17,7 @@ from workers.errors import (
     TooManyPixels,
 )
 from workers.jobs.job import Job
-from workers.jobs.lanes import part_of
+from workers.jobs.lanes import QUEUES, part_of
 from workers.jobs.records import (
     ADMISSION_HOLD_S,
     HEARTBEAT_TTL_S,
@@ -29,40 +29,48 @@ from workers.jobs.records import (
     text,
 )
 from workers.jobs.script import Script
-from workers.jobs.store_base import StoreBase, flat_pairs
+from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs
 
 
 class Admission(StoreBase):
     """The gateway's side until a job is queued."""
 
     def put(
-        self, job: Job, data: bytes, *, result_bytes: int, table: bytes = b"", is_fresh: bool = False
+        self,
+        job: Job,
+        data: bytes,
+        *,
+        result_bytes: int,
+        table: bytes = b"",
+        is_fresh: bool = False,
+        message: bytes = b"",
     ) -> CacheResult | None:
         """Join an equal computation, or admit the job's own and store its input and record; how it went.
 
         None, and nothing is stored, while the input of an equal one is on its way: to be asked again in a moment.
         `result_bytes`: what the result will hold, by estimate. `table`: the numbers of the user's own, whose facts are
         the parameter `lut`; they lie behind the picture, in pieces of their own, and share its life. `is_fresh`: it
-        joins no other. Raises NoWorker, QueueFull, ShareReached, StoreFull or IdempotencyKeyInUse, and then stores
-        nothing.
+        joins no other. `message`: for the queue of its lane. Raises NoWorker, QueueFull, ShareReached, StoreFull or
+        IdempotencyKeyInUse, and then stores nothing.
         """
         size_bytes = len(data) + len(table) + result_bytes + RECORD_BYTES
         self._refuse_what_never_fits(size_bytes)
-        while True:
-            joined = self._join(job, is_fresh=is_fresh)
-            if joined is not CacheResult.MISS:
-                return joined
-            if self._admit(job, size_bytes, is_fresh=is_fresh):
-                self._store(job, data, table)
-                return joined
+        picture = data if len(data) <= CARRIED_BYTES and not table else b""
+        answer = self._admit(job, size_bytes, is_fresh=is_fresh, picture=picture, message=message)
+        if answer == "admitted":
+            return None
+        if answer == "reserved":
+            self._store(job, data, table, message)
+            return CacheResult.MISS
+        return CacheResult(answer)
 
-    def _store(self, job: Job, data: bytes, table: bytes) -> None:
+    def _store(self, job: Job, data: bytes, table: bytes, message: bytes) -> None:
         prefix = f"lutra:in:{job.computation.id}"
         try:
             chunks = self._write_chunks(prefix, data, ADMISSION_HOLD_S)
             if table:
                 chunks += self._write_chunks(prefix, table, ADMISSION_HOLD_S, first=chunks)
-            self._submit(job, chunks)
+            self._submit(job, chunks, message)
         except LutraError:
             self.withdraw(job)
             raise
@@ -73,44 +81,36 @@ class Admission(StoreBase):
             seen = f"picture and result need about {size_bytes} bytes of the store, which holds {limit}"
             raise TooManyPixels(f"{seen}: ask for a smaller picture or a lossy format", limit=limit)
 
-    def _join(self, job: Job, *, is_fresh: bool = False) -> CacheResult | None:
-        """None while the input of an equal computation is on its way."""
-        limits = self.limits
-        answer = self._repeated(
-            Script.JOIN,
-            *(job.id, job.equal, int(is_fresh), job.idempotency_key),
-            *(PENDING_TTL_S, limits.result_ttl_s, TOMBSTONE_S),
-            *(RECORD_BYTES, limits.store_bytes, int(limits.evict_delivered)),
-            *(job.client, part_of(limits.store_bytes, job.share)),
-            *flat_pairs(_job_fields(job)),
-        )
-        if answer == "admitted":
-            return None
-        if answer not in tuple(CacheResult):
-            raise self._refusal(answer, job)
-        return CacheResult(answer)
-
-    def _admit(self, job: Job, size_bytes: int, *, is_fresh: bool = False) -> bool:
-        """False where an equal computation came first."""
-        limits = self.limits
-        parts = part_of(limits.queue_size, job.queue_share), part_of(limits.store_bytes, job.share)
-        answer = self._repeated(
-            Script.ADMIT,
-            *(job.computation.id, size_bytes, limits.queue_size, limits.store_bytes, ADMISSION_HOLD_S),
-            *(HEARTBEAT_TTL_S, int(limits.evict_delivered)),
-            *(job.computation.lane, limits.lane_places, job.client, *parts),
-            *(job.equal, int(is_fresh)),
-        )
-        if answer not in ("ok", "equal"):
-            raise self._refusal(answer, job)
-        return answer == "ok"
-
-    def _repeated(self, script: Script, *args: Any) -> str:
-        """The answer of a script that makes room; so many small results may go that they do some at a time."""
-        answer = "again"
+    def _admit(
+        self, job: Job, size_bytes: int, *, is_fresh: bool = False, picture: bytes = b"", message: bytes = b""
+    ) -> str:
+        """As `admit.lua` answers, whose refusals are raised. So many small results may go to make room that they do
+        some at a time.
+        """
+        args, answer = self._admission_args(job, size_bytes, is_fresh, picture, message), "again"
         while answer == "again":
-            answer = text(self._run(script, *args))
+            answer = text(self._run(Script.ADMIT, *args))
+        if answer not in (*CacheResult, "admitted", "reserved"):
+            raise self._refusal(answer, job)
         return answer
+
+    def _admission_args(self, job: Job, size_bytes: int, is_fresh: bool, picture: bytes, message: bytes) -> list[Any]:
+        limits, computation = self.limits, job.computation
+        record = self._record(job, chunk_count(len(picture)))
+        return [
+            *(job.id, computation.id, job.equal, int(is_fresh), job.idempotency_key),
+            *(job.client, part_of(limits.queue_size, job.queue_share), part_of(limits.store_bytes, job.share)),
+            *(computation.lane, limits.lane_places, limits.queue_size),
+            *(size_bytes, RECORD_BYTES, limits.store_bytes),
+            *(int(limits.evict_delivered), HEARTBEAT_TTL_S, ADMISSION_HOLD_S),
+            *(PENDING_TTL_S, limits.result_ttl_s, TOMBSTONE_S),
+            *(picture, QUEUES[computation.lane], message),
+            *(len(record), *flat_pairs(record), *flat_pairs(_job_fields(job))),
+        ]
+
+    @staticmethod
+    def _record(job: Job, chunks: int) -> dict[str, Any]:
+        return {**computation_fields(job.computation, chunks, job.request_id), "equal": job.equal, "share": job.share}
 
     def _refusal(self, answer: str, job: Job) -> LutraError:
         limits, lane = self.limits, job.computation.lane
@@ -135,10 +135,10 @@ class Admission(StoreBase):
             return ShareReached(f"{seen}: fetch or delete results", limit=part, unit="content-bytes", lane=lane)
         return StoreFull("no room for another picture until results expire", limit=limits.store_bytes)
 
-    def _submit(self, job: Job, chunks: int) -> None:
-        facts = computation_fields(job.computation, chunks, job.request_id)
-        record = {**facts, "equal": job.equal, "share": job.share}
-        args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, len(record)]
+    def _submit(self, job: Job, chunks: int, message: bytes) -> None:
+        record = self._record(job, chunks)
+        queue = QUEUES[job.computation.lane]
+        args = [job.computation.id, job.id, PENDING_TTL_S, TOMBSTONE_S, queue, message, len(record)]
         self._run(Script.SUBMIT, *args, *flat_pairs(record), *flat_pairs(_job_fields(job)))
 
     def withdraw(self, job: Job) -> None:

@@ -6,7 +6,7 @@ A piece of 4 MiB is one key, so that no command holds Redis for long and a reade
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
@@ -18,6 +18,7 @@ from workers.jobs.records import Limits
 from workers.jobs.script import Script, load_scripts
 
 CHUNK_BYTES = 4 * 1024**2
+CARRIED_BYTES = 512 * 1024  # of a picture that goes with a script: others wait meanwhile
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
 
 
@@ -32,6 +33,11 @@ def chunk_count(size_bytes: int) -> int:
 def as_mapping(flat: list[bytes]) -> dict[bytes, bytes]:
     """A hash as a script returns it: fields and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def named(names: Sequence[str], values: Sequence[bytes | None]) -> dict[bytes, bytes]:
+    """The same of a hash of which these fields were asked for; what it lacks is left out."""
+    return {name.encode(): value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def flat_pairs(fields: Mapping[Any, Any]) -> list[Any]:

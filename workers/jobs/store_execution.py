@@ -13,32 +13,48 @@ from typing import Any, cast
 
 from workers.errors import JobGone, LutraError
 from workers.jobs.job import JobState, Lane
-from workers.jobs.records import ADMISSION_HOLD_S, TOMBSTONE_S, Claim, Hold, Reclaimed, claim_of, problem_json, text
+from workers.jobs.lanes import QUEUES
+from workers.jobs.records import (
+    ADMISSION_HOLD_S,
+    TOMBSTONE_S,
+    Claim,
+    Hold,
+    Reclaimed,
+    claim_of,
+    problem_json,
+    text,
+)
 from workers.jobs.script import Script
-from workers.jobs.store_base import StoreBase, as_mapping, chunk_count, flat_pairs, result_prefix
+from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs, named, result_prefix
 
 MAX_LOSSES = 2
+CLAIMED_FIELDS = ("version", "operation", "model", "request_id", "parameters", "input", "input_chunks")  # by `claim_of`
 
 
 class Execution(StoreBase):
     """The runner's side, and the reaper's."""
 
-    def claim(self, wanted: str, owner: str, *, lease_s: float, timeout_s: float) -> Claim | None:
+    def claim(
+        self, wanted: str, owner: str, *, lease_s: float, timeout_s: float, by_message: bool = True
+    ) -> Claim | None:
         """Take the next computation of the lane `wanted`, or the queued one that it is the id of.
 
-        None where none waits there, or it is leased, ended or unknown: the message is to be dropped.
+        None where none waits there, or it is leased, ended or unknown: the message is to be dropped. What is not taken
+        `by_message` takes one off the lane's queue, so that there are no more of them than jobs that wait.
         """
-        args = [wanted, owner, lease_s, timeout_s, secrets.token_hex(8)]
+        queue = "" if by_message else QUEUES[Lane(wanted)]
+        args = [wanted, owner, lease_s, timeout_s, secrets.token_hex(8), queue, CARRIED_BYTES, *CLAIMED_FIELDS]
         attempt, *answer = self._run(Script.CLAIM, *args)
         if not attempt:
             return None
-        queue_s, record, jobs, computation_id = answer
-        times = {"queue_s": float(queue_s), "timeout_s": timeout_s}
-        return claim_of(text(computation_id), int(attempt), as_mapping(record), jobs, **times)
+        queue_s, values, jobs, computation_id, picture = answer
+        known = {"queue_s": float(queue_s), "timeout_s": timeout_s, "picture": picture}
+        return claim_of(text(computation_id), int(attempt), named(CLAIMED_FIELDS, values), jobs, **known)
 
     def read_input(self, claim: Claim) -> bytes:
         """The picture as it came in. Raises JobGone where it is not whole any more."""
-        return self._read_pieces(claim, 0, claim.input["bytes"])
+        size_bytes = claim.input["bytes"]
+        return claim.picture if len(claim.picture) == size_bytes else self._read_pieces(claim, 0, size_bytes)
 
     def read_table(self, claim: Claim) -> bytes:
         """The numbers of the user's own table, of a job that has one. Raises JobGone where they are not whole."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, NamedTuple, cast
 
 from workers.errors import JobGone, JobUnknown, LutraError
-from workers.jobs.job import JobStatus, Lane
+from workers.jobs.job import JobState, JobStatus, Lane
 from workers.jobs.records import (
     HEARTBEAT_TTL_S,
     TOMBSTONE_S,
@@ -20,8 +22,14 @@ from workers.jobs.records import (
     text,
 )
 from workers.jobs.script import Script
-from workers.jobs.store_base import StoreBase, as_mapping, result_prefix
+from workers.jobs.store_base import CARRIED_BYTES, StoreBase, named, result_prefix
 
+# What `status_of` reads.
+JOB_FIELDS = ("computation", "created_at", "cache", "left", "left_at", "expires_at")
+COMPUTATION_FIELDS = (
+    *("version", "operation", "model", "parameters", "input", "estimate_s", "lane", "state", "attempt"),
+    *("done", "total", "started_at", "finished_at", "output", "timings_s", "error", "result_attempt"),
+)
 LATER = 1e12  # a time that means: no end is known yet
 WHY_GONE = {
     b"deleted": "this job was deleted, and its result with it",
@@ -30,19 +38,29 @@ WHY_GONE = {
 }
 
 
+class Watch(NamedTuple):
+    """What somebody waits for: events of a job after the id `seen` ("0": any); empty: its end."""
+
+    job_id: str
+    seen: str
+
+
 class Reading(StoreBase):
     """The gateway's side from then on."""
 
-    def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
+    def status(self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False) -> JobStatus:
         """The job as it stands; `detach`: it was read by id and so outlives the connection that made it.
 
-        `owner`: the client whose it has to be, if it has to be somebody's. Raises JobUnknown, JobGone after its time to
-        live, or RecordUnreadable.
+        `owner`: the client whose it has to be, if it has to be somebody's; `with_result`: a small one comes along.
+        Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
         """
-        job, computation, gone = self._run(Script.STATUS, job_id, int(detach), owner)
+        most_bytes = CARRIED_BYTES if with_result else 0
+        fields = (len(JOB_FIELDS), *JOB_FIELDS, *COMPUTATION_FIELDS)
+        job, computation, gone, result = self._run(Script.STATUS, job_id, int(detach), owner, most_bytes, *fields)
         if not job or not computation:
             raise self._missing(gone)
-        return status_of(job_id, as_mapping(job), as_mapping(computation))
+        status = status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
+        return replace(status, result=result) if result and status.state is JobState.SUCCEEDED else status
 
     @staticmethod
     def _missing(gone: bytes | None) -> LutraError:
@@ -73,10 +91,21 @@ class Reading(StoreBase):
             entries = cast("list[Any]", self.client.xrange(f"lutra:events:{job_id}", min=f"({after}", max="+"))
         return [Event(text(id_), text(fields[b"kind"]), text(fields[b"data"])) for id_, fields in entries]
 
+    def news(self, watches: Sequence[Watch]) -> list[int]:
+        """The places, from 0, of those watches for which there is something new, in one call for all of them.
+
+        It is news, too, that a job is gone.
+        """
+        places = self._run(Script.NEWS, *chain.from_iterable(watches))
+        return [int(place) - 1 for place in places]
+
     def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most PIECE_BYTES."""
         size = int((status.output or {})["bytes"])
         stop = size if stop is None else min(stop, size)
+        if status.result:
+            yield status.result[start:stop]
+            return
         yield from self._read_range(result_prefix(status.computation_id, status.result_attempt), start, stop)
 
     def queue(self, asked: str = "") -> QueueFacts:

@@ -1,33 +1,104 @@
--- Reserves a place in the queue and bytes for a computation that is about to be stored, where its lane and its client
--- have so many left; a client that holds nothing is refused no bytes by its share.
--- Equal requests find it from now on; `is_fresh`: also where there is another one that they would have joined.
--- Answers ok, no_worker, queue_full, lane_full, share_of_queue, share_of_store or store_full; again, where room is made
--- in more than one step; or equal, where an equal computation came first.
-local comp, bytes, queue_size, store_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local hold_s, heartbeat_ttl_s, evict_delivered = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
-local lane, lane_places, client = ARGV[8], tonumber(ARGV[9]), ARGV[10]
-local client_places, client_bytes = tonumber(ARGV[11]), tonumber(ARGV[12])
-local equal, is_fresh = ARGV[13], ARGV[14] == '1'
-sweep()
-if redis.call('ZSCORE', P .. 'active', comp) then return 'ok' end  -- it was admitted, only the answer was lost
-if not is_fresh and find_equal(equal) then return 'equal' end
-if redis.call('ZCOUNT', P .. 'alive', NOW - heartbeat_ttl_s, '+inf') == 0
-    and redis.call('ZCOUNT', P .. 'returning', NOW, '+inf') == 0 then return 'no_worker' end
-if redis.call('ZCARD', P .. 'active') >= queue_size then return 'queue_full' end
-if places_taken('active:' .. lane) >= lane_places then return 'lane_full' end
-if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
-local over = bytes_held(client) + bytes - client_bytes
-if client_bytes < store_bytes and over > 0 and bytes_held(client) > 0 then
-  local answer = make_room(over, evict_delivered, client)
-  if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
-end
-local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + bytes - store_bytes
-if lacking > 0 then
+-- Takes a job in. Unless `is_fresh`, it joins an equal computation that waits, runs or has its result: that takes no
+-- place in the queue and no room but `record_bytes`, and prolongs the life of the result. Else a place in the queue and
+-- `bytes` are reserved for its own computation, where lane and client have so many left (a client that holds nothing is
+-- refused no bytes by its share); equal requests find it from now on. With its `picture` here it is queued at once, with
+-- a `message` into the `queue` of its lane (empty: none). `key`: its Idempotency-Key, which must be held for it.
+-- After the named arguments come so many fields and values of the computation, then those of the job.
+-- Answers hit or coalesced, where it has joined; miss, where it is queued; reserved, where that is left to be done;
+-- admitted, where the input of an equal one is on its way; no_worker, queue_full, lane_full, share_of_queue,
+-- share_of_store, store_full or key_lost, and then nothing has changed; or again, where room is made in several steps.
+local job, comp, equal, is_fresh, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5]
+local client, client_places, client_bytes = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local lane, lane_places, queue_size = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
+local bytes, record_bytes, store_bytes = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local evict_delivered, heartbeat_ttl_s, hold_s = ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17])
+local pending_ttl_s, result_ttl_s, tombstone_s = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
+local picture, queue, message, first_field = ARGV[21], ARGV[22], ARGV[23], 25
+local job_fields = first_field + 2 * tonumber(ARGV[24])
+
+-- Why there is no room for so many bytes; nothing where there is, or where it was made.
+local function lack_of_room(wanted)
+  local over = bytes_held(client) + wanted - client_bytes
+  if client_bytes < store_bytes and over > 0 and bytes_held(client) > 0 then
+    local answer = make_room(over, evict_delivered, client)
+    if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
+  end
+  local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + wanted - store_bytes
+  if lacking <= 0 then return end
   local answer = make_room(lacking, evict_delivered)
   if answer ~= 'ok' then return answer end
 end
+
+local function join_pending(twin, state)
+  write_job(job, twin, 'coalesced', job_fields)
+  note_to(job, 'state', '{"state":"' .. state .. '"}')
+  local tiles = redis.call('HMGET', P .. 'comp:' .. twin, 'done', 'total')
+  if state == 'running' and tonumber(tiles[2] or '0') > 0 then
+    note_to(job, 'progress', '{"done":' .. tiles[1] .. ',"total":' .. tiles[2] .. '}')
+  end
+  keep_job(job, pending_ttl_s, tombstone_s)
+  reserve(twin, reserved_bytes(twin) + record_bytes, FOREVER)
+  return 'coalesced'
+end
+
+local function prolong(name) if redis.call('TTL', name) < result_ttl_s then redis.call('EXPIRE', name, result_ttl_s) end end
+
+local function join_ended(twin)
+  local record = P .. 'comp:' .. twin
+  local before = memory_of(record .. ':jobs')
+  write_job(job, twin, 'hit', job_fields)
+  note_to(job, 'state', '{"state":"succeeded"}')
+  note_to(job, 'end', '{"state":"succeeded"}')
+  keep_job(job, result_ttl_s, tombstone_s)
+  count_usage(twin, {job})
+  local result = redis.call('HMGET', record, 'result_attempt', 'result_chunks')
+  for i = 0, tonumber(result[2]) - 1 do prolong(P .. 'out:' .. twin .. ':' .. result[1] .. ':' .. i) end
+  prolong(record)
+  prolong(record .. ':jobs')
+  prolong(P .. 'equal:' .. equal)
+  local until_time = math.max(NOW + result_ttl_s, tonumber(redis.call('ZSCORE', P .. 'blobs', twin) or '0'))
+  reserve(twin, reserved_bytes(twin) + memory_of_job(job) + memory_of(record .. ':jobs') - before, until_time)
+  return 'hit'
+end
+
+local function join(twin, state)
+  redis.call('ZREM', P .. 'delivered', twin)  -- this job has not had it yet
+  local why = lack_of_room(record_bytes)
+  if why then
+    mark_if_delivered(twin)
+    return why
+  end
+  if state == 'succeeded' then return join_ended(twin) end
+  return join_pending(twin, state)
+end
+
+local function lack_of_a_place()
+  if redis.call('ZCOUNT', P .. 'alive', NOW - heartbeat_ttl_s, '+inf') == 0
+      and redis.call('ZCOUNT', P .. 'returning', NOW, '+inf') == 0 then return 'no_worker' end
+  if redis.call('ZCARD', P .. 'active') >= queue_size then return 'queue_full' end
+  if places_taken('active:' .. lane) >= lane_places then return 'lane_full' end
+  if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
+end
+
+local is_full = is_memory_full()
+sweep()
+local cache = redis.call('HGET', P .. 'job:' .. job, 'cache')
+if cache then return cache end  -- it was done, only the answer was lost
+if redis.call('ZSCORE', P .. 'active', comp) then return 'reserved' end  -- and so was this
+if key ~= '' and redis.call('HGET', P .. 'key:' .. key, 'job') ~= job then return 'key_lost' end
+local twin, state
+if not is_fresh then twin, state = find_equal(equal) end
+if state == 'admitted' then return 'admitted' end
+if twin then return join(twin, state) end
+
+local why = lack_of_a_place() or lack_of_room(bytes) or (is_full and 'store_full')
+if why then return why end
 redis.call('ZADD', P .. 'active', NOW + hold_s, comp)
 take_place(comp, lane, client, NOW + hold_s)
 reserve(comp, bytes, NOW + hold_s)
 redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', hold_s)
-return 'ok'
+if picture == '' then return 'reserved' end
+redis.call('SET', P .. 'in:' .. comp .. ':0', picture)
+queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
+send(queue, message)
+return 'miss'

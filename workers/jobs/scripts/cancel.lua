@@ -24,7 +24,7 @@ end
 
 if state ~= 'queued' and state ~= 'running' then
   if only_if_attached then return {state} end
-  redis.call('EXPIRE', P .. 'gone:' .. job, tombstone_s)
+  redis.call('EXPIRE', P .. 'gone:' .. job, tombstone_life(tombstone_s))
   if others == 0 then
     remove(comp, 'deleted')
     return {'removed'}
@@ -44,7 +44,7 @@ end
 
 if wanting > 0 then  -- the computation goes on for them
   redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', stamp())
-  emit_to(job, 'state', '{"state":"cancelled"}')
+  note_to(job, 'state', '{"state":"cancelled"}')
   emit_to(job, 'end', '{"state":"cancelled"}')
   return {'left'}
 end

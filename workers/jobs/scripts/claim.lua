@@ -1,8 +1,11 @@
 -- Leases a queued computation to a worker child: the next of the lane that is `wanted`, or the one whose id that is.
 -- `nonce` is of this one call: the same child with the same nonce is answered again, with another one it is a new
--- attempt.
--- Answers {attempt, seconds in the queue, the record's fields and values, its jobs, its id}, or {0, why not}.
-local wanted, owner, lease_s, timeout_s, nonce = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+-- attempt. `queue`: the lane's, for a child that comes without a message and takes one off it; else empty.
+-- After the named arguments come the names of fields of the record.
+-- Answers {attempt, seconds in the queue, the values of these fields, its jobs, its id, the picture where it is no larger
+-- than `most_bytes`, else nothing}, or {0, why not}.
+local wanted, owner, lease_s, timeout_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local nonce, queue, most_bytes, first_field = ARGV[5], ARGV[6], tonumber(ARGV[7]), 8
 allow_writes_when_full()
 local comp = wanted
 if is_lane(wanted) then comp = held_in(wanted, owner) or next_in(wanted) end
@@ -23,7 +26,11 @@ if not is_repeated or last[2] ~= nonce then
   redis.call('ZREM', P .. 'queued', comp)
   take_turn(comp)
   redis.call('ZADD', P .. 'running', math.min(NOW + lease_s, deadline), comp)
+  if queue ~= '' and not is_repeated then redis.call('RPOP', queue) end
   emit(comp, 'state', '{"state":"running"}')
 end
 local queue_s = string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))
-return {attempt, queue_s, redis.call('HGETALL', key), redis.call('SMEMBERS', key .. ':jobs'), comp}
+local input = P .. 'in:' .. comp .. ':0'
+local picture = redis.call('STRLEN', input) <= most_bytes and redis.call('GET', input) or ''
+local values = redis.call('HMGET', key, unpack(ARGV, first_field))
+return {attempt, queue_s, values, redis.call('SMEMBERS', key .. ':jobs'), comp, picture}

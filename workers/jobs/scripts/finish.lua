@@ -8,9 +8,9 @@ local last = redis.call('HMGET', key, 'state', 'attempt', 'done')
 if last[1] == state and last[2] == attempt then return 1 end  -- it was done, only the answer was lost
 if not is_held_by(comp, attempt) then return 0 end
 allow_writes_when_full()
-for i = first_field, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+if #ARGV >= first_field then redis.call('HSET', key, unpack(ARGV, first_field)) end
 local record = redis.call('HMGET', key, 'done', 'total', 'result_chunks')
-if record[1] ~= last[3] then emit(comp, 'progress', '{"done":' .. record[1] .. ',"total":' .. record[2] .. '}') end
+if record[1] ~= last[3] then note(comp, 'progress', '{"done":' .. record[1] .. ',"total":' .. record[2] .. '}') end
 for i = 0, tonumber(record[3] or '0') - 1 do
   redis.call('EXPIRE', P .. 'out:' .. comp .. ':' .. attempt .. ':' .. i, result_ttl_s)
 end

@@ -11,12 +11,16 @@ local function is_lane(name) return name == 'express' or name == 'bulk' end
 
 local function line_key(lane, client) return P .. 'line:' .. lane .. ':' .. client end
 
+local function parted(holder)
+  local lane, client = string.match(holder, '^(%S+) (.*)$')
+  return is_lane(lane) and lane or 'bulk', client
+end
+
 -- The lane and the client of a computation from its admission to its removal.
 local function holder_of(comp)
   local holder = redis.call('HGET', P .. 'holders', comp)
   if not holder then return 'bulk', '' end
-  local lane, client = string.match(holder, '^(%S+) (.*)$')
-  return is_lane(lane) and lane or 'bulk', client
+  return parted(holder)
 end
 
 local function is_held_for(client, comp)
@@ -52,8 +56,9 @@ end
 local function bytes_held(client) return tonumber(redis.call('HGET', P .. 'held_bytes', client) or '0') end
 
 local function charge_bytes(comp, bytes)
-  if redis.call('HEXISTS', P .. 'holders', comp) == 0 then return end
-  local _, client = holder_of(comp)
+  local holder = redis.call('HGET', P .. 'holders', comp)
+  if not holder then return end
+  local _, client = parted(holder)
   if redis.call('HINCRBY', P .. 'held_bytes', client, bytes) <= 0 then
     redis.call('HDEL', P .. 'held_bytes', client)
   end

@@ -3,17 +3,33 @@ local KEY_S = 24 * 3600  -- how long an Idempotency-Key is kept at least
 local USAGE_S = 36 * 24 * 3600  -- how long a day's count of a client's jobs is kept
 local MOST_JOBS = 1000  -- of one computation: each event is written for every one of them
 
--- An event in the stream of one job, and a wake-up for whoever waits for it.
-local function emit_to(job, kind, data)
+-- An event in the stream of one job.
+local function note_to(job, kind, data)
   redis.call('XADD', P .. 'events:' .. job, 'MAXLEN', 512, '*', 'kind', kind, 'data', data)
+end
+
+-- The same, and a wake-up for whoever waits for it.
+local function emit_to(job, kind, data)
+  note_to(job, kind, data)
   redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind)
 end
 
--- The same for every job of a computation but those that left it.
-local function emit(comp, kind, data)
+-- Every job of a computation but those that left it.
+local function listeners(comp)
+  local found = {}
   for _, job in ipairs(redis.call('SMEMBERS', P .. 'comp:' .. comp .. ':jobs')) do
-    if redis.call('HGET', P .. 'job:' .. job, 'left') ~= '1' then emit_to(job, kind, data) end
+    if redis.call('HGET', P .. 'job:' .. job, 'left') ~= '1' then found[#found + 1] = job end
   end
+  return found
+end
+
+local function emit(comp, kind, data)
+  for _, job in ipairs(listeners(comp)) do emit_to(job, kind, data) end
+end
+
+-- For events that another one follows at once, or that nobody waits for.
+local function note(comp, kind, data)
+  for _, job in ipairs(listeners(comp)) do note_to(job, kind, data) end
 end
 
 -- Removes what is kept of a result that is not finished. Answers how many bytes that was.
@@ -29,8 +45,9 @@ local function reserved_bytes(comp) return tonumber(redis.call('HGET', P .. 'blo
 
 -- From now on the computation counts for so many bytes, until that time; 0: for none.
 local function reserve(comp, bytes, until_time)
-  redis.call('INCRBY', P .. 'blob_bytes', bytes - reserved_bytes(comp))
-  charge_bytes(comp, bytes - reserved_bytes(comp))
+  local more = bytes - reserved_bytes(comp)
+  redis.call('INCRBY', P .. 'blob_bytes', more)
+  charge_bytes(comp, more)
   if bytes > 0 then
     redis.call('HSET', P .. 'blob_sizes', comp, bytes)
     redis.call('ZADD', P .. 'blobs', until_time, comp)
@@ -43,16 +60,20 @@ local function reserve(comp, bytes, until_time)
   end
 end
 
--- What stays of a job for a while: why it is gone and, after a space, whose it was. The rest are options of SET.
-local function bury(job, why, ...)
-  local client = redis.call('HGET', P .. 'job:' .. job, 'client') or ''
-  redis.call('SET', P .. 'gone:' .. job, why .. ' ' .. client, ...)
-end
 
 -- Whose a job is or was; empty where nobody knows.
 local function client_of(job)
   local client = redis.call('HGET', P .. 'job:' .. job, 'client')
   return client or string.match(redis.call('GET', P .. 'gone:' .. job) or '', ' (.*)') or ''
+end
+
+-- For how long a tombstone stays behind its job: shorter where there are many, a minute from twice as many on, so that
+-- they have a bound, too.
+local MANY_TOMBSTONES = 1000000  -- of 130 to 190 bytes each
+local KEYS_OF_A_JOB = 7  -- while its computation is there: two records, jobs, events, tombstone, equal, a piece
+local function tombstone_life(tombstone_s)
+  local tombstones = redis.call('DBSIZE') - KEYS_OF_A_JOB * redis.call('ZCARD', P .. 'blobs')
+  return math.max(60, math.floor(tombstone_s * math.min(1, 2 - tombstones / MANY_TOMBSTONES)))
 end
 
 -- The job is in its client's list no more.
@@ -75,22 +96,22 @@ end
 -- A job with what its request brought along, in the list of its client.
 local function write_job(job, comp, cache, first_field)
   local key = P .. 'job:' .. job
-  for i = first_field, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
-  redis.call('HSET', key, 'computation', comp, 'created_at', stamp(), 'cache', cache)
+  redis.call('HSET', key, 'computation', comp, 'created_at', stamp(), 'cache', cache, unpack(ARGV, first_field))
   redis.call('SADD', P .. 'comp:' .. comp .. ':jobs', job)
   local client = redis.call('HGET', key, 'client')
   if client and client ~= '' then redis.call('ZADD', P .. 'jobs_of:' .. client, NOW, job) end
 end
 
--- From now on the job and its events stay for so long, its Idempotency-Key for KEY_S at least, its tombstone longer.
+-- From now on the job and its events stay for so long, its Idempotency-Key for KEY_S at least, longer its tombstone,
+-- which says why it is gone and, after a space, whose it was.
 local function keep_job(job, ttl_s, tombstone_s)
   local key = P .. 'job:' .. job
   if redis.call('EXPIRE', key, ttl_s) == 0 then return end
   redis.call('HSET', key, 'expires_at', string.format('%.6f', NOW + ttl_s))
   redis.call('EXPIRE', P .. 'events:' .. job, ttl_s)
-  bury(job, '1', 'EX', ttl_s + tombstone_s)
   local record = redis.call('HMGET', key, 'client', 'created_at', 'idempotency_key', 'fingerprint')
   local client, name = record[1], record[3]
+  redis.call('SET', P .. 'gone:' .. job, '1 ' .. (client or ''), 'EX', ttl_s + tombstone_life(tombstone_s))
   if client and client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job .. ' ' .. client) end
   if not name or name == '' then return end
   local holder = redis.call('HGET', P .. 'key:' .. name, 'job')
@@ -102,9 +123,9 @@ end
 
 -- Nothing of the job stays but its tombstone, which says why.
 local function drop_job(job, why)
-  local client = redis.call('HGET', P .. 'job:' .. job, 'client')
-  if client and client ~= '' then unlist(client, job) end
-  bury(job, why, 'KEEPTTL')
+  local client = redis.call('HGET', P .. 'job:' .. job, 'client') or ''
+  if client ~= '' then unlist(client, job) end
+  redis.call('SET', P .. 'gone:' .. job, why .. ' ' .. client, 'KEEPTTL')
   redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
 end
 
@@ -196,12 +217,17 @@ local function find_equal(equal)
   if has_room_for_a_job(comp) then return comp, state end
 end
 
--- For how long equal requests find this computation from now on; 0: no longer. Those that wait for it are woken.
+-- For how long equal requests find this computation from now on; 0: no longer.
 local function answer_equals(comp, ttl_s)
   local equal = redis.call('HGET', P .. 'comp:' .. comp, 'equal')
   if not equal or redis.call('GET', P .. 'equal:' .. equal) ~= comp then return end
   redis.call('EXPIRE', P .. 'equal:' .. equal, ttl_s)
-  redis.call('PUBLISH', P .. 'wake', equal .. ' end')
+end
+
+-- Those that waited for its input ask again.
+local function wake_equals(comp)
+  local equal = redis.call('HGET', P .. 'comp:' .. comp, 'equal')
+  if equal then redis.call('PUBLISH', P .. 'wake', equal .. ' end') end
 end
 
 local function drop_input(comp)
@@ -300,8 +326,10 @@ local function finish(comp, state, result_ttl_s, tombstone_s, result_bytes, erro
   answer_equals(comp, state == 'succeeded' and result_ttl_s or 0)
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)
-  emit(comp, 'state', '{"state":"' .. state .. '"}')
-  emit(comp, 'end', '{"state":"' .. state .. '"}')
+  for _, job in ipairs(listeners(comp)) do
+    note_to(job, 'state', '{"state":"' .. state .. '"}')
+    emit_to(job, 'end', '{"state":"' .. state .. '"}')
+  end
   local jobs = redis.call('SMEMBERS', key .. ':jobs')
   for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, tombstone_s) end
   if state == 'succeeded' then count_usage(comp, jobs) end
@@ -311,6 +339,34 @@ end
 
 -- Redis at maxmemory refuses a script's writes only until its first one, and never one that frees.
 local function allow_writes_when_full() redis.call('DEL', P .. 'nothing') end
+
+-- Whether it is there; to be asked before a script's first write. What is asked of it here changes nothing.
+local function is_memory_full() return type(redis.pcall('SETRANGE', P .. 'nothing', 0, '')) == 'table' end
+
+-- Writes the records of a computation, whose input is there, and of its job, out of ARGV from these places on, and lines
+-- it up. False, and nothing is lined up, where the input has expired.
+local function queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
+  local key = P .. 'comp:' .. comp
+  redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp(),
+             unpack(ARGV, first_field, job_fields - 1))
+  write_job(job, comp, 'miss', job_fields)
+  for i = 0, tonumber(redis.call('HGET', key, 'input_chunks')) - 1 do
+    if redis.call('EXPIRE', P .. 'in:' .. comp .. ':' .. i, pending_ttl_s) == 0 then return false end
+  end
+  redis.call('ZADD', P .. 'active', FOREVER, comp)
+  redis.call('ZADD', P .. 'queued', NOW, comp)
+  keep_place(comp)
+  join_line(comp, NOW)
+  reserve(comp, reserved_bytes(comp), FOREVER)
+  note(comp, 'state', '{"state":"queued"}')
+  for _, each in ipairs({key, key .. ':jobs'}) do redis.call('EXPIRE', each, pending_ttl_s) end
+  answer_equals(comp, pending_ttl_s)
+  keep_job(job, pending_ttl_s, tombstone_s)
+  return true
+end
+
+-- A message into a queue of Celery's; empty: none.
+local function send(queue, message) if message ~= '' then redis.call('LPUSH', queue, message) end end
 
 -- Fencing: whether this attempt still has the computation.
 local function is_held_by(comp, attempt)

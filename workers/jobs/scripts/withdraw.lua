@@ -11,6 +11,7 @@ if redis.call('SCARD', P .. 'comp:' .. comp .. ':jobs') > 0 then return 1 end  -
 leave_queue(comp)
 drop_input(comp)
 answer_equals(comp, 0)
+wake_equals(comp)
 reserve(comp, 0, 0)
 redis.call('UNLINK', P .. 'comp:' .. comp)
 return 1
