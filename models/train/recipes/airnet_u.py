@@ -5,7 +5,8 @@ spoilt in the same way: the second, of another picture, serves the contrast alon
 not content. Beside each crop goes its whole picture, reduced, under the same air. A share of the samples is asked for
 one kind alone: the kind's mean code conditions the restorer, and what is wanted still has the other damage.
 Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
-a layer on the code, whose gradient stops there, which kinds there are. Patches are small at first and large in the last
+a layer on the code, which kinds there are: the drawing knows them, and without its gradient the code told none of them
+after a thousand steps. Patches are small at first and large in the last
 part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
 Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
 """
@@ -197,7 +198,7 @@ class Recipe:
         only, told = batch[5:]
         logits, codes = network.contrast(look_of(batch[0], batch[1]), look_of(batch[3], batch[4]))
         contrast = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
-        telling = F.binary_cross_entropy_with_logits(network.tell_kinds(codes.detach()), told)
+        telling = F.binary_cross_entropy_with_logits(network.tell_kinds(codes), told)
         follow_kinds(network, codes.detach(), told)
 
         restored, sure = network.restore(query, conditions(network, codes, only))
