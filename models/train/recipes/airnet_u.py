@@ -5,7 +5,8 @@ spoilt in the same way: the second, of another picture, serves the contrast alon
 not content. Beside each crop goes its whole picture, reduced, under the same air. A share of the samples is asked for
 one kind alone: the kind's mean code conditions the restorer, and what is wanted still has the other damage.
 Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
-a layer on the code, whose gradient stops there, which kinds there are. Patches are small at first and large in the last
+a layer on the code, which kinds there are: the drawing knows them, and without its gradient the code told none of them
+after a thousand steps. Patches are small at first and large in the last
 part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
 Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
 """
@@ -45,7 +46,8 @@ CONFIGS = {
     "cpu": AirnetUConfig(),
     "cuda": AirnetUConfig(width=24, down=(1, 1, 2, 3), middle=1, up=(1, 1, 1, 2)),
 }
-LEAST = (4 / 255) ** 2  # of a mean square error
+LEAST, LEAST_AT_END = (4 / 255) ** 2, (1 / 255) ** 2  # of a mean square error
+LOWERED = 0.5, 0.8  # shares of the budget between which the one becomes the other
 TEN_OVER_LOG = 10 / math.log(10)
 FOLLOWED = 0.98  # share of the running means that stays at each step
 WRONG = 1 / 255  # of a mean difference over 7x7 pixels: from here on something is wrong there
@@ -197,11 +199,11 @@ class Recipe:
         only, told = batch[5:]
         logits, codes = network.contrast(look_of(batch[0], batch[1]), look_of(batch[3], batch[4]))
         contrast = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
-        telling = F.binary_cross_entropy_with_logits(network.tell_kinds(codes.detach()), told)
+        telling = F.binary_cross_entropy_with_logits(network.tell_kinds(codes), told)
         follow_kinds(network, codes.detach(), told)
 
         restored, sure = network.restore(query, conditions(network, codes, only))
-        errors = log_errors(restored, wanted)
+        errors = log_errors(restored, wanted, least_at(self.share))
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
         error = errors.mean()
         loss = error + self.contrast * contrast + self.certainty * certainty + self.telling * telling
@@ -215,13 +217,20 @@ class Recipe:
         return {f"{kind} dB": -TEN_OVER_LOG * mean for kind, mean in zip(KINDS, self.means, strict=True)}
 
 
-def log_errors(restored: Tensor, wanted: Tensor) -> Tensor:
-    """The logarithm of each sample's mean square error, (N,); what falls far below LEAST counts no more.
+def log_errors(restored: Tensor, wanted: Tensor, least: float = LEAST) -> Tensor:
+    """The logarithm of each sample's mean square error, (N,); what falls far below `least` counts no more.
 
-    So that each kind counts alike, of which haze has a thousand times the error of a good JPEG. With a LEAST of half a
-    level, as with L1 and weights for the clean, those that came in sound hold all the others at their place.
+    So that each kind counts alike, of which haze has a thousand times the error of a good JPEG. With half a level as
+    the least from the start, as with L1 and weights for the clean, those that came in sound hold all the others at
+    their place; with four levels to the end they are left four levels off.
     """
-    return ((restored - wanted).square().mean((1, 2, 3)) + LEAST).log()
+    return ((restored - wanted).square().mean((1, 2, 3)) + least).log()
+
+
+def least_at(share: float) -> float:
+    """The least error that counts: LEAST while repairing is learnt, then less and less, down to LEAST_AT_END."""
+    lowered = min(1.0, max(0.0, (share - LOWERED[0]) / (LOWERED[1] - LOWERED[0])))
+    return float(LEAST * (LEAST_AT_END / LEAST) ** lowered)
 
 
 def spoil(pixels: Pixels, damages: Sequence[Damage], place: Place, seeds: dict[int, int]) -> list[Pixels]:
