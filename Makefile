@@ -20,7 +20,7 @@ SOURCES = CMakeLists.txt $(wildcard kernels/csrc/*/*.cpp kernels/csrc/*/*.h)
 # Where there is a compiler, kernels that do not build are an error to a developer; without one the reference serves.
 STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 
-.PHONY: run test test-all chaos check lint types fast coverage bench load build asan gpu-check gpu-train clean always
+.PHONY: run test test-all chaos fuzz check lint types fast coverage bench load build asan gpu-check gpu-train clean always
 
 run: $(VENV)/.run
 	$(BIN)/lutra up
@@ -33,6 +33,12 @@ test-all: build
 
 chaos: build
 	$(BIN)/python -m pytest -m chaos
+
+# Strangers' bytes at every door. FUZZ_SEED draws others; a finding names its own `python -m tests.fuzz replay`.
+FUZZ_INPUTS ?= 200000
+FUZZ_SEED ?= 1
+fuzz: build
+	$(BIN)/python -m tests.fuzz --inputs $(FUZZ_INPUTS) --seed $(FUZZ_SEED) --jobs 2
 
 check: lint types fast
 
