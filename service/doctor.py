@@ -13,6 +13,7 @@ from workers import devices, embedded
 from workers.errors import LutraError
 from workers.jobs.store import Store
 from workers.operations.choice import served_models
+from workers.pictures import sandbox
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield "cores", OK, f"{devices.usable_cores()} usable, {devices.visible_gpus()} GPUs visible"
     yield from _packages()
     yield _gateway()
+    yield _decoders(settings)
     yield _tried("redis", lambda: _redis(settings))
     yield from _engine(settings)
 
@@ -73,6 +75,16 @@ def _gateway() -> Line:
     if lacking:
         return "gateway", ABSENT, f"{lacking} not installed: {parts.how_to_install('gateway')}"
     return "gateway", OK, "its packages are installed"
+
+
+def _decoders(settings: Settings) -> Line:
+    """Whether what decodes strangers' pictures is walled in, as a process of its own finds out."""
+    if settings.sandbox == "off":
+        return "decoders", ABSENT, "LUTRA_SANDBOX=off: a broken codec may do what this user may"
+    lacking = "; ".join(sandbox.lacking_here())
+    if lacking:
+        return "decoders", ABSENT, f"not walled in as they should be: {lacking}"
+    return "decoders", OK, "walled in: no network, no programs, no other processes, of files only Python's own"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Line:

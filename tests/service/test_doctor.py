@@ -29,10 +29,11 @@ def picture(tmp_path: Path) -> Path:
 def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -> None:
     done = run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
+    assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel", "decoders"))
     done = run("doctor", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
     assert "MISSING  redis" in done.stdout
+    assert "absent   decoders     LUTRA_SANDBOX=off" in run("doctor", LUTRA_SANDBOX="off").stdout
 
 
 def test_a_weight_file_that_is_cut_off_is_found_by_the_doctor_and_named_by_the_others(picture: Path) -> None:
