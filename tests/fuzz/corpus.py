@@ -81,7 +81,7 @@ def _small() -> Iterator[bytes]:
     profile, block = profiles.matrix_profile(profiles.DISPLAY_P3, 2.2), exif_block(6, saved(rgb(4, 4), "JPEG"))
     both = {"icc_profile": profile, "exif": b"Exif\0\0" + block}
     for options in ({}, both, {"progressive": True}, {"subsampling": 2}, {"restart_marker_blocks": 1}):
-        yield saved(rgb(*SIZE), "JPEG", **options)  # type: ignore[arg-type]
+        yield saved(rgb(*SIZE), "JPEG", **options)
     yield saved(grey(*SIZE), "JPEG", icc_profile=profiles.grey_profile(1.8))
     yield saved(rgb(*SIZE).convert("CMYK"), "JPEG", icc_profile=profiles.printer_profile())
     for kind in ("PNG", "WEBP", "AVIF"):

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 from tests.fuzz.doors import DOORS, NEVER, Door
 
@@ -88,7 +89,7 @@ def serve(door_name: str, seed: int, first: int, last: int, descriptor: int, see
     return status
 
 
-def _own_terminal() -> tuple[int, object]:
+def _own_terminal() -> tuple[int, TextIO]:
     """Standard output for the parent alone; what anybody prints goes into a file in memory."""
     ours = os.fdopen(os.dup(1), "w")
     words = os.memfd_create("words")

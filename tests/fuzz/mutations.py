@@ -11,7 +11,33 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 MOST_GROWN = 1 << 16  # bytes by which an input may outgrow what it was made of
-_NUMBERS = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 63, 64, 100, 127, 128, 255, 256, 257, 512, 1000, 1023, 1024, 4095)
+_NUMBERS: tuple[int, ...] = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    15,
+    16,
+    17,
+    31,
+    32,
+    63,
+    64,
+    100,
+    127,
+    128,
+    255,
+    256,
+    257,
+    512,
+    1000,
+    1023,
+    1024,
+    4095,
+)
 _NUMBERS += (4096, 16383, 16384, 32767, 32768, 65534, 65535, 65536, 10**6, 2**24 - 1, 2**31 - 1, 2**31, 2**32 - 2)
 _NUMBERS += (2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1)
 
@@ -34,8 +60,8 @@ def mutated(data: bytes, rng: Random, tokens: Sequence[bytes] = (), other: bytes
 
 def number(rng: Random, size: int) -> bytes:
     """A number in `size` bytes that is likely to lie at an edge, in either order of bytes."""
-    value = rng.choice(_NUMBERS) + rng.choice((0, 0, 0, -1, 1))
-    return (value % 256**size).to_bytes(size, rng.choice(("little", "big")))
+    value: int = rng.choice(_NUMBERS) + rng.choice((0, 0, 0, -1, 1))
+    return (value % (1 << 8 * size)).to_bytes(size, "little" if rng.random() < 0.5 else "big")
 
 
 def _place(data: bytearray, rng: Random, size: int = 1) -> int:

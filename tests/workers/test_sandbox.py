@@ -59,7 +59,13 @@ def test_threads_can_be_started_and_are_walled_in_too() -> None:
 def test_files_are_neither_changed_nor_removed(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.write_text("kept")
-    acts = ("os.unlink(p)", "os.rename(p, p + '2')", "os.truncate(p, 0)", "os.chmod(p, 0o777)", "os.utime(p, (0, 0))")
+    acts: tuple[str, ...] = (
+        "os.unlink(p)",
+        "os.rename(p, p + '2')",
+        "os.truncate(p, 0)",
+        "os.chmod(p, 0o777)",
+        "os.utime(p, (0, 0))",
+    )
     acts += (
         "os.link(p, p + '2')",
         "os.symlink(p, p + '2')",
