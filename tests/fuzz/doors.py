@@ -243,7 +243,7 @@ def _faulty(data: bytes) -> None:
             while True:
                 pass
         case 3:
-            bytearray(64 * 1024**2)[::4096] = bytes(16384)
+            bytearray(24 * 1024**2)[::4096] = bytes(6144)
         case 4:
             os.write(2, b"words")
         case 5:
@@ -253,7 +253,7 @@ def _faulty(data: bytes) -> None:
         case 7:
             raise ParameterError("a right answer")
         case 8:
-            end = time.process_time() + 0.2
+            end = time.process_time() + 0.5
             while time.process_time() < end:
                 pass
 
@@ -279,7 +279,7 @@ DOORS = {
         Door("table", corpus.cubes, _table, (CubeError,), 10, corpus.CUBE_TOKENS, extra_bytes=256 * 1024**2),
         Door("form", corpus.forms, _form, (LutraError,), 150, corpus.FORM_TOKENS),
         Door("headers", corpus.headers, _headers, (LutraError,), 100, corpus.HEADER_TOKENS),
-        Door("faulty", lambda: [bytes(4)], _faulty, (LutraError,), 0, (), "", 0.05, 16 * 1024**2),
+        Door("faulty", lambda: [bytes(4)], _faulty, (LutraError,), 0, (), "", 0.2, 16 * 1024**2),
         Door("query", corpus.queries, _query, (LutraError,), 60, corpus.QUERY_TOKENS),
     )
     if door.name != "heic" or find_spec("pillow_heif")
