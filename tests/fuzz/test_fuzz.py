@@ -39,7 +39,7 @@ def test_the_hunt_finds_every_kind_of_fault_and_tells_its_input() -> None:
         assert kinds[zlib.crc32(data) % 64] == one.kind, one
         found.add(zlib.crc32(data) % 64)
     assert found == set(kinds)
-    assert "#" not in cause(next(one for one in tally.findings if one.kind == "exception"))
+    assert not any(sign.isdigit() for one in tally.findings for sign in cause(one))
 
 
 @pytest.mark.parametrize("name", DOORS)
