@@ -42,6 +42,16 @@ browser: build
 chaos: build
 	$(BIN)/python -m pytest -m chaos
 
+# Strangers' bytes at every door, and calls made up from the OpenAPI document against a running service. FUZZ_SEED draws
+# others; a finding names its own `python -m tests.fuzz replay`. FUZZ_EXAMPLES: of each endpoint and phase.
+FUZZ_INPUTS ?= 200000
+FUZZ_SEED ?= 1
+FUZZ_EXAMPLES ?= 500
+fuzz: build
+	$(BIN)/python -m tests.fuzz --inputs $(FUZZ_INPUTS) --seed $(FUZZ_SEED) --jobs 2
+	$(PIP) schemathesis
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -s tests/service/test_fuzz.py
+
 check: lint types fast
 
 lint: $(VENV)/.dev
@@ -66,12 +76,6 @@ coverage: build
 # docs/openapi.json, which a test compares with what the service says.
 openapi: build
 	$(BIN)/python -m tests.service.committed
-
-# Calls made up from that document, against a running service; FUZZ_EXAMPLES of each endpoint and phase.
-FUZZ_EXAMPLES ?= 500
-fuzz: build
-	$(PIP) schemathesis
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -s tests/service/test_fuzz.py
 
 bench: build
 	$(BIN)/python -m benchmarks

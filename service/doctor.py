@@ -15,6 +15,7 @@ from workers import devices, embedded
 from workers.errors import LutraError
 from workers.jobs.store import Store
 from workers.operations.choice import served_models
+from workers.pictures import sandbox
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield from _packages()
     yield _gateway()
     yield _files(settings)
+    yield _decoders(settings)
     yield _tried("redis", lambda: _redis(settings))
     yield from _engine(settings)
 
@@ -86,6 +88,16 @@ def _files(settings: Settings) -> Line:
     if room == most:
         return "open files", OK, f"enough for {most} connections (LUTRA_MAX_CONNECTIONS)"
     return "open files", FEWER, f"enough for {room} connections of {most} (LUTRA_MAX_CONNECTIONS): raise `ulimit -Hn`"
+
+
+def _decoders(settings: Settings) -> Line:
+    """Whether what decodes strangers' pictures is walled in, as a process of its own finds out."""
+    if settings.sandbox == "off":
+        return "decoders", ABSENT, "LUTRA_SANDBOX=off: a broken codec may do what this user may"
+    lacking = "; ".join(sandbox.lacking_here())
+    if lacking:
+        return "decoders", ABSENT, f"not walled in as they should be: {lacking}"
+    return "decoders", OK, "walled in: no network, no programs, no other processes, of files only Python's own"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Line:

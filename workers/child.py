@@ -112,6 +112,7 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
         owner=owner,
         job_timeout_s=settings.job_timeout_seconds,
         max_pixels=settings.max_input_pixels,
+        is_walled=settings.sandbox == "on",
     )
     return Child(runner, store, pulses, index)
 

@@ -58,6 +58,7 @@ class Runner:
         job_timeout_s: float,
         max_pixels: int,
         operations: Mapping[str, Operation[Any, Any]] = OPERATIONS,
+        is_walled: bool = True,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -66,7 +67,7 @@ class Runner:
         self._max_pixels = max_pixels
         self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
         self._operations = operations
-        self._decoder = Decoder()
+        self._decoder = Decoder(is_walled=is_walled)
         self._learnt_at: dict[str, float] = {}
 
     def close(self) -> None:

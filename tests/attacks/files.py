@@ -589,6 +589,10 @@ def _odd_others() -> Iterator[tuple[str, bytes]]:
     for kind in ("GIF", "WEBP"):
         yield f"animated {kind.lower()}", _animation(kind)
     yield "transparent gif", saved(rgb().convert("P"), "GIF", transparency=3)
+    controls = b"!\xf9\x04\x01\x0a\0\xff\0!\xf9\x04\0\x0a\0\0\0"
+    plain = saved(rgb().convert("P"), "GIF")
+    yield "gif with two graphic controls", plain[:781] + controls + plain[plain.find(b",\0\0\0\0", 781) :]
+    yield from _odd_webp()
     yield "gif without its last byte", saved(rgb().convert("P"), "GIF")[:-1]
     yield "lossless webp with alpha", saved(rgba(), "WEBP", lossless=True)
     yield "lossy webp with alpha", saved(rgba(), "WEBP")
@@ -602,6 +606,18 @@ def _odd_others() -> Iterator[tuple[str, bytes]]:
     heic = heic_file()
     if heic:
         yield "heic", heic
+
+
+def _odd_webp() -> Iterator[tuple[str, bytes]]:
+    """Files of two pictures, of which the first chunk says which counts."""
+    lossy, lossless = saved(rgb(), "WEBP")[12:], saved(rgba(), "WEBP", lossless=True)[12:]
+    extended = saved(rgb(), "WEBP", exif=exif_block())[12:]
+    for name, body in {
+        "lossless webp before a lossy one": lossless + lossy,
+        "lossy webp before a lossless one": lossy + lossless,
+        "webp before an extended one": lossless + extended,
+    }.items():
+        yield name, b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
 
 def _odd_tiff() -> Iterator[tuple[str, bytes]]:

@@ -56,6 +56,14 @@ def test_good_files_print_nothing(name: str, capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", sorted(files.good()))
+def test_the_header_of_a_good_file_says_what_is_decoded(name: str) -> None:
+    header, made = probe(files.good()[name]), decode(files.good()[name], max_pixels=LIMIT)
+    assert (header.height, header.width) == made.pixels.shape[:2]
+    assert made.pixels.dtype == f"uint{header.bit_depth}" and header.lossy == made.lossy
+    assert header.has_alpha or made.alpha is None
+
+
 @pytest.mark.parametrize("kind", ["jpeg", "progressive jpeg", "cmyk jpeg"])
 def test_a_jpeg_cut_anywhere_is_an_error(kind: str) -> None:
     data = files.whole_files()[kind]

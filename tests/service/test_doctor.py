@@ -32,12 +32,13 @@ def picture(tmp_path: Path) -> Path:
 def test_the_doctor_finds_everything_here_and_says_what_is_not(tmp_path: Path) -> None:
     done = run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel"))
+    assert all(word in done.stdout for word in ("redis", "torch", "lut3d", "device", "kernel", "decoders"))
     assert "open files" in done.stdout and "with at most 2.50 GiB" in done.stdout
     done = run("doctor", "--json", LUTRA_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
     findings = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert (findings["redis"]["state"], findings["torch"]["state"]) == ("MISSING", "ok")
+    assert "absent   decoders     LUTRA_SANDBOX=off" in run("doctor", LUTRA_SANDBOX="off").stdout
 
 
 def test_it_says_where_fewer_files_may_be_open_than_there_may_be_connections(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.attacks import files, profiles
+from tests.attacks import files, jpegs, profiles
 from tests.living import wait_until
 from workers.errors import CorruptPicture, CostlyPicture, JobCancelled, OutOfMemory, TooManyPixels
 from workers.pictures import decoder as decoder_module
@@ -153,6 +155,42 @@ def test_too_little_memory_is_said_and_does_not_last(decoder: Decoder) -> None:
         with pytest.raises(OutOfMemory, match="memory"):
             decoded(decoder, imageio.encode(large, kind))
     assert decoded(decoder, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+
+
+def test_samplings_that_another_codec_judges_are_decoded_there_too(shared: Decoder) -> None:
+    """It catches what OpenCV prints, which takes a file to print into."""
+    data = jpegs.written(files.photo(40, 48), ((3, 1), (1, 1), (1, 1)))
+    np.testing.assert_array_equal(decoded(shared, data).pixels, imageio.decode(data, max_pixels=LIMIT).pixels)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has walls")
+def test_it_is_walled_in_with_all_its_threads_and_knows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTRA_REDIS_URL", "redis://:password@host")
+    monkeypatch.setenv("SOMEBODYS_TOKEN", "password")
+    made = Decoder()
+    try:
+        decoded(made, files.saved(files.rgb(), "JPEG"))
+        folder = Path(f"/proc/{made.pid}")
+        for thread in (folder / "task").iterdir():
+            facts = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines())
+            assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
+            assert int(facts["CapEff"], 16) & ~(1 << 2) == 0
+        limits = (folder / "limits").read_text()
+        assert re.search(r"Max open files +64 +64", limits) and re.search(r"Max core file size +0 +0", limits)
+        with suppress(PermissionError):  # root alone may look
+            assert b"password" not in (folder / "environ").read_bytes()
+    finally:
+        made.close()
+
+
+def test_where_a_wall_is_lacking_it_is_said_once_and_pictures_are_decoded(caplog: pytest.LogCaptureFixture) -> None:
+    decoder_module._tell_lacking.cache_clear()
+    for _ in range(2):
+        made = Decoder(is_walled=False)
+        assert decoded(made, files.saved(files.rgb(), "JPEG")).pixels.shape == (96, 128, 3)
+        made.close()
+    assert caplog.text.count("decoders are not walled in") == 1
+    assert caplog.records[-1].facts == {"lacking": "it is turned off"}  # type: ignore[attr-defined]
 
 
 def test_it_ends_with_its_parent_though_it_can_do_nothing_itself() -> None:

@@ -44,7 +44,7 @@ def line() -> Iterator[Line]:
     memory = SharedMemory()
     thread = threading.Thread(target=main, args=(theirs, memory))
     thread.start()
-    assert ours.poll(60) and ours.recv_bytes() == b"ready"
+    assert ours.poll(60) and ours.recv_bytes() == b""
     yield Line(ours, memory, thread)
     ours.close()
     thread.join(60)

@@ -12,20 +12,22 @@ import ctypes
 import json
 import mmap
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import weakref
 from collections.abc import Callable
+from functools import cache
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 from workers.errors import CorruptPicture, CostlyPicture, InternalError, LutraError, OutOfMemory, error_class
 from workers.log import Log, facts_at_hand, level_and_form
+from workers.pictures.memory_file import memory_file
 from workers.pictures.picture import Picture
 
 # Processor seconds that a file may cost. The slowest honest ones (noise in AVIF, 16-bit CMYK with a profile) need 0.22
@@ -38,6 +40,8 @@ START_S = 120.0
 BROKEN_S = 5.0  # for a process that hung up to end
 POLL_S = 0.05
 KEEP_BYTES = 64 * 1024**2  # of the shared memory, between jobs
+# What Python, the linker and libraries read of the environment; the rest, keys among it, is nothing to strangers.
+_KEPT = re.compile(r"PATH|HOME|LANG|LANGUAGE|TZ|TMPDIR|VIRTUAL_ENV|(PYTHON|LC_|LD_|DYLD_|OMP_|OPENBLAS_|COVERAGE_)\w+")
 _ALIGN = 64
 _STEP_BYTES = 4 * 1024**2
 
@@ -53,7 +57,7 @@ class SharedMemory:
     """Memory without a name that two processes map; it grows and never shrinks, but gives its pages back."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self.descriptor = _memory_file() if descriptor is None else descriptor
+        self.descriptor = memory_file("lutra-decoder") if descriptor is None else descriptor
         self._map: mmap.mmap | None = None
 
     def of(self, size_bytes: int) -> mmap.mmap:
@@ -75,13 +79,6 @@ class SharedMemory:
             self._map.madvise(mmap.MADV_REMOVE, keep_bytes, len(self._map) - keep_bytes)
 
 
-def _memory_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("lutra-decoder")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
 def place_of(sizes: list[int]) -> list[int]:
     """Where parts of these sizes lie in the shared memory, and where the last one ends."""
     starts = [0]
@@ -91,9 +88,13 @@ def place_of(sizes: list[int]) -> list[int]:
 
 
 class Decoder:
-    """One process that decodes, started again whenever it was ended or broke."""
+    """One process that decodes, started again whenever it was ended or broke.
 
-    def __init__(self) -> None:
+    `is_walled`: it gives up what it does not need (`workers.pictures.sandbox`) before it reads a byte.
+    """
+
+    def __init__(self, *, is_walled: bool = True) -> None:
+        self._is_walled = is_walled
         self._memory = SharedMemory()
         self._start()
 
@@ -101,8 +102,9 @@ class Decoder:
         ours, theirs = Pipe()
         fds = (theirs.fileno(), self._memory.descriptor)
         command = [sys.executable, "-m", "workers.pictures.decoder_process", *map(str, fds)]
-        command += [str(os.getpid()), *level_and_form()]
-        self._process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL)
+        command += [str(os.getpid()), *level_and_form(), "walled" if self._is_walled else "free"]
+        kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+        self._process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, env=kept)
         theirs.close()
         self._line = ours
         self._poller = select.poll()  # Connection.poll makes one for each call
@@ -157,7 +159,8 @@ class Decoder:
         give_up = time.monotonic() + START_S
         while not self._is_ready:
             if self._line.poll(POLL_S):
-                self._is_ready = bool(self._line.recv_bytes())
+                _tell_lacking(self._line.recv_bytes().decode())
+                self._is_ready = True
             elif time.monotonic() > give_up:
                 raise InternalError("something went wrong on our side")
             check()
@@ -205,6 +208,13 @@ class Decoder:
         icc, exif = (memory[at : at + size] or None for size, at in zip(sizes[2:], starts[2:4], strict=True))
         alpha = flat[1].reshape(shape[:2]) if sizes[1] else None
         return Picture(flat[0].reshape(shape), alpha, icc, exif, answer["format"], answer["lossy"])
+
+
+@cache
+def _tell_lacking(lacking: str) -> None:
+    """Once a process, whatever number of decoders it starts."""
+    if lacking:
+        log.warning("decoders are not walled in as they should be", lacking=lacking)
 
 
 def _end(process: subprocess.Popen[bytes], line: Connection) -> None:

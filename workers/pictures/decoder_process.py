@@ -1,8 +1,9 @@
 """The process that decodes for a worker child: reads a file out of shared memory, puts pixels in its place.
 
-    python -m workers.pictures.decoder_process LINE MEMORY PARENT LEVEL FORM
+    python -m workers.pictures.decoder_process LINE MEMORY PARENT LEVEL FORM WALLS
 
 LINE and MEMORY are descriptors of the pipe and of the shared memory. It ends with its parent, or by its parent's hand.
+WALLS: `walled` gives up all that decoding does not need (`sandbox`), `free` does not.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from typing import Any
 
 from workers import log
 from workers.errors import InternalError, LutraError, OutOfMemory
-from workers.pictures import imageio
+from workers.pictures import imageio, sandbox
 from workers.pictures.decoder import SharedMemory, end_with_parent, line_of, place_of
 from workers.pictures.picture import Picture
 
 logger = log.Log(__name__)
 
 
-def main(line: Connection, memory: SharedMemory) -> None:
-    """Serve requests, one after the other, until the other side hangs up."""
+def main(line: Connection, memory: SharedMemory, lacking: str = "") -> None:
+    """Say that it is ready, and what its walls lack; then serve requests, one after the other, until the other side
+    hangs up.
+    """
     _load_codecs()
-    line.send_bytes(b"ready")
+    line.send_bytes(lacking.encode())
     with suppress(EOFError, BrokenPipeError):
         while True:
             request = json.loads(line.recv_bytes())
@@ -87,10 +90,11 @@ def _die_first() -> None:
 
 
 if __name__ == "__main__":
-    line_fd, memory_fd, parent_pid, level, form = sys.argv[1:]
+    line_fd, memory_fd, parent_pid, level, form, walls = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM):  # its parent ends it, after the job in hand
         signal.signal(number, signal.SIG_IGN)
     end_with_parent(int(parent_pid))
     _die_first()
     log.configure(level, as_text=form == "text")
-    main(line_of(int(line_fd)), SharedMemory(int(memory_fd)))
+    lacking = sandbox.enter() if walls == "walled" else ["it is turned off"]
+    main(line_of(int(line_fd)), SharedMemory(int(memory_fd)), "; ".join(lacking))

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOS, frame, segment, segments
+from workers.pictures.memory_file import memory_file
 
 if TYPE_CHECKING:
     from workers.pictures.picture import Pixels
@@ -76,14 +76,14 @@ def _of_any_sampling(data: bytes, colorspace: str) -> Pixels:
 @contextmanager
 def _standard_error() -> Iterator[Callable[[], str]]:
     """Catches what C code prints meanwhile; the call gives it."""
-    with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lambda: os.pread(file.fileno(), 1000, 0).decode(errors="replace").strip()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    file, kept = memory_file("printed"), os.dup(2)
+    os.dup2(file, 2)
+    try:
+        yield lambda: os.pread(file, 1000, 0).decode(errors="replace").strip()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(file)
 
 
 def _bare(data: bytes) -> bytes:

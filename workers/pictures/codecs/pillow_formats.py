@@ -103,7 +103,7 @@ def _gif_frame(data: bytes) -> GifFrame:
     transparent, blocks, at = False, 0, 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     while data[at] == 0x21:
         if data[at + 1] == 0xF9:
-            transparent = bool(data[at + 3] & 1)
+            transparent |= bool(data[at + 3] & 1)  # the standard allows one; of several Pillow heeds any
         at += 2
         while data[at] and blocks < MAX_PARTS:
             at += 1 + data[at]

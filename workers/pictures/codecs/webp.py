@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workers.errors import CorruptPicture
 from workers.pictures.codecs import exif
@@ -44,41 +44,56 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_header(data: bytes) -> Header:
-    places = {kind: (start, size) for kind, start, size in reversed(list(chunks(data)))}
-    if b"VP8X" in places:
-        flags, width, height = _canvas(data, *places[b"VP8X"])
-    elif b"VP8 " in places:
-        flags, width, height = _lossy_frame(data, *places[b"VP8 "])
-    elif b"VP8L" in places:
-        flags, width, height = _lossless_frame(data, *places[b"VP8L"])
-    else:
+    """By the first chunk, as libwebp has it: that is an extended header, or the only picture, whatever follows."""
+    every = list(chunks(data))
+    flags = _flags(data, every)
+    picture = next((one for one in every if one[0] in (b"VP8 ", b"VP8L")), None)
+    if flags is None and (picture is None or picture is not every[0]):
         raise CorruptPicture("the WebP holds no picture")
-    turn = exif.orientation(_chunk(data, places.get(b"EXIF")))
-    width, height = turned(width, height, turn)
-    lossy = b"VP8 " in places or (b"VP8L" not in places and b"VP8 " in data)
-    return Header("webp", width, height, 8, has_alpha=bool(flags & _ALPHA), is_grey=False, lossy=lossy)
+    frame = _frame(data, *picture) if picture else Frame((0, 0), None)
+    width, height = frame.size if flags is None else _canvas(data, every[0][1])
+    places = {kind: (start, size) for kind, start, size in reversed(every)}
+    alpha = bool((flags or 0) & _ALPHA) or b"ALPH" in places
+    if frame.alpha is not None and not (flags or 0) & _ANIMATION:
+        alpha = frame.alpha
+    width, height = turned(width, height, exif.orientation(_chunk(data, places.get(b"EXIF"))))
+    lossy = picture[0] == b"VP8 " if picture else b"VP8 " in data
+    return Header("webp", width, height, 8, has_alpha=alpha, is_grey=False, lossy=lossy)
 
 
-def _canvas(data: bytes, start: int, size: int) -> tuple[int, int, int]:
+def _flags(data: bytes, every: list[tuple[bytes, int, int]]) -> int | None:
+    """Of the extended header; None in a file that has none."""
+    if not every or every[0][0] != b"VP8X":
+        return None
+    _, start, size = every[0]
     if size < 10:
         raise CorruptPicture("the WebP header is damaged")
+    return data[start]
+
+
+def _canvas(data: bytes, start: int) -> tuple[int, int]:
     width = 1 + int.from_bytes(data[start + 4 : start + 7], "little")
     height = 1 + int.from_bytes(data[start + 7 : start + 10], "little")
-    return data[start], width, height
+    return width, height
 
 
-def _lossy_frame(data: bytes, start: int, size: int) -> tuple[int, int, int]:
-    if size < 10 or data[start + 3 : start + 6] != b"\x9d\x01\x2a":
-        raise CorruptPicture("the WebP header is damaged")
-    width, height = struct.unpack_from("<HH", data, start + 6)
-    return 0, width & 0x3FFF, height & 0x3FFF
+class Frame(NamedTuple):
+    """What a picture's own head says; `alpha` None: it does not say."""
+
+    size: tuple[int, int]
+    alpha: bool | None
 
 
-def _lossless_frame(data: bytes, start: int, size: int) -> tuple[int, int, int]:
+def _frame(data: bytes, kind: bytes, start: int, size: int) -> Frame:
+    if kind == b"VP8 ":
+        if size < 10 or data[start + 3 : start + 6] != b"\x9d\x01\x2a":
+            raise CorruptPicture("the WebP header is damaged")
+        width, height = struct.unpack_from("<HH", data, start + 6)
+        return Frame((width & 0x3FFF, height & 0x3FFF), None)
     if size < 5 or data[start] != 0x2F:
         raise CorruptPicture("the WebP header is damaged")
     bits = int.from_bytes(data[start + 1 : start + 5], "little")
-    return _ALPHA * (bits >> 28 & 1), 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return Frame((1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)), bool(bits >> 28 & 1))
 
 
 def _chunk(data: bytes, place: tuple[int, int] | None) -> bytes | None:
@@ -88,8 +103,9 @@ def _chunk(data: bytes, place: tuple[int, int] | None) -> bytes | None:
 def decode(data: bytes) -> Scan:
     import numpy as np
 
-    places = {kind: (start, size) for kind, start, size in reversed(list(chunks(data)))}
-    animated = b"VP8X" in places and bool(data[places[b"VP8X"][0]] & _ANIMATION)
+    every = list(chunks(data))
+    places = {kind: (start, size) for kind, start, size in reversed(every)}
+    animated = bool((_flags(data, every) or 0) & _ANIMATION)
     pixels = _first_frame(data) if animated else _still(data)
     block = _chunk(data, places.get(b"EXIF"))
     alpha = np.ascontiguousarray(pixels[:, :, 3]) if pixels.shape[2] == 4 else None
