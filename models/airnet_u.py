@@ -83,6 +83,14 @@ class LookEncoder(nn.Module):
         self.first.load_state_dict(trained.first.state_dict())
         self.second.load_state_dict(trained.second.state_dict())
 
+    def unfold(self, served: LookEncoder) -> None:
+        """The other way, as long as the batch norms rest."""
+        for here, there in ((self.near, served.near), (self.far, served.far)):
+            for block, folded_block in zip(here, there, strict=True):
+                block.unfold(folded_block)  # type: ignore[operator]
+        self.first.load_state_dict(served.first.state_dict())
+        self.second.load_state_dict(served.second.state_dict())
+
 
 class AirnetU(nn.Module):
     """Encoder E, restorer R, and what tells kinds: a layer on the code, and each kind's mean code.
@@ -175,6 +183,16 @@ class AirnetU(nn.Module):
         first = next(self.parameters())
         network = channels_last(network.to(first.device, first.dtype))
         return network.eval().requires_grad_(first.requires_grad)
+
+    @torch.no_grad()
+    def take_up(self, served: AirnetU) -> None:
+        """The other way, for a network with the contrast: it goes on from what serves, as long as its norms rest."""
+        assert isinstance(self.E, Moco)
+        for name in ("guide", "R", "tell"):
+            getattr(self, name).load_state_dict(getattr(served, name).state_dict())
+        self.kind_codes.copy_(served.kind_codes)
+        for encoder in (self.E.encoder_q, self.E.encoder_k):
+            encoder.unfold(served.encoder)
 
 
 def folded(pictures: Tensor) -> Tensor:

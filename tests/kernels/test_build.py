@@ -21,10 +21,9 @@ OBJECTS = ROOT / "build" / "kernels"  # as in the Makefile
 # What the wheel holds, and nothing else: patterns of files in the checkout.
 PACKED = (
     "service/*.py",
-    "service/web/*.py",
-    "service/web/*.html",
-    "service/web/*.css",
-    "service/web/*.js",
+    "service/*.html",
+    "service/docs/*.*",
+    "service/web/*.*",
     "workers/**/*.py",
     "workers/jobs/scripts/*.lua",
     "models/*.py",

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from models import catalog, weights
 from models.airnet_u import KINDS as LABELS
 from models.airnet_u import AirnetU
-from models.look import CROP_SIDE
+from models.look import CROP_SIDE, Look
 from models.train import __main__ as command
 from models.train import loop
 from models.train.damage import KINDS
@@ -147,7 +148,7 @@ def test_grey_pictures_are_grey_before_and_after(data: Path) -> None:
                 assert (pixels == pixels[..., :1]).all()
 
 
-def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_all_but_the_telling(data: Path) -> None:
+def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_the_telling_too(data: Path) -> None:
     recipe, torch_seed = opened(data), torch.manual_seed(0)
     network = recipe.network().train()
     assert isinstance(network, AirnetU) and torch_seed is not None
@@ -160,12 +161,12 @@ def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_all_but_the_t
         + recipe.telling * float(parts["telling"]),
         rel=1e-4,
     )
-    (of_code,) = torch.autograd.grad(
-        network.tell_kinds(network.encoder(airnet_u.look_of(*recipe.batch(np.random.default_rng(0))[:2]))[0]).sum(),
-        [network.encoder.second.weight],
-        retain_graph=False,
-    )
-    assert of_code.any(), "it would reach the code, were it not held back"
+    recipe = opened(data, contrast=0.0, certainty=0.0, telling=1.0)
+    network = recipe.network().train()
+    assert isinstance(network, AirnetU)
+    loss, _ = recipe.loss(network, recipe.batch(np.random.default_rng(0)))
+    (of_encoder,) = torch.autograd.grad(loss, [network.encoder.second.weight])
+    assert of_encoder.any(), "at first the code changes nothing that is restored"
 
 
 def test_the_mean_code_of_a_kind_follows_samples_of_that_kind_alone() -> None:
@@ -243,6 +244,37 @@ def test_each_kind_s_error_counts_by_its_logarithm_and_a_tiny_one_no_more() -> N
     wanted_apart = np.log((0.09 + airnet_u.LEAST) / (9e-6 + airnet_u.LEAST))
     assert large - small == pytest.approx(wanted_apart, abs=1e-3)
     assert none == pytest.approx(np.log(airnet_u.LEAST), abs=1e-3)
+
+
+def test_the_least_error_that_counts_falls_in_the_second_half() -> None:
+    shares = (0.0, 0.5, 0.65, 0.8, 1.0)
+    levels = [255 * airnet_u.least_at(share) ** 0.5 for share in shares]
+    assert levels == pytest.approx([4, 4, 2, 1, 1])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_can_begin_with_the_file_of_another(data: Path, tmp_path: Path) -> None:
+    """And computes what that does, before the first step; the norms rest, the contrast's twin is its equal."""
+    path, _ = loop.train(opened(data), Options(data, tmp_path / "run"))
+    recipe, options = opened(data), Options(data, tmp_path / "next", init=path)
+    run = loop.start(recipe, options)
+    assert isinstance(run.network, AirnetU)
+    served = catalog.build("airnet-u", weights.load(path).config)
+    weights.fill(served, weights.load(path).state_dict, "airnet-u")
+    look, picture = Look(torch.rand(1, 2, 3, 32, 32), torch.rand(1, 3, 16, 16)), torch.rand(1, 3, 32, 48)
+    with torch.no_grad():
+        codes = [network.encoder(look)[0] for network in (served.eval(), run.network.eval())]
+        twin = run.network.E.encoder_k.eval()(look)[0]
+        made = [network.restore(picture, codes[0])[0] for network in (served, run.network)]
+    for code in (codes[1], twin):
+        assert torch.allclose(codes[0], code, atol=1e-4)
+    assert torch.allclose(*made, atol=1e-5)
+    norm = next(module for module in run.network.modules() if isinstance(module, nn.BatchNorm2d))
+    loop.step(recipe, run, recipe.batch(np.random.default_rng(0)), options, 1.0)
+    assert norm.running_mean is not None and not norm.running_mean.any()
+    other = opened(data, config=dataclasses.replace(SMALL_AIRNET_U, middle=SMALL_AIRNET_U.middle + 1))
+    with pytest.raises(weights.WeightsError, match="was made with"):
+        loop.start(other, options)
 
 
 def test_the_losses_that_are_told_are_running_means(data: Path) -> None:

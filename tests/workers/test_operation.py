@@ -22,7 +22,7 @@ def test_each_operation_has_its_model_and_auto_is_the_largest() -> None:
     served = served_models(())
     enhance, restore, upscale = (OPERATIONS[name] for name in ("enhance", "restore", "upscale"))
     assert enhance.choose(None, served).name == "lut3d"
-    assert restore.choose(None, served).name == "airnet"
+    assert restore.choose(None, served).name == "airnet-u"
     largest = max((card for card in served.values() if card.task == "upscale"), key=lambda card: card.parameters)
     assert upscale.choose(None, served) == upscale.choose("auto", served) == largest
     assert upscale.choose("nearest", served).name == "nearest"

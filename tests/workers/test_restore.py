@@ -12,7 +12,7 @@ from models.scores import Measured
 from tests.living import photo
 from workers.engine.engine import Engine
 from workers.errors import ParameterError, UnknownModel
-from workers.operations.choice import RESTORED, Limits
+from workers.operations.choice import HARMLESS_DB, RESTORED, SOUND, Limits
 from workers.operations.operation import Installation, Plan, Work, plan_encoding
 from workers.operations.restore import Restore, RestoreParameters, RestoreQuery
 from workers.pictures.picture import Header, Picture
@@ -70,6 +70,18 @@ def test_auto_takes_the_better_of_those_that_finish_in_time() -> None:
     slow = dataclasses.replace(BOTH, limits=Limits(8, patience_s=1), s_per_mp={"airnet": 1.0, "airnet-u": 1000.0})
     assert planned(slow).card.name == "airnet"
     assert planned(slow, only="noise").card.name == "airnet-u"
+
+
+def test_auto_takes_what_leaves_sound_pictures_alone_before_what_takes_more_noise_off() -> None:
+    scores = {RESTORED: 25.0, SOUND: HARMLESS_DB}
+    harmless = dataclasses.replace(AIRNET_U, scores=Measured(scores=scores))
+    both = dataclasses.replace(BOTH, models={"airnet": CARDS["airnet"], "airnet-u": harmless})
+    assert planned(both).card.name == "airnet-u"
+    slow = dataclasses.replace(both, limits=Limits(8, patience_s=1), s_per_mp={"airnet": 1.0, "airnet-u": 1000.0})
+    assert planned(slow).card.name == "airnet"
+    harmful = dataclasses.replace(AIRNET_U, scores=Measured(scores=scores | {SOUND: HARMLESS_DB - 0.1}))
+    both = dataclasses.replace(BOTH, models={"airnet": CARDS["airnet"], "airnet-u": harmful})
+    assert planned(both).card.name == "airnet"
 
 
 def test_a_model_that_enlarges_restores_nothing_and_without_weights_there_is_none() -> None:

@@ -13,6 +13,7 @@ Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,17 +27,19 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import weights as weight_files
 from models.airnet_u import KINDS as LABELS
 from models.airnet_u import AirnetU, AirnetUConfig
 from models.layout import channels_last
 from models.look import CROP_SIDE, REDUCED_SIDE, Look
-from models.train import damage, made, sound
+from models.train import damage, made, provenance, sound
 from models.train.damage import KINDS, Damage, Place
 from models.train.data import Photos, Pixels, find_photos, resize
 from models.train.recipes.airnet import freeze_norms, read_pairs
 from models.train.recipes.lmliif import photo_odds
 from models.train.recipes.srresnet import as_pictures, refuse_small
 from models.train.run import Budget
+from models.weights import Weights
 
 BUDGETS = {
     "cpu": Budget(minutes=240, batch=8, lr=1e-3, patch=192, decay=0.2),
@@ -103,10 +106,24 @@ class Recipe:
         if self.budget.batch % len(KINDS):
             raise ValueError(f"a batch of {self.budget.batch} does not hold {len(KINDS)} kinds equally often")
         self.share = 0.0
+        self.inherited = False
         self.means: Tensor | None = None
 
     def network(self) -> nn.Module:
         return channels_last(AirnetU(self.config, self.budget.batch))
+
+    def inherit(self, begun: Weights, network: nn.Module) -> Weights:
+        """See `capabilities.WarmStart`. As of `recipes.airnet`: weight files have the served form; the contrast's twin
+        begins as its equal, its queue anew, and the batch norms, which are folded there, rest."""
+        assert isinstance(network, AirnetU)
+        config = begun.config | {"contrast": True}
+        if config != provenance.as_json(dataclasses.asdict(self.config)):
+            return begun  # which is refused
+        served = AirnetU(dataclasses.replace(self.config, contrast=False))
+        weight_files.fill(served, begun.state_dict, self.name)
+        network.take_up(served)
+        self.inherited = True
+        return Weights(self.name, config, network.state_dict(), begun.facts)
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -192,7 +209,7 @@ class Recipe:
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         assert isinstance(network, AirnetU)
         late = self.share >= 1 - self.large_share
-        if late:
+        if late or self.inherited:
             freeze_norms(network)
         side = self.budget.patch if late else min(self.first_patch, self.budget.patch)
         query, wanted = (patch[..., :side, :side] for patch in (batch[0], batch[2]))
@@ -203,7 +220,7 @@ class Recipe:
         follow_kinds(network, codes.detach(), told)
 
         restored, sure = network.restore(query, conditions(network, codes, only))
-        errors = log_errors(restored, wanted, least_at(self.share))
+        errors = log_errors(restored, wanted, LEAST_AT_END if self.inherited else least_at(self.share))
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
         error = errors.mean()
         loss = error + self.contrast * contrast + self.certainty * certainty + self.telling * telling
