@@ -18,6 +18,7 @@ from models import catalog, weights
 from models.airnet_u import KINDS as LABELS
 from models.airnet_u import AirnetU
 from models.look import CROP_SIDE, Look
+from models.moco import Moco
 from models.train import __main__ as command
 from models.train import loop
 from models.train.damage import KINDS
@@ -260,6 +261,7 @@ def test_a_run_can_begin_with_the_file_of_another(data: Path, tmp_path: Path) ->
     run = loop.start(recipe, options)
     assert isinstance(run.network, AirnetU)
     served = catalog.build("airnet-u", weights.load(path).config)
+    assert isinstance(served, AirnetU) and isinstance(run.network.E, Moco)
     weights.fill(served, weights.load(path).state_dict, "airnet-u")
     look, picture = Look(torch.rand(1, 2, 3, 32, 32), torch.rand(1, 3, 16, 16)), torch.rand(1, 3, 32, 48)
     with torch.no_grad():
@@ -268,7 +270,7 @@ def test_a_run_can_begin_with_the_file_of_another(data: Path, tmp_path: Path) ->
         made = [network.restore(picture, codes[0])[0] for network in (served, run.network)]
     for code in (codes[1], twin):
         assert torch.allclose(codes[0], code, atol=1e-4)
-    assert torch.allclose(*made, atol=1e-5)
+    assert torch.allclose(made[0], made[1], atol=1e-5)
     norm = next(module for module in run.network.modules() if isinstance(module, nn.BatchNorm2d))
     loop.step(recipe, run, recipe.batch(np.random.default_rng(0)), options, 1.0)
     assert norm.running_mean is not None and not norm.running_mean.any()
