@@ -33,7 +33,7 @@ WHITE = " \n\0"  # what a C library's message may end with
 
 Argument = Tensor | int
 
-_lock = threading.Lock()
+_lock, _import_lock = threading.Lock(), threading.Lock()
 _loaded: dict[tuple[str, str], Any] = {}  # (source, architecture) -> cuda.core.ObjectCode
 _kernels: dict[tuple[str, str, str], Any] = {}  # (source, architecture, kernel) -> cuda.core.Kernel
 
@@ -200,7 +200,8 @@ def launch(
 
 @functools.cache
 def _core() -> Any:
-    return importlib.import_module("cuda.core")
+    with _import_lock:  # the package takes another's place while it is imported: a second thread would see half of it
+        return importlib.import_module("cuda.core")
 
 
 @functools.lru_cache(maxsize=256)

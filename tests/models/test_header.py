@@ -74,7 +74,7 @@ def test_no_more_of_a_file_is_read_than_its_header(tmp_path: Path) -> None:
 def test_the_files_we_ship_are_those_of_their_cards(name: str) -> None:
     found = open_header(OUR_WEIGHTS / str(CARDS[name].file))
     assert found.network == name
-    assert found.parameters == pytest.approx(CARDS[name].parameters, rel=1e-5)  # a mean that is kept counts as learnt
+    assert found.parameters == pytest.approx(CARDS[name].parameters, rel=1e-4)  # means that are kept count as learnt
 
 
 def test_it_needs_no_torch() -> None:

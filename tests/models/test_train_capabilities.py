@@ -18,7 +18,7 @@ from tests.models.runs import SMALL, TINY
 
 BESIDES: dict[str, set[type]] = {
     "airnet": {Scheduled, WarmStart},
-    "airnet_u": {GradientClipper, Scheduled},
+    "airnet_u": {GradientClipper, Scheduled, WarmStart},
     "eclut": set(),
     "liif": set(),
     "liif_real": set(),

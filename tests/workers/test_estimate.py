@@ -175,11 +175,17 @@ def test_a_model_that_was_not_measured_is_compared_at_the_pace_of_those_that_wer
     assert "srresnet" not in refused(slow("/upscale", picture, model="liif", scale=4))["faster_models"]  # type: ignore[operator]
 
 
+def flat_of(pixels: int) -> bytes:
+    """A picture of so many pixels; a PNG is at most a million wide."""
+    rows = next(rows for rows in range(2, pixels) if pixels % rows == 0)
+    return flat(rows, pixels // rows)
+
+
 def test_the_largest_picture_that_a_restorer_takes_is_named_to_the_pixel(fresh: Ask) -> None:
-    told = refused(fresh("/restore", flat(1000, 1000)))
+    told = refused(fresh("/restore", flat(2000, 2000)))
     pixels = int(str(told["largest_pixels"]))
-    assert taken(fresh("/restore", flat(1, pixels)))
-    assert not taken(fresh("/restore", flat(1, pixels + 1)))
+    assert taken(fresh("/restore", flat_of(pixels)))
+    assert not taken(fresh("/restore", flat_of(pixels + 1)))
     assert "faster_models" not in told
 
 
