@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.resources import files
 
 from fastapi import Request
@@ -50,15 +51,20 @@ def _page(name: str) -> Endpoint:
     return page
 
 
+@cache
+def _packed(name: str) -> bytes:
+    """By gzip; read once, for the loop that answers waits for the disk."""
+    folder = files("service.docs")
+    packed = folder.joinpath(f"{name}.gz")
+    return packed.read_bytes() if packed.is_file() else gzip.compress(folder.joinpath(name).read_bytes())
+
+
 def _file(name: str, media_type: str) -> Endpoint:
     async def file(request: Request) -> Response:
-        folder = files("service.docs")
-        packed = folder.joinpath(f"{name}.gz")
-        data = packed.read_bytes() if packed.is_file() else gzip.compress(folder.joinpath(name).read_bytes())
         headers = {**COMMON, "Vary": "Accept-Encoding"}
         if "gzip" in (listed(request.headers, "accept-encoding") or ""):
-            return Response(data, headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type)
-        return Response(gzip.decompress(data), headers=headers, media_type=media_type)
+            return Response(_packed(name), headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type)
+        return Response(gzip.decompress(_packed(name)), headers=headers, media_type=media_type)
 
     return file
 
