@@ -9,7 +9,7 @@ EXAMPLES = {
         ("lutra up", "the service, and its page at http://127.0.0.1:8000/"),
         ("lutra help upscale", "all of a command's options"),
     ),
-    "up": (("LUTRA_PORT=8001 lutra up", "settings are environment variables: README.md"),),
+    "up": (("LUTRA_PORT=8001 lutra up", "settings are environment variables: docs/settings.md"),),
     "gateway": (("LUTRA_REDIS_URL=redis://127.0.0.1:6379/0 lutra gateway", ""),),
     "worker": (("LUTRA_REDIS_URL=redis://127.0.0.1:6379/0 lutra worker", ""),),
     "enhance": (

@@ -17,7 +17,6 @@ import pytest
 from models.cards import CARDS
 from tests import structure
 from tests.structure import ROOT, Checkout, reached, read_checkout
-from workers.settings import Settings
 
 # How many of each there may be. They go down and never up; where the work on one is done, its number is lowered.
 RATCHETS: dict[structure.Measure, int] = {
@@ -82,11 +81,6 @@ def test_the_gateway_and_the_worker_parent_start_without_torch_and_numpy(module:
     program = f"import sys, {module}; sys.exit(str([name for name in {sorted(HEAVY)} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.strip() == "[]"
-
-
-def test_every_setting_stands_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in Settings.model_fields if f"`LUTRA_{name.upper()}`" not in readme] == []
 
 
 def test_every_model_has_a_card_and_a_builder() -> None:

@@ -49,7 +49,7 @@ def user_data_dir() -> Path:
 
 
 class Settings(BaseSettings):
-    """One field per variable of the README's table; sizes in bytes or pixels, times in seconds."""
+    """One field per variable of docs/settings.md; sizes in bytes or pixels, times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="LUTRA_", env_ignore_empty=True, extra="ignore", frozen=True)
 
