@@ -32,6 +32,7 @@ ENV PATH=/opt/lutra/bin:$PATH \
     LUTRA_PORT=8000 \
     LUTRA_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="Lutra gateway" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

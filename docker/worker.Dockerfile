@@ -42,6 +42,7 @@ ENV PATH=/opt/lutra/bin:$PATH \
     LUTRA_METRICS_PORT=9101 \
     LUTRA_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="Lutra worker" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

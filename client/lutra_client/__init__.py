@@ -24,7 +24,7 @@ from lutra_client.errors import (
 from lutra_client.exchange import Progress
 from lutra_client.pictures import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AsyncLutra",
