@@ -32,10 +32,10 @@ class Block:
         return f"{self.document}-{self.number}"
 
     @property
-    def commands(self) -> list[str]:
-        """One of each line, without the comment behind it; a line that ends with a backslash goes on."""
-        lines = (_COMMENT.sub("", line).strip() for line in self.text.replace("\\\n", " ").splitlines())
-        return [line for line in lines if line and not line.startswith("#")]
+    def lines(self) -> dict[str, str]:
+        """The commands, without the comments behind them, and their whole lines; a backslash at an end joins two."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return {_COMMENT.sub("", line).strip(): line for line in lines if line and not line.startswith("#")}
 
 
 def text_of(document: str) -> str:
