@@ -35,7 +35,7 @@ DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 # The gateway's alone: who may ask, and by which names.
 DOOR = {
     *("LUTRA_API_KEYS_FILE", "LUTRA_METRICS_KEY", "LUTRA_RATE_LIMIT", "LUTRA_PRESETS_FILE"),
-    *("LUTRA_HOSTS", "LUTRA_TRUSTED_PROXIES", "LUTRA_CORS_ORIGINS"),
+    *("LUTRA_HOSTS", "LUTRA_TRUSTED_PROXIES", "LUTRA_PUBLIC_URL", "LUTRA_CORS_ORIGINS"),
 }
 OURS = ("gateway", "worker", "worker-gpu")
 UNITS = {"": 1, "m": 1024**2, "g": 1024**3, "mb": 1024**2, "gb": 1024**3}
