@@ -27,9 +27,9 @@ CADDY_PLACES = {
     "taken": "\tredir /lutra /lutra/ 308\n\thandle_path /lutra/* {\n",
 }
 NGINX_PLACES = {
-    "whole": ("    location / {\n", "proxy_pass http://lutra;"),
-    "kept": ("    location /lutra/ {\n", "proxy_pass http://lutra;"),
-    "taken": ("    location /lutra/ {\n", "proxy_pass http://lutra/;"),
+    "whole": "    location / {\n        proxy_pass http://lutra;\n",
+    "kept": "    location /lutra/ {\n        proxy_pass http://lutra;\n",
+    "taken": "    location /lutra/ {\n        proxy_pass http://lutra/;\n",
 }
 NGINX_MAIN = """\
 daemon off;
@@ -145,7 +145,7 @@ def nginx(folder: Path, upstream: int, place: str = "whole", *, tls: bool = True
     there = "/etc/letsencrypt/live/example.org"
     configuration = replaced(
         example,
-        *zip(NGINX_PLACES["whole"], NGINX_PLACES[place], strict=True),
+        (NGINX_PLACES["whole"], NGINX_PLACES[place]),
         ("server 127.0.0.1:8000;", f"server 127.0.0.1:{upstream};"),
         (f"{there}/fullchain.pem", str(certificate)),
         (f"{there}/privkey.pem", str(key)),

@@ -41,8 +41,13 @@ def test_a_proxy_waits_as_long_as_a_client_may() -> None:
 
 def test_the_page_tells_the_places_below_a_path_that_are_tried_with_the_proxies() -> None:
     for place in ("kept", "taken"):
-        lines = [*CADDY_PLACES[place].splitlines(), *"\n".join(NGINX_PLACES[place]).splitlines()]
+        lines = [*CADDY_PLACES[place].splitlines(), *NGINX_PLACES[place].splitlines()]
         assert [line.strip() for line in lines if line.strip() not in PAGE] == []
+
+
+def test_certbot_leaves_its_answers_where_nginx_looks_for_them() -> None:
+    (folder,) = re.findall(r"location /\.well-known/acme-challenge/ \{\n\s+root (\S+);", NGINX)
+    assert f"--webroot-path {folder} " in PAGE
 
 
 def test_the_settings_that_the_page_names_exist() -> None:
