@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from service import problems
 from service.gateway import Gateway
-from service.results import result_response
+from service.results import result_headers, result_response
 from service.schemas import eta_s, job_json, job_path
 from workers.errors import JobCancelled, LutraError, ShareReached, StoreFull, Unavailable
 from workers.jobs.job import JobState, JobStatus
@@ -17,17 +17,16 @@ from workers.jobs.records import QueueFacts
 
 
 async def picture_of(request: Request, gateway: Gateway, status: JobStatus, extra: dict[str, str]) -> Response:
-    ttl_s = gateway.settings.result_ttl_seconds
-    return await result_response(
-        request, status, gateway.store, gateway.store_threads, gateway.deliveries, ttl_s, extra
-    )
+    headers = {**result_headers(status, gateway.settings), **extra}
+    return await result_response(request, status, gateway.store, gateway.store_threads, gateway.deliveries, headers)
 
 
 async def accepted(gateway: Gateway, status: JobStatus, headers: dict[str, str]) -> Response:
     queue = await gateway.queue_or_none(status)
-    body = job_json(status, queue)
-    later = {"Location": job_path(status.id), "Retry-After": retry_after(queue, status), "Cache-Control": "no-store"}
-    return JSONResponse(body.model_dump(), 202, {**headers, **later})
+    prefix = gateway.settings.public_path
+    body, later = job_json(status, queue, prefix), {"Retry-After": retry_after(queue, status)}
+    told = {"Location": job_path(status.id, prefix), "Cache-Control": "no-store"}
+    return JSONResponse(body.model_dump(), 202, {**headers, **told, **later})
 
 
 def retry_after(queue: QueueFacts | None, status: JobStatus | None = None) -> str:

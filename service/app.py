@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -35,6 +35,7 @@ from service.hosts import Hosts
 from service.keyring import KeyRing
 from service.openapi import document, problems_of
 from service.origins import Door, answer_to_origins
+from service.prefix import Prefix, check_prefix
 from service.presets import installation_of, read_presets
 from service.proxies import Proxies
 from service.upload import with_hint
@@ -62,8 +63,9 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application of one gateway process, with an endpoint for each of `operations`.
 
-    Raises ParameterError where a file that the settings name is not as it should be.
+    Raises ParameterError where a file that the settings name is not as it should be, or the path of the public address.
     """
+    check_prefix(settings.public_path)
     keys = KeyRing(settings.api_keys_file) if settings.api_keys_file else None
     presets = read_presets(settings.presets_file, operations, installation_of(settings))
 
@@ -86,7 +88,7 @@ def create_app(
     )
     app.state.keys, app.state.presets = keys, presets
     app.state.metrics_key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
-    _include_routers(app, operations)
+    _include_routers(app, operations, settings.public_path)
     app.openapi = partial(document, app, settings)  # type: ignore[method-assign]
     app.add_exception_handler(LutraError, _lutra_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
@@ -100,18 +102,21 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """What a request passes before its route, the last one first."""
     if settings.cors_origins:
         app.add_middleware(answer_to_origins, settings.cors_origins)
-    app.add_middleware(Door, Hosts(settings.hosts, settings.bind), settings.cors_origins, app.state.open_paths)
+    hosts = Hosts(settings.hosts, settings.bind, urlsplit(settings.public_origin).hostname)
+    app.add_middleware(Door, hosts, settings.cors_origins, app.state.open_paths, settings.public_origin)
     app.add_middleware(Guard)
+    if settings.public_path:
+        app.add_middleware(Prefix, settings.public_path)
     if settings.trusted_proxies:
         app.add_middleware(Proxies, settings.trusted_proxies)
 
 
-def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]) -> None:
+def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]], prefix: str) -> None:
     """What needs an API key where keys are kept, and what anybody may ask."""
     documents = list(app.routes)
     asked = [routes.make_router(operations), estimate_routes.make_estimate_router(operations)]
     for_clients = [*asked, job_routes.router, client_routes.router, model_routes.router]
-    for_anybody = [ops_routes.router, docs.router, web.router]
+    for_anybody = [ops_routes.router, docs.router, web.router, *([web.router_at(prefix)] if prefix else [])]
     for router in for_clients:
         app.include_router(router, dependencies=[Depends(admit)], responses=problems_of(401, 403, 429))
     for router in for_anybody:
@@ -124,7 +129,8 @@ def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]
 def _instance(request: Request) -> str:
     """A job's own path, as a URI reference (RFC 9457, 3.1.5), where the problem is a job's; else the request."""
     path = request.url.path
-    return quote(path) if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
+    prefix = gateway_of(request).settings.public_path
+    return prefix + quote(path) if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
 
 
 async def _lutra_error(request: Request, error: Exception) -> Response:

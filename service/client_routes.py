@@ -56,16 +56,17 @@ async def list_jobs(request: Request, query: Annotated[JobsQuery, Query()]) -> R
     page = await gateway.store_threads.run(
         gateway.store.jobs_of, client_of(request).id, limit=query.limit, cursor=query.cursor, state=state
     )
-    body = JobsJson(jobs=[job_json(status, None) for status in page.jobs], next=page.cursor or None)
-    return JSONResponse(body.model_dump(), headers={"Cache-Control": "no-store", **_link(query, page)})
+    prefix = gateway.settings.public_path
+    body = JobsJson(jobs=[job_json(status, None, prefix) for status in page.jobs], next=page.cursor or None)
+    return JSONResponse(body.model_dump(), headers={"Cache-Control": "no-store", **_link(query, page, prefix)})
 
 
-def _link(query: JobsQuery, page: JobPage) -> dict[str, str]:
+def _link(query: JobsQuery, page: JobPage, prefix: str) -> dict[str, str]:
     """The next page's address (RFC 8288)."""
     if not page.cursor:
         return {}
     asked = query.model_dump(exclude_unset=True, exclude_none=True) | {"cursor": page.cursor}
-    return {"Link": f'</jobs?{urlencode(asked)}>; rel="next"'}
+    return {"Link": f'<{prefix}/jobs?{urlencode(asked)}>; rel="next"'}
 
 
 @router.get("/usage", operation_id="readUsage", tags=["jobs"], response_model=UsageJson)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from service import parts
 from service.crowd import connections_allowed
+from service.prefix import check_prefix
 from workers import devices, embedded
 from workers.errors import LutraError
 from workers.jobs.store import Store
@@ -58,6 +59,7 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield "cores", OK, f"{devices.usable_cores()} usable, {devices.visible_gpus()} GPUs visible"
     yield from _packages()
     yield _gateway()
+    yield _tried("public url", lambda: _public_url(settings))
     yield _files(settings)
     yield _decoders(settings)
     yield _tried("redis", lambda: _redis(settings))
@@ -80,6 +82,13 @@ def _gateway() -> Line:
     if lacking:
         return "gateway", ABSENT, f"{lacking} not installed: {parts.how_to_install('gateway')}"
     return "gateway", OK, "its packages are installed"
+
+
+def _public_url(settings: Settings) -> str:
+    check_prefix(settings.public_path)
+    if settings.public_url is None:
+        return "LUTRA_PUBLIC_URL is not set: links begin with /, as is right without a proxy that adds a path"
+    return f"{settings.public_url}: links begin with {settings.public_path}/ (LUTRA_PUBLIC_URL)"
 
 
 def _files(settings: Settings) -> Line:

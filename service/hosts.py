@@ -29,10 +29,13 @@ def plain(name: str) -> str:
 
 
 class Hosts:
-    """The hosts of LUTRA_HOSTS; of none, that of LUTRA_BIND. `*` stands for any, `*.example.org` for all below it."""
+    """The hosts of LUTRA_HOSTS; of none, that of LUTRA_BIND; and that of LUTRA_PUBLIC_URL. `*` stands for any,
+    `*.example.org` for all below it.
+    """
 
-    def __init__(self, hosts: tuple[str, ...], bind: str) -> None:
+    def __init__(self, hosts: tuple[str, ...], bind: str, public: str | None = None) -> None:
         names = [plain(host) for host in hosts or ("*" if is_any_address(bind) else bind,)]
+        names += [plain(public)] if public else []
         self.are_any = "*" in names
         self._names = frozenset(name for name in names if not name.startswith("*"))
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))

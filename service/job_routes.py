@@ -38,7 +38,7 @@ async def read_job(request: Request, id: JobId) -> Response:  # noqa: A002
     headers = {"Cache-Control": "no-store"}
     if not status.ended:
         headers["Retry-After"] = retry_after(queue, status)
-    return JSONResponse(job_json(status, queue).model_dump(), headers=headers)
+    return JSONResponse(job_json(status, queue, gateway.settings.public_path).model_dump(), headers=headers)
 
 
 @router.get(
@@ -114,5 +114,5 @@ async def cancel_job(request: Request, id: JobId) -> Response:  # noqa: A002
     """
     gateway = gateway_of(request)
     status = await gateway.cancel(id, owner=owner_of(request))
-    body = job_json(status, None).model_dump()
+    body = job_json(status, None, gateway.settings.public_path).model_dump()
     return JSONResponse(body, 200 if status.ended else 202, {"Cache-Control": "no-store"})

@@ -232,6 +232,7 @@ def document(app: FastAPI, settings: Settings) -> Json:
             routes=app.routes,
             tags=[{"name": name, "description": text} for name, text in TAGS],
             license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            servers=_servers(settings),
         )
         components = whole["components"]
         components["headers"] = ANSWER_HEADERS
@@ -242,6 +243,12 @@ def document(app: FastAPI, settings: Settings) -> Json:
             _put_in_order(operation, settings)
         app.openapi_schema = whole
     return app.openapi_schema
+
+
+def _servers(settings: Settings) -> list[Json]:
+    """The public address first, for what is made of the document elsewhere; and where the document was read."""
+    public = [{"url": settings.public_url, "description": "For all."}] if settings.public_url else []
+    return [*public, {"url": ".", "description": "Where this document lies."}]
 
 
 def _operations(whole: Json) -> Iterator[Json]:

@@ -28,8 +28,11 @@ DEFAULT_PORT = {"http": ":80", "https": ":443"}
 class Door:
     """ASGI middleware before everything that does something: looks at `Host`, then at who asks."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, origins: tuple[str, ...], open_paths: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Hosts, origins: tuple[str, ...], open_paths: frozenset[str], public_origin: str = ""
+    ) -> None:
         self._app, self._hosts, self._origins, self._open_paths = app, hosts, origins, open_paths
+        self._public_origin = public_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -60,7 +63,11 @@ class Door:
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site not in ("same-origin", "none")
-        return origin is not None and not is_same_host(origin, host)
+        return origin is not None and not self._is_own(origin, host)
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """A proxy may have put another name into `Host`; LUTRA_PUBLIC_URL tells what it was."""
+        return is_same_host(origin, host) or (origin.lower() == self._public_origin != "")
 
     def _check_preflight(self, headers: Headers) -> None:
         """Raises BadRequest for what the answers to origins would refuse, and not as a problem."""

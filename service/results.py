@@ -15,20 +15,21 @@ from service.preferences import listed
 from service.schemas import job_path
 from workers.jobs.job import JobStatus
 from workers.jobs.store import Store
+from workers.settings import Settings
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 SUFFIX = {"jpeg": "jpg"}
 
 
-def result_headers(status: JobStatus, ttl_s: int) -> dict[str, str]:
+def result_headers(status: JobStatus, settings: Settings) -> dict[str, str]:
     """The headers of a result, whole, partial or unchanged."""
     output = status.output or {}
     name = f"{status.operation}d.{SUFFIX.get(output['format'], output['format'])}"
     timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in status.timings_s.items())
     return {
         "ETag": f'"{output["etag"]}"',
-        "Content-Location": f"{job_path(status.id)}/result",
-        "Cache-Control": f"private, max-age={ttl_s}, immutable",
+        "Content-Location": f"{job_path(status.id, settings.public_path)}/result",
+        "Cache-Control": f"private, max-age={settings.result_ttl_seconds}, immutable",
         "Content-Disposition": f'inline; filename="{name}"',
         "Accept-Ranges": "bytes",
         "Server-Timing": timing,
@@ -73,13 +74,11 @@ async def result_response(
     store: Store,
     threads: Threads,
     deliveries: Deliveries,
-    ttl_s: int,
-    extra: dict[str, str],
+    headers: dict[str, str],
 ) -> Response:
-    """The picture of a succeeded job; conditions and ranges count for GET and HEAD alone."""
+    """The picture of a succeeded job under these headers; conditions and ranges count for GET and HEAD alone."""
     output = status.output or {}
     size, media_type = int(output["bytes"]), output["media_type"]
-    headers = {**result_headers(status, ttl_s), **extra}
     reading = request.method in ("GET", "HEAD")
     if reading and _matches(listed(request.headers, "if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -88,7 +87,7 @@ async def result_response(
         try:
             asked = wanted_range(request.headers.get("range"), size)
         except ValueError:
-            problem = problems.plain_problem(416, problems.OF_HTTP[416], f"{job_path(status.id)}/result")
+            problem = problems.plain_problem(416, problems.OF_HTTP[416], headers["Content-Location"])
             return problems.answer(problem, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         if asked is not None:
             start, stop, code = *asked, 206

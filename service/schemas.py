@@ -181,13 +181,17 @@ class HealthJson(BaseModel):
     reason: str | None = None
 
 
-def job_path(job_id: str) -> str:
-    return f"/jobs/{job_id}"
+def job_path(job_id: str, prefix: str) -> str:
+    """`prefix`: the settings' `public_path`."""
+    return f"{prefix}/jobs/{job_id}"
 
 
-def job_json(status: JobStatus, queue: QueueFacts | None) -> JobJson:
-    """A job as users see it; `queue`, asked about this job, says where it stands and when it will be done."""
-    path = job_path(status.id)
+def job_json(status: JobStatus, queue: QueueFacts | None, prefix: str) -> JobJson:
+    """A job as users see it; `queue`, asked about this job, says where it stands and when it will be done.
+
+    `prefix`: see `job_path`.
+    """
+    path = job_path(status.id, prefix)
     error = problems.body_of(problems.stored_error(status.error), path) if status.error else None
     return JobJson(
         id=status.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from service.keys import read_keys
+from service.prefix import check_prefix
 from service.presets import installation_of, read_presets
 from workers.log import Log
 from workers.settings import Settings
@@ -13,7 +14,8 @@ log = Log(__name__)
 
 
 def check_files(settings: Settings) -> None:
-    """Raises ParameterError for a file that is not as it should be: `lutra up` would start its gateway on and on."""
+    """Raises ParameterError for what would keep a gateway from starting: `lutra up` would start it on and on."""
+    check_prefix(settings.public_path)
     if settings.api_keys_file:
         read_keys(settings.api_keys_file)
     read_presets(settings.presets_file, at=installation_of(settings))

@@ -8,6 +8,7 @@ import sys
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +18,11 @@ from workers.errors import ParameterError
 
 _HOST = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?")
 _ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]+")
+# A path is of characters that have one spelling alone, and has no step up.
+_PUBLIC_URL = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[\w-]+(\.[\w-]+)*)(:\d{1,5})?(/(?!\.{1,2}(/|$))[\w.~-]+)*/*", re.IGNORECASE | re.ASCII
+)
+_DEFAULT_PORT = {"http": ":80", "https": ":443"}
 MOST_PER_MIN = 10**9  # of a rate: what is further on is no limit, and its bucket no number that Redis can count in
 LONGEST_TTL_S = 10**9  # 31 years
 SECRETS = ("redis_url", "metrics_key")  # never shown: a URL may hold a password
@@ -63,6 +69,7 @@ class Settings(BaseSettings):
     rate_limit: Annotated[int, Field(ge=1, le=MOST_PER_MIN)] | None = None
     hosts: Names = ()
     trusted_proxies: Names = ()
+    public_url: Annotated[str | None, BeforeValidator(_empty_is_none)] = None
     cors_origins: Names = ()
     presets_file: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
 
@@ -124,6 +131,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"{text!r} is no address or network such as 10.0.0.0/8: {error}") from None
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _one_spelling(cls, value: str | None) -> str | None:
+        """Scheme and host in lower case, no port that is the scheme's own, no slash at the end."""
+        if value is None:
+            return None
+        if not _PUBLIC_URL.fullmatch(value):
+            wanted = "https://example.org or https://example.org/lutra, without user, query and escaped characters"
+            raise ValueError(f"is no address such as {wanted}")
+        parts = urlsplit(value)
+        _ = parts.port  # raises ValueError for one that is too large
+        scheme, place = parts.scheme, parts.netloc.lower()
+        return f"{scheme}://{place.removesuffix(_DEFAULT_PORT[scheme])}{parts.path.rstrip('/')}"
+
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -152,6 +173,16 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @property
+    def public_origin(self) -> str:
+        """`https://example.org` of LUTRA_PUBLIC_URL; empty where it is not set."""
+        return (self.public_url or "").removesuffix(self.public_path)
+
+    @property
+    def public_path(self) -> str:
+        """`/lutra` of https://example.org/lutra, below which everything lies for the public; empty for none."""
+        return urlsplit(self.public_url or "").path
 
     @property
     def log_as_text(self) -> bool:

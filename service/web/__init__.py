@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from service.preferences import listed
@@ -83,3 +83,14 @@ async def page(request: Request) -> Response:
 async def web_file(request: Request, name: str) -> Response:
     """A file that the page is made of."""
     return _answer(request, name)
+
+
+def router_at(prefix: str) -> Router:
+    """`prefix` without a slash leads to the page: below it alone the page's relative addresses are right."""
+    found = Router()
+
+    async def home() -> Response:
+        return RedirectResponse(f"{prefix}/", 308, HEADERS)
+
+    found.add_api_route(prefix, home, include_in_schema=False)
+    return found

@@ -35,7 +35,7 @@ DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 # The gateway's alone: who may ask, and by which names.
 DOOR = {
     *("LUTRA_API_KEYS_FILE", "LUTRA_METRICS_KEY", "LUTRA_RATE_LIMIT", "LUTRA_PRESETS_FILE"),
-    *("LUTRA_HOSTS", "LUTRA_TRUSTED_PROXIES", "LUTRA_CORS_ORIGINS"),
+    *("LUTRA_HOSTS", "LUTRA_TRUSTED_PROXIES", "LUTRA_PUBLIC_URL", "LUTRA_CORS_ORIGINS"),
 }
 OURS = ("gateway", "worker", "worker-gpu")
 UNITS = {"": 1, "m": 1024**2, "g": 1024**3, "mb": 1024**2, "gb": 1024**3}
@@ -135,6 +135,15 @@ def test_a_service_has_no_rights_that_it_does_not_need(name: str) -> None:
     assert not any("docker.sock" in volume for volume in service.get("volumes", []))
 
 
+def test_the_proxy_has_the_right_to_its_ports_and_no_other() -> None:
+    service = services()["caddy"]
+    assert (service["cap_drop"], service["cap_add"], service["read_only"]) == (["ALL"], ["NET_BIND_SERVICE"], True)
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["networks"] == ["outside"], "it reaches the gateway, and neither Redis nor the workers"
+    read = set(re.findall(r"\{\$(\w+)", (ROOT / "docker" / "Caddyfile").read_text()))
+    assert read == set(service["environment"])
+
+
 def test_every_process_has_a_fixed_user_that_is_not_root() -> None:
     for dockerfile in DOCKERFILES:
         steps = instructions(dockerfile)
@@ -151,7 +160,9 @@ def test_ports_are_published_on_the_loopback_address_unless_told_otherwise() -> 
     assert {name: [default_of(port) for port in ports] for name, ports in published.items()} == {
         "gateway": ["127.0.0.1:8000:8000"],
         "prometheus": ["127.0.0.1:9090:9090"],
+        "caddy": ["0.0.0.0:80:80", "0.0.0.0:443:443", "0.0.0.0:443:443/udp"],  # asked for by its profile
     }
+    assert services()["caddy"]["profiles"] == ["proxy"]
     assert all(port.startswith("${") for ports in published.values() for port in ports)
 
 
@@ -167,7 +178,7 @@ def test_images_and_bases_are_pinned_to_a_full_version() -> None:
         python = dict(rest.split("=", 1) for name, rest in instructions(dockerfile) if name == "ARG")["PYTHON"]
         bases = [rest.split()[0] for name, rest in instructions(dockerfile) if name == "FROM"]
         images += [base.replace("${PYTHON}", python) for base in bases]
-    assert len(images) == 2 + 2 * len(DOCKERFILES)
+    assert len(images) == 3 + 2 * len(DOCKERFILES)
     for image in images:
         assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+(-[\w-]+)?", image), image
 

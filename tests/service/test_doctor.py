@@ -51,6 +51,20 @@ def test_it_says_where_fewer_files_may_be_open_than_there_may_be_connections(mon
     assert enough[1] == "ok"
 
 
+def test_it_shows_the_public_address_or_what_is_wrong_with_it() -> None:
+    def line(**settings: object) -> doctor.Line:
+        return doctor._tried("public url", lambda: doctor._public_url(read_settings(**settings)))
+
+    assert line()[1:] == (
+        "ok",
+        "LUTRA_PUBLIC_URL is not set: links begin with /, as is right without a proxy that adds a path",
+    )
+    told = line(public_url="https://photos.example/lutra")
+    assert told[1:] == ("ok", "https://photos.example/lutra: links begin with /lutra/ (LUTRA_PUBLIC_URL)")
+    state, text = line(public_url="https://photos.example/jobs")[1:]
+    assert state == "MISSING" and "cannot begin with /jobs" in text
+
+
 def test_a_weight_file_that_is_cut_off_is_found_by_the_doctor_and_named_by_the_others(picture: Path) -> None:
     folder = picture.parent / "weights"
     folder.mkdir()

@@ -56,6 +56,13 @@ def test_where_every_address_is_bound_any_name_is_answered_to_until_some_are_set
     assert answers(Hosts(("*",), "127.0.0.1"), "photos.example")
 
 
+def test_the_host_of_the_public_address_is_answered_to_beside_the_others() -> None:
+    assert answers(Hosts((), "127.0.0.1", "photos.example"), "Photos.Example:443")
+    both = Hosts(("lan.example",), "0.0.0.0", "photos.example")
+    assert answers(both, "lan.example") and answers(both, "photos.example") and not answers(both, "a.photos.example")
+    assert answers(Hosts((), "127.0.0.1", "fd00::7"), "[FD00::7]:8000")
+
+
 @pytest.mark.parametrize("hosts", [(), ("a", "a"), ("",), ("a b",), ("a/b",), ("user@a",), ("a:b",), ("[::1",), ("é",)])
 def test_a_request_names_one_host(hosts: tuple[str, ...]) -> None:
     for known in (Hosts((), "127.0.0.1"), Hosts(("*",), "0.0.0.0")):

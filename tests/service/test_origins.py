@@ -86,6 +86,23 @@ def test_a_page_of_another_site_cannot_have_a_browser_post_here(
     assert asked(gateway, "GET", "/livez", **headers).status_code == (421 if status == 421 else 200)
 
 
+def test_the_pages_of_the_public_address_are_our_own_whatever_a_proxy_makes_of_the_host(tmp_path: Path) -> None:
+    with running_gateway(tmp_path, LUTRA_PUBLIC_URL="https://photos.example:443/lutra") as gateway:
+
+        def status(**headers: str) -> int:
+            return asked(gateway, "POST", NEAREST, **headers).status_code
+
+        assert status(Origin="https://photos.example") == status(Host="photos.example") == 415
+        assert status(Host="photos.example", Origin="https://photos.example") == 415
+        for other in ("http://photos.example", "https://photos.example:8443", "https://a.photos.example", "null", ""):
+            assert status(Origin=other) == 403
+        assert status(Origin="https://photos.example", Sec_Fetch_Site="cross-site") == 403
+        assert (
+            "access-control-allow-origin"
+            not in asked(gateway, "GET", "/models", Origin="https://photos.example").headers
+        )
+
+
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/x", "/jobs/x/result", "/jobs/x/events", "/models", "/nothing"])
 def test_a_page_of_another_site_reads_no_jobs_but_may_link_to_them(gateway: Gateway, path: str) -> None:
     known = asked(gateway, "GET", path).status_code

@@ -39,14 +39,14 @@ def test_a_job_that_waits_is_told_when_its_turn_is_done_and_one_that_runs_what_i
 
 
 def test_a_job_is_told_its_lane_and_while_it_waits_its_place_there() -> None:
-    assert (job_json(QUEUED, QUEUE).lane, job_json(QUEUED, QUEUE).queue_position) == ("bulk", 2)
-    assert job_json(QUEUED, None).queue_position is None
-    assert job_json(RUNNING, QUEUE).queue_position is None
-    assert job_json(status("queued", lane="express"), QUEUE).lane == "express"
+    assert (job_json(QUEUED, QUEUE, "").lane, job_json(QUEUED, QUEUE, "").queue_position) == ("bulk", 2)
+    assert job_json(QUEUED, None, "").queue_position is None
+    assert job_json(RUNNING, QUEUE, "").queue_position is None
+    assert job_json(status("queued", lane="express"), QUEUE, "").lane == "express"
 
 
 def test_a_job_is_told_with_its_times_and_links() -> None:
-    told = job_json(RUNNING, QUEUE).model_dump()
+    told = job_json(RUNNING, QUEUE, "").model_dump()
     assert (told["created_at"], told["started_at"]) == ("2023-11-14T22:13:20.000Z", "2023-11-14T22:13:21.500Z")
     assert told["finished_at"] is None and told["output"] is None and told["error"] is None
     assert told["links"] == {"self": "/jobs/a1", "result": "/jobs/a1/result", "events": "/jobs/a1/events"}
@@ -54,21 +54,21 @@ def test_a_job_is_told_with_its_times_and_links() -> None:
 
 
 def test_only_what_a_client_can_use_of_a_result_is_told_and_only_of_one_that_is_there() -> None:
-    told = job_json(SUCCEEDED, None).model_dump()
+    told = job_json(SUCCEEDED, None, "").model_dump()
     assert told["output"] == {"format": "jpeg", "width": 6, "height": 4, "bytes": 90}
-    assert job_json(status("cancelled", **STARTED, output=json.dumps(OUTPUT)), None).output is None
+    assert job_json(status("cancelled", **STARTED, output=json.dumps(OUTPUT)), None, "").output is None
 
 
 def test_what_was_found_is_told_of_a_job_that_succeeded() -> None:
     found = json.dumps({**OUTPUT, "found": {"noise": 0.8}})
-    assert job_json(status("succeeded", **STARTED, output=found), None).found == {"noise": 0.8}
-    assert job_json(status("cancelled", **STARTED, output=found), None).found is None
-    assert job_json(SUCCEEDED, None).found is None
+    assert job_json(status("succeeded", **STARTED, output=found), None, "").found == {"noise": 0.8}
+    assert job_json(status("cancelled", **STARTED, output=found), None, "").found is None
+    assert job_json(SUCCEEDED, None, "").found is None
 
 
 def test_a_failed_job_carries_its_problem() -> None:
     failed = status("failed", **STARTED, error=problem_json(CorruptPicture("cut off", at=7)))
-    told: dict[str, Any] = job_json(failed, None).model_dump()["error"]
+    told: dict[str, Any] = job_json(failed, None, "").model_dump()["error"]
     assert told["type"] == "urn:lutra:problem:corrupt-picture"
     assert (told["status"], told["detail"], told["at"], told["instance"]) == (422, "cut off", 7, "/jobs/a1")
 

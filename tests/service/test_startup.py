@@ -34,6 +34,8 @@ def test_a_file_of_keys_that_is_not_as_it_should_be_stops_the_start(tmp_path: Pa
     check_files(read_settings())
     with pytest.raises(ParameterError, match=r"LUTRA_API_KEYS_FILE=.*No such file"):
         check_files(read_settings(api_keys_file=tmp_path / "none"))
+    with pytest.raises(ParameterError, match="cannot begin with /jobs"):
+        check_files(read_settings(public_url="https://a.example/jobs"))
 
 
 def test_a_door_that_stands_open_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -46,6 +46,26 @@ def test_hosts_are_names_addresses_and_stars(monkeypatch: pytest.MonkeyPatch) ->
     assert read_settings().hosts == ("photos.example", "*.b.example", "[::1]", "fd00::7", "10.0.0.1", "*", "a_b")
 
 
+@pytest.mark.parametrize(
+    ("told", "origin", "path"),
+    [
+        ("https://Example.org", "https://example.org", ""),
+        ("HTTPS://example.org:443/", "https://example.org", ""),
+        ("https://example.org/lutra/", "https://example.org", "/lutra"),
+        ("http://10.0.0.1:8443/A/b.c//", "http://10.0.0.1:8443", "/A/b.c"),
+        ("http://[FD00::7]:80/lutra", "http://[fd00::7]", "/lutra"),
+        ("http://a:8080/a", "http://a:8080", "/a"),
+    ],
+)
+def test_the_public_address_has_one_spelling(
+    monkeypatch: pytest.MonkeyPatch, told: str, origin: str, path: str
+) -> None:
+    monkeypatch.setenv("LUTRA_PUBLIC_URL", told)
+    settings = read_settings()
+    assert (settings.public_url, settings.public_origin, settings.public_path) == (origin + path, origin, path)
+    assert (read_settings(public_url=" ").public_origin, read_settings(public_url=" ").public_path) == ("", "")
+
+
 def test_the_key_of_the_metrics_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTRA_METRICS_KEY", "scrape-it")
     settings = read_settings()
@@ -74,6 +94,16 @@ def test_the_key_of_the_metrics_is_never_shown(monkeypatch: pytest.MonkeyPatch) 
         ("LUTRA_TRUSTED_PROXIES", "10.0.0.1/8", "'10.0.0.1/8' is no address or network"),
         ("LUTRA_CORS_ORIGINS", "a.example", "'a.example' is no origin"),
         ("LUTRA_CORS_ORIGINS", "https://a.example/", "'https://a.example/' is no origin"),
+        ("LUTRA_PUBLIC_URL", "example.org/lutra", "'example.org/lutra': is no address such as https://example.org"),
+        *(
+            ("LUTRA_PUBLIC_URL", f"https://{rest}", "is no address such as")
+            for rest in ("", "a b", "a/b?c", "a/b#c", "u:p@a")
+        ),
+        *(
+            ("LUTRA_PUBLIC_URL", f"https://a/{path}", "is no address such as")
+            for path in ("../b", "b/.", "b//c", "%62", "ü")
+        ),
+        ("LUTRA_PUBLIC_URL", "https://a:99999", "Port out of range"),
         ("LUTRA_RATE_LIMIT", "0", "LUTRA_RATE_LIMIT='0'"),
         ("LUTRA_RATE_LIMIT", "10000000000", "LUTRA_RATE_LIMIT='10000000000'"),
         ("LUTRA_RESULT_TTL_SECONDS", "10000000000", "LUTRA_RESULT_TTL_SECONDS='10000000000'"),
