@@ -122,7 +122,8 @@ def main() -> None:
             print(f"x{scale:g} {name:12} {figures(spent[name], spent[YARDSTICK], known)}", flush=True)
             costs.setdefault(name, {})[f"x{scale:g}"] = cpu_ms(spent[name])
     if asked.plot:
-        where = f"{machine.processor()}, {asked.precision}, {machine.today()}, load {os.getloadavg()[0]:.1f}"
+        how = f"{asked.side}x{asked.side}, {asked.rounds} rounds"
+        where = f"{machine.processor()}, {asked.precision}, {machine.today()}, load {os.getloadavg()[0]:.1f}, {how}"
         asked.plot.write_text(json.dumps({"where": where, "cpu_ms_per_mp": costs}, indent=1) + "\n")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from PIL import Image
 from models import catalog
 from models.cards import BY_NAME
 from models.train.data import Pixels, read_rgb, resize
-from models.train.degradations import to_8_bit
+from models.train.degradations import through_jpeg, to_8_bit
 from models.train.evaluate import halo_of, retouch, upscale
-from models.train.examples import CROPS, SIDE, Example, Gallery, jpeg
+from models.train.examples import CROPS, SIDE, Example, Gallery
 from models.train.restoration import restore
 from models.train.sheet import crop, paste
 
@@ -41,19 +40,23 @@ def draw_card(gallery: Gallery, data: Path, weights: Path | None = None) -> Imag
 def draw_crops(
     models: Sequence[str], data: Path, weights: Path | None = None, scale: int = 2, quality: int = 75
 ) -> Image.Image:
-    """A row for each kind of picture, which came as a small JPEG; below each crop what a megapixel of output took.
+    """A row for each kind of picture, which came as a small JPEG; below each crop the seconds for the whole picture.
 
     Seconds are the processor's, for other work on the cores changes those least; the first calls do not count.
     """
     networks = load(models, weights)
-    crops = [replace(example, scale=scale, spoil=jpeg(quality)) for example in CROPS]
-    enlarge(networks, *put_in(crops[0], data)[:2])
     rows, notes = [], []
-    for example in crops:
-        given, size, original = put_in(example, data)
-        shown, cpu_s = enlarge(networks, given, size)
-        rows.append(in_the_middle({**shown, "original": original}))
-        notes.append({name: f"{seconds:.2f} s/MP" for name, seconds in cpu_s.items()})
+    for example in CROPS:
+        whole = picture_of(example, data)
+        height, width = (side // scale for side in whole.shape[:2])
+        whole = whole[: height * scale, : width * scale]
+        small = through_jpeg(resize(whole, (height, width)), quality)
+        if not rows:
+            enlarge(networks, small[:64, :64], (64 * scale, 64 * scale))
+        shown, cpu_s = enlarge(networks, small, (height * scale, width * scale))
+        shown["original"] = whole
+        rows.append({name: part_of(picture, example.corner, SIDE) for name, picture in shown.items()})
+        notes.append({"input": f"{width}x{height}"} | {name: f"{one:.2f} s" for name, one in cpu_s.items()})
     return paste(rows, [example.label for example in CROPS], notes)
 
 
@@ -81,12 +84,12 @@ def put_in(example: Example, data: Path) -> tuple[Pixels, tuple[int, int], Pixel
 
 
 def enlarge(networks: Networks, given: Pixels, size: tuple[int, int]) -> tuple[dict[str, Pixels], dict[str, float]]:
-    """The input in large pixels and what each model makes of it; each one's processor seconds for a megapixel."""
+    """The input in large pixels and what each model makes of it; each one's processor seconds."""
     shown, cpu_s = {"input": resize(given, size, Image.Resampling.NEAREST)}, {}
     for name, network in networks.items():
         began = time.process_time()
         shown[name] = to_8_bit(255 * upscale(network, given, size, halo=halo_of(name)))
-        cpu_s[name] = 1e6 * (time.process_time() - began) / (size[0] * size[1])
+        cpu_s[name] = time.process_time() - began
     return shown, cpu_s
 
 
