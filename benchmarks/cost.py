@@ -43,7 +43,7 @@ def quiet(done: int, total: int) -> None:
 def spend(engine: Engine, model: str, picture: Picture, scale: float) -> tuple[float, float]:
     """Seconds and processor seconds for a megapixel of output."""
     height, width = (round(side * scale) for side in picture.pixels.shape[:2])
-    work = partial(engine.upscale, picture, model=model, height=height, width=width, tick=quiet)
+    work: Callable[[], object] = partial(engine.upscale, picture, model=model, height=height, width=width, tick=quiet)
     if model == PEER:
         work = peer(picture, scale, str(engine.facts()["precision"]))
     start, start_cpu = time.perf_counter(), time.process_time()

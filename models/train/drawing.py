@@ -9,10 +9,11 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CARDS_FOLDER = Path("docs/cards")
 CROPS_FILE = Path("docs/crops.webp")
-WEBP = {"quality": 75, "method": 6}  # pictures are kept with the code
+WEBP: dict[str, Any] = {"quality": 75, "method": 6}  # pictures are kept with the code
 
 
 def plot(words: list[str]) -> None:

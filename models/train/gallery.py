@@ -45,7 +45,8 @@ def draw_crops(
     Seconds are the processor's, for other work on the cores changes those least; the first calls do not count.
     """
     networks = load(models, weights)
-    rows, notes = [], []
+    rows: list[dict[str, Pixels]] = []
+    notes: list[dict[str, str]] = []
     for example in CROPS:
         whole = picture_of(example, data)
         height, width = (side // scale for side in whole.shape[:2])
