@@ -34,7 +34,12 @@ def versions(*packages: str) -> str:
     return ", ".join(found)
 
 
+def today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
 def line(*packages: str) -> str:
     python = f"Python {platform.python_version()}"
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
-    return f"{today}, {processor()} ({vector_units()}), load {os.getloadavg()[0]:.1f}, {python}, {versions(*packages)}"
+    return (
+        f"{today()}, {processor()} ({vector_units()}), load {os.getloadavg()[0]:.1f}, {python}, {versions(*packages)}"
+    )

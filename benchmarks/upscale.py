@@ -262,15 +262,6 @@ def goals(timings: Sequence[Timing]) -> list[report.Goal]:
     return found
 
 
-def costs(timings: Sequence[Timing]) -> dict[str, dict[str, float]]:
-    """Milliseconds for a megapixel of output by name and scale; of a scale measured at two sizes, at the later one."""
-    found: dict[str, dict[str, float]] = {}
-    for one in timings:
-        seconds = statistics.median(call.seconds for call in one.spent)
-        found.setdefault(one.name, {})[f"x{one.case.scale:g}"] = round(1000 * seconds / one.case.megapixels, 1)
-    return found
-
-
 def print_large(precision: str, threads: int) -> None:
     """A photo as it comes from a camera or the web, at x2: by the model `auto` takes, and by ours for clean ones."""
     settings = {"LUTRA_PRECISION": precision, "OMP_NUM_THREADS": str(threads)}
@@ -312,9 +303,6 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--json", type=Path, help="append what was measured, a line each")
-    parser.add_argument(
-        "--costs", type=Path, help="write what `models.train plot` draws, of the last precision and size"
-    )
     asked = parser.parse_args()
     line = machine.line("torch")
     print(line, flush=True)
@@ -330,8 +318,6 @@ def main() -> None:
                     timings += (found := measure(turns, case, asked.rounds))
                     print(f"\n{case.title}\n{report.as_text(table(found))}", flush=True)
         print(f"\n{report.as_text(report.goal_table(goals(timings)))}", flush=True)
-        if asked.costs:
-            asked.costs.write_text(json.dumps({"machine": line, "ms_per_mp": costs(timings)}, indent=1) + "\n")
         if asked.json:
             with asked.json.open("a") as file:
                 file.writelines(json.dumps({"machine": line, **asdict(one)}, default=str) + "\n" for one in timings)

@@ -1,5 +1,5 @@
 """`python -m models.train NAME` trains, `... slice NAME` a part of it on a machine that is lent for minutes, `...
-evaluate` and `... patterns` measure, `... plot` and `... sheet` draw what came out.
+evaluate` and `... patterns` measure; `... plot`, `... sheet`, `... crops` and `... cards` draw what came out.
 
 It reads the command line and calls the loop, the evaluation or the drawing; nothing else.
 """
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from models.cards import BY_NAME
+from models.train import drawing
 from models.weights import WeightsError
 
 QUICK_SETS = ("Set5", "CBSD68")  # of what enlarges, and of what restores
@@ -29,7 +30,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
-    commands = {"evaluate": evaluate, "patterns": patterns, "plot": plot, "sheet": sheet, "slice": train_slice}
+    commands = {"evaluate": evaluate, "patterns": patterns, "slice": train_slice, **drawing.COMMANDS}
     command = commands.get(words[0]) if words else None
     try:
         if command is None:
@@ -219,50 +220,6 @@ def judge_patterns(name: str, arguments: argparse.Namespace) -> None:
     if arguments.write:
         report.write_patterns(found)
     print(report.patterns_table(found), f"spots move by at most {off_centre:.3f} input pixels", sep="\n", flush=True)
-
-
-def plot(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.train plot", allow_abbrev=False)
-    parser.add_argument("-o", "--out", type=Path, default=Path("docs/quality-over-cost.svg"))
-    parser.add_argument("--set", default="Set14")
-    parser.add_argument("--scale", type=float, default=4)
-    arguments = parser.parse_args(words)
-    from models.train import plot, report
-
-    places = report.Places()
-    reports = [stored for path in sorted(places.results.glob("*.json")) if (stored := report.read(path))]
-    costs = json.loads(places.costs.read_text())["ms_per_mp"] if places.costs.is_file() else None
-    arguments.out.write_text(plot.quality_over_cost(reports, arguments.set, arguments.scale, costs=costs))
-    print(arguments.out)
-
-
-def sheet(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.train sheet", allow_abbrev=False)
-    parser.add_argument("photos", nargs="+", type=Path, help="pictures that may be shown")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="a .png, .webp or .jpg")
-    parser.add_argument("--models", nargs="+", default=["bicubic", "liif", "liif-real"])
-    parser.add_argument("--scale", type=int, default=3)
-    parser.add_argument("--side", type=int, default=288, help="pixels of each picture shown")
-    parser.add_argument("--as-is", action="store_true", help="enlarge the photo itself, do not make it small first")
-    parser.add_argument("--quality", type=int, default=75, help="of the JPEG the small picture goes through; 0: none")
-    parser.add_argument("--restore", metavar="MODEL", help="spoil the photos and restore them by this model instead")
-    parser.add_argument("--weights", type=Path, help="weight file of --restore, the served one unless told")
-    parser.add_argument("--weather", action="store_true", help="show rain and haze as training draws them instead")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args(words)
-    torch.set_num_threads(arguments.threads)
-    from models.train import sheet
-
-    if arguments.weather:
-        drawn = sheet.draw_weather(arguments.photos, arguments.side)
-    elif arguments.restore:
-        drawn = sheet.draw_restored(arguments.photos, arguments.restore, arguments.weights, arguments.side)
-    else:
-        quality = arguments.quality or None
-        look = sheet.Look(arguments.models, arguments.scale, arguments.side, not arguments.as_is, quality)
-        drawn = sheet.draw(arguments.photos, look)
-    drawn.save(arguments.out, quality=92)
-    print(arguments.out)
 
 
 def recipes() -> list[str]:

@@ -1,7 +1,7 @@
 """Points over a logarithmic axis, as an SVG that a light and a dark page can both show; no library needed.
 
-It knows nothing of models; `quality_over_cost` alone reads what `models.train.report` kept, and what a published
-network took that is measured for its time alone (`benchmarks.upscale --costs`).
+It knows nothing of models; `quality_over_cost` alone reads what `models.train.report` kept, and what all of them took
+in one run (`benchmarks.cost --plot`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from models.train.report import Report
 
 WIDTH, HEIGHT = 380, 300  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 34, 44
+FOOT = 20  # below the panels, for a line
 DOT, LETTER, LINE = 5, 6.7, 13  # radius of a point; width of a letter of a name, a little more than most; its height
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #1f2328 }
@@ -48,13 +49,15 @@ class Panel:
     points: Sequence[Point]
 
 
-def svg(panels: Sequence[Panel], x_label: str, y_label: str) -> str:
-    """The panels side by side, each with axes of its own."""
-    width = WIDTH * len(panels)
-    size = f'width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}"'
+def svg(panels: Sequence[Panel], x_label: str, y_label: str, note: str = "") -> str:
+    """The panels side by side, each with axes of its own, and a line below."""
+    width, height = WIDTH * len(panels), HEIGHT + (FOOT if note else 0)
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
     title = f"<title>{escape('; '.join(panel.title for panel in panels))}</title>"
     body = [line for k, panel in enumerate(panels) for line in draw(panel, k * WIDTH, x_label, y_label)]
+    if note:
+        body.append(words(width - RIGHT, height - 8, note, "tick", "end"))
     return "\n".join([head, title, f"<style>{STYLE}</style>", *body, "</svg>"]) + "\n"
 
 
@@ -148,34 +151,39 @@ def steps(values: Sequence[float]) -> list[float]:
     return [round(k * step, 6) for k in range(first, max(last, first + 1) + 1)]
 
 
-Costs = dict[str, dict[str, float]]  # of a network by its name, at "x4": ms for each megapixel of output
+@dataclass(frozen=True)
+class Costs:
+    """Processor milliseconds for a megapixel of output, of a model by its name at "x4"; `where` tells the machine."""
+
+    where: str
+    cpu_ms_per_mp: dict[str, dict[str, float]]
+
+    def of(self, name: str, scale: float) -> float | None:
+        return self.cpu_ms_per_mp.get(name, {}).get(f"x{scale:g}")
 
 
 def quality_over_cost(
-    reports: Sequence[Report],
-    name: str = "Set14",
-    scale: float = 4,
-    jpeg: int | None = 75,
-    costs: Costs | None = None,
+    reports: Sequence[Report], costs: Costs, name: str = "Set14", scale: float = 4, jpeg: int = 75
 ) -> str:
-    """Decibels on luma over milliseconds for each megapixel of output, clean and after a JPEG."""
+    """Decibels on luma over what a megapixel costs, clean and after a JPEG; models without a cost are left out."""
     panels = []
     for quality in (None, jpeg):
         points = [
-            Point(label(report), row.ms_per_mp, row.psnr_y, role_of(report))
+            Point(label(report), cost, row.psnr_y, role_of(report))
             for report in reports
             for row in report.rows
             if isinstance(row, Upscaled)
             and row.model != BICUBIC
             and (row.set, row.scale, row.jpeg) == (name, scale, quality)
+            and (cost := costs.of(report.model, scale))
         ]
         if points and quality is None:
-            points += printed_points(name, scale, costs or {})
+            points += printed_points(name, scale, costs)
         if points:
             panels.append(Panel(f"{name} x{scale:g}" + (f", JPEG {quality}" if quality else ""), points))
     if not panels:
-        raise FileNotFoundError(f"no scores of {name} x{scale:g} are kept; `evaluate --write` keeps them")
-    return svg(panels, "ms for each megapixel of output", "dB on Y")
+        raise FileNotFoundError(f"no scores and costs of {name} x{scale:g} are kept; `evaluate --write` keeps scores")
+    return svg(panels, "processor ms for each megapixel of output", "dB on Y", costs.where)
 
 
 def role_of(report: Report) -> str:
@@ -189,6 +197,6 @@ def label(report: Report) -> str:
 
 
 def printed_points(name: str, scale: float, costs: Costs) -> list[Point]:
-    """IMDN, whose decibels are its authors' and whose time is measured here; nothing where either is not known."""
-    decibels, took = IMDN.get(name, {}).get(scale), costs.get("IMDN", {}).get(f"x{scale:g}")
-    return [Point("IMDN (published)", took, decibels, "published")] if decibels and took else []
+    """IMDN, whose decibels are its authors' and whose cost is measured here; nothing where either is not known."""
+    decibels, cost = IMDN.get(name, {}).get(scale), costs.of("IMDN", scale)
+    return [Point("IMDN (published)", cost, decibels, "published")] if decibels and cost else []

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import kernels, plot, report, upscale
+from benchmarks import cost, kernels, plot, report, upscale
 from benchmarks.report import Goal, Row
 
 OURS = Row(kernels.PHOTO, "lutra, avx2", 1, "ours", 12.34, 12.0, 13.0, {"Pillow": 10.5}, error=0.5, differs=0.25)
@@ -144,5 +144,7 @@ def test_a_scale_between_is_held_against_x4_for_each_megapixel_of_output() -> No
     assert found == pytest.approx(1.0)
 
 
-def test_costs_are_milliseconds_for_a_megapixel_of_output() -> None:
-    assert upscale.costs([timing("IMDN", 2.0, 0.03, 0.04, 0.05)]) == {"IMDN": {"x2": 1000.0}}
+def test_the_plot_of_costs_takes_processor_milliseconds_of_everything_that_is_served_and_of_the_peer() -> None:
+    assert cost.cpu_ms([(9.0, 0.03), (0.01, 0.04), (0.02, 0.05)]) == 40.0
+    names = cost.plotted(None)
+    assert {"lmliif", "eclut", "bicubic", cost.PEER} <= set(names) and "span" not in names

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 
-from models.train import loop, teacher
+from models.train import examples, loop, teacher
 from tests.models.drawn import draw_data, draw_photo
 from tests.models.drawn_span import plain
 
@@ -44,3 +45,15 @@ def taught(data: Path) -> Path:
     for scale in (2, 4):
         save_file(plain(8, scale), data / teacher.FOLDER / f"span_x{scale}_ch8.safetensors")
     return data
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    """Drawn pictures in place of the photographs that cards and crops show."""
+    everything = [one for card in examples.GALLERIES.values() for one in card.examples] + list(examples.CROPS)
+    for number, name in enumerate(sorted({one.picture for one in everything if isinstance(one.picture, str)})):
+        path = tmp_path / name
+        draw_photo(path.with_suffix(".png"), (360, 480), number)
+        if path.suffix != ".png":
+            Image.open(path.with_suffix(".png")).save(path, lossless=True)
+    return tmp_path

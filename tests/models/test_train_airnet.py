@@ -401,15 +401,6 @@ def test_a_run_is_measured_at_its_end_and_a_look_is_not_kept(
     assert "| CBSD68, 1 | sigma 50 |" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         command.main([*words, "--first", "1", "--keep"])
-    photos = [str(one) for one in list_pictures(wet / "bench" / "kodak24")]
-    drawn = ["sheet", *photos, "-o", str(tmp_path / "sheet.png"), "--restore", "airnet", "--weights", str(path)]
-    command.main([*drawn, "--side", "36", *threads])
-    found = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert found.shape == (sheet.HEAD + 4 * (36 + sheet.GAP), sheet.GAP + 3 * (36 + sheet.GAP), 3)
-    last = sheet.GAP + 2 * (36 + sheet.GAP)
-    middle = read_rgb(Path(photos[1]))[2:38, 12:48]
-    top = sheet.HEAD + 36 + sheet.GAP
-    assert np.array_equal(found[top : top + 36, last : last + 36], middle)
 
 
 def test_a_sheet_shows_the_weather_that_training_draws(wet: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from xml.etree import ElementTree
 
+import pytest
+
 from models.train import plot, report
 from models.train.evaluate import Upscaled
 
@@ -15,27 +17,36 @@ def row(**changed: object) -> Upscaled:
 
 
 def test_the_plot_places_what_is_better_higher_and_what_costs_more_to_the_right() -> None:
-    rows = [row(set="Set14", scale=4.0, psnr_y=28.0, ms_per_mp=4000.0)]
-    cheap = [row(model="bilinear", set="Set14", scale=4.0, psnr_y=25.4, ms_per_mp=90.0)]
-    learnt = report.Report("liif", "a", "cpu", "fp32", "day", tuple(rows))
-    text = plot.quality_over_cost([learnt, report.Report("bilinear", None, "cpu", "fp32", "day", tuple(cheap))])
+    better, cheap = row(set="Set14", scale=4.0, psnr_y=28.0), row(model="bilinear", set="Set14", scale=4.0, psnr_y=25.4)
+    learnt = report.Report("liif", "a", "cpu", "fp32", "day", (better,))
+    other = report.Report("bilinear", None, "cpu", "fp32", "day", (cheap,))
+    costs = plot.Costs("a machine", {"liif": {"x4": 4000.0}, "bilinear": {"x4": 90.0}})
+    text = plot.quality_over_cost([learnt, other], costs)
     dots = [one for one in ElementTree.fromstring(text).iter() if one.tag.endswith("circle")]
     (x, y), (cheap_x, cheap_y) = ((float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in dots)
     assert x > cheap_x
     assert y < cheap_y
     assert [dot.attrib["class"] for dot in dots] == ["learnt", "classical"]
+    assert "a machine" in text
 
 
 def test_networks_with_the_weights_of_their_authors_are_marked_and_one_that_was_only_timed_stands_among_them() -> None:
     rows = [row(set="Set14", scale=4.0, psnr_y=28.0), row(set="Set14", scale=4.0, psnr_y=27.0, jpeg=75)]
     ours = report.Report("liif", "a", "cpu", "fp32", "day", tuple(rows))
     theirs = dataclasses.replace(ours, model="span", rows=(row(model="span", set="Set14", scale=4.0, psnr_y=28.6),))
-    text = plot.quality_over_cost([ours, theirs], costs={"IMDN": {"x4": 700.0, "x2": 1.0}})
+    known = {"liif": {"x4": 4000.0}, "span": {"x4": 200.0}, "IMDN": {"x4": 700.0, "x2": 1.0}}
+    text = plot.quality_over_cost([ours, theirs], plot.Costs("", known))
     dots = [one.attrib["class"] for one in ElementTree.fromstring(text).iter() if one.tag.endswith("circle")]
     assert dots == ["learnt", "published", "published", "learnt"]
     assert text.count("span (published)") == text.count("IMDN (published)") == 1
-    assert "IMDN" not in plot.quality_over_cost([ours, theirs], costs={"IMDN": {"x2": 700.0}})
-    assert "IMDN" not in plot.quality_over_cost([ours, theirs])
+
+
+def test_what_has_no_cost_at_the_scale_is_not_in_the_plot() -> None:
+    ours = report.Report("liif", "a", "cpu", "fp32", "day", (row(set="Set14", scale=4.0, psnr_y=28.0),))
+    text = plot.quality_over_cost([ours], plot.Costs("", {"liif": {"x4": 4000.0}, "IMDN": {"x2": 700.0}}))
+    assert "IMDN" not in text and text.count("<circle") == 1
+    with pytest.raises(FileNotFoundError, match="Set14 x4"):
+        plot.quality_over_cost([ours], plot.Costs("", {"liif": {"x2": 4000.0}}))
 
 
 def test_names_in_a_plot_cover_neither_each_other_nor_a_point() -> None:
