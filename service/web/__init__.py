@@ -35,6 +35,7 @@ MEDIA_TYPE = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
     "png": "image/png",
+    "webp": "image/webp",
 }
 PAGE = "page.html"
 
