@@ -203,6 +203,22 @@ def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
     assert far(np.asarray(opened(data).convert("RGB")), np.asarray(opened(muted))) > 2
 
 
+def test_only_colours_that_were_cut_off_differ_from_the_services_own_strength(sight: Sight, service: Lutra) -> None:
+    """/enhance mixes its table before it cuts at black and white, the page what was cut."""
+    sight.choose(("photo.png", SMALL))
+    sight.operation("enhance")
+    sight.go()
+    sight.shows("succeeded")
+    whole = np.asarray(opened(sight.saved()[1]))
+    sight.at("#strength").fill("50")
+    sight.at("#strength-told").get_by_text("50 %").wait_for()
+    mixed = np.asarray(opened(sight.saved()[1]).convert("RGB"))
+    served = np.asarray(opened(service.post("/enhance?strength=0.5", SMALL).content))
+    inside = (whole > 0) & (whole < 255)
+    assert inside.any() and far(mixed[inside], served[inside]) <= 2
+    assert far(mixed, served) > 2
+
+
 def test_a_format_that_the_browser_cannot_show_is_asked_for_as_png(sight: Sight) -> None:
     sight.choose(("scan.tif", as_file(photo(48, 64), "TIFF")))
     sight.scale("2", "nearest")
