@@ -30,7 +30,7 @@ def beside(name: str, before: Image.Image, after: Image.Image) -> None:
     middle = SIZE[0] // 2
     both.paste(after.crop((middle, 0, *SIZE)), (middle, 0))
     ImageDraw.Draw(both).line([(middle, 0), (middle, SIZE[1])], "white", 4)
-    both.save(FILE.with_name(f"sample-{name}.webp"), quality=80, method=6)
+    both.save(FILE.with_name(f"sample-{name}.webp"), quality=60, method=6)
 
 
 def draw_samples() -> None:

@@ -74,7 +74,7 @@ def test_an_example_shows_by_one_click_what_an_operation_does(sight: Sight, oper
     sight.shows("succeeded")
     assert sight.at("#list b").all_inner_texts() == [name]
     assert sight.posts == [f"/{operation}?" + ("scale=2" if operation == "upscale" else "")]
-    assert sight.at("#facts div", has_text="Found").all_inner_texts() == (
+    assert sight.page.locator("#facts div", has_text="Found").all_inner_texts() == (
         ["Found\nnoise"] if operation == "restore" else []
     )
 
@@ -91,7 +91,7 @@ def test_only_one_kind_of_damage_is_taken_off_where_that_is_chosen(sight: Sight)
     sight.go()
     sight.shows("succeeded")
     assert sight.posts == ["/restore?only=noise"]
-    assert sight.at("#facts div", has_text="Taken off").inner_text() == "Taken off\nnoise alone"
+    assert sight.page.locator("#facts div", has_text="Taken off").inner_text() == "Taken off\nnoise alone"
 
 
 def test_what_was_found_is_told_in_words_by_how_sure_it_is(sight: Sight) -> None:
@@ -102,12 +102,12 @@ def test_what_was_found_is_told_in_words_by_how_sure_it_is(sight: Sight) -> None
 
 
 def test_a_preset_says_what_it_sets_and_what_is_set_beside_it_counts(sight: Sight) -> None:
-    sight.choose(FILE)
+    sight.choose(("photo.jpg", as_file(photo(144, 192))))
     sight.at("#preset").select_option("print")
     assert sight.at("#preset-hint").inner_text() == "width 1500, model bicubic. What is set here counts before it."
     sight.at("#estimate").get_by_text("1,500 × 1,125 pixels").wait_for()
     sight.at("[name=by][value=scale]").check(force=True)
-    sight.at("#estimate").get_by_text("256 × 192 pixels").wait_for()
+    sight.at("#estimate").get_by_text("384 × 288 pixels").wait_for()
     sight.operation("restore")
     assert sight.at("#preset option").all_inner_texts() == ["None", "web"]
     assert sight.at("#preset").input_value() == ""
