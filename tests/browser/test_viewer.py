@@ -187,7 +187,8 @@ def test_fingers_move_the_divider_and_pinch(chromium: Browser, service: Lutra) -
 def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
     sight: Sight, service: Lutra, operation: str, done: str
 ) -> None:
-    noise = np.random.default_rng(1).normal(0, 8, (96, 128, 3))  # for /restore to take off
+    spread = 8 if operation == "restore" else 0  # of noise, which is there to be taken off
+    noise = np.random.default_rng(1).normal(0, spread, (96, 128, 3))
     muted = as_file((photo(96, 128) / 2 + 64 + noise).astype(np.uint8), "PNG")  # no colour that a table clips
     sight.choose(("photo.png", muted))
     sight.operation(operation)
