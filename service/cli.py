@@ -104,8 +104,8 @@ def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> 
     for operation in operations.values():
         run = partial(run_operation, operation)
         add_file_options(command(operation.name, run, operation.help, "worker"), operation)
-    sides = "A picture by every model that enlarges, side by side on one HTML page."
-    add_compare_options(command("compare", run_compare, sides, "worker"), operations[UPSCALE])
+    sides = "A picture by every model of an operation, side by side on one HTML page."
+    add_compare_options(command("compare", run_compare, sides, "worker"), operations, UPSCALE)
     add_rate_options(command("rate", run_rate, "Score pictures by eye, without knowing what made them."))
     _add_facts(command)
     _add_convert(command("convert", run_convert, "Convert a published checkpoint to our weight file.", "worker"))

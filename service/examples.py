@@ -32,6 +32,7 @@ EXAMPLES = {
     "compare": (
         ("lutra compare photo.jpg --scale 4", "photo-compared.html"),
         ("lutra compare photo.jpg --scale 2 --models lmliif,liif,bicubic -o page.html", ""),
+        ("lutra compare photo.jpg --operation enhance --strengths 0.3,0.6,1", ""),
     ),
     "rate": (("lutra rate FOLDER", "FOLDER/lmliif/a.png, FOLDER/bicubic/a.png, ..."),),
     "models": (("lutra models --json | jq -r .name", ""),),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -21,10 +21,16 @@ from workers.operations.operation import Operation, Query
 
 Q = TypeVar("Q", bound=Query)
 
+SET_BY_COMPARE = frozenset({"model", "strength", "format", "quality", "metadata", "lossless"})
+
 
 def add_options(parser: argparse._ActionsContainer, query: type[Query]) -> None:
     """An option for each parameter; what is not given is left to the query's own defaults."""
-    for name, field in query.model_fields.items():
+    _add_fields(parser, query.model_fields)
+
+
+def _add_fields(parser: argparse._ActionsContainer, fields: Mapping[str, FieldInfo]) -> None:
+    for name, field in fields.items():
         parser.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, **_kind_of(field))
 
 
@@ -59,11 +65,22 @@ def add_file_options(parser: argparse.ArgumentParser, operation: Operation[Any, 
         asked.add_argument("--lut", type=Path, metavar="FILE.cube", help="a table of your own instead of the model")
 
 
-def add_compare_options(parser: argparse.ArgumentParser, operation: Operation[Any, Any]) -> None:
+def add_compare_options(
+    parser: argparse.ArgumentParser, operations: Mapping[str, Operation[Any, Any]], default: str
+) -> None:
+    """`lutra compare` reads the parameters of each operation but those that it sets itself."""
     parser.add_argument("input", type=Path, metavar="IN", help="a picture file")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT.html", help="default: IN-compared.html, beside it")
-    parser.add_argument("--models", metavar="A,B", help="names of lutra models; default: all that enlarge")
-    add_options(parser.add_argument_group("parameters, as over HTTP"), operation.query)
+    parser.add_argument("--operation", choices=tuple(operations), default=default, help=f"default: {default}")
+    parser.add_argument("--models", metavar="A,B", help="names of lutra models; default: all of the operation")
+    parser.add_argument(
+        "--strengths",
+        metavar="A,B",
+        help="each model at each of these; default: 1, or four where one model alone keeps the picture's size",
+    )
+    known = {name: field for one in operations.values() for name, field in one.query.model_fields.items()}
+    fields = {name: field for name, field in known.items() if name not in SET_BY_COMPARE}
+    _add_fields(parser.add_argument_group("parameters, as over HTTP"), fields)
 
 
 def add_rate_options(parser: argparse.ArgumentParser) -> None:

@@ -26,12 +26,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from service.folders import find_pictures, shown
+from service.policy import policy
 from workers.errors import LutraError
 from workers.pictures import imageio
 
 GRADES = {5: "excellent", 4: "good", 3: "fair", 2: "poor", 1: "bad"}
 KEPT = "ratings.jsonl"
-POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+POLICY = policy(img_src="'self'", style_src="'unsafe-inline'", form_action="'self'")
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{ color-scheme: light dark; font: 18px/1.5 system-ui, sans-serif; }}

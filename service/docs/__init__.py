@@ -13,6 +13,7 @@ from importlib.resources import files
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
+from service.policy import SAFE, policy
 from service.preferences import listed
 from service.router import Router
 
@@ -25,20 +26,12 @@ FILES = {
     "swagger.js": "text/javascript",
     "redoc.standalone.js": "text/javascript",
 }
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "connect-src 'self'",
-        "img-src 'self' blob: data:",
-        "script-src 'self'",
-    )
-)
 # Redoc writes its styles while it runs, and searches in a worker made of a blob.
-STYLES = {"swagger.html": "style-src 'self'", "redoc.html": "style-src 'unsafe-inline'; worker-src blob:"}
-COMMON = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+STYLES = {
+    "swagger.html": {"style_src": "'self'"},
+    "redoc.html": {"style_src": "'unsafe-inline'", "worker_src": "blob:"},
+}
+LOADED = {"connect_src": "'self'", "img_src": "'self' blob: data:", "script_src": "'self'"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -46,7 +39,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def _page(name: str) -> Endpoint:
     async def page(request: Request) -> Response:
         html = files("service.docs").joinpath(name).read_text(encoding="utf-8")
-        return HTMLResponse(html, headers={"Content-Security-Policy": f"{POLICY}; {STYLES[name]}", **COMMON})
+        return HTMLResponse(html, headers={**SAFE, "Content-Security-Policy": policy(**LOADED, **STYLES[name])})
 
     return page
 
@@ -61,7 +54,7 @@ def _packed(name: str) -> bytes:
 
 def _file(name: str, media_type: str) -> Endpoint:
     async def file(request: Request) -> Response:
-        headers = {**COMMON, "Vary": "Accept-Encoding"}
+        headers = {**SAFE, "Vary": "Accept-Encoding"}
         if "gzip" in (listed(request.headers, "accept-encoding") or ""):
             return Response(_packed(name), headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type)
         return Response(gzip.decompress(_packed(name)), headers=headers, media_type=media_type)

@@ -14,37 +14,28 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from service.policy import SAFE, policy
 from service.preferences import listed
 from service.router import Router
 
 router = Router()
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "connect-src 'self'",
-        "img-src 'self' blob: data:",
-        "style-src 'self'",
-        "script-src 'self'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
+POLICY = policy(
+    connect_src="'self'",
+    img_src="'self' blob: data:",
+    style_src="'self'",
+    script_src="'self'",
+    require_trusted_types_for="'script'",
+    trusted_types="'none'",
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
+HEADERS = {**SAFE, "Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 MEDIA_TYPE = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
     "png": "image/png",
+    "webp": "image/webp",
 }
 PAGE = "page.html"
 

@@ -1,8 +1,10 @@
 // The page: what is chosen, dropped or pasted goes into a list, is sent as the form says, and is shown.
 
-import {address, askJson, key} from "./api.js";
+import {askJson, key} from "./api.js";
 import {EstimatePanel} from "./estimatepanel.js";
 import {estimate} from "./estimates.js";
+import {exampleFor} from "./example.js";
+import {keepFocus} from "./focus.js";
 import {receive} from "./incoming.js";
 import {ACTIVE, cancel, newEntry, startOver} from "./job.js";
 import {List} from "./list.js";
@@ -49,11 +51,13 @@ async function add(files) {
   }
   told(`${pictures(files.length)} chosen`);
   panel.ask();
-  render();
+  renderNow();
+  keepFocus(true);
 }
 
 function select(entry) {
   selected = entry;
+  stage.bringIntoSight();
   panel.ask();
   render();
 }
@@ -200,6 +204,7 @@ function renderNow() {
   byId("copy").disabled = !selected?.file;
   byId("go").textContent = VERB[settings.operation] + (sent.length > 1 ? ` ${pictures(sent.length)}` : sent[0]?.phase === "succeeded" ? " again" : "");
   document.body.classList.toggle("busy", entries.some(entry => ACTIVE.has(entry.phase)));
+  keepFocus();
 }
 
 function askForKey(problem) {
@@ -214,7 +219,8 @@ function askForKey(problem) {
 
 async function load() {
   try {
-    settings.serve((await askJson("models")).models);
+    const [{models}, {presets}] = await Promise.all([askJson("models"), askJson("presets")]);
+    settings.serve(models, presets);
     byId("key-form").hidden = true;
     panel.ask();
     restore();
@@ -240,9 +246,11 @@ function takeKey(event) {
 
 // -- wiring ------------------------------------------------------------------------------------------------------------
 
-async function tryExample() {
-  const answer = await fetch(address("web/example.png"));
-  await add([new File([await answer.blob()], "otter.png", {type: "image/png"})]);
+// Nobody's photo and soon done: it starts at once. What people bring waits for the button, which says what it comes to.
+async function tryExample(operation) {
+  settings.apply({operation});
+  await add([await exampleFor(operation)]);
+  start(selected, requestOf(selected));
 }
 
 async function clearPast() {
@@ -256,9 +264,12 @@ snippets.listen(told);
 byId("form").addEventListener("submit", event => {
   event.preventDefault();
   for (const entry of targets()) start(entry, requestOf(entry));
+  stage.bringIntoSight();
 });
 byId("key-form").addEventListener("submit", takeKey);
-byId("example").addEventListener("click", tryExample);
+for (const sample of document.querySelectorAll("[data-example]")) {
+  sample.addEventListener("click", () => tryExample(sample.dataset.example));
+}
 byId("save").addEventListener("click", () => saveResult(selected));
 byId("save-cube").addEventListener("click", saveCube);
 byId("save-all").addEventListener("click", saveAll);

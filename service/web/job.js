@@ -18,7 +18,7 @@ export const newEntry = (name, file, facts) => ({id: `p${++number}`, name, file,
 
 const untouched = () => ({
   request: null, job: null, sent: 0, done: 0, total: 0, position: null, etaAt: null, lost: false, retryAt: null,
-  problem: null, stop: null, result: null, output: null, model: null, timings: null, found: null,
+  problem: null, stop: null, result: null, output: null, model: null, timings: null, found: null, strength: 1,
 });
 
 export const startOver = entry => Object.assign(entry, untouched(), {phase: "chosen"});
@@ -89,6 +89,7 @@ function take(entry, job) {
   entry.position = job.queue_position;
   entry.etaAt = job.eta_s === null ? null : Date.now() + job.eta_s * 1000;
   Object.assign(entry, {output: job.output, model: job.model, timings: job.timings_s, found: job.found, state: job.state});
+  entry.strength = job.parameters.strength ?? 1;
   entry.request ??= {operation: job.operation, parameters: told(job.parameters), lut: null};
 }
 

@@ -1,5 +1,7 @@
 // A chosen file: its format by its first bytes, its size where this browser can show it, a small picture of it.
 
+import {sizeOf} from "./headers.js";
+
 const SHOWN = new Set(["jpeg", "png", "webp", "avif", "gif", "bmp"]);
 const THUMB = 96;
 
@@ -38,7 +40,8 @@ function thumbOf(image) {
   return new Promise(done => canvas.toBlob(done, "image/webp", 0.8));
 }
 
-// {format, width, height, url, thumb}: url and thumb null and both sides 0 where this browser cannot show it.
+// {format, width, height, url, thumb}: url and thumb null where this browser cannot show it, and both sides 0 where its
+// header does not tell them either.
 export async function lookAt(blob) {
   const format = formatOf(new Uint8Array(await blob.slice(0, 32).arrayBuffer()));
   const url = URL.createObjectURL(blob);
@@ -48,6 +51,7 @@ export async function lookAt(blob) {
     return {format, width: image.naturalWidth, height: image.naturalHeight, url, thumb: await thumbOf(image)};
   } catch {
     URL.revokeObjectURL(url);
-    return {format, width: 0, height: 0, url: null, thumb: null};
+    const [width, height] = await sizeOf(blob, format);
+    return {format, width, height, url: null, thumb: null};
   }
 }

@@ -15,7 +15,7 @@ function queued(entry) {
 }
 
 function running(entry) {
-  const tiles = entry.total > 1 ? `Tile ${count(entry.done)} of ${count(entry.total)}` : "Working";
+  const tiles = entry.total > 1 ? `Tile ${count(Math.min(entry.done + 1, entry.total))} of ${count(entry.total)}` : "Working";
   const wait = left(entry);
   const text = wait === null ? tiles : wait < 1 ? `${tiles}, nearly done` : `${tiles}, about ${seconds(wait)} left`;
   return {text, share: entry.total ? entry.done / entry.total : null};

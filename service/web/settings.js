@@ -1,5 +1,7 @@
 // The form: what is asked for, as the service wants it, and back into the form what a button mends.
 
+import {Presets} from "./presets.js";
+
 const byId = id => document.getElementById(id);
 const plainNumber = text => text.trim().replace(",", ".");
 
@@ -10,6 +12,7 @@ export class Settings {
     this.changed = changed;
     this.lut = null;
     this.models = [];
+    this.presets = new Presets();
     this.form.addEventListener("input", event => this.take(event.target));
     byId("choose-lut").addEventListener("click", () => byId("lut").click());
     byId("drop-lut").addEventListener("click", () => this.useTable(null));
@@ -30,6 +33,8 @@ export class Settings {
     const asked = operation === "upscale" ? this.sizeAsked() : {};
     const lut = operation === "enhance" ? this.lut : null;
     const more = {
+      preset: lut ? "" : this.presets.name,
+      only: operation === "restore" ? byId("only").value : "",
       model: lut ? "" : byId("model").value,
       effort: operation === "upscale" && byId("fast").checked ? "fast" : "",
       format: byId("format").value,
@@ -41,20 +46,24 @@ export class Settings {
   }
 
   sizeAsked() {
-    if (this.form.elements.by.value === "scale") return {scale: plainNumber(byId("scale").value)};
+    const by = this.form.elements.by.value;
+    if (by === "preset") return {};
+    if (by === "scale") return {scale: plainNumber(byId("scale").value)};
     return {width: byId("width").value.trim(), height: byId("height").value.trim()};
   }
 
-  // Sets {scale}, {width, height}, {model} or {lut}, as `sentences.mends` names them.
+  // Sets {operation}, {scale}, {width, height}, {model}, {only} or {lut}, as `sentences.mends` names them.
   apply(change) {
+    if ("operation" in change) this.form.elements.operation.value = change.operation;
     if ("scale" in change) {
       this.form.elements.by.value = "scale";
       byId("scale").value = change.scale;
       byId("scale-slider").value = change.scale;
     }
+    if ("width" in change) this.form.elements.by.value = "size";
     if ("width" in change) byId("width").value = change.width;
     if ("height" in change) byId("height").value = change.height;
-    if ("model" in change) byId("model").value = change.model;
+    for (const name of ["model", "only"]) if (name in change) byId(name).value = change[name];
     if ("lut" in change) this.lut = change.lut;
     this.show();
     this.changed();
@@ -70,19 +79,22 @@ export class Settings {
   take(element) {
     if (element.id === "scale-slider") byId("scale").value = element.value;
     if (element.id === "scale") byId("scale-slider").value = Number(plainNumber(element.value)) || 2;
+    if (element.id === "preset" && this.presets.hasSize) this.form.elements.by.value = "preset";
     this.show();
     this.changed();
   }
 
   show() {
     const {operation} = this;
+    this.showPreset();
     const isUpscale = operation === "upscale";
-    const isByScale = this.form.elements.by.value === "scale";
+    const by = this.form.elements.by.value;
     byId("upscale-settings").hidden = byId("fast-row").hidden = !isUpscale;
+    byId("restore-settings").hidden = operation !== "restore";
     byId("enhance-settings").hidden = operation !== "enhance";
     byId("live-hint").hidden = isUpscale;
-    byId("scale-row").hidden = !isByScale;
-    byId("size-row").hidden = isByScale;
+    byId("scale-row").hidden = by !== "scale";
+    byId("size-row").hidden = by !== "size";
     byId("lut-name").textContent = this.lut?.name ?? "";
     byId("drop-lut").hidden = !this.lut;
     byId("model").disabled = operation === "enhance" && this.lut !== null;
@@ -90,12 +102,22 @@ export class Settings {
     byId("scale-slider").max = this.maxScale;
   }
 
-  // What the models of GET /models can do; an operation without one is not offered.
-  serve(models) {
+  showPreset() {
+    const {presets, form} = this;
+    presets.show(this.operation);
+    byId("preset").disabled = this.lut !== null && this.operation === "enhance"; // a table stands in place of its model
+    byId("preset-hint").textContent = presets.told;
+    byId("by-preset").hidden = !presets.hasSize;
+    if (!presets.hasSize && form.elements.by.value === "preset") form.elements.by.value = "scale";
+  }
+
+  // What the models of GET /models can do; an operation without one is not offered. `presets`: of GET /presets.
+  serve(models, presets) {
     this.models = models;
+    this.presets.serve(presets);
     for (const radio of this.form.elements.operation) {
       radio.disabled = !models.some(model => model.task === radio.value) && radio.value !== "enhance";
-      radio.closest("label").hidden = radio.disabled;
+      radio.closest("label").hidden = document.querySelector(`[data-example=${radio.value}]`).hidden = radio.disabled;
     }
     this.listModels();
     this.show();

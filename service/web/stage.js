@@ -33,6 +33,12 @@ export class Stage {
     else if (entry) this.renderPreview();
   }
 
+  // On a phone the button and the list are far below it.
+  bringIntoSight() {
+    const {top, bottom} = byId("stage").getBoundingClientRect();
+    if (bottom < innerHeight / 2 || top > innerHeight / 2) byId("stage").scrollIntoView();
+  }
+
   renderPreview() {
     const {entry} = this;
     const image = byId("preview-image");
@@ -105,10 +111,10 @@ export class Stage {
     this.mix();
   }
 
-  // Strength is a mix of two pictures of one size, so it is made here, while one looks.
+  // Strength is a mix of two pictures of one size, so it is made here, while one looks; unless a preset has set it.
   canMix() {
     const {original, size} = this.viewer.painter ?? {};
-    return Boolean(original) && this.entry.request.operation !== "upscale" && original.width === size[0] && original.height === size[1];
+    return Boolean(original) && this.entry.strength === 1 && this.entry.request.operation !== "upscale" && original.width === size[0] && original.height === size[1];
   }
 
   get strength() {
@@ -119,6 +125,7 @@ export class Stage {
     const told = percent(this.strength);
     byId("strength-told").textContent = told;
     byId("strength").setAttribute("aria-valuetext", told);
+    byId("mixed").hidden = this.strength === 1;
     this.viewer.mix(this.strength);
   }
 
@@ -131,6 +138,6 @@ export class Stage {
     if (this.seen === null) return;
     this.seen = null;
     this.viewer.close();
-    byId("viewer").hidden = byId("unseen").hidden = byId("strength-row").hidden = true;
+    byId("viewer").hidden = byId("unseen").hidden = byId("strength-row").hidden = byId("mixed").hidden = true;
   }
 }

@@ -7,7 +7,8 @@ import {save} from "./save.js";
 // Raises the problem where the service has one.
 export async function saveTable(entry, strength) {
   const {parameters, lut} = entry.request;
-  const asked = {...(parameters.model && {model: parameters.model}), ...(strength < 1 && {strength}), format: "cube"};
+  const {preset, model} = parameters;
+  const asked = {...(preset && {preset}), ...(model && {model}), ...(strength < 1 && {strength}), format: "cube"};
   const errand = newEntry(entry.name, entry.file, {});
   errand.request = {operation: "enhance", parameters: asked, lut};
   await run(errand, () => {});

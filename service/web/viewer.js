@@ -19,7 +19,8 @@ export class Viewer {
     this.listen();
   }
 
-  // Shows `result` beside `original` (blobs; null: the original cannot be shown), at 1:1 where most detail is.
+  // Shows `result` beside `original` (blobs; null: the original cannot be shown), at 1:1 where most detail is; one that is
+  // smaller than a frame of fine pixels as large as on a screen of usual ones.
   async open(original, result, labels) {
     this.close();
     const [one, other] = await Promise.all([original && createImageBitmap(original).catch(() => null), createImageBitmap(result)]);
@@ -29,7 +30,7 @@ export class Viewer {
     this.strength = 1;
     this.fitFrame();
     this.geometry = new Geometry(this.painter.size, this.frame);
-    this.geometry.set(1);
+    this.geometry.set(Math.max(1, Math.min(this.geometry.fit, this.density)));
     this.geometry.look(...this.painter.busiest(this.frame));
     this.parts.divider.hidden = this.parts.left.hidden = !one;
     this.draw();
@@ -64,6 +65,7 @@ export class Viewer {
 
   draw(quick = false) {
     if (!this.painter) return;
+    this.parts.frame.dataset.drawn = "soon";
     cancelAnimationFrame(this.drawing);
     this.drawing = requestAnimationFrame(() => this.drawNow(quick));
     clearTimeout(this.refining);
@@ -76,6 +78,7 @@ export class Viewer {
     const divider = this.painter.original ? Math.round(this.share * this.frame[0]) : 0;
     this.painter.draw(this.geometry, {divider, strength: this.strength, backdrop, quick});
     this.label(divider);
+    this.parts.frame.dataset.drawn = quick ? "roughly" : "whole";
   }
 
   label(divider) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-MODELS = "nearest,bicubic,lmliif,lut3d,airnet"
+MODELS = "nearest,bicubic,lmliif,lut3d,airnet,airnet-u"
+PRESETS = {
+    "web": {"format": "webp", "quality": 80},
+    "print": {"upscale": {"width": "1500", "model": "bicubic"}, "enhance": {"strength": 0.7}},
+}
 
 
 # The fixtures are of this package, not of the session: Playwright's event loop would be in the way of other tests.
@@ -36,7 +41,10 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def service(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
     """One service for the tests that leave it unharmed; five places in its queue, so that it can be filled."""
-    with running_lutra(tmp_path_factory.mktemp("lutra"), LUTRA_MODELS=MODELS, LUTRA_QUEUE_SIZE="5") as running:
+    folder = tmp_path_factory.mktemp("lutra")
+    (folder / "presets.json").write_text(json.dumps(PRESETS))
+    presets = str(folder / "presets.json")
+    with running_lutra(folder, LUTRA_MODELS=MODELS, LUTRA_QUEUE_SIZE="5", LUTRA_PRESETS_FILE=presets) as running:
         yield running
 
 

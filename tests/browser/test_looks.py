@@ -14,7 +14,7 @@ import pytest
 
 from tests.browser.draw_example import FILE, draw_example
 from tests.browser.driving import PHONE, Sight
-from tests.living import Lutra, as_file, opened, photo
+from tests.living import Lutra, as_file, opened, photo, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -38,6 +38,12 @@ def refused(sight: Sight) -> None:
     chosen(sight)
     sight.at("#scale").fill("9")
     sight.at("#estimate.refused").wait_for()
+
+
+def preset(sight: Sight) -> None:
+    sight.choose(EXAMPLE)
+    sight.at("#preset").select_option("print")
+    sight.at("#estimate").get_by_text("1,500 × 1,000 pixels").wait_for()
 
 
 def running(sight: Sight) -> None:
@@ -70,6 +76,11 @@ def enhanced(sight: Sight) -> None:
     sight.at("#strength").fill("60")
 
 
+def restored(sight: Sight) -> None:
+    sight.at("[data-example=restore]").click()
+    sight.shows("succeeded")
+
+
 def several(sight: Sight) -> None:
     others = [(f"otter-{seed}.png", as_file(np.asarray(draw_example(seed)), "PNG")) for seed in (3, 4, 5)]
     sight.choose(EXAMPLE, *others)
@@ -94,7 +105,8 @@ def programs(sight: Sight) -> None:
 
 
 STATES: dict[str, Callable[[Sight], None]] = {
-    one.__name__: one for one in (empty, chosen, refused, running, result, zoomed, enhanced, several, failed, programs)
+    one.__name__: one
+    for one in (empty, chosen, refused, preset, running, result, zoomed, enhanced, restored, several, failed, programs)
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {},
@@ -110,6 +122,9 @@ def violations(sight: Sight) -> list[str]:
     return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found]
 
 
+SETTLED = "() => !document.getAnimations().some(one => one instanceof CSSTransition)"
+
+
 def finish(sight: Sight) -> None:
     """A job that still runs would be in the way of the next test."""
     if sight.at("#cancel").is_visible():
@@ -122,8 +137,8 @@ def finish(sight: Sight) -> None:
 def test_every_state_can_be_read_by_everybody(chromium: Browser, service: Lutra, state: str, look: str) -> None:
     with Sight.opened(chromium, service.port, **LOOKS[look]) as sight:
         STATES[state](sight)
-        sight.page.wait_for_timeout(300)  # colours change over an eighth of a second
-        sight.screenshot(f"{state}-{look}", whole=look == "phone" or state == "several")
+        wait_until(lambda: bool(sight.page.evaluate(SETTLED)), 60, "colours have changed")
+        sight.screenshot(f"{state}-{look}", whole=(look == "phone" or state == "several") and state != "programs")
         assert violations(sight) == []
         finish(sight)
 
@@ -137,7 +152,7 @@ SMALL = """() => [...document.querySelectorAll("button, a, input, select, summar
 WIDER = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
-@pytest.mark.parametrize("state", ["empty", "chosen", "enhanced", "several", "failed"])
+@pytest.mark.parametrize("state", ["empty", "chosen", "preset", "enhanced", "restored", "several", "failed"])
 def test_a_finger_hits_everything_and_nothing_is_wider_than_the_phone(
     chromium: Browser, service: Lutra, state: str
 ) -> None:
@@ -174,6 +189,39 @@ def test_keys_alone_are_enough(sight: Sight) -> None:
         assert focused(sight) == wanted
     with sight.page.expect_download():
         keys.press("Enter")
+
+
+def test_enter_alone_sends_a_photo_and_saves_its_result(sight: Sight) -> None:
+    """What the keyboard was on is gone each time; it is then on what one would press next."""
+    sight.choose(("photo.jpg", as_file(photo(seed=22))))
+    assert focused(sight) == "go"
+    sight.page.keyboard.press("Enter")
+    sight.shows("succeeded")
+    assert focused(sight) == "save"
+    with sight.page.expect_download() as started:
+        sight.page.keyboard.press("Enter")
+    assert started.value.suggested_filename == "photo-x2.jpg"
+
+
+MOVING = """() => [...document.querySelectorAll("*")].map(one => getComputedStyle(one))
+  .filter(style => parseFloat(style.transitionDuration) > 0 || style.animationName !== "none").length"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_nothing_moves_by_itself_for_whom_that_is_too_much(chromium: Browser, service: Lutra, motion: str) -> None:
+    with Sight.opened(chromium, service.port, reduced_motion=motion) as sight:
+        chosen(sight)
+        assert (sight.page.evaluate(MOVING) == 0) is (motion == "reduce")
+
+
+def test_a_phone_shows_what_was_started_below(chromium: Browser, service: Lutra) -> None:
+    with Sight.opened(chromium, service.port, **LOOKS["phone"]) as sight:
+        chosen(sight)
+        sight.at("#go").scroll_into_view_if_needed()
+        assert sight.page.evaluate("document.querySelector('#stage').getBoundingClientRect().bottom < innerHeight / 2")
+        sight.go()
+        assert sight.page.evaluate("document.querySelector('#stage').getBoundingClientRect().top >= 0")
+        sight.shows("succeeded")
 
 
 def test_a_screen_reader_is_told_how_it_goes(sight: Sight) -> None:

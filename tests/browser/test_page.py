@@ -66,10 +66,58 @@ def test_the_first_picture_takes_three_clicks(sight: Sight) -> None:
     assert (name, opened(data).size) == ("photo-x2.jpg", (256, 192))
 
 
-def test_the_example_is_there_at_once(sight: Sight) -> None:
-    sight.press("Try the example")
-    sight.shows("chosen")
-    assert sight.at("#list b").all_inner_texts() == ["otter.png"]
+@pytest.mark.parametrize(
+    ("operation", "name"), [("upscale", "otter.png"), ("restore", "otter-noisy.png"), ("enhance", "otter-faded.png")]
+)
+def test_an_example_shows_by_one_click_what_an_operation_does(sight: Sight, operation: str, name: str) -> None:
+    sight.at(f"[data-example={operation}]").click()
+    sight.shows("succeeded")
+    assert sight.at("#list b").all_inner_texts() == [name]
+    assert sight.posts == [f"/{operation}?" + ("scale=2" if operation == "upscale" else "")]
+    assert sight.page.locator("#facts div", has_text="Found").all_inner_texts() == (
+        ["Found\nnoise"] if operation == "restore" else []
+    )
+
+
+def test_only_one_kind_of_damage_is_taken_off_where_that_is_chosen(sight: Sight) -> None:
+    sight.choose(FILE)
+    sight.operation("restore")
+    sight.at("#only").select_option("noise")
+    sight.model("airnet")
+    sight.at("#estimate.refused").get_by_text("Airnet cannot take off only=noise").wait_for()
+    sight.press("Take off whatever is found")
+    sight.at("#estimate:not(.refused)").get_by_text("128 × 96 pixels").wait_for()
+    sight.at("#only").select_option("noise")
+    sight.go()
+    sight.shows("succeeded")
+    assert sight.posts == ["/restore?only=noise"]
+    assert sight.page.locator("#facts div", has_text="Taken off").inner_text() == "Taken off\nnoise alone"
+
+
+def test_what_was_found_is_told_in_words_by_how_sure_it_is(sight: Sight) -> None:
+    told = "async shares => (await import('./web/facts.js')).foundIn(shares)"
+    shares = {"noise": 0.55, "rain": 0.25, "haze": 0.1, "jpeg": 0.9}
+    assert sight.page.evaluate(told, shares) == "JPEG blocks, probably noise, perhaps rain streaks"
+    assert sight.page.evaluate(told, dict.fromkeys(shares, 0.1)) == "nothing that spoils it"
+
+
+def test_a_preset_says_what_it_sets_and_what_is_set_beside_it_counts(sight: Sight) -> None:
+    sight.choose(("photo.jpg", as_file(photo(144, 192))))
+    sight.at("#preset").select_option("print")
+    assert sight.at("#preset-hint").inner_text() == "width 1500, model bicubic. What is set here counts before it."
+    sight.at("#estimate").get_by_text("1,500 × 1,125 pixels").wait_for()
+    sight.at("[name=by][value=scale]").check(force=True)
+    sight.at("#estimate").get_by_text("384 × 288 pixels").wait_for()
+    sight.operation("restore")
+    assert sight.at("#preset option").all_inner_texts() == ["None", "web"]
+    assert sight.at("#preset").input_value() == ""
+    sight.operation("upscale")
+    sight.at("#preset").select_option("print")
+    sight.go()
+    sight.shows("succeeded")
+    name, data = sight.saved()
+    assert (name, opened(data).size) == ("photo-1500x1125.jpg", (1500, 1125))
+    assert sight.posts == ["/upscale?preset=print"]
 
 
 @pytest.mark.parametrize("where", ["#empty", "#form", "footer"])
@@ -161,6 +209,7 @@ def test_the_page_asks_for_a_key_and_sends_it_with_all_it_asks(chromium: Browser
     keyed = {"LUTRA_API_KEYS_FILE": str(tmp_path / "keys.jsonl"), "LUTRA_MODELS": "nearest,lut3d"}
     with running_lutra(tmp_path, **keyed) as lutra, Sight.opened(chromium, lutra.port) as sight:
         sight.choose(FILE)
+        assert not sight.at("#preset").is_visible()  # none are kept here
         sight.at("#key").fill("wrong")
         sight.press("Use this key")
         sight.at("#key-told").get_by_text("This API key is not known here.").wait_for()

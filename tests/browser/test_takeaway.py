@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.browser.driving import Sight
-from tests.living import Lutra, as_file, opened, photo
+from tests.living import Lutra, as_file, opened, photo, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -80,7 +80,8 @@ def test_this_browser_remembers_what_was_done_until_that_is_cleared(sight: Sight
     sight.scale("3", "nearest")
     sight.go()
     sight.shows("succeeded")
-    sight.page.wait_for_timeout(300)  # the history is written beside the job
+    kept = "async () => (await (await import('./web/past.js')).all()).length"
+    wait_until(lambda: sight.page.evaluate(kept) == 1, 60, "the history is written, beside the job")
     sight.visit("?again")
     sight.shows("empty")
     sight.at("#past-list button").get_by_text("photo.png").click()

@@ -43,11 +43,12 @@ def middle(sight: Sight) -> tuple[float, float]:
 
 
 def divider(sight: Sight) -> int:
+    sight.still()
     return int(sight.at(".divider").get_attribute("aria-valuenow") or -1)
 
 
 def zoom(sight: Sight) -> str:
-    sight.page.wait_for_timeout(50)  # drawn at the browser's next frame
+    sight.still()
     return str(sight.at("[data-part=zoom]").inner_text())
 
 
@@ -95,7 +96,6 @@ def test_the_divider_parts_the_two_and_follows_keys_and_mouse(compared: Sight) -
     handle.press("ArrowRight")
     handle.press("Shift+ArrowLeft")
     handle.press("PageDown")
-    compared.page.wait_for_timeout(50)
     assert divider(compared) == 31
     x, y = middle(compared)
     box = frame_of(compared)
@@ -104,7 +104,6 @@ def test_the_divider_parts_the_two_and_follows_keys_and_mouse(compared: Sight) -
     compared.page.mouse.move(x, y, steps=5)
     compared.page.mouse.move(box["x"] + box["width"] * 0.75, y, steps=5)
     compared.page.mouse.up()
-    compared.page.wait_for_timeout(50)
     assert divider(compared) == 75
     assert handle.get_attribute("aria-valuetext") == "75 % original, 25 % result"
 
@@ -177,7 +176,6 @@ def test_fingers_move_the_divider_and_pinch(chromium: Browser, service: Lutra) -
         fingers("touchMove", (x + 60, y))
         fingers("touchMove", (x + 90, y))
         fingers("touchEnd")
-        sight.page.wait_for_timeout(100)
         assert divider(sight) == round(50 + 100 * 90 / frame_of(sight)["width"])
         fingers("touchStart", (x - 120, y - 40), (x - 60, y + 40))
         fingers("touchMove", (x - 150, y - 80), (x - 30, y + 80))
@@ -189,7 +187,9 @@ def test_fingers_move_the_divider_and_pinch(chromium: Browser, service: Lutra) -
 def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
     sight: Sight, service: Lutra, operation: str, done: str
 ) -> None:
-    muted = as_file(photo(96, 128) // 2 + 64, "PNG")  # no colour that the table drives out of its range
+    spread = 8 if operation == "restore" else 0  # of noise, which is there to be taken off
+    noise = np.random.default_rng(1).normal(0, spread, (96, 128, 3))
+    muted = as_file((photo(96, 128) / 2 + 64 + noise).astype(np.uint8), "PNG")  # no colour that a table clips
     sight.choose(("photo.png", muted))
     sight.operation(operation)
     sight.go()
@@ -204,11 +204,57 @@ def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
     assert far(np.asarray(opened(data).convert("RGB")), np.asarray(opened(muted))) > 2
 
 
+def test_only_colours_that_were_cut_off_differ_from_the_services_own_strength(sight: Sight, service: Lutra) -> None:
+    """/enhance mixes its table before it cuts at black and white, the page what was cut."""
+    sight.choose(("photo.png", SMALL))
+    sight.operation("enhance")
+    sight.go()
+    sight.shows("succeeded")
+    whole = np.asarray(opened(sight.saved()[1]))
+    sight.at("#strength").fill("50")
+    sight.at("#strength-told").get_by_text("50 %").wait_for()
+    mixed = np.asarray(opened(sight.saved()[1]).convert("RGB"))
+    served = np.asarray(opened(service.post("/enhance?strength=0.5", SMALL).content))
+    inside = (whole > 0) & (whole < 255)
+    assert inside.any() and far(mixed[inside], served[inside]) <= 2
+    assert far(mixed, served) > 2
+
+
 def test_a_format_that_the_browser_cannot_show_is_asked_for_as_png(sight: Sight) -> None:
     sight.choose(("scan.tif", as_file(photo(48, 64), "TIFF")))
     sight.scale("2", "nearest")
+    sight.at("#estimate").get_by_text("128 × 96 pixels").wait_for()  # its size is read from its header
     sight.go()
     sight.shows("succeeded")
     assert "the result stands alone" in sight.at("#unseen").inner_text()
     name, data = sight.saved()
     assert (name, opened(data).format, opened(data).size) == ("scan-x2.png", "PNG", (128, 96))
+
+
+def test_what_a_preset_weakened_is_not_mixed_once_more(sight: Sight) -> None:
+    sight.choose(("photo.png", SMALL))
+    sight.operation("enhance")
+    sight.at("#preset").select_option("print")
+    sight.go()
+    sight.shows("succeeded")
+    assert not sight.at("#strength-row").is_visible()
+    assert sight.posts == ["/enhance?preset=print"]
+
+
+def test_that_the_strength_is_a_mix_is_said_where_it_is_less_than_all(sight: Sight) -> None:
+    sight.choose(("photo.png", SMALL))
+    sight.operation("enhance")
+    sight.go()
+    sight.shows("succeeded")
+    assert not sight.at("#mixed").is_visible()
+    sight.at("#strength").fill("40")
+    sight.at("#mixed").get_by_text("Mixed here of original and result, and saved as a PNG without EXIF.").wait_for()
+
+
+def test_a_small_result_fills_a_phone_of_fine_pixels(chromium: Browser, service: Lutra) -> None:
+    with Sight.opened(chromium, service.port, viewport=PHONE, is_mobile=True, device_scale_factor=2) as sight:
+        sight.choose(("photo.png", SMALL))
+        sight.scale("2", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+        assert zoom(sight) == "200 %"

@@ -14,7 +14,9 @@ from tests.service.asgi import Here, running_app
 from workers.jobs.store import Store
 
 FOLDER = Path(service.web.__file__).parent
-FILES = sorted(file.name for file in FOLDER.iterdir() if file.suffix in {".css", ".html", ".js", ".png", ".svg"})
+FILES = sorted(
+    file.name for file in FOLDER.iterdir() if file.suffix in {".css", ".html", ".js", ".png", ".svg", ".webp"}
+)
 
 
 def run(redis_url: str, story: Callable[[Here], Awaitable[None]]) -> None:
