@@ -59,7 +59,7 @@ class Child:
     def start(
         cls, settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses, shared: Loaded | None = None
     ) -> None:
-        """Load what is not `shared`, and report it all. Celery would swallow an exception here, so a failure ends the process."""
+        """Load what is not `shared`, and report all. Celery would swallow an exception, so a failure ends all."""
         try:
             cls._current = load_child(settings, redis_url, parent_pid, pulses, shared)
         except Exception:

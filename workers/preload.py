@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workers import devices
+from workers.errors import LutraError
 from workers.log import Log
 from workers.operations.choice import served_models
 from workers.settings import Settings
@@ -37,7 +38,7 @@ def preload(settings: Settings) -> Loaded | None:
     """Imports, and where it can be all models. None where it cannot, or fails: each child then loads for itself, and
     says what is wrong.
     """
-    from workers import runner  # noqa: F401  # with all that a child imports
+    from workers import runner  # with all that a child imports
     from workers.engine import allocator
     from workers.engine.engine import Engine
 
@@ -53,7 +54,7 @@ def preload(settings: Settings) -> Loaded | None:
                 observe=runner.EngineMetrics(),
             )
             loaded = load(engine, served_models(settings.models, settings.weights_dir))
-        except Exception as error:
+        except (LutraError, ValueError, OSError, RuntimeError) as error:
             log.warning("the models could not be loaded for all children at once", reason=str(error))
     allocator.give_back(0)
     gc.collect()

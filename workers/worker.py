@@ -40,7 +40,7 @@ from workers.preload import Loaded, preload
 from workers.restart import EXIT_RESTART, kill, restart_in_place
 from workers.settings import Settings
 
-DRAIN_S = 30.0
+DRAIN_S = 10.0  # longer than checkpoints wait: what runs still has kept what it finished, and nobody serves meanwhile
 IDLE_S = 0.5
 RESTART_GRACE_S = 15.0
 

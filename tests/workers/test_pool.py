@@ -1,4 +1,6 @@
-"""A child that dies with a job in hand is told of at once; nothing of its pipes is remembered, whose numbers its successor's may have."""
+"""A child that dies with a job in hand is told of at once; nothing of its pipes is remembered, whose numbers its
+successor's may have.
+"""
 
 from __future__ import annotations
 

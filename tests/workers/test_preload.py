@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from models.header import WeightsError
 from workers import devices
-from workers.preload import load, preload
+from workers.preload import preload
 from workers.settings import Settings, read_settings
 
 MODELS = ("bicubic", "liif", "lut3d", "eclut")
@@ -92,8 +93,12 @@ def test_where_gpus_may_serve_no_model_is_loaded_before_the_fork(monkeypatch: py
     assert loaded is not None and str(loaded.engine.device) == "cpu"
 
 
+def refuse(*_: object) -> None:
+    raise WeightsError("the weight file is missing")
+
+
 def test_what_cannot_be_loaded_for_all_is_left_to_each_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child says what is wrong, and its successor tries again."""
     monkeypatch.setattr("workers.preload.gc.freeze", lambda: None)
-    monkeypatch.setattr("workers.preload.load", lambda *_: load(*_) and 1 // 0)
-    assert preload(settings()) is None
+    monkeypatch.setattr("models.weights.load", refuse)
+    assert preload(settings(models=("lut3d",))) is None
