@@ -58,7 +58,7 @@ class EventStream(Response):
     def __init__(
         self, gateway: Gateway, waiter: Waiter, waits: AsyncExitStack, told: Sequence[Event], *, is_over: bool
     ) -> None:
-        self.status_code, self.background, self.body = 200, None, b""
+        self.status_code, self.background = 200, None  # and no `body`, which would have a length
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._gateway, self._waiter, self._waits, self._told = gateway, waiter, waits, told
         self._is_over = is_over
