@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 
 from starlette.responses import Response
@@ -83,7 +83,7 @@ class EventStream(Response):
             pass
         self._waiter.stir()
 
-    async def _texts(self) -> AsyncIterator[str]:
+    async def _texts(self) -> AsyncGenerator[str, None]:
         waiter, told = self._waiter, self._told
         yield f"retry: {RETRY_MS}\n\n" + as_texts(waiter, told)
         with suppress(JobUnknown, JobGone):
