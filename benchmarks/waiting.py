@@ -1,18 +1,17 @@
 """What waiting costs: thousands of idle event streams and of waiting requests on one gateway, and a job beside them.
 
-    python -m benchmarks.waiting [--streams 10000] [--requests 1000] [--seconds 30] [--calls 40]
+    python -m benchmarks.waiting [--streams 10000] [--requests 1000] [--seconds 30] [--calls 200]
 
-Starts Redis, a gateway and a worker. Streams read the events of jobs, and requests wait for jobs, that this process has
-claimed and never computes. They come from as many loopback addresses as LUTRA_MAX_CONNECTIONS_PER_ADDRESS asks for.
-While nothing happens it prints the gateway's resident memory, processor time of gateway and Redis, commands by name
-and connections of Redis; then seconds of one /enhance of 512x512 after the other. Then all who wait leave, and it
-prints the same of an idle gateway.
+Starts Redis, a gateway and a worker, and times one /enhance of 512x512 after the other. Then, while no worker is there,
+all who wait come (`benchmarks.waiters`, a process of its own); with a worker again it prints the gateway's resident
+memory, processor time of gateway, Redis and of that process, commands by name and connections of Redis, while nothing
+happens; and the times of the same jobs beside them.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import json
 import os
 import resource
 import socket
@@ -25,55 +24,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import httpx
 
 from benchmarks import machine
 from benchmarks.service import photo
+from benchmarks.waiters import US
 from workers import embedded
 from workers.jobs.connections import connect
-from workers.jobs.job import Computation, Job, PictureFacts, new_id
 from workers.jobs.records import Limits
 from workers.jobs.store import Store
 from workers.settings import Settings
 
-US = "benchmark:1"  # the worker child in whose name jobs are held
-HOUR_S = 3600.0
-OPENING = 64  # connections at a time
-BATCH = 100  # requests at a time
-OK = b"HTTP/1.1 200"
-SMALL = photo(64)
-WAITING = (
-    "POST /upscale?scale=2&model=nearest HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=600\r\nCache-Control: no-cache"
-)
-STREAM = "GET /jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-class Line(asyncio.Protocol):
-    """One connection that has asked, and counts what it hears."""
-
-    def __init__(self, request: bytes) -> None:
-        self._request = request
-        self.heard = b""
-        self.heard_bytes = 0
-        self.begun = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self.heard_bytes += len(data)
-        if self.heard_bytes < 1000:
-            self.heard += data
-        if not self.begun.done():
-            self.begun.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.begun.done():
-            self.begun.set_result(None)  # `check` finds that nothing was heard
+CHILDREN = 2  # of a worker: one for bulk jobs, one for express jobs
+WARM_UP = 10
 
 
 @dataclass
@@ -89,8 +53,7 @@ class Service:
     @contextmanager
     def worker(self) -> Iterator[None]:
         with process("worker", self.environment):
-            while len(self.store.children()) < 3:  # two of its own, and ours
-                beat(self.store)
+            while len([name for name in self.store.children() if name != US]) < CHILDREN:
                 time.sleep(0.2)
             yield
 
@@ -140,59 +103,6 @@ def until_it_answers(port: int) -> None:
     raise SystemExit("the gateway did not answer within a minute")
 
 
-def beat(store: Store) -> None:
-    store.beat({US: {"device": "cpu", "models": {}}})
-
-
-def hold(store: Store, computation_id: str) -> None:
-    """Keep it from every worker, and from those who look for leases: so many at work at a time are no idle service."""
-    assert store.claim(computation_id, US, lease_s=HOUR_S, timeout_s=HOUR_S) is not None
-    store.client.zrem("lutra:running", computation_id)
-
-
-def held_job(store: Store) -> str:
-    """The id of a job that runs and comes to no end."""
-    facts = PictureFacts("png", 1, 1, 1)
-    computation = Computation(new_id(), new_id(), "upscale", "nearest", {"scale": "2", "format": "png"}, facts)
-    job = Job(new_id(), computation, detached=True)
-    store.put(job, b"x", result_bytes=0)
-    hold(store, computation.id)
-    return job.id
-
-
-def hold_all_that_wait(store: Store) -> None:
-    for name in cast("list[bytes]", store.client.zrange("lutra:queued", 0, -1)):
-        hold(store, name.decode())
-    store.client.delete("lutra.bulk", "lutra.express")  # the messages of those
-
-
-async def opened(port: int, requests: Sequence[bytes], *, first: int, is_answered: bool) -> list[Line]:
-    """A connection for each request, from loopback addresses in turn from number `first` on; those that are answered
-    with a stream are returned once that begins, and asked for again where a busy machine refused them.
-    """
-    turns = asyncio.Semaphore(OPENING)
-    loop = asyncio.get_running_loop()
-
-    async def one(number: int, request: bytes) -> Line:
-        source = f"127.0.{1 + number // 250}.{1 + number % 250}"
-        async with turns:
-            while True:
-                _, line = await loop.create_connection(
-                    lambda: Line(request), "127.0.0.1", port, local_addr=(source, 0), family=socket.AF_INET
-                )
-                if not is_answered:
-                    return line
-                await line.begun
-                if line.heard.startswith(OK):
-                    return line
-                print(f"  refused: {line.heard[:40]!r}", flush=True)
-                line.transport.abort()
-                await asyncio.sleep(1)
-
-    addresses = 50
-    return list(await asyncio.gather(*(one(first + n % addresses, request) for n, request in enumerate(requests))))
-
-
 @dataclass(frozen=True)
 class Usage:
     """What the processes have used so far."""
@@ -238,90 +148,91 @@ def resident_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
-async def watched(service: Service, seconds: float) -> None:
+@contextmanager
+def waiters(service: Service, streams: int, requests: int) -> Iterator[Waiters]:
+    """So many who wait, all of them there."""
+    url = service.environment["LUTRA_REDIS_URL"]
+    command = [sys.executable, "-m", "benchmarks.waiters", str(service.port), url, str(streams), str(requests)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        driver = Waiters(started)
+        driver.read()
+        yield driver
+        driver.end()
+
+
+@dataclass
+class Waiters:
+    """The process of those who wait; it tells of them whenever it is asked."""
+
+    process: subprocess.Popen[str]
+
+    def ask(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> dict[str, float]:
+        """What it says next. Ends the program where it has ended, or somebody does not wait as they should."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("those who wait have ended")
+        told: dict[str, float] = json.loads(line)
+        if told["answered"] or told["closed"]:
+            raise SystemExit(f"{told['answered']} were answered otherwise, {told['closed']} were closed")
+        return told
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+def watched(service: Service, driver: Waiters, streams: int, seconds: float) -> None:
     """Print what is used while nothing happens."""
-    before = Usage.now(service)
-    await asyncio.sleep(seconds)
+    before, told = Usage.now(service), driver.ask()
+    time.sleep(seconds)
     Usage.now(service).tell(before)
+    after = driver.ask()
+    print(f"  those who wait: {100 * (after['processor_s'] - told['processor_s']) / seconds:.1f} % of a core", end="")
+    heard = (after["heard_bytes"] - told["heard_bytes"]) / max(1, streams) / seconds
+    print(f"; a stream heard {heard:.1f} bytes a second")
 
 
-async def timed_jobs(service: Service, calls: int) -> None:
-    """Print seconds of one job after the other."""
+def timed_jobs(service: Service, calls: int) -> Sequence[float]:
+    """Print, and return, seconds of one job after the other."""
     times, data = [], photo(512)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=120) as client:
-        for number in range(calls + 5):
+    with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=120) as client:
+        for number in range(calls + WARM_UP):
             start = time.perf_counter()
-            answer = await client.post("/enhance", content=data, headers={"Cache-Control": "no-cache"})
+            answer = client.post("/enhance", content=data, headers={"Cache-Control": "no-cache"})
             answer.raise_for_status()
-            if number >= 5:
+            if number >= WARM_UP:
                 times.append(time.perf_counter() - start)
-    median, most = statistics.median(times), max(times)
-    print(f"  /enhance of 512x512, {calls} times: median {1000 * median:.0f} ms, longest {1000 * most:.0f} ms")
+    p99 = statistics.quantiles(times, n=100, method="inclusive")[98]
+    told = {"median": statistics.median(times), "p99": p99, "longest": max(times)}
+    print(f"  /enhance of 512x512, {calls} times: ", end="")
+    print(", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in told.items()), flush=True)
+    return list(told.values())
 
 
-async def all_waiting(service: Service, streams: int, requests: int) -> list[Line]:
-    """Open and hold everybody; returns once all wait."""
-    jobs = []
-    for number in range(streams):
-        if number % 100 == 0:
-            beat(service.store)
-        jobs.append(held_job(service.store))
-    start = time.monotonic()
-    asked = [STREAM.format(job=job).encode() for job in jobs]
-    lines = await opened(service.port, asked, first=0, is_answered=True)
-    print(f"  {streams} streams opened within {time.monotonic() - start:.1f} s", flush=True)
-    start = time.monotonic()
-    waiting: list[Line] = []
-    while len(waiting) < requests:
-        waiting += await posted(service, min(BATCH, requests - len(waiting)))
-    print(f"  {requests} requests wait within {time.monotonic() - start:.1f} s", flush=True)
-    return [*lines, *waiting]
-
-
-async def posted(service: Service, count: int) -> list[Line]:
-    """So many requests, once their jobs are held; one that is refused is sent again."""
-    store = service.store
-    post = f"{WAITING}\r\nContent-Length: {len(SMALL)}\r\n\r\n".encode() + SMALL
-    lines: list[Line] = []
-    while len(lines) < count or store.queue().queued < count:
-        beat(store)
-        lines += await opened(service.port, [post] * (count - len(lines)), first=100, is_answered=False)
-        await asyncio.sleep(0.2)
-        for line in [line for line in lines if line.heard]:
-            print(f"  refused: {line.heard[:40]!r}", flush=True)
-            line.transport.abort()
-            lines.remove(line)
-    hold_all_that_wait(store)
-    return lines
-
-
-def check(lines: Sequence[Line], streams: int) -> None:
-    """All are as they should be: a stream has begun well and lives, a request has no answer."""
-    bad = [line.heard for line in lines[:streams] if not line.heard.startswith(OK)]
-    bad += [line.heard for line in lines[streams:] if line.heard]
-    closed = sum(line.transport.is_closing() for line in lines)
-    if bad or closed:
-        raise SystemExit(f"{len(bad)} were answered otherwise ({bad[:1]}), {closed} were closed")
-
-
-async def run(service: Service, arguments: argparse.Namespace) -> None:
-    print(f"{arguments.streams} streams and {arguments.requests} requests wait:")
-    lines = await all_waiting(service, arguments.streams, arguments.requests)
-    print(f"  Redis: {len(service.store.client.client_list()) - 1} connections, before a worker starts")
+def run(service: Service, arguments: argparse.Namespace) -> None:
+    print("nobody waits:")
     with service.worker():
-        await asyncio.sleep(2)
-        heard = sum(line.heard_bytes for line in lines[: arguments.streams])
-        await watched(service, arguments.seconds)
-        heard = sum(line.heard_bytes for line in lines[: arguments.streams]) - heard
-        print(f"  streams heard {heard / max(1, arguments.streams) / arguments.seconds:.1f} bytes a second each")
-        await timed_jobs(service, arguments.calls)
-        check(lines, arguments.streams)
-        print("nobody waits:")
-        for line in lines:
-            line.transport.abort()
-        await asyncio.sleep(30)  # their jobs are cancelled meanwhile
-        await watched(service, arguments.seconds)
-        await timed_jobs(service, arguments.calls)
+        idle = timed_jobs(service, arguments.calls)
+    print(f"{arguments.streams} streams and {arguments.requests} requests wait:", flush=True)
+    with waiters(service, arguments.streams, arguments.requests) as driver:
+        print(f"  Redis: {len(service.store.client.client_list()) - 1} connections, before a worker starts")
+        with service.worker():
+            time.sleep(2)
+            watched(service, driver, arguments.streams, arguments.seconds)
+            beside = timed_jobs(service, arguments.calls)
+            driver.ask()
+    more = [
+        f"{name} {1000 * (b - a):+.0f} ms"
+        for name, a, b in zip(("median", "p99", "longest"), idle, beside, strict=True)
+    ]
+    print(f"a job beside those who wait took more: {', '.join(more)}")
 
 
 def main() -> None:
@@ -331,16 +242,16 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--calls", type=int, default=200)
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(machine.line("uvicorn", "starlette", "redis"))
+    print(machine.line("uvicorn", "starlette", "redis"), flush=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         service(Path(folder), arguments.streams + arguments.requests) as running,
     ):
-        asyncio.run(run(running, arguments))
+        run(running, arguments)
 
 
 if __name__ == "__main__":

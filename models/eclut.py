@@ -128,7 +128,8 @@ class Eclut(nn.Module):
         "hr". It ends before the maps are placed: what a pair adds to its neighbours stays apart from what they add.
         """
         codes = torch.arange(256.0, device=self.network(scale).conv1.weight.device)
-        table = self.entries(scale, torch.cartesian_prod(codes, codes), quantised=True).to(torch.int8)
+        blocks = torch.split(torch.cartesian_prod(codes, codes), BLOCK_PAIRS)
+        table = torch.cat([self.entries(scale, block, quantised=True).to(torch.int8) for block in blocks])
         return collapse(table, scale) if self.config.step == "hr" else table
 
     def entries(self, scale: int, pairs: Tensor, *, quantised: bool) -> Tensor:

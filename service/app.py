@@ -71,10 +71,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_gateway(settings, redis_url) as gateway, keys.watched() if keys else nullcontext():
+        async with open_gateway(settings, redis_url) as gateway:
             app.state.gateway = gateway
             log.info("gateway started", models=len(gateway.models))
-            yield
+            async with keys.watched(gateway.wakeups.dismiss) if keys else nullcontext():
+                yield
 
     app = FastAPI(
         title="Lutra",

@@ -7,6 +7,7 @@ OpenAPI, and to take the headers apart.
 from __future__ import annotations
 
 import hmac
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -41,7 +42,8 @@ async def admit(request: Request, key: Key) -> None:
     """Leave the client for `client_of`, and count its request. Raises KeyNeeded or RateLimited."""
     keys: KeyRing | None = request.app.state.keys
     if keys is not None:
-        request.state.client = _client_with(key, keys)
+        client = request.state.client = _client_with(key, keys)
+        request.state.may_wait = partial(_is_still, client, key or "", keys)
     await take_request(request)
 
 
@@ -52,6 +54,12 @@ def _client_with(key: str | None, keys: KeyRing) -> Client:
     if client is None:
         raise KeyNeeded(UNKNOWN)
     return client
+
+
+def _is_still(client: Client, key: str, keys: KeyRing) -> bool:
+    """Whether the key is still this client's."""
+    found = keys.find(key)
+    return found is not None and found.id == client.id
 
 
 async def admit_scrape(request: Request, key: Key) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -43,6 +44,12 @@ def is_alone(client: Client) -> bool:
     """Whether nobody but itself is this client: one with a key, or on this machine."""
     kind, _, name = client.id.partition(":")
     return kind == "key" or name in ("", "::/64") or name.startswith("127.")
+
+
+def may_wait(request: Request) -> Callable[[], bool]:
+    """Tells at any later time whether who asked may still: where keys are kept, whether the key still counts."""
+    asked: Callable[[], bool] = getattr(request.state, "may_wait", lambda: True)
+    return asked
 
 
 def owner_of(request: Request) -> str:

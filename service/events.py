@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service import problems
 from service.gateway import Gateway
+from service.schemas import job_path
 from service.waiting import Waiter
-from workers.errors import JobGone, JobUnknown, StoreUnavailable
+from workers.errors import JobGone, JobUnknown, KeyNeeded, StoreUnavailable
 from workers.jobs.records import Event
 from workers.log import Log
 
@@ -30,21 +37,69 @@ def as_text(event: Event) -> str:
     return f"id: {event.id}\nevent: {event.kind}\ndata: {event.data}\n\n"
 
 
-async def stream(job_id: str, after: str, gateway: Gateway) -> AsyncIterator[str]:
-    """Text of the event stream, until the job's `end` (or until it is gone, or the gateway stops)."""
-    yield f"retry: {RETRY_MS}\n\n"
-    with suppress(JobUnknown, JobGone):
-        async with gateway.wakeups.wait_for(job_id, after) as waiter:
-            has_news = True
-            while not gateway.is_closing:
-                for event in await _read(waiter, gateway) if has_news else ():
-                    waiter.seen = event.id
-                    yield as_text(event)
-                    if event.kind == "end":
-                        return
+def as_texts(waiter: Waiter, events: Iterable[Event]) -> str:
+    """The text of these events, which the waiter has seen then."""
+    text = ""
+    for event in events:
+        waiter.seen = event.id
+        text += as_text(event)
+    return text
+
+
+class EventStream(Response):
+    """The events of a job, until its `end` (or until it is gone, the client leaves, its key is taken back or the
+    gateway stops). `told`: what the store had when it was asked; `is_over`: that there will be no more.
+
+    Starlette's StreamingResponse would do; this one has a task and a few messages less for each of thousands.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, gateway: Gateway, waiter: Waiter, waits: AsyncExitStack, told: Sequence[Event], *, is_over: bool
+    ) -> None:
+        self.status_code, self.background = 200, None  # and no `body`, which would have a length
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._gateway, self._waiter, self._waits, self._told = gateway, waiter, waits, told
+        self._is_over = is_over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._waits:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            left = asyncio.create_task(self._left(receive))
+            try:
+                async with aclosing(self._texts()) as texts:
+                    async for text in texts:
+                        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+                        if left.done():
+                            return
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            finally:
+                left.cancel()
+
+    async def _left(self, receive: Receive) -> None:
+        """Returns when the client has left, and lets the stream find that out."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._waiter.stir()
+
+    async def _texts(self) -> AsyncGenerator[str, None]:
+        waiter, told = self._waiter, self._told
+        yield f"retry: {RETRY_MS}\n\n" + as_texts(waiter, told)
+        with suppress(JobUnknown, JobGone):
+            while not (self._is_over or self._gateway.is_closing or (told and told[-1].kind == "end")):
                 has_news = await waiter.wait()
-                if not has_news:
-                    yield COMMENT
+                if not waiter.may_wait():
+                    yield revoked(waiter.job_id)
+                    return
+                told = await _read(waiter, self._gateway) if has_news else ()
+                yield as_texts(waiter, told) if has_news else COMMENT
+
+
+def revoked(job_id: str) -> str:
+    """The last event of a stream whose key counts no longer: the problem that its client would be answered with."""
+    body = problems.body_of(KeyNeeded("this API key was taken back"), job_path(job_id))
+    return f"event: revoked\ndata: {json.dumps(body)}\n\n"
 
 
 async def _read(waiter: Waiter, gateway: Gateway) -> list[Event]:

@@ -35,7 +35,7 @@ from workers.errors import (
 )
 from workers.jobs import celery_app
 from workers.jobs.job import NO_WEIGHTS, Job, JobState, JobStatus, PictureFacts, Weights, new_job
-from workers.jobs.records import CacheResult, CancelOutcome, Limits, QueueFacts
+from workers.jobs.records import CacheResult, CancelOutcome, Event, Limits, QueueFacts
 from workers.jobs.store import Store
 from workers.log import Log
 from workers.operations import choice, speeds
@@ -158,6 +158,12 @@ class Gateway:
             raise JobUnknown("no job has this id")
         options: dict[str, Any] = {"owner": owner, "detach": detach, "with_result": with_result}
         return await self.store_threads.run(self.store.status, job_id, **options)
+
+    async def follow(self, job_id: str, after: str, *, owner: str = "") -> tuple[JobStatus, list[Event]]:
+        """As the store's; raises as `status` does."""
+        if len(job_id) > LONGEST_ID:
+            raise JobUnknown("no job has this id")
+        return await self.store_threads.run(self.store.follow, job_id, after, owner=owner)
 
     async def cancel(self, job_id: str, *, owner: str = "") -> JobStatus:
         """Cancel, or remove what has ended: the job after it, or as it was. Raises JobUnknown, JobGone, Unavailable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from service import events as sse
 from service.answers import ended_badly, picture_of, retry_after
-from service.clients import owner_of
+from service.clients import may_wait, owner_of
 from service.gateway import gateway_of
 from service.openapi import EVENTS, LAST_EVENT_ID, RANGE_HEADERS, RESULT_ANSWERS, headers_of, problems_of
 from service.router import Router
@@ -81,15 +81,15 @@ async def read_result(request: Request, id: JobId) -> Response:  # noqa: A002
 async def read_events(request: Request, id: JobId) -> Response:  # noqa: A002
     """Server-Sent Events `state`, `progress` and `end`, replayed from `Last-Event-ID` on."""
     gateway = gateway_of(request)
-    status = await gateway.status(id, owner=owner_of(request), detach=True)
     after = sse.start_after(request.headers.get("last-event-id"))
-    if after != "0" and status.ended and not await gateway.store_threads.run(gateway.store.events, id, after):
-        return Response(status_code=204)  # tells an EventSource that came back after `end` to stay away
-    stream: AsyncIterator[str] | Iterator[str] = sse.stream(id, after, gateway)
-    if request.method == "HEAD":
-        stream = iter(())  # no Content-Length, as GET has none
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+    async with AsyncExitStack() as waits:
+        waiter = await waits.enter_async_context(gateway.wakeups.wait_for(id, after, may_wait(request)))
+        status, told = await gateway.follow(id, after, owner=owner_of(request))
+        is_over = status.ended and not told
+        if is_over and after != "0":
+            return Response(status_code=204)  # tells an EventSource that came back after `end` to stay away
+        is_over |= request.method == "HEAD"
+        return sse.EventStream(gateway, waiter, waits.pop_all(), told, is_over=is_over)
 
 
 @router.delete(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -38,21 +38,25 @@ class KeyRing:
         known = self._keys.get(hashed)
         return known.client if known and hmac.compare_digest(known.hash, hashed) else None
 
-    def look(self) -> None:
-        """Read the file if it has changed; one that is not as it should be leaves the keys as they are."""
+    def look(self) -> bool:
+        """Read the file if it has changed; one that is not as it should be leaves the keys as they are.
+
+        True where others count now.
+        """
         stamp = self._read_stamp()
         if stamp == self._stamp and self._is_settled():
-            return
+            return False
         is_new, self._stamp, self._read_at_ns = stamp != self._stamp, stamp, time.time_ns()
         try:
             keys = read_keys(self._path)
         except ParameterError as error:
             if is_new:
                 log.warning("the API keys cannot be read anew; those of before stay", reason=error.message)
-            return
+            return False
         if is_new or keys != self._keys:
             log.info("API keys read anew", keys=len(keys))
-        self._keys = keys
+        before, self._keys = self._keys, keys
+        return before != keys
 
     def _is_settled(self) -> bool:
         """Whether the file was read some time after it was written; two writes in a moment can leave one stamp."""
@@ -66,9 +70,9 @@ class KeyRing:
         return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Inside, a change of the file counts within a second or two."""
-        watch = asyncio.create_task(self._watch())
+    async def watched(self, on_change: Callable[[], None]) -> AsyncIterator[None]:
+        """Inside, a change of the file counts within a second or two, and `on_change` is called."""
+        watch = asyncio.create_task(self._watch(on_change))
         try:
             yield
         finally:
@@ -76,7 +80,8 @@ class KeyRing:
             with suppress(asyncio.CancelledError):
                 await watch
 
-    async def _watch(self) -> None:
+    async def _watch(self, on_change: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            await asyncio.to_thread(self.look)
+            if await asyncio.to_thread(self.look):
+                on_change()

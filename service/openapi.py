@@ -34,14 +34,15 @@ EVENTS: Json = {
         "schema": {"description": "The events, one after the other."},
         "itemSchema": {
             "type": "object",
-            "required": ["id", "event", "data"],
+            "required": ["event", "data"],
             "properties": {
-                "id": {"type": "string", "description": "What Last-Event-ID takes."},
-                "event": {"type": "string", "enum": ["state", "progress", "end"]},
+                "id": {"type": "string", "description": "What Last-Event-ID takes; `revoked` has none."},
+                "event": {"type": "string", "enum": ["state", "progress", "end", "revoked"]},
                 "data": {
                     "type": "string",
                     "contentMediaType": "application/json",
-                    "description": "`state` and `end`: the state; `progress`: tiles `done` of `total`.",
+                    "description": "`state` and `end`: the state; `progress`: tiles `done` of `total`; `revoked`: the "
+                    "problem that its API key was taken back, and nothing after it.",
                 },
             },
         },

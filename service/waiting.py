@@ -45,11 +45,12 @@ log = Log(__name__)
 class Waiter:
     """Set when there is something new; `wait` clears it.
 
-    `seen`: the id of the last event that is known of the job, "0" for none; empty: its end alone is news.
+    `seen`: the id of the last event that is known of the job, "0" for none; empty: its end alone is news. `may_wait`:
+    whether who waits may do so still.
     """
 
-    def __init__(self, job_id: str, seen: str) -> None:
-        self.job_id, self.seen = job_id, seen
+    def __init__(self, job_id: str, seen: str, may_wait: Callable[[], bool]) -> None:
+        self.job_id, self.seen, self.may_wait = job_id, seen, may_wait
         self.asleep_since: float | None = None
         self._event = asyncio.Event()
         self._has_news = False
@@ -107,9 +108,11 @@ class Wakeups:
             await self._client.aclose()
 
     @asynccontextmanager
-    async def wait_for(self, job_id: str, seen: str = "") -> AsyncIterator[Waiter]:
+    async def wait_for(
+        self, job_id: str, seen: str = "", may_wait: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[Waiter]:
         """A waiter for one job's end, or for its events after the id `seen`; first this, then read the store."""
-        waiter = Waiter(job_id, seen)
+        waiter = Waiter(job_id, seen, may_wait)
         self._waiters[job_id].add(waiter)
         try:
             yield waiter
@@ -122,6 +125,12 @@ class Wakeups:
         """Let everybody read again."""
         for waiter in list(self._all()):
             waiter.set()
+
+    def dismiss(self) -> None:
+        """Stir those who may not wait any longer."""
+        for waiter in list(self._all()):
+            if not waiter.may_wait():
+                waiter.stir()
 
     def _all(self) -> Iterator[Waiter]:
         for waiters in self._waiters.values():

@@ -32,7 +32,7 @@ RATCHETS: dict[structure.Measure, int] = {
 # Where torch lives; nothing above loads it on import but the files of the command line, which come late themselves.
 TORCH_ROOMS = ("kernels", "models", "workers.engine", "workers.runner")
 COMMANDS_THAT_COMPUTE = {"service.files"}
-LATE = {"service.cli", "service.compare", "service.doctor", "workers.child", "workers.worker"}
+LATE = {"service.cli", "service.compare", "service.doctor", "workers.child", "workers.preload", "workers.worker"}
 
 ENTRANCES = ("service.app", "service.cli", "service.serve", "service.supervisor", "workers.worker")
 HEAVY = {"torch", "numpy", "cv2", "simplejpeg", "imagecodecs", "tifffile", "safetensors"}

@@ -1,4 +1,4 @@
-"""A worker child: it loads every model before its first job, and reports to its parent through a file."""
+"""A worker child: it has every model loaded before its first job, and reports to its parent through a file."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from workers.jobs.records import Limits
 from workers.jobs.store import Store
 from workers.liveness import Pulses
 from workers.log import Log
+from workers.preload import Loaded, load
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,10 +56,12 @@ class Child:
         return cls._current
 
     @classmethod
-    def start(cls, settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> None:
-        """Load everything and report it. Celery would swallow an exception here, so a failure ends the process."""
+    def start(
+        cls, settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses, shared: Loaded | None = None
+    ) -> None:
+        """Load what is not `shared`, and report all. Celery would swallow an exception, so a failure ends all."""
         try:
-            cls._current = load_child(settings, redis_url, parent_pid, pulses)
+            cls._current = load_child(settings, redis_url, parent_pid, pulses, shared)
         except Exception:
             log.exception("a worker child could not load")
             time.sleep(RELOAD_PAUSE_S)
@@ -86,8 +89,13 @@ class Child:
         self._store.close()
 
 
-def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses) -> Child:
-    """Build store, engine and runner in a fresh child and report it to the store as ready."""
+def load_child(
+    settings: Settings, redis_url: str, parent_pid: int, pulses: Pulses, shared: Loaded | None = None
+) -> Child:
+    """Build store, engine and runner in a fresh child and report it to the store as ready.
+
+    `shared`: the engine that its parent loaded before it forked.
+    """
     from billiard import current_process
 
     from workers.engine import gpu
@@ -97,9 +105,11 @@ def load_child(settings: Settings, redis_url: str, parent_pid: int, pulses: Puls
     facts_file(os.getpid()).unlink(missing_ok=True)
     owner, index = place.name_of(parent_pid, os.getpid()), getattr(current_process(), "index", 0)
     store = Store.at(redis_url, store_limits(settings))
-    engine = make_engine(settings, index)
     cards = served_models(settings.models, settings.weights_dir)
-    load_models(engine, cards)
+    loaded = shared or load(make_engine(settings, index), cards)
+    engine = loaded.engine
+    engine.use_threads(threads_of_child(settings))
+    tell_models(loaded, cards)
     facts = engine.facts() | {"lane": lane_of_child(settings, index)}
     pulses.start(index)
     gpu.watch(engine.device)
@@ -132,26 +142,28 @@ def make_engine(settings: Settings, index: int) -> Engine:
     from workers.engine.engine import Engine
     from workers.runner import EngineMetrics
 
-    concurrency = bulk_children(settings)
     return Engine(
         device=devices.child_device(settings.device, index),
         precision=settings.precision,
         tile=settings.tile,
         weights_dir=settings.weights_dir,
-        threads=max(1, devices.usable_cores() // concurrency),
+        threads=threads_of_child(settings),
         observe=EngineMetrics(),
     )
 
 
-def load_models(engine: Engine, cards: Mapping[str, Card]) -> None:
-    """Load every model, with its metrics."""
+def threads_of_child(settings: Settings) -> int:
+    """Its share of the cores."""
+    return max(1, devices.usable_cores() // bulk_children(settings))
+
+
+def tell_models(loaded: Loaded, cards: Mapping[str, Card]) -> None:
+    """What this child has loaded, as metrics."""
     metrics.zero_worker([(card.task, name) for name, card in {**cards, OWN_LUT.name: OWN_LUT}.items()], error_codes())
-    for name in cards:
-        start = time.perf_counter()
-        engine.load(name)
-        metrics.MODEL_LOAD.labels(name).set(time.perf_counter() - start)
+    for name, seconds in loaded.seconds.items():
+        metrics.MODEL_LOAD.labels(name).set(seconds)
         metrics.MODEL_LOADED.labels(name).set(1)
-    facts = engine.facts()
+    facts = loaded.engine.facts()
     for name, model in facts["models"].items():
         metrics.MODEL_INFO.labels(name, model["sha256"] or "", model["precision"], facts["device"]).set(1)
 

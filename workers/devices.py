@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+UNCOUNTED_GPUS = ("/dev/dxg", "/dev/kfd")  # inside WSL; of AMD
 NICE = 10  # weight 110 beside 1024 in Linux' scheduler
 
 
@@ -17,6 +18,11 @@ def visible_gpus() -> int:
         return len([part for part in named.split(",") if part.strip() not in ("", "-1")])
     listed = Path("/proc/driver/nvidia/gpus")
     return len(list(listed.iterdir())) if listed.is_dir() else 0
+
+
+def may_have_gpu() -> bool:
+    """Whether torch might find one, without asking it."""
+    return visible_gpus() > 0 or any(Path(node).exists() for node in UNCOUNTED_GPUS)
 
 
 def usable_cores() -> int:

@@ -1,4 +1,5 @@
-"""Celery's pool of processes, which forgets the pipes of a child that died with a job in hand.
+"""Celery's pool of processes, which tells of a child's death at once, and forgets the pipes of one that died with a job
+in hand.
 
 Celery closes these pipes and still has the number of the one that the child answered by. Its successor may be given
 that number for the pipe by which it is told its jobs. When the consumer's connection is lost the next time, and all
@@ -8,6 +9,7 @@ place would be taken for ever by a job that nobody has.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from celery.concurrency.asynpool import AsynPool
@@ -15,7 +17,14 @@ from celery.concurrency.prefork import TaskPool
 
 
 class Processes(AsynPool):  # type: ignore[misc]
-    """See the module."""
+    """See the module. `on_death` is told the pid of each child that ended, when another one has taken its place."""
+
+    on_death: Callable[[int], None] | None = None
+
+    def _event_process_exit(self, hub: Any, proc: Any) -> None:
+        super()._event_process_exit(hub, proc)
+        if self.on_death is not None:
+            self.on_death(proc.pid)
 
     def destroy_queues(self, queues: Any, proc: Any) -> int:
         for number in [number for number, owner in self._fileno_to_outq.items() if owner is proc]:

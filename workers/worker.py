@@ -1,11 +1,13 @@
-"""The worker process: a Celery parent that neither imports torch nor computes, and children that do both: one for each
-device, and further ones that are kept for express jobs, so that these need not wait for a bulk job.
+"""The worker process: a Celery parent that computes nothing, and children that do: one for each device, and further
+ones that are kept for express jobs, so that these need not wait for a bulk job.
+
+The parent loads what its children share before the first of them (`workers.preload`), so that a child is there at once.
 
 The parent's consumer loop beats for each child that reported its models loaded, reclaims the work of children that
 died or are stopped, and looks for lost work (`jobs.reaper`): when that loop hangs, the heartbeat ends, and the gateway
 refuses jobs. The same where it runs but takes no message (`workers.liveness`): the worker then reconnects, and if
-that does not help restarts itself. A child loads every model before its first job; one that cannot load says why
-and exits.
+that does not help restarts itself. A child has every model before its first job; one that cannot load says why and
+exits.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -33,10 +36,11 @@ from workers.jobs.records import LEASE_S
 from workers.jobs.store import Store
 from workers.liveness import STUCK_S, LoopMonitor, PulseMonitor, Pulses, Remedy, StallMonitor
 from workers.log import Log
+from workers.preload import Loaded, preload
 from workers.restart import EXIT_RESTART, kill, restart_in_place
 from workers.settings import Settings
 
-DRAIN_S = 30.0
+DRAIN_S = 10.0  # longer than checkpoints wait: what runs still has kept what it finished, and nobody serves meanwhile
 IDLE_S = 0.5
 RESTART_GRACE_S = 15.0
 
@@ -54,6 +58,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     from workers.pool import Pool
 
     parent = Parent(settings, redis_url)
+    parent.load()
     worker = parent.app.Worker(
         pool=Pool,
         concurrency=parent.concurrency,
@@ -92,6 +97,7 @@ class Parent:
         )
         self.pulses = Pulses(self.concurrency)
         self.must_restart = False
+        self._shared: Loaded | None = None
         self._pulse_monitor = PulseMonitor()
         self._stall_monitors = [StallMonitor() for _ in self.intakes]
         self._rounds = 0
@@ -101,6 +107,23 @@ class Parent:
         self._add_supervision()
         self._take_by_lane()
         self._connect_signals(redis_url)
+
+    def load(self) -> None:
+        """What the children share, before the first of them; meanwhile it is told that this place is coming back."""
+        is_over = threading.Event()
+        teller = threading.Thread(target=self._tell_loading, args=(is_over,), name="loading")
+        teller.start()
+        try:
+            self._shared = preload(self.settings)
+        finally:
+            is_over.set()
+            teller.join()
+
+    def _tell_loading(self, is_over: threading.Event) -> None:
+        while not is_over.is_set():
+            with suppress(Unavailable):
+                self.store.beat({}, place=place.this_place(), is_loading=True)
+            is_over.wait(PERIOD_S)
 
     def _define_task(self) -> None:
         parent = self
@@ -124,7 +147,9 @@ class Parent:
             requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
 
             def start(self, worker: Any) -> None:
+                worker.timer.call_after(0, parent.supervise, (worker,), priority=10)
                 worker.timer.call_repeatedly(PERIOD_S, parent.supervise, (worker,), priority=10)
+                worker.pool._pool.on_death = parent.lose
                 threading.Thread(target=parent.watch_loop, args=(worker,), name="loop-watch", daemon=True).start()
 
         self.app.steps["worker"].add(Supervision)
@@ -138,7 +163,7 @@ class Parent:
         from celery import signals
 
         def start_child(**_: Any) -> None:
-            Child.start(self.settings, redis_url, self.pid, self.pulses)
+            Child.start(self.settings, redis_url, self.pid, self.pulses, self._shared)
 
         def stop_child(**_: Any) -> None:
             Child.current().close()
@@ -190,6 +215,15 @@ class Parent:
             return
         self.reaper.look()
         self._recover(remedy, worker)
+
+    def lose(self, pid: int) -> None:
+        """A child ended, and while the worker serves it should not have: its work need not wait for the next round."""
+        name = place.name_of(self.pid, pid)
+        if name not in self._children or self.pulses.is_stopping:
+            return
+        with suppress(Unavailable):  # the next round finds it again
+            self._reclaim({name})
+            self._children.discard(name)
 
     def watch_loop(self, worker: Any) -> None:
         """In a thread: restarts a worker whose loop hangs for STUCK_S although the store answers."""

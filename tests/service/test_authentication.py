@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, cast
 
 import pytest
 
+from service import waiting
 from service.keys import add_key
-from tests.service.asgi import ASYNC, NEAREST, PHOTO, Here, eventually, running_app, succeed
+from tests.service.asgi import ASYNC, NEAREST, PHOTO, Exchange, Here, eventually, running_app, succeed
+from tests.workers.stored import queued_ids
 from workers.jobs.store import Store
 
 OPEN = ["/livez", "/readyz", "/docs", "/openapi.json", "/", "/metrics"]
@@ -48,6 +51,42 @@ def keyed(redis_url: str, folder: Path, story: Callable[[Keyed], Awaitable[None]
             await story(Keyed(here, ours, theirs))
 
     asyncio.run(whole())
+
+
+def test_a_key_that_is_taken_back_ends_its_streams_and_its_job_goes_on(
+    store: Store, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are told at once, and do not find out in passing: nothing else stirs them or looks."""
+    for name in ("SWEEP_S", "QUIET_S"):
+        monkeypatch.setattr(waiting, name, 3600.0)
+
+    async def story(keyed: Keyed) -> None:
+        app, client = keyed.here.app, keyed.here.client
+        paths = []
+        for key in (keyed.ours, keyed.theirs):
+            answer = await client.post(NEAREST, content=PHOTO, headers={**ASYNC, **key})
+            paths.append(answer.headers["location"] + "/events")
+        ours, theirs = (
+            Exchange(app, path, authorization=key["Authorization"])
+            for path, key in zip(paths, (keyed.ours, keyed.theirs), strict=True)
+        )
+        for stream in (ours, theirs):
+            await stream.until(b'"queued"')
+        file = tmp_path / "keys.jsonl"
+        file.write_text(file.read_text().splitlines()[1] + "\n")
+        await ours.end()
+        last = ours.body.decode().split("\n\n")[-2].splitlines()
+        problem = json.loads(last[1].removeprefix("data: "))
+        assert last[0] == "event: revoked" and len(last) == 2
+        assert (problem["type"], problem["status"]) == ("urn:lutra:problem:key-needed", 401)
+        assert problem["instance"] + "/events" == paths[0]
+        assert (await client.get(paths[0], headers=keyed.ours)).status_code == 401
+        assert not theirs.task.done() and b"revoked" not in theirs.body
+        assert len(queued_ids(store)) == 2
+        theirs.leave()
+        await theirs.end()
+
+    keyed(redis_url, tmp_path, story)
 
 
 def test_without_a_key_only_health_documents_and_the_page_are_there(

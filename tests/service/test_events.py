@@ -66,6 +66,7 @@ def test_a_stream_tells_what_was_and_what_comes_until_the_end(store: Store, redi
         await stream.end()
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert stream.headers["cache-control"] == "no-store"
+        assert "content-length" not in stream.headers
         assert stream.body.startswith(b"retry: 2000\n\n")
         seen = told(stream.body)
         assert [kind for _, kind, _ in seen] == ["state", "state", "progress", "state", "end"]

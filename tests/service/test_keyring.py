@@ -86,14 +86,16 @@ def test_a_file_that_has_not_changed_for_a_while_is_not_read(tmp_path: Path) -> 
     assert ring.find(old) is not None
 
 
-def test_while_it_is_watched_the_file_is_looked_at_by_itself(tmp_path: Path) -> None:
+def test_while_it_is_watched_the_file_is_looked_at_by_itself_and_a_change_is_told(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     add_key(path, "a")
     ring = KeyRing(path)
+    changes: list[str] = []
 
     async def story() -> None:
-        async with ring.watched():
+        async with ring.watched(lambda: changes.append("told")):
             new = add_key(path, "b")
             await eventually(lambda: ring.find(new) is not None, "the new key is known")
+            await eventually(lambda: changes == ["told"], "it is told once")
 
     asyncio.run(story())

@@ -9,7 +9,15 @@ import threading
 
 import pytest
 
-from workers.devices import NICE, child_device, default_concurrency, stand_back, usable_cores, visible_gpus
+from workers.devices import (
+    NICE,
+    child_device,
+    default_concurrency,
+    may_have_gpu,
+    stand_back,
+    usable_cores,
+    visible_gpus,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +26,17 @@ from workers.devices import NICE, child_device, default_concurrency, stand_back,
 def test_gpus_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch, named: str, count: int) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     assert visible_gpus() == count
+
+
+def test_a_gpu_may_be_there_that_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.devices.UNCOUNTED_GPUS", ("/dev/null",))
+    for named in ("", "0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        assert may_have_gpu()
+    monkeypatch.setattr("workers.devices.UNCOUNTED_GPUS", ("/dev/no-such-gpu",))
+    assert may_have_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not may_have_gpu()
 
 
 def test_gpus_are_dealt_in_turn_a_child_each(monkeypatch: pytest.MonkeyPatch) -> None:

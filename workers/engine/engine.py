@@ -69,7 +69,7 @@ class Engine:
         observe: Observer | None = None,
     ) -> None:
         if threads is not None:
-            torch.set_num_threads(threads)
+            self.use_threads(threads)
         self.device = choose_device(device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -81,6 +81,11 @@ class Engine:
         self._weights_dir = weights_dir
         self._observe: Observer = observe or NullObserver()
         self._models: dict[tuple[str, torch.dtype, float], LoadedModel] = {}
+
+    @staticmethod
+    def use_threads(threads: int) -> None:
+        """From now on, in this process."""
+        torch.set_num_threads(threads)
 
     def load(self, name: str) -> None:
         """Puts a model on the device. Raises UnknownModel."""

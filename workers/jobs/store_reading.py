@@ -91,6 +91,10 @@ class Reading(StoreBase):
             entries = cast("list[Any]", self.client.xrange(f"lutra:events:{job_id}", min=f"({after}", max="+"))
         return [Event(text(id_), text(fields[b"kind"]), text(fields[b"data"])) for id_, fields in entries]
 
+    def follow(self, job_id: str, after: str, *, owner: str = "") -> tuple[JobStatus, list[Event]]:
+        """The job, which is read by id, and its events later than the id `after`. Raises as `status` does."""
+        return self.status(job_id, owner=owner, detach=True), self.events(job_id, after)
+
     def news(self, watches: Sequence[Watch]) -> list[int]:
         """The places, from 0, of those watches for which there is something new, in one call for all of them.
 

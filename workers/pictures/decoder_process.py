@@ -31,7 +31,7 @@ def main(line: Connection, memory: SharedMemory, lacking: str = "") -> None:
     """
     _load_codecs()
     line.send_bytes(lacking.encode())
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             request = json.loads(line.recv_bytes())
             with log.about(**request["about"]):
