@@ -40,6 +40,7 @@ from models.train.recipes.airnet import freeze_norms, read_pairs
 from models.train.recipes.lmliif import photo_odds
 from models.train.recipes.srresnet import as_pictures, refuse_small
 from models.train.run import Budget
+from models.train.schedule import decays
 from models.weights import Weights
 
 BUDGETS = {
@@ -81,11 +82,11 @@ class Sample:
 class Recipe:
     """`large_share` of the budget, the last: patches of `budget.patch`, and norms that rest; before that of
     `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture; `freely` the
-    error, on what is spoilt, of the correction that no certainty holds back. `head_start`: share of the budget, the
-    first, in which the encoder learns to tell kinds in each step and the restorer joins one in eight. `asked`: share of
-    the samples of which one kind alone is to be taken off. `grey`: share without colour. `real_rain`, `real_haze`: how
-    often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of the photographs from files that
-    were no JPEGs, whose blocks would be taught as sound.
+    error, on what is spoilt, of the correction that no certainty holds back, until the rate falls. `head_start`: share
+    of the budget, the first, in which the encoder learns to tell kinds in each step and the restorer joins one in
+    eight. `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
+    `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
+    the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
 
     budget: Budget
@@ -234,7 +235,8 @@ class Recipe:
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
         free = (log_errors(query + correction, wanted, least) * is_spoilt(query, wanted)).mean()
         parts |= {"error": errors.mean(), "certainty": certainty, "free": free}
-        loss = loss + parts["error"] + self.certainty * certainty + self.freely * free
+        freely = 0.0 if decays(self.share, self.budget) else self.freely
+        loss = loss + parts["error"] + self.certainty * certainty + freely * free
         return loss, {name: value.detach() for name, value in parts.items()} | self.follow_losses(errors.detach())
 
     def is_alone(self) -> bool:
