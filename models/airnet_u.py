@@ -138,12 +138,16 @@ class AirnetU(nn.Module):
     def restore(self, picture: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """picture (N, 3, h, w) in [0, 1] and codes (N or 1, code) -> restored (N, 3, h, w) and, before the sigmoid,
         how sure it is that something is wrong (N, 1, h, w); float32, not clamped."""
+        correction, sure = self.propose(picture, code)
+        return picture.float() + weigh(sure) * correction, sure
+
+    def propose(self, picture: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """As `restore`, but the correction (N, 3, h, w) that the certainty has not weighed yet."""
         height, width = picture.shape[-2:]
         dtype = self.R.head.weight.dtype
         x = padded(picture, MULTIPLE).to(dtype).contiguous(memory_format=torch.channels_last)
         said = self.R(x, self.guide(code.to(dtype)))[..., :height, :width].float()
-        correction, sure = said[:, :3], said[:, 3:]
-        return picture.float() + weigh(sure) * correction, sure
+        return said[:, :3], said[:, 3:]
 
     def contrast(self, query: Look, key: Look) -> tuple[Tensor, Tensor]:
         """Training: looks at N pictures, spoilt alike pair by pair -> logits (N, 1 + K), the right answer first, and

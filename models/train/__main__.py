@@ -1,5 +1,5 @@
 """`python -m models.train NAME` trains, `... slice NAME` a part of it on a machine that is lent for minutes, `...
-evaluate` and `... patterns` measure; `... plot`, `... sheet`, `... crops` and `... cards` draw what came out.
+evaluate`, `... patterns` and `... kinds` measure; `... plot`, `... sheet`, `... crops`, `... cards` and `... grain` draw what came out.
 
 It reads the command line and calls the loop, the evaluation or the drawing; nothing else.
 """
@@ -25,6 +25,7 @@ from models.weights import WeightsError
 
 QUICK_SETS = ("Set5", "CBSD68")  # of what enlarges, and of what restores
 RESTORE = "restore"
+ALONE = ("kinds", "grain")  # commands whose module reads their words
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -33,7 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     commands = {"evaluate": evaluate, "patterns": patterns, "slice": train_slice, **drawing.COMMANDS}
     command = commands.get(words[0]) if words else None
     try:
-        if command is None:
+        if words and words[0] in ALONE:
+            importlib.import_module(f"models.train.{words[0]}").main(words[1:])
+        elif command is None:
             train(words)
         else:
             command(words[1:])

@@ -150,7 +150,7 @@ def test_grey_pictures_are_grey_before_and_after(data: Path) -> None:
 
 
 def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_the_telling_too(data: Path) -> None:
-    recipe, torch_seed = opened(data), torch.manual_seed(0)
+    recipe, torch_seed = opened(data, freely=0.5), torch.manual_seed(0)
     network = recipe.network().train()
     assert isinstance(network, AirnetU) and torch_seed is not None
     loss, parts = recipe.loss(network, recipe.batch(np.random.default_rng(0)))
@@ -159,7 +159,8 @@ def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_the_telling_t
         float(parts["error"])
         + recipe.contrast * float(parts["contrast"])
         + recipe.certainty * float(parts["certainty"])
-        + recipe.telling * float(parts["telling"]),
+        + recipe.telling * float(parts["telling"])
+        + recipe.freely * float(parts["free"]),
         rel=1e-4,
     )
     recipe = opened(data, contrast=0.0, certainty=0.0, telling=1.0)
@@ -168,6 +169,46 @@ def test_the_losses_of_all_kinds_are_told_and_the_code_learns_from_the_telling_t
     loss, _ = recipe.loss(network, recipe.batch(np.random.default_rng(0)))
     (of_encoder,) = torch.autograd.grad(loss, [network.encoder.second.weight])
     assert of_encoder.any(), "at first the code changes nothing that is restored"
+
+
+def test_in_a_head_start_the_encoder_learns_in_each_step_and_the_restorer_in_some(data: Path) -> None:
+    recipe = opened(data, head_start=0.5)
+    network, batch, joined = recipe.network().train(), recipe.batch(np.random.default_rng(0)), 0
+    assert isinstance(network, AirnetU)
+    for seed in range(24):
+        torch.manual_seed(seed)
+        recipe.begin_step(0.4)
+        loss, parts = recipe.loss(network, batch)
+        network.zero_grad()
+        torch.autograd.backward(loss)
+        assert network.encoder.second.weight.grad is not None and network.tell.weight.grad is not None
+        assert (network.R.tail.weight.grad is not None) == ("error" in parts)
+        joined += "error" in parts
+    assert 0 < joined < 12
+    recipe.begin_step(0.6)
+    assert all("error" in recipe.loss(network, batch)[1] for _ in range(4))
+
+
+def test_a_correction_that_is_held_back_learns_freely_from_what_is_spoilt_alone(data: Path) -> None:
+    """Where the map says nothing is wrong, the error has no gradient for the correction; the free one has."""
+    lengths = []
+    for freely, share in ((0.0, 0.0), (1.0, 0.0), (1.0, 0.9)):
+        recipe = opened(data, freely=freely, certainty=0.0, contrast=0.0, telling=0.0)
+        torch.manual_seed(0)
+        network, batch = recipe.network().train(), recipe.batch(np.random.default_rng(0))
+        assert isinstance(network, AirnetU)
+        recipe.begin_step(share)
+        with torch.no_grad():
+            assert network.R.tail.bias is not None
+            network.R.tail.bias[3] = -9  # of the certainty
+        loss, _ = recipe.loss(network, batch)
+        torch.autograd.backward(loss)
+        assert network.R.tail.weight.grad is not None
+        lengths.append(float(network.R.tail.weight.grad[:3].norm()))
+    assert lengths[0] == 0 < lengths[1]
+    assert lengths[2] == 0, "the rate falls"
+    sound = torch.rand(2, 3, 8, 8)
+    assert airnet_u.is_spoilt(sound, torch.stack([sound[0], 1 - sound[1]])).tolist() == [0, 1]
 
 
 def test_the_mean_code_of_a_kind_follows_samples_of_that_kind_alone() -> None:

@@ -6,7 +6,8 @@ not content. Beside each crop goes its whole picture, reduced, under the same ai
 one kind alone: the kind's mean code conditions the restorer, and what is wanted still has the other damage.
 Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
 a layer on the code, which kinds there are: the drawing knows them, and without its gradient the code told none of them
-after a thousand steps. Patches are small at first and large in the last
+after a thousand steps. A correction that the map holds at nothing has no gradient to become better by, so that it can
+be judged without the map as well. Patches are small at first and large in the last
 part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
 Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
 """
@@ -29,7 +30,7 @@ from torch.nn import functional as F
 
 from models import weights as weight_files
 from models.airnet_u import KINDS as LABELS
-from models.airnet_u import AirnetU, AirnetUConfig
+from models.airnet_u import AirnetU, AirnetUConfig, weigh
 from models.layout import channels_last
 from models.look import CROP_SIDE, REDUCED_SIDE, Look
 from models.train import damage, made, provenance, sound
@@ -39,6 +40,7 @@ from models.train.recipes.airnet import freeze_norms, read_pairs
 from models.train.recipes.lmliif import photo_odds
 from models.train.recipes.srresnet import as_pictures, refuse_small
 from models.train.run import Budget
+from models.train.schedule import decays
 from models.weights import Weights
 
 BUDGETS = {
@@ -56,6 +58,7 @@ FOLLOWED = 0.98  # share of the running means that stays at each step
 WRONG = 1 / 255  # of a mean difference over 7x7 pixels: from here on something is wrong there
 SEEN = 0.25 / 255  # a damage that changes less, a JPEG of a flat field for instance, is told as none
 KEPT = 0.99  # share of the mean code of a kind that stays at each step
+JOINS = 1 / 8  # how often the restorer takes part in a step during a head start, and so follows the codes
 NONE = -1
 
 
@@ -78,10 +81,12 @@ class Sample:
 @dataclass
 class Recipe:
     """`large_share` of the budget, the last: patches of `budget.patch`, and norms that rest; before that of
-    `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture. `asked`: share
-    of the samples of which one kind alone is to be taken off. `grey`: share without colour. `real_rain`, `real_haze`:
-    how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of the photographs from files
-    that were no JPEGs, whose blocks would be taught as sound.
+    `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture; `freely` the
+    error, on what is spoilt, of the correction that no certainty holds back, until the rate falls. `head_start`: share
+    of the budget, the first, in which the encoder learns to tell kinds in each step and the restorer joins one in
+    eight. `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
+    `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
+    the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
 
     budget: Budget
@@ -91,6 +96,8 @@ class Recipe:
     contrast: float = 0.1
     certainty: float = 0.2
     telling: float = 0.1
+    freely: float = 0.0
+    head_start: float = 0.0
     large_share: float = 0.25
     first_patch: int = 128
     longest_gradient: float = 1.0
@@ -218,14 +225,23 @@ class Recipe:
         contrast = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
         telling = F.binary_cross_entropy_with_logits(network.tell_kinds(codes), told)
         follow_kinds(network, codes.detach(), told)
+        loss, parts = self.contrast * contrast + self.telling * telling, {"contrast": contrast, "telling": telling}
+        if self.is_alone():
+            return loss, {name: value.detach() for name, value in parts.items()}
 
-        restored, sure = network.restore(query, conditions(network, codes, only))
-        errors = log_errors(restored, wanted, LEAST_AT_END if self.inherited else least_at(self.share))
+        correction, sure = network.propose(query, conditions(network, codes, only))
+        least = LEAST_AT_END if self.inherited else least_at(self.share)
+        errors = log_errors(query + weigh(sure) * correction, wanted, least)
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
-        error = errors.mean()
-        loss = error + self.contrast * contrast + self.certainty * certainty + self.telling * telling
-        parts = {"error": error, "contrast": contrast, "certainty": certainty, "telling": telling}
+        free = (log_errors(query + correction, wanted, least) * is_spoilt(query, wanted)).mean()
+        parts |= {"error": errors.mean(), "certainty": certainty, "free": free}
+        freely = 0.0 if decays(self.share, self.budget) else self.freely
+        loss = loss + parts["error"] + self.certainty * certainty + freely * free
         return loss, {name: value.detach() for name, value in parts.items()} | self.follow_losses(errors.detach())
+
+    def is_alone(self) -> bool:
+        """Whether the encoder learns alone in this step; the loop seeds torch by the step."""
+        return self.share < self.head_start and float(torch.rand((), device="cpu")) >= JOINS
 
     def follow_losses(self, errors: Tensor) -> dict[str, Tensor]:
         """The loss of each kind, a running mean: that of one step is of a picture or two."""
@@ -304,6 +320,11 @@ def follow_kinds(network: AirnetU, codes: Tensor, told: Tensor) -> None:
     means = alone.T @ codes / count.clamp(min=1)[:, None]
     moved = network.kind_codes.lerp(means.to(network.kind_codes.dtype), 1 - KEPT)
     network.kind_codes.copy_(torch.where((count > 0)[:, None], moved, network.kind_codes))
+
+
+def is_spoilt(query: Tensor, wanted: Tensor) -> Tensor:
+    """Whether there is something to take off each sample, (N,), 0 or 1."""
+    return ((query - wanted).abs().mean((1, 2, 3)) > SEEN).float()
 
 
 def where_wrong(query: Tensor, wanted: Tensor) -> Tensor:
