@@ -47,6 +47,11 @@ async def admit(request: Request, key: Key) -> None:
     await take_request(request)
 
 
+async def admit_request(request: Request) -> None:
+    """`admit`, of an endpoint for which FastAPI solves no dependencies."""
+    await admit(request, await key_of(await _bearer(request), await _header(request)))
+
+
 def _client_with(key: str | None, keys: KeyRing) -> Client:
     if not key:
         raise KeyNeeded(MISSING)
