@@ -1,6 +1,6 @@
 """`python -m models.train NAME` trains, `... slice NAME` a part of it on a machine that is lent for minutes, `...
-evaluate`, `... patterns` and `... kinds` measure; `... plot`, `... sheet`, `... crops`, `... cards` and `... grain` draw
-what came out.
+evaluate`, `... patterns` and `... kinds` measure; `... plot`, `... sheet`, `... crops`, `... cards` and `... grain`
+draw what came out.
 
 It reads the command line and calls the loop, the evaluation or the drawing; nothing else.
 """
