@@ -90,15 +90,16 @@ class EventStream(Response):
             while not (self._is_over or self._gateway.is_closing or (told and told[-1].kind == "end")):
                 has_news = await waiter.wait()
                 if not waiter.may_wait():
-                    yield revoked(waiter.job_id)
+                    yield revoked(job_path(waiter.job_id, self._gateway.settings.public_path))
                     return
                 told = await _read(waiter, self._gateway) if has_news else ()
                 yield as_texts(waiter, told) if has_news else COMMENT
 
 
-def revoked(job_id: str) -> str:
-    """The last event of a stream whose key counts no longer: the problem that its client would be answered with."""
-    body = problems.body_of(KeyNeeded("this API key was taken back"), job_path(job_id))
+def revoked(path: str) -> str:
+    """The last event of a stream whose key counts no longer: the problem that its client would be answered with at the
+    job's path."""
+    body = problems.body_of(KeyNeeded("this API key was taken back"), path)
     return f"event: revoked\ndata: {json.dumps(body)}\n\n"
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from models import scores as known
 from models import weights
-from models.cards import CARDS
+from models.cards import ALL, CARDS
 from models.classical import KERNELS, Resampler
 from models.train import __main__ as command
 from models.train import evaluate, loop, report
@@ -136,7 +136,10 @@ def test_the_scores_on_the_cards_are_those_of_the_weights_that_are_served() -> N
     for path in report.Places().results.glob("*.json"):
         found = report.read(path)
         assert found is not None
-        card = CARDS[found.model]
+        card = CARDS.get(found.model)
+        if card is None:  # measured with the files of its authors, which do not lie here
+            assert found.model in {one.name for one in ALL}
+            continue
         assert found.sha256 == card.sha256
         assert evaluate.scores_of(list(found.rows), found.model) == card.measured.scores
         assert json.loads(path.read_text())["model"] == path.stem

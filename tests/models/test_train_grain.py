@@ -65,6 +65,6 @@ def test_the_command_counts_them_and_draws_a_row_for_each(tmp_path: Path, capsys
     assert "grain in 2 of 3 photographs" in said and said.index("1 b.png") < said.index("2 a.png")
     found = np.asarray(Image.open(tmp_path / "sheet.png"))
     step = grain.SIDE + sheet.GAP
-    assert found.shape == (sheet.HEAD + 2 * step, sheet.GAP + 2 * step, 3)
+    assert found.shape == (sheet.HEAD + 2 * (step + sheet.HEAD), sheet.GAP + 2 * step, 3)
     shown, restored = (found[sheet.HEAD + 30 : sheet.HEAD + 96, at : at + 96].astype(float) for at in (6, 6 + step))
     assert not np.array_equal(restored, shown)

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "in"
     made.mkdir()
     for number in range(COUNT):
-        (made / f"{number:02}.jpg").write_bytes(as_file(photo(300, 400, number)))
+        (made / f"{number:02}.jpg").write_bytes(as_file(photo(600, 800, number)))
     return made
 
 
@@ -59,7 +59,7 @@ def test_a_run_that_was_interrupted_and_killed_goes_on_where_it_stood(folder: Pa
     after = results(folder)
     assert second.items() <= after.items()  # none was computed a second time
     assert sorted(after) == [f"{number:02}-x3.7.png" for number in range(COUNT)]
-    assert {opened((folder / name).read_bytes()).size for name in after} == {(1480, 1110)}
+    assert {opened((folder / name).read_bytes()).size for name in after} == {(2960, 2220)}
     assert len(list(folder.iterdir())) == 2 * COUNT  # nothing is left of what was being written
 
 
