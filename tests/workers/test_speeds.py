@@ -21,7 +21,9 @@ class Memory:
     """A store of rates, and a clock."""
 
     def __init__(self, *cards: Card) -> None:
-        self.cards = list(cards) or [c for c in CARDS.values() if c.task == "upscale" and c.name != "lmliif"]
+        self.cards = list(cards) or [
+            card for card in CARDS.values() if card.task == "upscale" and not card.name.startswith("lmliif")
+        ]
         self.stored: dict[str, str] = {}
         self.now = NOW
 
