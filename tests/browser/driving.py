@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, FilePayload, Locator, Page
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-PATIENCE_MS = 180_000  # a condition is waited for as long as a machine takes that others share
+PATIENCE_MS = 60_000
 DESKTOP = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
 # What the browser itself says of an answer that is no success; the page shows those to its reader.
