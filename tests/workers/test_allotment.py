@@ -137,7 +137,6 @@ def test_a_runner_gives_a_long_job_back_with_its_tiles_and_goes_on_from_there(
     status = store.status(job.id)
     assert (status.state, status.lane) == ("queued", "bulk")
     assert store.client.exists(f"lutra:checkpoint:{job.computation.id}")
-    assert store.rates(), "it has taught what its model costs"
     assert messages(store, Lane.BULK) == 1
     assert runner.run(Lane.BULK) and runner.run(Lane.BULK)
     results = [b"".join(store.read_result(store.status(one.id))) for one in (job, whole)]
