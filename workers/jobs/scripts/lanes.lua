@@ -116,7 +116,8 @@ local function make_bulk(comp, estimate_s)
   leave_line(comp)
   redis.call('ZREM', P .. 'active:express', comp)
   take_place(comp, 'bulk', client, FOREVER)
-  redis.call('HSET', P .. 'comp:' .. comp, 'lane', 'bulk', 'estimate_s', string.format('%.6f', estimate_s))
+  local estimate = string.format('%.6f', estimate_s)
+  redis.call('HSET', P .. 'comp:' .. comp, 'lane', 'bulk', 'estimate_s', estimate, 'sent_at', stamp())
 end
 
 -- The computation whose turn it is in the lane, nil where none waits.
