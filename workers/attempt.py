@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from workers import metrics
 from workers.errors import JobTimeout, LutraError, StoreFull, StoreUnavailable
-from workers.jobs import celery_app
-from workers.jobs.job import JobState, Lane
+from workers.jobs.job import JobState
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.records import LEASE_S, Claim, Hold
 from workers.jobs.store import Store
@@ -134,15 +133,11 @@ class Attempt:
     def give_way(self) -> None:
         """Go back into the queue, as bulk: it has computed for longer than a job may that others wait for."""
         self._ran_its_course = True
-        claim, estimate_s = self.claim, self.lease.allotment.expected_s
-        hold = with_retry(lambda: self._store.preempt(claim, estimate_s, celery_app.message(Lane.BULK)))
+        hold = with_retry(self.lease.allotment.give_back)
         if hold is Hold.CANCELLED:
             self.cancel()
-        elif hold is Hold.HELD:
-            metrics.JOBS_REQUEUED.labels("overrun").inc()
-            log.info("job gives way", operation=claim.operation, model=claim.model, estimate_s=round(estimate_s, 1))
-        else:
-            log.warning("lease lost, not given back", attempt=claim.attempt)
+        elif hold is not Hold.HELD:
+            log.warning("lease lost, not given back", attempt=self.claim.attempt)
 
     def _end(self, outcome: JobState, write: Callable[[], bool], *, pixels: int = 0, error_code: str = "") -> None:
         claim = self.claim

@@ -64,12 +64,12 @@ def test_both_children_killed_have_the_jobs_of_both_lanes_end_well(lutra: Lutra)
     assert set(lutra.samples("lutra_queue_depth").values()) == {0.0}
 
 
-@pytest.fixture
-def hasty(tmp_path: Path) -> Iterator[Lutra]:
-    """It has learnt that LIIF is a thousand times as fast as it is: an estimate can be no worse."""
+@pytest.fixture(params=["64", "192"])
+def hasty(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lutra]:
+    """It has learnt that LIIF is a thousand times as fast as it is; with tiles of so many pixels a side."""
     liif = BY_NAME["liif"]
     seconds, now = liif.cpu_s_per_mp / 1000, time.time()
-    settings = {"LUTRA_MODELS": "liif,bicubic", "LUTRA_EXPRESS_SECONDS": "0.2", "LUTRA_TILE": "64"}
+    settings = {"LUTRA_MODELS": "liif,bicubic", "LUTRA_EXPRESS_SECONDS": "0.2", "LUTRA_TILE": request.param}
     with private_redis(tmp_path / "r") as (url, _):
         store = Store.at(url)
         store.keep_rate(key_of(liif), Speed(seconds, now, ((now, seconds),) * SEEN).to_json())
@@ -80,7 +80,9 @@ def hasty(tmp_path: Path) -> Iterator[Lutra]:
 
 
 def test_a_short_job_does_not_wait_for_long_ones_that_were_estimated_to_be_short(hasty: Lutra) -> None:
-    """Six that take every child of the express lane, one after the other, and a short one of the same client's."""
+    """Six that would take every child of the express lane, one after the other, and a short one of the same client's. They
+    give way between their tiles, and in the middle of the only one.
+    """
     long = [hasty.post(LONG, long_photo(128, seed), headers=ASYNC).json() for seed in range(6)]
     assert {told["lane"] for told in long} == {"express"}
     short = hasty.post(SHORT, as_file(photo()), headers=ASYNC).json()

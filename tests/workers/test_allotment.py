@@ -102,6 +102,21 @@ def test_time_in_which_the_store_was_away_or_the_process_stopped_does_not_count(
     nowhere.close()
 
 
+def test_a_tile_that_takes_as_long_again_ends_with_its_process_where_another_job_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    job = put(store, lane=Lane.EXPRESS)
+    monkeypatch.setattr(allotment_module, "end_process", lambda: ended.append(store.status(job.id).lane))
+    allotment = begun(store, 100.0)
+    allotment.look()
+    assert not ended, "nobody waits"
+    put(store, lane=Lane.EXPRESS, estimate_s=0.001)
+    allotment.look()
+    assert ended == ["bulk"]
+    assert (store.status(job.id).state, messages(store, Lane.BULK)) == ("queued", 1)
+
+
 def test_what_gives_way_waits_in_the_bulk_lane_at_its_place_and_has_lost_nothing(store: Store) -> None:
     job, later = put(store, lane=Lane.EXPRESS), put(store, lane=Lane.BULK)
     claim = taken(store)
@@ -125,12 +140,12 @@ def test_a_runner_gives_a_long_job_back_with_its_tiles_and_goes_on_from_there(
 ) -> None:
     """Nearly nothing is allotted: the job gives way at its first tile after the look, and keeps what it has done."""
     monkeypatch.setattr(lease_module, "PULSE_S", 0.001)
+    monkeypatch.setattr(allotment_module, "LAST", float("inf"))  # this process is to stay
     engine = Engine(device="cpu", tile="16")
     engine.load("bicubic")
-    size = {"width": 1200, "height": 900}
     data, changed = as_file(photo(900, 1200), "PNG"), {"format": "png"}
-    job = put_picture(store, data, **size, lane=Lane.EXPRESS, changed=changed)
-    whole = put_picture(store, data, **size, lane=Lane.BULK, changed=changed)
+    job = put_picture(store, data, 1200, 900, lane=Lane.EXPRESS, changed=changed)
+    whole = put_picture(store, data, 1200, 900, lane=Lane.BULK, changed=changed)
     put_picture(store, as_file(photo()), model="nearest", lane=Lane.EXPRESS)
     runner = Runner(store, engine, owner="test:1", job_timeout_s=600, max_pixels=10_000_000, express_s=1e-6)
     assert runner.run(job.computation.id)
