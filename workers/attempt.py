@@ -15,7 +15,7 @@ from workers import metrics
 from workers.errors import JobTimeout, LutraError, StoreFull, StoreUnavailable
 from workers.jobs.job import JobState
 from workers.jobs.lease import Lease, LeaseLost
-from workers.jobs.records import LEASE_S, Claim
+from workers.jobs.records import LEASE_S, Claim, Hold
 from workers.jobs.store import Store
 from workers.log import Log
 from workers.operations.operation import Encoded, Work
@@ -43,16 +43,16 @@ def with_retry(ask: Callable[[], T]) -> T | None:
 
 
 class Attempt:
-    """A claimed computation on its way to `succeed`, `fail` or `cancel`; one of them is called, once.
+    """A claimed computation on its way to `succeed`, `fail`, `cancel` or `give_way`; one of them is called, once.
 
     It observes what is computed (`operations.way.Observer`). `timings_s`: seconds spent in each stage; `is_deep`: the
     picture has more than 8 bits, which some models compute another way; `work`: once the record has been read.
     """
 
-    def __init__(self, store: Store, claim: Claim) -> None:
+    def __init__(self, store: Store, claim: Claim, express_s: float = 0.0) -> None:
         self._store = store
         self.claim = claim
-        self.lease = Lease(store, claim)
+        self.lease = Lease(store, claim, express_s)
         self.timings_s = {"queue": round(claim.queue_s, 6)}
         self.is_deep = False
         self.work: Work[Any] | None = None
@@ -74,12 +74,13 @@ class Attempt:
         self.lease.check()
 
     def tick(self, done: int, total: int) -> None:
-        """Reports progress; raises as `check`."""
+        """Reports progress; raises as `check`, and Preempted."""
         self.lease.tick(done, total)
 
     @property
     def is_speed_sample(self) -> bool:
-        """Whether its time says what its model costs here: of one that succeeded or ran out of time, undisturbed.
+        """Whether its time says what its model costs here: of one that succeeded, ran out of time or gave way, and was
+        not disturbed.
 
         One that always takes too long is learnt from as well, so that it is not tried for ever.
         """
@@ -128,6 +129,15 @@ class Attempt:
     def cancel(self) -> None:
         """End because nobody wants it any more."""
         self._end(JobState.CANCELLED, lambda: self._store.end_cancelled(self.claim))
+
+    def give_way(self) -> None:
+        """Go back into the queue, as bulk: it has computed for longer than a job may that others wait for."""
+        self._ran_its_course = True
+        hold = with_retry(self.lease.allotment.give_back)
+        if hold is Hold.CANCELLED:
+            self.cancel()
+        elif hold is not Hold.HELD:
+            log.warning("lease lost, not given back", attempt=self.claim.attempt)
 
     def _end(self, outcome: JobState, write: Callable[[], bool], *, pixels: int = 0, error_code: str = "") -> None:
         claim = self.claim

@@ -123,6 +123,7 @@ def load_child(
         job_timeout_s=settings.job_timeout_seconds,
         max_pixels=settings.max_input_pixels,
         is_walled=settings.sandbox == "on",
+        express_s=settings.express_seconds,
     )
     return Child(runner, store, pulses, index)
 

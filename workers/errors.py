@@ -195,6 +195,10 @@ class JobNotFinished(LutraError):
     code = "job_not_finished"
 
 
+class Preempted(Exception):
+    """No error: a job leaves its worker to another one, and goes on later."""
+
+
 class JobCancelled(LutraError):
     code = "job_cancelled"
 

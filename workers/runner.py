@@ -13,7 +13,7 @@ from models.cards import OWN_LUT, Card
 from workers import metrics
 from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
-from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory
+from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory, Preempted
 from workers.jobs.checkpoints import StoredCheckpoint
 from workers.jobs.lease import LeaseLost
 from workers.jobs.records import LEASE_S, Claim, readable
@@ -47,7 +47,7 @@ class EngineMetrics:
 
 
 class Runner:
-    """Runs computations on one engine. `owner` names this child in the store."""
+    """Runs computations on one engine. `owner` names this child in the store; `express_s`: the border of the lanes."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Runner:
         max_pixels: int,
         operations: Mapping[str, Operation[Any, Any]] = OPERATIONS,
         is_walled: bool = True,
+        express_s: float = 0.0,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -67,6 +68,7 @@ class Runner:
         self._max_pixels = max_pixels
         self._cards: dict[str, Card] = {OWN_LUT.name: OWN_LUT}
         self._operations = operations
+        self._express_s = express_s
         self._decoder = Decoder(is_walled=is_walled)
         self._learnt_at: dict[str, float] = {}
 
@@ -86,7 +88,7 @@ class Runner:
             return False
         in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
         with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
-            self._run(Attempt(self._store, claim))
+            self._run(Attempt(self._store, claim, self._express_s))
         return True
 
     def _run(self, attempt: Attempt) -> None:
@@ -101,6 +103,8 @@ class Runner:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
         except JobCancelled:
             attempt.cancel()
+        except Preempted:
+            attempt.give_way()
         except LutraError as error:
             attempt.fail(error)
         except MemoryError:
@@ -151,8 +155,8 @@ class Runner:
         return data
 
     def _learn(self, attempt: Attempt, work: Work[Any]) -> None:
-        """What a megapixel of this model costs here, from a job that succeeded or ran out of time; of many short ones
-        from one every LEARN_EVERY_S. Of one that an attempt before has begun, this one's time says nothing.
+        """What a megapixel of this model costs here, from a job that succeeded, ran out of time or gave way; of many
+        short ones from one every LEARN_EVERY_S. Of one that an attempt before has begun, this one's time says nothing.
         """
         now = time.monotonic()
         is_known = now - self._learnt_at.get(work.model, -LEARN_EVERY_S) < LEARN_EVERY_S

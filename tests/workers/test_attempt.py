@@ -11,11 +11,13 @@ from prometheus_client import REGISTRY
 
 from tests.living import as_file, photo, wait_until
 from tests.workers.running import put
+from tests.workers.stored import messages
 from workers import attempt as attempt_module
 from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
 from workers.errors import JobCancelled, JobTimeout, StoreFull, StoreUnavailable
 from workers.jobs import lease as lease_module
+from workers.jobs.job import Lane
 from workers.jobs.lease import Lease
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
@@ -131,8 +133,8 @@ def test_a_cancelled_job_teaches_nothing_and_one_that_ran_out_of_time_does(
         assert bool(store.rates()) is learnt
 
 
-def claimed(store: Store) -> Attempt:
-    job = put(store, as_file(photo()))
+def claimed(store: Store, lane: Lane = Lane.BULK) -> Attempt:
+    job = put(store, as_file(photo()), lane=lane)
     taken = store.claim(job.computation.id, "test:1", lease_s=30, timeout_s=60)
     assert taken is not None
     return Attempt(store, taken)
@@ -155,6 +157,25 @@ def test_an_attempt_that_succeeds_writes_its_result_and_counts_it_before(store: 
     assert attempt.is_speed_sample is not attempt.lease.was_stopped
     attempt.is_deep = True
     assert not attempt.is_speed_sample
+
+
+def test_an_attempt_that_gives_way_is_queued_as_bulk_with_a_message_and_teaches(store: Store) -> None:
+    attempt = claimed(store, lane=Lane.EXPRESS)
+    with attempt.lease:
+        attempt.tick(1, 4)
+    attempt.give_way()
+    status = store.status(attempt.claim.job_id)
+    assert (status.state, status.lane, messages(store, Lane.BULK)) == ("queued", "bulk", 1)
+    assert attempt.is_speed_sample is not attempt.lease.was_stopped
+
+
+def test_an_attempt_that_is_cancelled_as_it_gives_way_ends(store: Store) -> None:
+    attempt = claimed(store, lane=Lane.EXPRESS)
+    store.cancel(attempt.claim.job_id)
+    attempt.give_way()
+    assert store.status(attempt.claim.job_id).state == "cancelled"
+    attempt.give_way()  # what was overtaken changes nothing
+    assert store.status(attempt.claim.job_id).state == "cancelled"
 
 
 def test_an_attempt_that_was_overtaken_writes_no_end_and_counts_none(

@@ -103,6 +103,11 @@ class Checkpoint:
         if time.monotonic() >= self._due_at:
             self._write(self._keeper)
 
+    def keep(self) -> None:
+        """Writes what is left of it at once: another attempt is to go on here."""
+        if self._keeper is not None and self._added:
+            self._write(self._keeper)
+
     def stop(self) -> None:
         """Nothing more is kept: what comes now, another attempt would not do in this order."""
         self._keeper, self._added = None, []

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from workers.engine.checkpoint import Checkpoint, Keeper, fingerprint
+from workers.errors import Preempted
 
 Array = NDArray[Any]
 Float = NDArray[np.float32]
@@ -59,7 +60,11 @@ class Progress:
         self.total = total
 
     def report(self) -> None:
-        self._tick(self.done, self.total)
+        try:
+            self._tick(self.done, self.total)
+        except Preempted:
+            self.checkpoint.keep()
+            raise
 
     def advance(self, count: int) -> None:
         self.done += count

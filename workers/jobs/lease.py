@@ -1,7 +1,7 @@
 """The lease of one claim, renewed from a thread of the process, and the tick that can end a computation.
 
-Progress, cancel and deadline meet in `Lease.tick`, which the engine calls between tiles. A store that does not answer
-stops nothing: the lease may still be held, and what is written at the end is refused where it is not.
+Progress, cancel, deadline and allotment meet in `Lease.tick`, which the engine calls between tiles. A store that does
+not answer stops nothing: the lease may still be held, and what is written at the end is refused where it is not.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 import time
 
 from workers.errors import JobCancelled, JobTimeout, Unavailable
+from workers.jobs.allotment import Allotment
 from workers.jobs.records import LEASE_S, Claim, Hold
 from workers.jobs.store import Store
 from workers.log import Log
@@ -62,9 +63,12 @@ KEEPER = Keeper()
 
 
 class Lease:
-    """Entered, it is renewed until left. `was_stopped`: this process was stopped meanwhile."""
+    """Entered, it is renewed until left. `was_stopped`: this process was stopped meanwhile.
 
-    def __init__(self, store: Store, claim: Claim) -> None:
+    `express_s`: the border of the lanes, 0 where there is none.
+    """
+
+    def __init__(self, store: Store, claim: Claim, express_s: float = 0.0) -> None:
         now = time.monotonic()
         self._store = store
         self._claim = claim
@@ -72,6 +76,7 @@ class Lease:
         self._hold = Hold.HELD
         self._asked_at = self._reported_at = self._looked_at = self._renewed_at = self._pulse_at = now
         self.done, self.total = 0, 0
+        self.allotment = Allotment(store, claim, express_s)
         self.was_stopped = False
 
     def __enter__(self) -> Lease:
@@ -93,7 +98,10 @@ class Lease:
         return self._hold is Hold.HELD and time.monotonic() - self._asked_at < FRESH_S
 
     def tick(self, done: int, total: int) -> None:
-        """Report progress (at most every REPORT_EVERY_S; the last tile is reported with the end), then `check`."""
+        """Report progress (at most every REPORT_EVERY_S; the last tile is reported with the end), then `check`.
+
+        Raises Preempted where the rest is to be computed later.
+        """
         now = time.monotonic()
         self.done, self.total = done, total
         if now - self._reported_at >= REPORT_EVERY_S:
@@ -102,8 +110,10 @@ class Lease:
                 self._hold = self._store.progress(self._claim, done, total)
                 self._asked_at = now
             except Unavailable:
+                self.allotment.begin_anew()
                 log.warning("progress could not be told")
         self.check()
+        self.allotment.tick(done, total)
 
     def look(self) -> None:
         """For work that has no tiles to tick: ask at most every LOOK_EVERY_S whether to go on, then `check`."""
@@ -127,11 +137,13 @@ class Lease:
             self._hold = self._store.renew(self._claim, lease_s=LEASE_S)
             self._asked_at = time.monotonic()
         except Unavailable:
+            self.allotment.begin_anew()
             log.warning("the lease could not be renewed")
 
     def keep(self) -> None:
         """In the keeper's thread, every PULSE_S: renew it every RENEW_S, until it is lost or over."""
         self._pulse()
+        self.allotment.look()
         now = time.monotonic()
         if now - self._renewed_at < RENEW_S or now >= self._deadline or self._hold is Hold.LOST:
             return
@@ -141,5 +153,7 @@ class Lease:
     def _pulse(self) -> None:
         """SIGSTOP, or a suspended machine, stops all threads: the clock has gone on and this one has not."""
         now = time.monotonic()
-        self.was_stopped |= now - self._pulse_at > PULSE_S + STOPPED_S
+        if now - self._pulse_at > PULSE_S + STOPPED_S:
+            self.was_stopped = True
+            self.allotment.begin_anew()
         self._pulse_at = now

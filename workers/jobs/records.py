@@ -76,6 +76,7 @@ class Claim:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
     input_chunks: int = 0
+    lane: Lane = Lane.BULK
     picture: bytes = b""
     problem: LutraError | None = None
 
@@ -261,6 +262,7 @@ def claim_of(
         model=text(record.get(b"model", "unknown")),
         request_id=text(record.get(b"request_id", "")),
         job_id=min(map(text, jobs), default=""),
+        lane=_lane(record),
         **known,
     )
     try:

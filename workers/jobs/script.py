@@ -65,6 +65,8 @@ class Script(StrEnum):
     LIST_JOBS = auto()
     NEWS = auto()
     NOTE_DELIVERY = auto()
+    OVERRUN = auto()
+    PREEMPT = auto()
     PROGRESS = auto()
     QUEUE = auto()
     RECLAIM = auto()

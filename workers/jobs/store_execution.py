@@ -28,7 +28,8 @@ from workers.jobs.script import Script
 from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs, named, result_prefix
 
 MAX_LOSSES = 2
-CLAIMED_FIELDS = ("version", "operation", "model", "request_id", "parameters", "input", "input_chunks")  # by `claim_of`
+# What `claim_of` reads.
+CLAIMED_FIELDS = ("version", "operation", "model", "request_id", "parameters", "input", "input_chunks", "lane")
 
 
 class Execution(StoreBase):
@@ -76,6 +77,25 @@ class Execution(StoreBase):
     def progress(self, claim: Claim, done: int, total: int) -> Hold:
         """Note how many tiles of how many are done."""
         return Hold(self._run(Script.PROGRESS, claim.computation_id, claim.attempt, done, total))
+
+    def overrun(self, claim: Claim, seconds: float, express_s: float) -> tuple[int, int]:
+        """It takes so many seconds in all by its pace, although it is express: what waits there by its model becomes
+        bulk where it would not be express at this pace.
+
+        How many computations did so, which have no message there yet; how many still wait in the express lane.
+        """
+        moved, waiting = self._run(Script.OVERRUN, claim.computation_id, claim.attempt, seconds, express_s)
+        return int(moved), int(waiting)
+
+    def preempt(self, claim: Claim, estimate_s: float, message: bytes) -> Hold:
+        """Give it back, to wait in the bulk lane with this estimate; not where it is cancelled or lost."""
+        args = [claim.computation_id, claim.attempt, estimate_s, QUEUES[Lane.BULK], message]
+        return Hold(self._run(Script.PREEMPT, *args))
+
+    def send(self, lane: Lane, *messages: bytes) -> None:
+        """Put messages into a lane; one that is lacking is found missing by the reaper."""
+        with self._reaching():
+            self.client.lpush(QUEUES[lane], *messages)
 
     def put_result(self, claim: Claim, result: bytes) -> int:
         """Write the result's pieces under this attempt; nobody sees them before `succeed`. How many there are."""

@@ -109,6 +109,17 @@ local function leave_line(comp)
   redis.call('UNLINK', rested)
 end
 
+-- From the express lane into the bulk lane, with the seconds that are estimated of it now. Whoever had it take a turn in
+-- the express lane has had that turn; one that waits is to join its line anew.
+local function make_bulk(comp, estimate_s)
+  local _, client = holder_of(comp)
+  leave_line(comp)
+  redis.call('ZREM', P .. 'active:express', comp)
+  take_place(comp, 'bulk', client, FOREVER)
+  local estimate = string.format('%.6f', estimate_s)
+  redis.call('HSET', P .. 'comp:' .. comp, 'lane', 'bulk', 'estimate_s', estimate, 'sent_at', stamp())
+end
+
 -- The computation whose turn it is in the lane, nil where none waits.
 local function next_in(lane)
   local round = P .. 'round:' .. lane

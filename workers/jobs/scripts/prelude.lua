@@ -365,6 +365,18 @@ local function queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombs
   return true
 end
 
+-- What a worker had waits again. Answers when it was created, for its place in a line.
+local function queue_again(comp)
+  local key = P .. 'comp:' .. comp
+  redis.call('HSET', key, 'state', 'queued', 'sent_at', stamp())
+  redis.call('HDEL', key, 'owner')
+  redis.call('ZREM', P .. 'running', comp)
+  local created_at = tonumber(redis.call('HGET', key, 'created_at'))
+  redis.call('ZADD', P .. 'queued', created_at, comp)
+  emit(comp, 'state', '{"state":"queued"}')
+  return created_at
+end
+
 -- A message into a queue of Celery's; empty: none.
 local function send(queue, message) if message ~= '' then redis.call('LPUSH', queue, message) end end
 

@@ -22,11 +22,5 @@ end
 if record[4] == '1' then return ended('cancelled', '') end
 if NOW >= tonumber(record[3]) then return ended('failed', timeout_error) end
 if max_losses > 0 and redis.call('HINCRBY', key, 'losses', 1) >= max_losses then return ended('failed', lost_error) end
-redis.call('HSET', key, 'state', 'queued', 'sent_at', stamp())
-redis.call('HDEL', key, 'owner')
-redis.call('ZREM', P .. 'running', comp)
-local created_at = tonumber(redis.call('HGET', key, 'created_at'))
-redis.call('ZADD', P .. 'queued', created_at, comp)
-give_back_turn(comp, created_at)
-emit(comp, 'state', '{"state":"queued"}')
+give_back_turn(comp, queue_again(comp))
 return {'queued', operation, model, '', lane}
