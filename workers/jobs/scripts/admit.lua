@@ -30,13 +30,13 @@ local function lack_of_room(wanted)
 end
 
 local function join_pending(twin, state)
-  write_job(job, twin, 'coalesced', job_fields)
+  local written = write_job(job, twin, 'coalesced', job_fields)
   note_to(job, 'state', '{"state":"' .. state .. '"}')
   local tiles = redis.call('HMGET', P .. 'comp:' .. twin, 'done', 'total')
   if state == 'running' and tonumber(tiles[2] or '0') > 0 then
     note_to(job, 'progress', '{"done":' .. tiles[1] .. ',"total":' .. tiles[2] .. '}')
   end
-  keep_job(job, pending_ttl_s, tombstone_s)
+  keep_job(written, pending_ttl_s, tombstone_s)
   reserve(twin, reserved_bytes(twin) + record_bytes, FOREVER)
   return 'coalesced'
 end
@@ -46,13 +46,13 @@ local function prolong(name) if redis.call('TTL', name) < result_ttl_s then redi
 local function join_ended(twin)
   local record = P .. 'comp:' .. twin
   local before = memory_of(record .. ':jobs')
-  write_job(job, twin, 'hit', job_fields)
+  local written = write_job(job, twin, 'hit', job_fields)
   note_to(job, 'state', '{"state":"succeeded"}')
   note_to(job, 'end', '{"state":"succeeded"}')
-  keep_job(job, result_ttl_s, tombstone_s)
-  count_usage(twin, {job})
-  local result = redis.call('HMGET', record, 'result_attempt', 'result_chunks')
-  for i = 0, tonumber(result[2]) - 1 do prolong(P .. 'out:' .. twin .. ':' .. result[1] .. ':' .. i) end
+  keep_job(written, result_ttl_s, tombstone_s)
+  local facts = redis.call('HMGET', record, 'result_attempt', 'result_chunks', 'input', 'output')
+  count_usage({written}, facts[3], facts[4])
+  for i = 0, tonumber(facts[2]) - 1 do prolong(P .. 'out:' .. twin .. ':' .. facts[1] .. ':' .. i) end
   prolong(record)
   prolong(record .. ':jobs')
   prolong(P .. 'equal:' .. equal)
@@ -93,12 +93,13 @@ if twin then return join(twin, state) end
 
 local why = lack_of_a_place() or lack_of_room(bytes) or (is_full and 'store_full')
 if why then return why end
-redis.call('ZADD', P .. 'active', NOW + hold_s, comp)
-take_place(comp, lane, client, NOW + hold_s)
-reserve(comp, bytes, NOW + hold_s)
-redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', hold_s)
+local until_time = picture == '' and NOW + hold_s or FOREVER
+redis.call('ZADD', P .. 'active', until_time, comp)
+take_place(comp, lane, client, until_time)
+reserve(comp, bytes, until_time)
+redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', picture == '' and hold_s or pending_ttl_s)
 if picture == '' then return 'reserved' end
-redis.call('SET', P .. 'in:' .. comp .. ':0', picture)
+redis.call('SET', P .. 'in:' .. comp .. ':0', picture, 'EX', pending_ttl_s)
 queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
 send(queue, message)
 return 'miss'

@@ -11,26 +11,27 @@ local comp = wanted
 if is_lane(wanted) then comp = held_in(wanted, owner) or next_in(wanted) end
 if not comp then return {0, 'empty'} end
 local key = P .. 'comp:' .. comp
-local state = redis.call('HGET', key, 'state')
+local last = redis.call('HMGET', key, 'state', 'owner', 'claim', 'attempt', 'created_at', 'estimate_s', 'share')
+local state, attempt = last[1], tonumber(last[4])
 if not state then return {0, 'unknown'} end
-local last = redis.call('HMGET', key, 'owner', 'claim', 'attempt')
-local is_repeated = state == 'running' and last[1] == owner  -- the answer to its claim was lost
+local is_repeated = state == 'running' and last[2] == owner  -- the answer to its claim was lost
 if state ~= 'queued' and not is_repeated then return {0, state} end
-local attempt = tonumber(last[3])
-if not is_repeated or last[2] ~= nonce then
-  attempt = redis.call('HINCRBY', key, 'attempt', 1)
+local jobs = jobs_of(comp)
+if not is_repeated or last[3] ~= nonce then
+  attempt = attempt + 1
   local deadline = NOW + timeout_s
-  redis.call('HSET', key, 'state', 'running', 'owner', owner, 'claim', nonce, 'started_at', stamp(),
-             'deadline', string.format('%.6f', deadline))
+  redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'owner', owner, 'claim', nonce,
+             'started_at', stamp(), 'deadline', string.format('%.6f', deadline))
   if redis.call('HEXISTS', P .. 'checkpoints', comp) == 0 then redis.call('HSET', key, 'done', 0, 'total', 0) end
   redis.call('ZREM', P .. 'queued', comp)
-  take_turn(comp)
+  local _, cost = costs_by(last[6], last[7])
+  take_turn(comp, cost)
   redis.call('ZADD', P .. 'running', math.min(NOW + lease_s, deadline), comp)
   if queue ~= '' and not is_repeated then redis.call('RPOP', queue) end
-  emit(comp, 'state', '{"state":"running"}')
+  emit(jobs, 'state', '{"state":"running"}')
 end
-local queue_s = string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))
+local queue_s = string.format('%.6f', NOW - tonumber(last[5]))
 local input = P .. 'in:' .. comp .. ':0'
 local picture = redis.call('STRLEN', input) <= most_bytes and redis.call('GET', input) or ''
-local values = redis.call('HMGET', key, unpack(ARGV, first_field))
-return {attempt, queue_s, values, redis.call('SMEMBERS', key .. ':jobs'), comp, picture}
+for i, job in ipairs(jobs) do jobs[i] = job.id end
+return {attempt, queue_s, redis.call('HMGET', key, unpack(ARGV, first_field)), jobs, comp, picture}
