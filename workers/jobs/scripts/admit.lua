@@ -1,8 +1,9 @@
 -- Takes a job in. Unless `is_fresh`, it joins an equal computation that waits, runs or has its result: that takes no
 -- place in the queue and no room but `record_bytes`, and prolongs the life of the result. Else a place in the queue and
 -- `bytes` are reserved for its own computation, where lane and client have so many left (a client that holds nothing is
--- refused no bytes by its share); equal requests find it from now on. With its `picture` here it is queued at once, with
--- a `message` into the `queue` of its lane (empty: none). `key`: its Idempotency-Key, which must be held for it.
+-- refused no bytes by its share); equal requests find it from now on. A job that `has_picture` came with it: the picture
+-- was written just before this, goes where it is not wanted, and the job is queued at once, with a `message` into the
+-- `queue` of its lane (empty: none). `key`: its Idempotency-Key, which must be held for it.
 -- After the named arguments come so many fields and values of the computation, then those of the job.
 -- Answers hit or coalesced, where it has joined; miss, where it is queued; reserved, where that is left to be done;
 -- admitted, where the input of an equal one is on its way; no_worker, queue_full, lane_full, share_of_queue,
@@ -13,8 +14,9 @@ local lane, lane_places, queue_size = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV
 local bytes, record_bytes, store_bytes = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local evict_delivered, heartbeat_ttl_s, hold_s = ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17])
 local pending_ttl_s, result_ttl_s, tombstone_s = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
-local picture, queue, message, first_field = ARGV[21], ARGV[22], ARGV[23], 25
+local has_picture, queue, message, first_field = ARGV[21] == '1', ARGV[22], ARGV[23], 25
 local job_fields = first_field + 2 * tonumber(ARGV[24])
+local input = P .. 'in:' .. comp .. ':0'
 
 -- Why there is no room for so many bytes; nothing where there is, or where it was made.
 local function lack_of_room(wanted)
@@ -80,26 +82,32 @@ local function lack_of_a_place()
   if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
 end
 
+-- Not its own computation: its picture goes.
+local function without_it(answer)
+  if has_picture then redis.call('UNLINK', input) end
+  return answer
+end
+
 local is_full = is_memory_full()
 sweep()
 local cache = redis.call('HGET', P .. 'job:' .. job, 'cache')
 if cache then return cache end  -- it was done, only the answer was lost
 if redis.call('ZSCORE', P .. 'active', comp) then return 'reserved' end  -- and so was this
-if key ~= '' and redis.call('HGET', P .. 'key:' .. key, 'job') ~= job then return 'key_lost' end
+if key ~= '' and redis.call('HGET', P .. 'key:' .. key, 'job') ~= job then return without_it('key_lost') end
 local twin, state
 if not is_fresh then twin, state = find_equal(equal) end
-if state == 'admitted' then return 'admitted' end
-if twin then return join(twin, state) end
+if state == 'admitted' then return without_it('admitted') end
+if twin then return without_it(join(twin, state)) end
 
 local why = lack_of_a_place() or lack_of_room(bytes) or (is_full and 'store_full')
-if why then return why end
-local until_time = picture == '' and NOW + hold_s or FOREVER
+if why then return without_it(why) end
+if has_picture and redis.call('EXPIRE', input, pending_ttl_s) == 0 then return 'store_full' end
+local until_time = has_picture and FOREVER or NOW + hold_s
 redis.call('ZADD', P .. 'active', until_time, comp)
 take_place(comp, lane, client, until_time)
 reserve(comp, bytes, until_time)
-redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', picture == '' and hold_s or pending_ttl_s)
-if picture == '' then return 'reserved' end
-redis.call('SET', P .. 'in:' .. comp .. ':0', picture, 'EX', pending_ttl_s)
+redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', has_picture and pending_ttl_s or hold_s)
+if not has_picture then return 'reserved' end
 queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
 send(queue, message)
 return 'miss'

@@ -96,7 +96,7 @@ local function join_line(comp, created_at)
 end
 
 -- A client without a job left in the lane leaves its round; where that was the last, all debts are settled.
-local function rest(lane, client)
+local function leave_round(lane, client)
   local round, rested = P .. 'round:' .. lane, P .. 'rested:' .. lane
   if redis.call('EXISTS', line_key(lane, client)) == 1 then return end
   local account = redis.call('ZSCORE', round, client)
@@ -111,7 +111,7 @@ end
 local function leave_line(comp)
   local lane, client = holder_of(comp)
   redis.call('ZREM', line_key(lane, client), comp)
-  rest(lane, client)
+  leave_round(lane, client)
 end
 
 -- The computation whose turn it is in the lane, nil where none waits.
@@ -149,7 +149,7 @@ local function take_turn(comp, cost)
   if redis.call('ZREM', line_key(lane, client), comp) == 1 then
     redis.call('ZINCRBY', P .. 'round:' .. lane, cost, client)
   end
-  rest(lane, client)
+  leave_round(lane, client)
 end
 
 -- A worker gave it back: its client's account bears it no more.

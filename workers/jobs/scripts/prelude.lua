@@ -390,3 +390,9 @@ local function is_held_by(comp, attempt)
   local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
   return record[1] == 'running' and record[2] == attempt
 end
+
+-- A copy of a small picture, for the command that fetches and removes it and is sent along with the script.
+local function lay_ready(key, name)
+  redis.call('COPY', key, P .. name, 'REPLACE')
+  redis.call('EXPIRE', P .. name, 60)
+end
