@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
+import hiredis
 import redis
 
 from workers.errors import JobGone, StoreFull, StoreUnavailable
@@ -22,7 +23,7 @@ CHUNK_BYTES = 4 * 1024**2
 CARRIED_BYTES = 512 * 1024  # of a picture that goes along with a script: others wait meanwhile
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
 
-Command = Sequence[Any]  # of Redis: its name, then its arguments
+Command = tuple[Any, ...]  # of Redis: its name, then its arguments
 
 
 def result_prefix(computation_id: str, attempt: int) -> str:
@@ -124,6 +125,7 @@ class StoreBase:
 
         By redis-py's own way a call costs three times the processor time; the connections are its own, and stay here.
         """
+        packed = b"".join(map(hiredis.pack_command, commands))
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -136,7 +138,7 @@ class StoreBase:
                 return error
 
         def ask() -> list[Any]:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([packed])
             return [answer() for _ in commands]
 
         try:

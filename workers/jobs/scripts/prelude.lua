@@ -16,10 +16,11 @@ end
 
 -- What the record of a job says, for whoever writes events and keeps it.
 local function read_job(job)
-  local record = redis.call('HMGET', P .. 'job:' .. job, 'left', 'client', 'created_at', 'idempotency_key', 'fingerprint')
+  local fields = {'left', 'client', 'created_at', 'idempotency_key', 'fingerprint', 'detached'}
+  local record = redis.call('HMGET', P .. 'job:' .. job, unpack(fields))
   return {
     id = job, has_left = record[1] == '1', client = record[2] or '', created_at = record[3],
-    idempotency_key = record[4] or '', fingerprint = record[5]
+    idempotency_key = record[4] or '', fingerprint = record[5], is_read_by_id = record[6] == '1'
   }
 end
 
@@ -30,10 +31,12 @@ local function jobs_of(comp)
   return jobs
 end
 
--- An event for those of these jobs that did not leave their computation.
+-- An event for those of these jobs that did not leave their computation. Who waits for more than the end of a job has
+-- read it by its id before; where nobody has, the event wakes nobody.
 local function emit(jobs, kind, data)
   for _, job in ipairs(jobs) do
-    if not job.has_left then emit_to(job.id, kind, data) end
+    local is_awaited = kind == 'end' or job.is_read_by_id
+    if not job.has_left then (is_awaited and emit_to or note_to)(job.id, kind, data) end
   end
 end
 
