@@ -15,8 +15,9 @@ from workers import metrics
 from workers.errors import JobTimeout, LutraError, StoreFull, StoreUnavailable
 from workers.jobs.job import JobState
 from workers.jobs.lease import Lease, LeaseLost
-from workers.jobs.records import LEASE_S, Claim, Hold
+from workers.jobs.records import LEASE_S, Claim, Ended, Hold, Wish
 from workers.jobs.store import Store
+from workers.jobs.store_base import CARRIED_BYTES
 from workers.log import Log
 from workers.operations.operation import Encoded, Work
 
@@ -47,17 +48,24 @@ class Attempt:
 
     It observes what is computed (`operations.way.Observer`). `timings_s`: seconds spent in each stage; `is_deep`: the
     picture has more than 8 bits, which some models compute another way; `work`: once the record has been read.
+
+    With its end goes the `wish` of its child at that moment, and what that brings is `next`.
     """
 
-    def __init__(self, store: Store, claim: Claim, express_s: float = 0.0) -> None:
+    def __init__(
+        self, store: Store, claim: Claim, wish: Callable[[], Wish | None] = lambda: None, express_s: float = 0.0
+    ) -> None:
         self._store = store
+        self._wish = wish
         self.claim = claim
+        self.next: Claim | None = None
         self.lease = Lease(store, claim, express_s)
         self.timings_s = {"queue": round(claim.queue_s, 6)}
         self.is_deep = False
         self.work: Work[Any] | None = None
         self._started = time.perf_counter()
         self._result_chunks = 0
+        self._counted: JobState | None = None
         self._ran_its_course = False
 
     @contextmanager
@@ -87,7 +95,12 @@ class Attempt:
         return self._ran_its_course and not self.is_deep and not self.lease.was_stopped
 
     def write_result(self, result: Encoded) -> None:
-        """Write the result's pieces. A store without memory is waited for, until the job's deadline.
+        """Write the result's pieces, unless it is small and goes along with the end."""
+        if len(result.data) > CARRIED_BYTES:
+            self._put(result)
+
+    def _put(self, result: Encoded) -> None:
+        """A store without memory is waited for, until the job's deadline.
 
         Raises StoreFull then; JobCancelled; LeaseLost, also where the store never answers.
         """
@@ -108,27 +121,31 @@ class Attempt:
             return
 
     def succeed(self, result: Encoded) -> None:
-        """End with a result whose pieces `write_result` has written."""
+        """End with a result that `write_result` was given. Raises as `_put`."""
         self._ran_its_course = True
-        data, facts, numbers = result.data, result.facts(), {"chunks": self._result_chunks, "tiles": self.lease.total}
 
-        def write() -> bool:
-            return self._store.succeed(self.claim, data, facts, self.timings_s, **numbers)
+        def write() -> Ended:
+            options: dict[str, Any] = {"chunks": self._result_chunks, "tiles": self.lease.total, "then": self._wish()}
+            return self._store.succeed(self.claim, result.data, result.facts(), self.timings_s, **options)
 
-        self._end(JobState.SUCCEEDED, write, pixels=result.pixels)
+        try:
+            self._end(JobState.SUCCEEDED, write, pixels=result.pixels)
+        except StoreFull:
+            self._put(result)
+            self._end(JobState.SUCCEEDED, write, pixels=result.pixels)
 
     def fail(self, error: LutraError) -> None:
         """End with a problem that users may read."""
         self._ran_its_course = isinstance(error, JobTimeout)
 
-        def write() -> bool:
-            return self._store.fail(self.claim, error, self.timings_s)
+        def write() -> Ended:
+            return self._store.fail(self.claim, error, self.timings_s, self._wish())
 
         self._end(JobState.FAILED, write, error_code=error.code)
 
     def cancel(self) -> None:
         """End because nobody wants it any more."""
-        self._end(JobState.CANCELLED, lambda: self._store.end_cancelled(self.claim))
+        self._end(JobState.CANCELLED, lambda: self._store.end_cancelled(self.claim, self._wish()))
 
     def give_way(self) -> None:
         """Go back into the queue, as bulk: it has computed for longer than a job may that others wait for."""
@@ -139,16 +156,20 @@ class Attempt:
         elif hold is not Hold.HELD:
             log.warning("lease lost, not given back", attempt=self.claim.attempt)
 
-    def _end(self, outcome: JobState, write: Callable[[], bool], *, pixels: int = 0, error_code: str = "") -> None:
+    def _end(self, outcome: JobState, write: Callable[[], Ended], *, pixels: int = 0, error_code: str = "") -> None:
         claim = self.claim
         if not self.lease.is_fresh and not with_retry(lambda: self._store.renew(claim, lease_s=LEASE_S)):
             log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
             return
         seconds = time.perf_counter() - self._started
-        self._count(outcome, seconds, pixels, error_code)
-        if not with_retry(write):
+        if self._counted is not outcome:
+            self._counted = outcome
+            self._count(outcome, seconds, pixels, error_code)
+        ended = with_retry(write)
+        if not ended:
             log.warning("lease lost at the last moment, end not written", attempt=claim.attempt, outcome=outcome)
             return
+        self.next = ended.next
         log.info(
             "job ended",
             operation=claim.operation,

@@ -79,9 +79,11 @@ class Child:
 
     def _run(self, wanted: str) -> None:
         until = time.monotonic() + GO_ON_S
-        was_there = self._runner.run(wanted)
-        while was_there and wanted in QUEUES and time.monotonic() < until and not self._pulses.is_stopping:
-            was_there = self._runner.run(wanted, by_message=False)
+
+        def goes_on() -> bool:
+            return wanted in QUEUES and time.monotonic() < until and not self._pulses.is_stopping
+
+        self._runner.run(wanted, goes_on)
 
     def close(self) -> None:
         self._bulk.shutdown(wait=False)

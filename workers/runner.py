@@ -16,7 +16,7 @@ from workers.engine.engine import Engine
 from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory, Preempted
 from workers.jobs.checkpoints import StoredCheckpoint
 from workers.jobs.lease import LeaseLost
-from workers.jobs.records import LEASE_S, Claim, readable
+from workers.jobs.records import LEASE_S, Claim, Wish, readable
 from workers.jobs.store import Store
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds
@@ -75,21 +75,23 @@ class Runner:
     def close(self) -> None:
         self._decoder.close()
 
-    def run(self, wanted: str, *, by_message: bool = True) -> bool:
+    def run(self, wanted: str, goes_on: Callable[[], bool] = lambda: False) -> None:
         """Bring one computation to its end: the next of the lane `wanted`, or the one whose id that is.
 
-        False where none waits, or that one is leased, ended or unknown: then the message is dropped. What is not taken
-        `by_message` takes one off the lane's queue.
+        Where none waits, or that one is leased, ended or unknown, nothing is done: the message is to be dropped. As
+        long as it `goes_on` the next of that lane is claimed along with each end, and done as well.
         """
-        options: dict[str, Any] = {"timeout_s": self._job_timeout_s, "by_message": by_message}
-        claim = with_retry(lambda: self._store.claim(wanted, self._owner, lease_s=LEASE_S, **options))
+        options: dict[str, Any] = {"lease_s": LEASE_S, "timeout_s": self._job_timeout_s}
+        wish = Wish(wanted, self._owner, **options)
+        claim = with_retry(lambda: self._store.claim(wanted, self._owner, **options))
         if claim is None:
             log.debug("nothing is there to do", wanted=wanted)
-            return False
-        in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
-        with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
-            self._run(Attempt(self._store, claim, self._express_s))
-        return True
+        while claim is not None:
+            in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
+            with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
+                attempt = Attempt(self._store, claim, lambda: wish if goes_on() else None, self._express_s)
+                self._run(attempt)
+            claim = attempt.next
 
     def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim
@@ -99,6 +101,7 @@ class Runner:
             with attempt.lease:
                 result = self._compute(attempt)
                 attempt.write_result(result)
+                attempt.succeed(result)
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
         except JobCancelled:
@@ -113,8 +116,6 @@ class Runner:
         except Exception:
             log.exception("job failed by our fault", operation=claim.operation, model=claim.model)
             attempt.fail(InternalError("something went wrong on our side"))
-        else:
-            attempt.succeed(result)
         finally:
             self._decoder.tidy()
         if attempt.is_speed_sample and attempt.work:

@@ -137,7 +137,7 @@ def test_bulk_jobs_stand_back_and_express_jobs_do_not(child: Child, monkeypatch:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     seen: dict[str, int] = {}
-    monkeypatch.setattr(child._runner, "run", lambda wanted: seen.update({wanted: nice()}))
+    monkeypatch.setattr(child._runner, "run", lambda wanted, _: seen.update({wanted: nice()}))
     before = nice()
     for wanted in (Lane.EXPRESS, Lane.BULK, "0123"):
         child.run(wanted)
@@ -146,7 +146,7 @@ def test_bulk_jobs_stand_back_and_express_jobs_do_not(child: Child, monkeypatch:
 
 
 def test_what_goes_wrong_in_a_bulk_job_reaches_celery(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(wanted: str) -> None:
+    def fail(wanted: str, _: object) -> None:
         raise ZeroDivisionError(wanted)
 
     monkeypatch.setattr(child._runner, "run", fail)

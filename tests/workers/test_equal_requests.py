@@ -368,13 +368,13 @@ def test_a_job_that_does_not_succeed_leaves_no_picture_either(
 
 
 def test_scripts_that_run_twice_join_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    once = store._run
+    once = store._run_among
 
-    def run(script: Script, *args: object) -> object:
-        once(script, *args)
-        return once(script, *args)
+    def run(script: Script, *args: object, **commands: Any) -> object:
+        once(script, *args, **commands)
+        return once(script, *args, **commands)
 
-    monkeypatch.setattr(store, "_run", run)
+    monkeypatch.setattr(store, "_run_among", run)
     leader = first(store)
     joined(store, CacheResult.COALESCED)
     assert store.succeed(claim(store, leader), RESULT, OUTPUT, {})
@@ -396,9 +396,9 @@ def test_jobs_of_a_version_that_knew_no_equal_requests_end_and_go(store: Store) 
 
 
 def test_a_store_that_does_not_answer_is_told_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(script: Script, *args: object) -> object:
+    def run(script: Script, *args: object, **commands: Any) -> object:
         raise StoreUnavailable("the job store does not answer")
 
-    monkeypatch.setattr(store, "_run", run)
+    monkeypatch.setattr(store, "_run_among", run)
     with pytest.raises(StoreUnavailable):
         ask(store)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.workers.stored import claim, kinds, make_job, messages, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
 from workers.jobs.job import Lane
-from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
+from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, Wish, computation_fields
 from workers.jobs.script import Script
 from workers.jobs.store import Store
 from workers.jobs.store_rates import Bucket
@@ -19,13 +20,13 @@ from workers.jobs.store_rates import Bucket
 @pytest.fixture
 def twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store each of whose scripts is run, loses its answer, and is run again."""
-    once = store._run
+    once = store._run_among
 
-    def run(script: Script, *args: object) -> object:
-        once(script, *args)
-        return once(script, *args)
+    def run(script: Script, *args: object, **commands: Any) -> object:
+        once(script, *args, **commands)
+        return once(script, *args, **commands)
 
-    monkeypatch.setattr(store, "_run", run)
+    monkeypatch.setattr(store, "_run_among", run)
     yield store
 
 
@@ -91,6 +92,18 @@ def test_a_claim_without_a_message_whose_answer_is_lost_takes_one_message(twice:
         put(twice, message=b"{}")
     assert twice.claim(Lane.BULK, "test:1", lease_s=30, timeout_s=60, by_message=False) is not None
     assert (messages(twice), twice.queue().queued) == (2, 2)
+
+
+def test_an_end_whose_answer_is_lost_claims_one_computation_along_with_it(twice: Store) -> None:
+    jobs = [put(twice, message=b"{}") for _ in range(3)]
+    taken = twice.claim(Lane.BULK, "test:1", lease_s=30, timeout_s=60, by_message=False)
+    assert taken is not None
+    wish = Wish(Lane.BULK, "test:1", lease_s=30, timeout_s=60)
+    ended = twice.succeed(taken, b"better", {"format": "png", "width": 2, "height": 2}, {}, chunks=0, then=wish)
+    assert ended.next is not None and ended.next.attempt == 1 and ended.next.picture == b"picture"
+    assert [twice.status(job.id).state for job in jobs] == ["succeeded", "running", "queued"]
+    assert (messages(twice), twice.queue().queued) == (1, 1)
+    assert kinds(twice, jobs[0]) == ["state", "state", "state", "end"]
 
 
 def test_work_goes_on_while_redis_is_out_of_memory(store: Store) -> None:

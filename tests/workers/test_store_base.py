@@ -37,3 +37,36 @@ def test_after_a_time_out_the_breaker_answers_and_nobody_is_asked() -> None:
             store.queue()
         assert connections() == 0
         store.close()
+
+
+def test_who_is_stopped_while_it_waits_leaves_no_answer_to_the_next_call(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal may end a call at any moment; what was meant for it is nobody else's."""
+    store.beat({"test:1": {}})
+    connection = store._idle[-1]
+    read = connection.read_response
+
+    def stopped() -> None:
+        monkeypatch.setattr(connection, "read_response", read)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, "read_response", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        store.beat({"test:2": {}})
+    assert store.queue().workers_alive == 2
+    assert list(store._idle) == [connection]
+
+
+def test_a_call_on_a_connection_that_redis_has_closed_is_made_again(store: Store) -> None:
+    store.beat({"test:1": {}})
+    store.client.client_kill_filter(_type="normal", skipme=True)
+    assert store.queue().workers_alive == 1
+
+
+def test_a_store_is_closed_with_all_its_connections(redis_url: str) -> None:
+    store = Store.at(redis_url)
+    store.queue()
+    connection = store._idle[-1]
+    store.close()
+    assert connection._sock is None

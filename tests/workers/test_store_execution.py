@@ -6,11 +6,11 @@ import pytest
 
 from tests.living import pass_time
 from tests.workers.stored import LATE, LOST, OUTPUT, claim, kinds, messages, put, reclaim, weight_of_records
-from workers.errors import JobGone
+from workers.errors import JobGone, StoreFull
 from workers.jobs.celery_app import message
 from workers.jobs.job import Lane
 from workers.jobs.lanes import QUEUES
-from workers.jobs.records import Hold
+from workers.jobs.records import Claim, Ended, Hold, Wish
 from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
 
@@ -43,6 +43,69 @@ def test_a_claim_without_a_message_takes_one_off_the_lane_s_queue(store: Store) 
     assert store.claim(Lane.BULK, "test:3", lease_s=30, timeout_s=60, by_message=False) is not None
     assert store.claim(Lane.BULK, "test:4", lease_s=30, timeout_s=60, by_message=False) is None
     assert messages(store) == 0
+
+
+def next_of(lane: Lane, owner: str = "test:1") -> Wish:
+    return Wish(lane, owner, lease_s=30, timeout_s=60)
+
+
+def end(store: Store, taken: Claim, how: str, then: Wish | None) -> Ended:
+    """Its end, with the result along if it has one."""
+    if how == "succeeded":
+        return store.succeed(taken, b"better", OUTPUT, {}, chunks=0, then=then)
+    return store.fail(taken, LOST, {}, then) if how == "failed" else store.end_cancelled(taken, then)
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "cancelled"])
+def test_with_an_end_the_next_of_a_lane_is_claimed_and_its_message_taken(store: Store, how: str) -> None:
+    first, second, other = (
+        put(store, name.encode(), message=message(lane), lane=lane)
+        for name, lane in (("first", Lane.EXPRESS), ("second", Lane.EXPRESS), ("other", Lane.BULK))
+    )
+    taken = store.claim(Lane.EXPRESS, "test:1", lease_s=30, timeout_s=60, by_message=False)
+    assert taken is not None and messages(store, Lane.EXPRESS) == 1
+    ended = end(store, taken, how, next_of(Lane.EXPRESS))
+    assert ended.is_written and ended.next is not None
+    assert (ended.next.computation_id, ended.next.attempt) == (second.computation.id, 1)
+    assert store.read_input(ended.next) == ended.next.picture == b"second"
+    assert store.renew(ended.next, lease_s=30) is Hold.HELD
+    assert [store.status(job.id).state for job in (first, second, other)] == [how, "running", "queued"]
+    assert (messages(store, Lane.EXPRESS), messages(store)) == (0, 1)
+    assert end(store, ended.next, how, next_of(Lane.EXPRESS)) == Ended(True, None), "none waits there"
+    assert not store.client.keys("lutra:taken:*")
+
+
+def test_who_has_lost_its_lease_claims_nothing_along_with_its_end(store: Store) -> None:
+    lost, waits = put(store), put(store)
+    stale = claim(store, lost, lease_s=0)
+    reclaim(store, lost)
+    claim(store, lost, "test:2")
+    assert end(store, stale, "succeeded", next_of(Lane.BULK)) == Ended(False)
+    assert store.status(waits.id).state == "queued"
+    assert not store.client.keys("lutra:out:*")
+
+
+def test_a_result_that_goes_along_with_its_end_is_there_as_if_it_was_put_before(store: Store) -> None:
+    job = put(store)
+    assert store.succeed(claim(store, job), b"better", OUTPUT, {}, chunks=0)
+    assert b"".join(store.read_result(store.status(job.id))) == b"better"
+    assert store.status(job.id, with_result=True).result == b"better"
+    assert 0 < store.client.ttl(f"lutra:out:{job.computation.id}:1:0") <= store.limits.result_ttl_s
+    assert store.queue().stored_bytes == len(b"better") + weight_of_records(store)
+    assert not store.client.keys("lutra:told:*")
+
+
+def test_an_end_whose_result_is_refused_for_want_of_memory_changes_nothing(store: Store) -> None:
+    job, waits = put(store), put(store)
+    taken = claim(store, job)
+    store.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreFull):
+            end(store, taken, "succeeded", next_of(Lane.BULK))
+    finally:
+        store.client.config_set("maxmemory", 0)
+    assert [store.status(one.id).state for one in (job, waits)] == ["running", "queued"]
+    assert end(store, taken, "succeeded", None)
 
 
 @pytest.mark.parametrize("size", [1, CARRIED_BYTES, CARRIED_BYTES + 1, CHUNK_BYTES + 1])

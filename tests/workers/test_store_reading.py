@@ -10,7 +10,7 @@ from tests.living import hash_of, pass_time
 from tests.workers.stored import LOST, OUTPUT, claim, kinds, put
 from workers.errors import JobGone, JobUnknown
 from workers.jobs.job import Job, JobStatus, Lane
-from workers.jobs.records import Hold, status_of
+from workers.jobs.records import WAKE_CHANNEL, Hold, status_of
 from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
 from workers.jobs.store_reading import Watch
@@ -159,3 +159,20 @@ def test_the_work_ahead_is_what_is_estimated_until_the_job_asked_about(store: St
     standings = [store.queue(job.computation.id).standing for job in jobs]
     assert [standing.position for standing in standings] == [None, 1, 2]
     assert [standing.work_s for standing in standings] == pytest.approx([0, 4, 4 + 2])
+
+
+def test_events_that_nobody_awaits_wake_nobody_and_are_there_all_the_same(store: Store) -> None:
+    """Who waits for more than the end of a job has read it by its id."""
+    followed, alone = put(store), put(store)
+    with store.client.pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
+        heard.subscribe(WAKE_CHANNEL)
+        heard.get_message(timeout=5)
+        assert kinds(store, followed) == [event.kind for event in store.follow(followed.id, "0")[1]] == ["state"]
+        for job in (followed, alone):
+            taken = claim(store, job)
+            store.progress(taken, 1, 4)
+            store.succeed(taken, b"better", OUTPUT, {})
+            assert kinds(store, job) == ["state", "state", "progress", "state", "end"]
+        words = [heard.get_message(timeout=5)["data"].decode() for _ in range(4)]
+        assert words == [*(f"{followed.id} {kind}" for kind in ("state", "progress", "end")), f"{alone.id} end"]
+        assert heard.get_message(timeout=0) is None

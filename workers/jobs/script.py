@@ -6,6 +6,7 @@ Keys (prefix `lutra:`)
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
+    taken:<child>, told:<x>   string      a small picture, laid ready by a script for the command that comes after it
     checkpoint:<c>     list      of a result that is not finished: the plan it is computed by, then pieces of samples
     checkpoints        hash      computation -> bytes of these pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
@@ -46,7 +47,7 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-PRELUDE = ("clock", "lanes", "prelude")  # in this order, what of them a script uses stands before it
+PRELUDE = ("clock", "lanes", "prelude", "claims")  # in this order, what of them a script uses stands before it
 _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 

@@ -29,7 +29,7 @@ from workers.jobs.records import (
     text,
 )
 from workers.jobs.script import Script
-from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs
+from workers.jobs.store_base import CARRIED_BYTES, StoreBase, flat_pairs
 
 
 class Admission(StoreBase):
@@ -87,16 +87,19 @@ class Admission(StoreBase):
         """As `admit.lua` answers, whose refusals are raised. So many small results may go to make room that they do
         some at a time.
         """
-        args, answer = self._admission_args(job, size_bytes, is_fresh, picture, message), "again"
+        args, answer = self._admission_args(job, size_bytes, is_fresh, bool(picture), message), "again"
+        written = ("SET", f"lutra:in:{job.computation.id}:0", picture, "EX", ADMISSION_HOLD_S, "NX")
         while answer == "again":
-            answer = text(self._run(Script.ADMIT, *args))
+            answer = text(self._run_among(Script.ADMIT, *args, before=[written] if picture else [])[0])
         if answer not in (*CacheResult, "admitted", "reserved"):
             raise self._refusal(answer, job)
         return answer
 
-    def _admission_args(self, job: Job, size_bytes: int, is_fresh: bool, picture: bytes, message: bytes) -> list[Any]:
+    def _admission_args(
+        self, job: Job, size_bytes: int, is_fresh: bool, has_picture: bool, message: bytes
+    ) -> list[Any]:
         limits, computation = self.limits, job.computation
-        record = self._record(job, chunk_count(len(picture)))
+        record = self._record(job, 1)  # written where the picture came along, in one piece
         return [
             *(job.id, computation.id, job.equal, int(is_fresh), job.idempotency_key),
             *(job.client, part_of(limits.queue_size, job.queue_share), part_of(limits.store_bytes, job.share)),
@@ -104,7 +107,7 @@ class Admission(StoreBase):
             *(size_bytes, RECORD_BYTES, limits.store_bytes),
             *(int(limits.evict_delivered), HEARTBEAT_TTL_S, ADMISSION_HOLD_S),
             *(PENDING_TTL_S, limits.result_ttl_s, TOMBSTONE_S),
-            *(picture, QUEUES[computation.lane], message),
+            *(int(has_picture), QUEUES[computation.lane], message),
             *(len(record), *flat_pairs(record), *flat_pairs(_job_fields(job))),
         ]
 

@@ -6,10 +6,12 @@ A piece of 4 MiB is one key, so that no command holds Redis for long and a reade
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
+import hiredis
 import redis
 
 from workers.errors import JobGone, StoreFull, StoreUnavailable
@@ -18,8 +20,10 @@ from workers.jobs.records import Limits
 from workers.jobs.script import Script, load_scripts
 
 CHUNK_BYTES = 4 * 1024**2
-CARRIED_BYTES = 512 * 1024  # of a picture that goes with a script: others wait meanwhile
+CARRIED_BYTES = 512 * 1024  # of a picture that goes along with a script: others wait meanwhile
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
+
+Command = tuple[Any, ...]  # of Redis: its name, then its arguments
 
 
 def result_prefix(computation_id: str, attempt: int) -> str:
@@ -52,6 +56,7 @@ class StoreBase:
         self.limits = limits or Limits()
         self._breaker_s = breaker_s
         self._down_until = 0.0
+        self._idle: deque[Any] = deque()  # connections of the client's pool
         self._scripts = load_scripts()
 
     @classmethod
@@ -79,18 +84,71 @@ class StoreBase:
             if not isinstance(error, redis.OutOfMemoryError) and "OOM" not in str(error):
                 raise
             raise StoreFull("the job store is out of memory") from error
+        except redis.exceptions.InvalidResponse as error:
+            if "Out of memory" not in str(error):
+                raise
+            raise MemoryError("an answer of the store") from error  # hiredis says so where this process has none
         except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
             self._down_until = time.monotonic() + self._breaker_s
             raise StoreUnavailable("the job store does not answer") from error
 
     def _run(self, script: Script, *args: Any) -> Any:
-        """Run one script, by its name where Redis knows it; a restart or SCRIPT FLUSH makes it forget."""
+        """Run one script."""
+        return self._run_among(script, *args)[0]
+
+    def _run_among(
+        self, script: Script, *args: Any, before: Sequence[Command] = (), after: Sequence[Command] = ()
+    ) -> list[Any]:
+        """Run one script, among commands that are sent along with it: its answer, then those of what comes `after`.
+
+        So pictures pass by the scripts, because Lua reads each byte of a text to hash it. What fails of what comes
+        `before` is for the script to notice. It goes by its name where Redis knows it; a restart or SCRIPT FLUSH makes
+        it forget.
+        """
         source = self._scripts[script]
+
+        def ask(*call: str) -> list[Any]:
+            return self._ask((*before, (*call, 0, *args), *after))[len(before) :]
+
         with self._reaching():
+            answers = ask("EVALSHA", source.sha1)
+            if isinstance(answers[0], redis.exceptions.NoScriptError):
+                answers = ask("EVAL", source.text)
+            for answer in answers:
+                if isinstance(answer, redis.ResponseError):
+                    raise answer
+        return answers
+
+    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to these commands, errors among them, which go in one piece over one connection. As
+        `connect` says, what fails there is tried once more on a fresh one.
+
+        By redis-py's own way a call costs three times the processor time; the connections are its own, and stay here.
+        """
+        packed = b"".join(map(hiredis.pack_command, commands))
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.client.connection_pool.get_connection()
+
+        def answer() -> Any:
             try:
-                return self.client.evalsha(source.sha1, 0, *args)
-            except redis.exceptions.NoScriptError:
-                return self.client.eval(source.text, 0, *args)
+                return connection.read_response()
+            except redis.ResponseError as error:
+                return error
+
+        def ask() -> list[Any]:
+            connection.send_packed_command([packed])
+            return [answer() for _ in commands]
+
+        try:
+            answers: list[Any] = connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
+        except BaseException:
+            connection.disconnect()  # whoever has it next must not read what was meant for this call
+            raise
+        finally:
+            self._idle.append(connection)
+        return answers
 
     def _write_chunks(self, prefix: str, data: bytes, ttl_s: int, first: int = 0) -> int:
         """How many there are. What a full store took in part is given back, so that it does not fill it."""

@@ -8,26 +8,29 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from workers.errors import JobGone, LutraError
+from workers.errors import JobGone, LutraError, StoreFull
 from workers.jobs.job import JobState, Lane
 from workers.jobs.lanes import QUEUES
 from workers.jobs.records import (
     ADMISSION_HOLD_S,
     TOMBSTONE_S,
     Claim,
+    Ended,
     Hold,
     Reclaimed,
+    Wish,
     claim_of,
     problem_json,
     text,
 )
 from workers.jobs.script import Script
-from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs, named, result_prefix
+from workers.jobs.store_base import CARRIED_BYTES, Command, StoreBase, chunk_count, flat_pairs, named, result_prefix
 
 MAX_LOSSES = 2
+NO_PIECE = 2  # as `finish.lua` answers
 # What `claim_of` reads.
 CLAIMED_FIELDS = ("version", "operation", "model", "request_id", "parameters", "input", "input_chunks", "lane")
 
@@ -43,14 +46,9 @@ class Execution(StoreBase):
         None where none waits there, or it is leased, ended or unknown: the message is to be dropped. What is not taken
         `by_message` takes one off the lane's queue, so that there are no more of them than jobs that wait.
         """
-        queue = "" if by_message else QUEUES[Lane(wanted)]
-        args = [wanted, owner, lease_s, timeout_s, secrets.token_hex(8), queue, CARRIED_BYTES, *CLAIMED_FIELDS]
-        attempt, *answer = self._run(Script.CLAIM, *args)
-        if not attempt:
-            return None
-        queue_s, values, jobs, computation_id, picture = answer
-        known = {"queue_s": float(queue_s), "timeout_s": timeout_s, "picture": picture}
-        return claim_of(text(computation_id), int(attempt), named(CLAIMED_FIELDS, values), jobs, **known)
+        wish = Wish(wanted, owner, lease_s, timeout_s)
+        args = _claim_args(wish, "" if by_message else QUEUES[Lane(wanted)])
+        return _claimed(wish, *self._run_among(Script.CLAIM, *args, after=[_taken(wish)]))
 
     def read_input(self, claim: Claim) -> bytes:
         """The picture as it came in. Raises JobGone where it is not whole any more."""
@@ -99,8 +97,12 @@ class Execution(StoreBase):
 
     def put_result(self, claim: Claim, result: bytes) -> int:
         """Write the result's pieces under this attempt; nobody sees them before `succeed`. How many there are."""
-        ttl_s = self.limits.result_ttl_s + ADMISSION_HOLD_S
-        return self._write_chunks(result_prefix(claim.computation_id, claim.attempt), result, ttl_s)
+        return self._write_chunks(result_prefix(claim.computation_id, claim.attempt), result, self._unseen_s)
+
+    @property
+    def _unseen_s(self) -> int:
+        """How long pieces of a result stay that nobody has been told of."""
+        return self.limits.result_ttl_s + ADMISSION_HOLD_S
 
     def succeed(
         self,
@@ -111,35 +113,59 @@ class Execution(StoreBase):
         *,
         chunks: int | None = None,
         tiles: int = 0,
-    ) -> bool:
-        """Record, event and limits in one step, after the result (unless `put_result` wrote its `chunks` already).
+        then: Wish | None = None,
+    ) -> Ended:
+        """Record, event and limits in one step, after the result, unless `put_result` wrote its `chunks` already; with
+        0 of them it is one piece, which goes along. A child without a message may claim what it does `then`.
 
-        `tiles`: how many there were, if that has not been reported. False where the lease was lost meanwhile; the
-        result is dropped then.
+        `tiles`: how many there were, if that has not been reported. Not written where the lease was lost meanwhile; the
+        result is dropped then. Raises StoreFull where it has no room.
         """
-        chunks = self.put_result(claim, result) if chunks is None else chunks
+        prefix, before = result_prefix(claim.computation_id, claim.attempt), []
+        if chunks is None:
+            chunks = self.put_result(claim, result)
+        elif not chunks:
+            chunks, before = 1, [("SET", f"{prefix}:0", result, "EX", self._unseen_s)]
         output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
         fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s)}
         numbers = {"result_attempt": claim.attempt, "result_chunks": chunks}
         if tiles:
             numbers |= {"done": tiles, "total": tiles}
-        if self._finish(claim, JobState.SUCCEEDED, len(result), "", {**fields, **numbers}):
-            return True
-        prefix = result_prefix(claim.computation_id, claim.attempt)
-        self._unlink(f"{prefix}:{i}" for i in range(chunks))
-        return False
+        ended = self._finish(claim, (JobState.SUCCEEDED, len(result), ""), {**fields, **numbers}, then, before)
+        if not ended:
+            self._unlink(f"{prefix}:{i}" for i in range(chunks))
+        return ended
 
-    def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float]) -> bool:
-        """End as failed with a problem that users may read; False where the lease was lost meanwhile."""
-        return self._finish(claim, JobState.FAILED, 0, problem_json(error), {"timings_s": json.dumps(timings_s)})
+    def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float], then: Wish | None = None) -> Ended:
+        """End as failed with a problem that users may read; `then` as for `succeed`."""
+        return self._finish(
+            claim, (JobState.FAILED, 0, problem_json(error)), {"timings_s": json.dumps(timings_s)}, then
+        )
 
-    def end_cancelled(self, claim: Claim) -> bool:
-        """End as cancelled, because every job that wanted it was."""
-        return self._finish(claim, JobState.CANCELLED, 0, "", {})
+    def end_cancelled(self, claim: Claim, then: Wish | None = None) -> Ended:
+        """End as cancelled, because every job that wanted it was; `then` as for `succeed`."""
+        return self._finish(claim, (JobState.CANCELLED, 0, ""), {}, then)
 
-    def _finish(self, claim: Claim, state: JobState, size: int, error: str, fields: Mapping[str, Any]) -> bool:
-        args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, size, error]
-        return bool(self._run(Script.FINISH, *args, *flat_pairs(fields)))
+    def _finish(
+        self,
+        claim: Claim,
+        end: tuple[JobState, int, str],
+        fields: Mapping[str, Any],
+        then: Wish | None,
+        before: Sequence[Command] = (),
+    ) -> Ended:
+        """`end`: the state, the bytes of the result, the problem."""
+        state, *facts = end
+        args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, *facts]
+        args += [len(fields), *flat_pairs(fields)]
+        if then is None:
+            (written, _), *_ = self._run_among(Script.FINISH, *args, before=before)
+        else:
+            args += _claim_args(then, QUEUES[Lane(then.wanted)])
+            (written, claimed), picture = self._run_among(Script.FINISH, *args, before=before, after=[_taken(then)])
+        if written == NO_PIECE:
+            raise StoreFull("the job store is out of memory")
+        return Ended(bool(written), _claimed(then, claimed, picture) if then else None)
 
     def running(self) -> dict[str, str]:
         """Every running computation and the child that holds it."""
@@ -187,3 +213,24 @@ class Execution(StoreBase):
             if holder is None or text(holder) != owner:
                 return False
             return bool(self.client.pexpire(key, ttl_ms))
+
+
+def _claim_args(wish: Wish, queue: str) -> list[Any]:
+    """As `lease_out` of the scripts takes them. `queue`: that a message is taken off, empty for none."""
+    words = [wish.wanted, wish.owner, wish.lease_s, wish.timeout_s, secrets.token_hex(8)]
+    return [*words, queue, CARRIED_BYTES, *CLAIMED_FIELDS]
+
+
+def _taken(wish: Wish) -> Command:
+    """Fetches the small picture that `lease_out` has laid ready."""
+    return "GETDEL", f"lutra:taken:{wish.owner}"
+
+
+def _claimed(wish: Wish, answer: Sequence[Any], picture: bytes | None) -> Claim | None:
+    """The claim out of what `lease_out` answers."""
+    attempt, *facts = answer
+    if not attempt:
+        return None
+    queue_s, values, jobs, computation_id = facts
+    known = {"queue_s": float(queue_s), "timeout_s": wish.timeout_s, "picture": picture or b""}
+    return claim_of(text(computation_id), int(attempt), named(CLAIMED_FIELDS, values), jobs, **known)

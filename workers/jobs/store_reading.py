@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -54,12 +55,14 @@ class Reading(StoreBase):
         `owner`: the client whose it has to be, if it has to be somebody's; `with_result`: a small one comes along.
         Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
         """
-        most_bytes = CARRIED_BYTES if with_result else 0
-        fields = (len(JOB_FIELDS), *JOB_FIELDS, *COMPUTATION_FIELDS)
-        job, computation, gone, result = self._run(Script.STATUS, job_id, int(detach), owner, most_bytes, *fields)
+        most_bytes, ready = (CARRIED_BYTES, f"told:{secrets.token_hex(8)}") if with_result else (0, "")
+        args = [job_id, int(detach), owner, most_bytes, ready, len(JOB_FIELDS), *JOB_FIELDS, *COMPUTATION_FIELDS]
+        fetched = [("GETDEL", f"lutra:{ready}")] if ready else []
+        (job, computation, gone), *results = self._run_among(Script.STATUS, *args, after=fetched)
         if not job or not computation:
             raise self._missing(gone)
         status = status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
+        result = next(filter(None, results), b"")
         return replace(status, result=result) if result and status.state is JobState.SUCCEEDED else status
 
     @staticmethod

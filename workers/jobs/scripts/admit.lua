@@ -1,8 +1,9 @@
 -- Takes a job in. Unless `is_fresh`, it joins an equal computation that waits, runs or has its result: that takes no
 -- place in the queue and no room but `record_bytes`, and prolongs the life of the result. Else a place in the queue and
 -- `bytes` are reserved for its own computation, where lane and client have so many left (a client that holds nothing is
--- refused no bytes by its share); equal requests find it from now on. With its `picture` here it is queued at once, with
--- a `message` into the `queue` of its lane (empty: none). `key`: its Idempotency-Key, which must be held for it.
+-- refused no bytes by its share); equal requests find it from now on. A job that `has_picture` came with it: the picture
+-- was written just before this, goes where it is not wanted, and the job is queued at once, with a `message` into the
+-- `queue` of its lane (empty: none). `key`: its Idempotency-Key, which must be held for it.
 -- After the named arguments come so many fields and values of the computation, then those of the job.
 -- Answers hit or coalesced, where it has joined; miss, where it is queued; reserved, where that is left to be done;
 -- admitted, where the input of an equal one is on its way; no_worker, queue_full, lane_full, share_of_queue,
@@ -13,8 +14,9 @@ local lane, lane_places, queue_size = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV
 local bytes, record_bytes, store_bytes = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local evict_delivered, heartbeat_ttl_s, hold_s = ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17])
 local pending_ttl_s, result_ttl_s, tombstone_s = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
-local picture, queue, message, first_field = ARGV[21], ARGV[22], ARGV[23], 25
+local has_picture, queue, message, first_field = ARGV[21] == '1', ARGV[22], ARGV[23], 25
 local job_fields = first_field + 2 * tonumber(ARGV[24])
+local input = P .. 'in:' .. comp .. ':0'
 
 -- Why there is no room for so many bytes; nothing where there is, or where it was made.
 local function lack_of_room(wanted)
@@ -30,13 +32,13 @@ local function lack_of_room(wanted)
 end
 
 local function join_pending(twin, state)
-  write_job(job, twin, 'coalesced', job_fields)
+  local written = write_job(job, twin, 'coalesced', job_fields)
   note_to(job, 'state', '{"state":"' .. state .. '"}')
   local tiles = redis.call('HMGET', P .. 'comp:' .. twin, 'done', 'total')
   if state == 'running' and tonumber(tiles[2] or '0') > 0 then
     note_to(job, 'progress', '{"done":' .. tiles[1] .. ',"total":' .. tiles[2] .. '}')
   end
-  keep_job(job, pending_ttl_s, tombstone_s)
+  keep_job(written, pending_ttl_s, tombstone_s)
   reserve(twin, reserved_bytes(twin) + record_bytes, FOREVER)
   return 'coalesced'
 end
@@ -46,13 +48,13 @@ local function prolong(name) if redis.call('TTL', name) < result_ttl_s then redi
 local function join_ended(twin)
   local record = P .. 'comp:' .. twin
   local before = memory_of(record .. ':jobs')
-  write_job(job, twin, 'hit', job_fields)
+  local written = write_job(job, twin, 'hit', job_fields)
   note_to(job, 'state', '{"state":"succeeded"}')
   note_to(job, 'end', '{"state":"succeeded"}')
-  keep_job(job, result_ttl_s, tombstone_s)
-  count_usage(twin, {job})
-  local result = redis.call('HMGET', record, 'result_attempt', 'result_chunks')
-  for i = 0, tonumber(result[2]) - 1 do prolong(P .. 'out:' .. twin .. ':' .. result[1] .. ':' .. i) end
+  keep_job(written, result_ttl_s, tombstone_s)
+  local facts = redis.call('HMGET', record, 'result_attempt', 'result_chunks', 'input', 'output')
+  count_usage({written}, facts[3], facts[4])
+  for i = 0, tonumber(facts[2]) - 1 do prolong(P .. 'out:' .. twin .. ':' .. facts[1] .. ':' .. i) end
   prolong(record)
   prolong(record .. ':jobs')
   prolong(P .. 'equal:' .. equal)
@@ -80,25 +82,32 @@ local function lack_of_a_place()
   if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
 end
 
+-- Not its own computation: its picture goes.
+local function without_it(answer)
+  if has_picture then redis.call('UNLINK', input) end
+  return answer
+end
+
 local is_full = is_memory_full()
 sweep()
 local cache = redis.call('HGET', P .. 'job:' .. job, 'cache')
 if cache then return cache end  -- it was done, only the answer was lost
 if redis.call('ZSCORE', P .. 'active', comp) then return 'reserved' end  -- and so was this
-if key ~= '' and redis.call('HGET', P .. 'key:' .. key, 'job') ~= job then return 'key_lost' end
+if key ~= '' and redis.call('HGET', P .. 'key:' .. key, 'job') ~= job then return without_it('key_lost') end
 local twin, state
 if not is_fresh then twin, state = find_equal(equal) end
-if state == 'admitted' then return 'admitted' end
-if twin then return join(twin, state) end
+if state == 'admitted' then return without_it('admitted') end
+if twin then return without_it(join(twin, state)) end
 
 local why = lack_of_a_place() or lack_of_room(bytes) or (is_full and 'store_full')
-if why then return why end
-redis.call('ZADD', P .. 'active', NOW + hold_s, comp)
-take_place(comp, lane, client, NOW + hold_s)
-reserve(comp, bytes, NOW + hold_s)
-redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', hold_s)
-if picture == '' then return 'reserved' end
-redis.call('SET', P .. 'in:' .. comp .. ':0', picture)
+if why then return without_it(why) end
+if has_picture and redis.call('EXPIRE', input, pending_ttl_s) == 0 then return 'store_full' end
+local until_time = has_picture and FOREVER or NOW + hold_s
+redis.call('ZADD', P .. 'active', until_time, comp)
+take_place(comp, lane, client, until_time)
+reserve(comp, bytes, until_time)
+redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', has_picture and pending_ttl_s or hold_s)
+if not has_picture then return 'reserved' end
 queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
 send(queue, message)
 return 'miss'

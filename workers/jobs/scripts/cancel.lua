@@ -35,7 +35,7 @@ if state ~= 'queued' and state ~= 'running' then
   local bytes = reserved_bytes(comp) - job_bytes
   if wanting == 0 then
     drop_result(comp)
-    bytes = memory_of_records(comp)
+    bytes = memory_of_records(comp, jobs_of(comp))
   end
   reserve(comp, math.max(0, bytes), tonumber(redis.call('ZSCORE', P .. 'blobs', comp) or NOW))
   mark_if_delivered(comp)
@@ -49,7 +49,7 @@ if wanting > 0 then  -- the computation goes on for them
   return {'left'}
 end
 if state == 'queued' then
-  finish(comp, 'cancelled', result_ttl_s, tombstone_s, 0, '')
+  finish(comp, jobs_of(comp), 'cancelled', result_ttl_s, tombstone_s, 0, '')
   return {'cancelled'}
 end
 redis.call('HSET', key, 'cancel', '1')

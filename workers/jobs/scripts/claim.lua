@@ -1,36 +1,3 @@
--- Leases a queued computation to a worker child: the next of the lane that is `wanted`, or the one whose id that is.
--- `nonce` is of this one call: the same child with the same nonce is answered again, with another one it is a new
--- attempt. `queue`: the lane's, for a child that comes without a message and takes one off it; else empty.
--- After the named arguments come the names of fields of the record.
--- Answers {attempt, seconds in the queue, the values of these fields, its jobs, its id, the picture where it is no larger
--- than `most_bytes`, else nothing}, or {0, why not}.
-local wanted, owner, lease_s, timeout_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local nonce, queue, most_bytes, first_field = ARGV[5], ARGV[6], tonumber(ARGV[7]), 8
+-- Leases a queued computation to a worker child, as `lease_out`, which has the arguments and the answers.
 allow_writes_when_full()
-local comp = wanted
-if is_lane(wanted) then comp = held_in(wanted, owner) or next_in(wanted) end
-if not comp then return {0, 'empty'} end
-local key = P .. 'comp:' .. comp
-local state = redis.call('HGET', key, 'state')
-if not state then return {0, 'unknown'} end
-local last = redis.call('HMGET', key, 'owner', 'claim', 'attempt')
-local is_repeated = state == 'running' and last[1] == owner  -- the answer to its claim was lost
-if state ~= 'queued' and not is_repeated then return {0, state} end
-local attempt = tonumber(last[3])
-if not is_repeated or last[2] ~= nonce then
-  attempt = redis.call('HINCRBY', key, 'attempt', 1)
-  local deadline = NOW + timeout_s
-  redis.call('HSET', key, 'state', 'running', 'owner', owner, 'claim', nonce, 'started_at', stamp(),
-             'deadline', string.format('%.6f', deadline))
-  if redis.call('HEXISTS', P .. 'checkpoints', comp) == 0 then redis.call('HSET', key, 'done', 0, 'total', 0) end
-  redis.call('ZREM', P .. 'queued', comp)
-  take_turn(comp)
-  redis.call('ZADD', P .. 'running', math.min(NOW + lease_s, deadline), comp)
-  if queue ~= '' and not is_repeated then redis.call('RPOP', queue) end
-  emit(comp, 'state', '{"state":"running"}')
-end
-local queue_s = string.format('%.6f', NOW - tonumber(redis.call('HGET', key, 'created_at')))
-local input = P .. 'in:' .. comp .. ':0'
-local picture = redis.call('STRLEN', input) <= most_bytes and redis.call('GET', input) or ''
-local values = redis.call('HMGET', key, unpack(ARGV, first_field))
-return {attempt, queue_s, values, redis.call('SMEMBERS', key .. ':jobs'), comp, picture}
+return lease_out(1)

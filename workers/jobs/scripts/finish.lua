@@ -1,18 +1,30 @@
--- Ends an attempt in a terminal state; its result's pieces are there already.
--- After the named arguments come fields and values of the record.
--- Answers 1, or 0 where the attempt is stale.
+-- Ends an attempt in a terminal state; its result's pieces are there already. Then leases the next computation to its
+-- child, where that asks for it.
+-- After the named arguments come so many fields and values of the record, then what `lease_out` is asked by, or nothing.
+-- Answers {1, or 0 where the attempt is stale, or 2 where a piece is not there; the answer of `lease_out`, {0} where
+-- it was not asked}. Where it is not 1 nothing has changed.
 local comp, attempt, state, result_ttl_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local tombstone_s, result_bytes, error, first_field = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], 8
+local tombstone_s, result_bytes, error, first_field = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], 9
+local first_wish = first_field + 2 * tonumber(ARGV[8])
 local key = P .. 'comp:' .. comp
-local last = redis.call('HMGET', key, 'state', 'attempt', 'done')
-if last[1] == state and last[2] == attempt then return 1 end  -- it was done, only the answer was lost
-if not is_held_by(comp, attempt) then return 0 end
-allow_writes_when_full()
-if #ARGV >= first_field then redis.call('HSET', key, unpack(ARGV, first_field)) end
-local record = redis.call('HMGET', key, 'done', 'total', 'result_chunks')
-if record[1] ~= last[3] then note(comp, 'progress', '{"done":' .. record[1] .. ',"total":' .. record[2] .. '}') end
-for i = 0, tonumber(record[3] or '0') - 1 do
-  redis.call('EXPIRE', P .. 'out:' .. comp .. ':' .. attempt .. ':' .. i, result_ttl_s)
+local function answer(ended)
+  return {ended, ended == 1 and ARGV[first_wish] and lease_out(first_wish) or {0}}
 end
-finish(comp, state, result_ttl_s, tombstone_s, result_bytes, error)
-return 1
+
+local last = redis.call('HMGET', key, 'state', 'attempt', 'done')
+local is_done = last[1] == state and last[2] == attempt  -- only the answer was lost
+if not is_done and (last[1] ~= 'running' or last[2] ~= attempt) then return answer(0) end
+allow_writes_when_full()
+if is_done then return answer(1) end
+local fields = given(first_field, first_wish - 1)
+for i = 0, tonumber(fields.result_chunks or '0') - 1 do
+  local piece = P .. 'out:' .. comp .. ':' .. attempt .. ':' .. i
+  if redis.call('EXPIRE', piece, result_ttl_s) == 0 then return answer(2) end
+end
+local jobs = jobs_of(comp)
+if first_wish > first_field then redis.call('HSET', key, unpack(ARGV, first_field, first_wish - 1)) end
+if fields.done and fields.done ~= last[3] then
+  note(jobs, 'progress', '{"done":' .. fields.done .. ',"total":' .. fields.total .. '}')
+end
+finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
+return answer(1)

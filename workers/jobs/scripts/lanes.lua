@@ -16,11 +16,14 @@ local function parted(holder)
   return is_lane(lane) and lane or 'bulk', client
 end
 
--- The lane and the client of a computation from its admission to its removal.
+-- Lane and client of computations, as this script has read or written them.
+local holders = {}
+
+-- The lane and the client of a computation from its admission to its removal; nobody's where that is not known.
 local function holder_of(comp)
-  local holder = redis.call('HGET', P .. 'holders', comp)
-  if not holder then return 'bulk', '' end
-  return parted(holder)
+  holders[comp] = holders[comp] or redis.call('HGET', P .. 'holders', comp)
+  if not holders[comp] then return 'bulk', '', true end
+  return parted(holders[comp])
 end
 
 local function is_held_for(client, comp)
@@ -30,7 +33,8 @@ end
 
 -- A place in the lane, and one of the client's, until that time.
 local function take_place(comp, lane, client, until_time)
-  redis.call('HSET', P .. 'holders', comp, lane .. ' ' .. client)
+  holders[comp] = lane .. ' ' .. client
+  redis.call('HSET', P .. 'holders', comp, holders[comp])
   redis.call('ZADD', P .. 'active:' .. lane, until_time, comp)
   redis.call('ZADD', P .. 'held:' .. client, until_time, comp)
 end
@@ -48,17 +52,13 @@ local function free_place(comp)
 end
 
 -- How many places are taken in a lane (key `active:LANE`) or by a client (key `held:CLIENT`).
-local function places_taken(key)
-  redis.call('ZREMRANGEBYSCORE', P .. key, '-inf', NOW)
-  return redis.call('ZCARD', P .. key)
-end
+local function places_taken(key) return redis.call('ZCOUNT', P .. key, '(' .. stamp(), '+inf') end
 
 local function bytes_held(client) return tonumber(redis.call('HGET', P .. 'held_bytes', client) or '0') end
 
 local function charge_bytes(comp, bytes)
-  local holder = redis.call('HGET', P .. 'holders', comp)
-  if not holder then return end
-  local _, client = parted(holder)
+  local _, client, is_nobodys = holder_of(comp)
+  if is_nobodys then return end
   if redis.call('HINCRBY', P .. 'held_bytes', client, bytes) <= 0 then
     redis.call('HDEL', P .. 'held_bytes', client)
   end
@@ -68,6 +68,7 @@ end
 local function forget_holder(comp)
   free_place(comp)
   redis.call('HDEL', P .. 'holders', comp)
+  holders[comp] = nil
 end
 
 local function clock_of(lane) return tonumber(redis.call('HGET', P .. 'clocks', lane) or '0') end
@@ -76,13 +77,13 @@ local function advance_clock(lane, account)
   if account > clock_of(lane) then redis.call('HSET', P .. 'clocks', lane, string.format('%.6f', account)) end
 end
 
--- Estimated seconds of a computation, and the same by the share of its client.
-local function costs_of(comp)
-  local record = redis.call('HMGET', P .. 'comp:' .. comp, 'estimate_s', 'share')
-  local estimate_s = math.max(0.001, tonumber(record[1] or '0') or 0)
-  local share = tonumber(record[2] or '1') or 1
-  return estimate_s, estimate_s / math.max(0.001, share)
+-- Estimated seconds of a computation, and the same by the share of its client, out of these fields of its record.
+local function costs_by(estimate_s, share)
+  local seconds = math.max(0.001, tonumber(estimate_s or '0') or 0)
+  return seconds, seconds / math.max(0.001, tonumber(share or '1') or 1)
 end
+
+local function costs_of(comp) return costs_by(unpack(redis.call('HMGET', P .. 'comp:' .. comp, 'estimate_s', 'share'))) end
 
 -- Into its client's line, by the time of its creation: what a worker gave back is older than what waits, and so first.
 local function join_line(comp, created_at)
@@ -95,10 +96,8 @@ local function join_line(comp, created_at)
 end
 
 -- A client without a job left in the lane leaves its round; where that was the last, all debts are settled.
-local function leave_line(comp)
-  local lane, client = holder_of(comp)
+local function leave_round(lane, client)
   local round, rested = P .. 'round:' .. lane, P .. 'rested:' .. lane
-  redis.call('ZREM', line_key(lane, client), comp)
   if redis.call('EXISTS', line_key(lane, client)) == 1 then return end
   local account = redis.call('ZSCORE', round, client)
   if not account then return end
@@ -107,6 +106,12 @@ local function leave_line(comp)
   if redis.call('EXISTS', round) == 1 then return end
   advance_clock(lane, tonumber(redis.call('ZRANGE', rested, -1, -1, 'WITHSCORES')[2]))
   redis.call('UNLINK', rested)
+end
+
+local function leave_line(comp)
+  local lane, client = holder_of(comp)
+  redis.call('ZREM', line_key(lane, client), comp)
+  leave_round(lane, client)
 end
 
 -- From the express lane into the bulk lane, with the seconds that are estimated of it now. Whoever had it take a turn in
@@ -149,14 +154,13 @@ local function held_in(lane, owner)
   end
 end
 
--- It is given to a worker: its client's account bears it.
-local function take_turn(comp)
+-- It is given to a worker: its client's account bears what it costs.
+local function take_turn(comp, cost)
   local lane, client = holder_of(comp)
-  local _, cost = costs_of(comp)
-  if redis.call('ZSCORE', line_key(lane, client), comp) then
+  if redis.call('ZREM', line_key(lane, client), comp) == 1 then
     redis.call('ZINCRBY', P .. 'round:' .. lane, cost, client)
   end
-  leave_line(comp)
+  leave_round(lane, client)
 end
 
 -- A worker gave it back: its client's account bears it no more.

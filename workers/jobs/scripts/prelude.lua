@@ -14,22 +14,37 @@ local function emit_to(job, kind, data)
   redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind)
 end
 
--- Every job of a computation but those that left it.
-local function listeners(comp)
-  local found = {}
-  for _, job in ipairs(redis.call('SMEMBERS', P .. 'comp:' .. comp .. ':jobs')) do
-    if redis.call('HGET', P .. 'job:' .. job, 'left') ~= '1' then found[#found + 1] = job end
-  end
-  return found
+-- What the record of a job says, for whoever writes events and keeps it.
+local function read_job(job)
+  local fields = {'left', 'client', 'created_at', 'idempotency_key', 'fingerprint', 'detached'}
+  local record = redis.call('HMGET', P .. 'job:' .. job, unpack(fields))
+  return {
+    id = job, has_left = record[1] == '1', client = record[2] or '', created_at = record[3],
+    idempotency_key = record[4] or '', fingerprint = record[5], is_read_by_id = record[6] == '1'
+  }
 end
 
-local function emit(comp, kind, data)
-  for _, job in ipairs(listeners(comp)) do emit_to(job, kind, data) end
+-- Every job of a computation, as `read_job`.
+local function jobs_of(comp)
+  local jobs = redis.call('SMEMBERS', P .. 'comp:' .. comp .. ':jobs')
+  for i, job in ipairs(jobs) do jobs[i] = read_job(job) end
+  return jobs
+end
+
+-- An event for those of these jobs that did not leave their computation. Who waits for more than the end of a job has
+-- read it by its id before; where nobody has, the event wakes nobody.
+local function emit(jobs, kind, data)
+  for _, job in ipairs(jobs) do
+    local is_awaited = kind == 'end' or job.is_read_by_id
+    if not job.has_left then (is_awaited and emit_to or note_to)(job.id, kind, data) end
+  end
 end
 
 -- For events that another one follows at once, or that nobody waits for.
-local function note(comp, kind, data)
-  for _, job in ipairs(listeners(comp)) do note_to(job, kind, data) end
+local function note(jobs, kind, data)
+  for _, job in ipairs(jobs) do
+    if not job.has_left then note_to(job.id, kind, data) end
+  end
 end
 
 -- Removes what is kept of a result that is not finished. Answers how many bytes that was.
@@ -46,8 +61,10 @@ local function reserved_bytes(comp) return tonumber(redis.call('HGET', P .. 'blo
 -- From now on the computation counts for so many bytes, until that time; 0: for none.
 local function reserve(comp, bytes, until_time)
   local more = bytes - reserved_bytes(comp)
-  redis.call('INCRBY', P .. 'blob_bytes', more)
-  charge_bytes(comp, more)
+  if more ~= 0 then
+    redis.call('INCRBY', P .. 'blob_bytes', more)
+    charge_bytes(comp, more)
+  end
   if bytes > 0 then
     redis.call('HSET', P .. 'blob_sizes', comp, bytes)
     redis.call('ZADD', P .. 'blobs', until_time, comp)
@@ -93,31 +110,41 @@ local function sweep()
   end
 end
 
--- A job with what its request brought along, in the list of its client.
+-- Fields and values in turn, out of ARGV, as a table.
+local function given(first_field, last_value)
+  local fields = {}
+  for i = first_field, last_value, 2 do fields[ARGV[i]] = ARGV[i + 1] end
+  return fields
+end
+
+-- A job with what its request brought along, in the list of its client. Answers as `read_job`.
 local function write_job(job, comp, cache, first_field)
-  local key = P .. 'job:' .. job
-  redis.call('HSET', key, 'computation', comp, 'created_at', stamp(), 'cache', cache, unpack(ARGV, first_field))
+  local fields = given(first_field, #ARGV)
+  local client = fields.client or ''
+  redis.call('HSET', P .. 'job:' .. job, 'computation', comp, 'created_at', stamp(), 'cache', cache,
+             unpack(ARGV, first_field))
   redis.call('SADD', P .. 'comp:' .. comp .. ':jobs', job)
-  local client = redis.call('HGET', key, 'client')
-  if client and client ~= '' then redis.call('ZADD', P .. 'jobs_of:' .. client, NOW, job) end
+  if client ~= '' then redis.call('ZADD', P .. 'jobs_of:' .. client, NOW, job) end
+  return {
+    id = job, has_left = false, client = client, created_at = stamp(),
+    idempotency_key = fields.idempotency_key or '', fingerprint = fields.fingerprint
+  }
 end
 
 -- From now on the job and its events stay for so long, its Idempotency-Key for KEY_S at least, longer its tombstone,
 -- which says why it is gone and, after a space, whose it was.
 local function keep_job(job, ttl_s, tombstone_s)
-  local key = P .. 'job:' .. job
+  local key, client, name = P .. 'job:' .. job.id, job.client, job.idempotency_key
   if redis.call('EXPIRE', key, ttl_s) == 0 then return end
   redis.call('HSET', key, 'expires_at', string.format('%.6f', NOW + ttl_s))
-  redis.call('EXPIRE', P .. 'events:' .. job, ttl_s)
-  local record = redis.call('HMGET', key, 'client', 'created_at', 'idempotency_key', 'fingerprint')
-  local client, name = record[1], record[3]
-  redis.call('SET', P .. 'gone:' .. job, '1 ' .. (client or ''), 'EX', ttl_s + tombstone_life(tombstone_s))
-  if client and client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job .. ' ' .. client) end
-  if not name or name == '' then return end
+  redis.call('EXPIRE', P .. 'events:' .. job.id, ttl_s)
+  redis.call('SET', P .. 'gone:' .. job.id, '1 ' .. client, 'EX', ttl_s + tombstone_life(tombstone_s))
+  if client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job.id .. ' ' .. client) end
+  if name == '' then return end
   local holder = redis.call('HGET', P .. 'key:' .. name, 'job')
-  if holder and holder ~= job then return end
-  redis.call('HSET', P .. 'key:' .. name, 'job', job, 'fingerprint', record[4])
-  local key_s = math.max(ttl_s, math.ceil(KEY_S - (NOW - tonumber(record[2]))))
+  if holder and holder ~= job.id then return end
+  redis.call('HSET', P .. 'key:' .. name, 'job', job.id, 'fingerprint', job.fingerprint)
+  local key_s = math.max(ttl_s, math.ceil(KEY_S - (NOW - tonumber(job.created_at))))
   redis.call('EXPIRE', P .. 'key:' .. name, key_s)
 end
 
@@ -136,16 +163,13 @@ local function is_wanted_by(job)
 end
 
 -- Counts jobs of a computation that succeeded for their clients, with the pixels of the picture that came in and of the
--- one that goes out; not those that were cancelled.
-local function count_usage(comp, jobs)
-  local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'input', 'output')
+-- one that goes out, by `input` and `output` of its record; not those that were cancelled.
+local function count_usage(jobs, input, output)
   local function decoded(text) return text and cjson.decode(text) or {} end
-  local input, output = decoded(facts[1]), decoded(facts[2])
+  input, output = decoded(input), decoded(output)
   local counts = {}
   for _, job in ipairs(jobs) do
-    local record = redis.call('HMGET', P .. 'job:' .. job, 'client', 'left')
-    local client = record[1]
-    if client and client ~= '' and record[2] ~= '1' then counts[client] = (counts[client] or 0) + 1 end
+    if job.client ~= '' and not job.has_left then counts[job.client] = (counts[job.client] or 0) + 1 end
   end
   for client, count in pairs(counts) do
     local key = P .. 'usage:' .. client .. ':' .. math.floor(NOW / 86400)
@@ -166,10 +190,10 @@ end
 local function memory_of_job(job) return memory_of(P .. 'job:' .. job, P .. 'events:' .. job, P .. 'gone:' .. job) end
 
 -- Records and events of a computation and its jobs: what it takes beside its pictures.
-local function memory_of_records(comp)
+local function memory_of_records(comp, jobs)
   local key = P .. 'comp:' .. comp
   local bytes = memory_of(key, key .. ':jobs')
-  for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do bytes = bytes + memory_of_job(job) end
+  for _, job in ipairs(jobs) do bytes = bytes + memory_of_job(job.id) end
   return bytes
 end
 
@@ -185,7 +209,7 @@ local function forget_expired_jobs(comp)
   local record = redis.call('HMGET', key, 'state', 'output')
   local until_time = redis.call('ZSCORE', P .. 'blobs', comp)
   if forgotten == 0 or record[1] ~= 'succeeded' or not until_time then return end
-  reserve(comp, cjson.decode(record[2]).bytes + memory_of_records(comp), tonumber(until_time))
+  reserve(comp, cjson.decode(record[2]).bytes + memory_of_records(comp, jobs_of(comp)), tonumber(until_time))
 end
 
 local function has_room_for_a_job(comp)
@@ -217,28 +241,27 @@ local function find_equal(equal)
   if has_room_for_a_job(comp) then return comp, state end
 end
 
--- For how long equal requests find this computation from now on; 0: no longer.
-local function answer_equals(comp, ttl_s)
-  local equal = redis.call('HGET', P .. 'comp:' .. comp, 'equal')
+-- The name under which equal requests find it, if they do.
+local function equal_of(comp) return redis.call('HGET', P .. 'comp:' .. comp, 'equal') end
+
+-- For how long equal requests find this computation under its name from now on; 0: no longer.
+local function answer_equals(comp, equal, ttl_s)
   if not equal or redis.call('GET', P .. 'equal:' .. equal) ~= comp then return end
   redis.call('EXPIRE', P .. 'equal:' .. equal, ttl_s)
 end
 
 -- Those that waited for its input ask again.
-local function wake_equals(comp)
-  local equal = redis.call('HGET', P .. 'comp:' .. comp, 'equal')
+local function wake_equals(equal)
   if equal then redis.call('PUBLISH', P .. 'wake', equal .. ' end') end
 end
 
-local function drop_input(comp)
-  local chunks = tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'input_chunks') or '0')
-  for i = 0, chunks - 1 do redis.call('UNLINK', P .. 'in:' .. comp .. ':' .. i) end
+local function drop_input(comp, chunks)
+  for i = 0, tonumber(chunks or '0') - 1 do redis.call('UNLINK', P .. 'in:' .. comp .. ':' .. i) end
 end
 
 -- Removes the result, and what attempts that were lost have written of theirs; of `kept`, an attempt's number, nothing.
-local function drop_result(comp, kept)
-  local attempts = tonumber(redis.call('HGET', P .. 'comp:' .. comp, 'attempt') or '0')
-  for attempt = 1, attempts do
+local function drop_results(comp, attempts, kept)
+  for attempt = 1, tonumber(attempts or '0') do
     local chunk = 0
     while attempt ~= kept and redis.call('UNLINK', P .. 'out:' .. comp .. ':' .. attempt .. ':' .. chunk) == 1 do
       chunk = chunk + 1
@@ -246,20 +269,25 @@ local function drop_result(comp, kept)
   end
 end
 
-local function leave_queue(comp)
-  redis.call('ZREM', P .. 'queued', comp)
+-- Out of the queue, where it is running or (any other state) may wait.
+local function leave_queue(comp, state)
+  if state ~= 'running' then
+    redis.call('ZREM', P .. 'queued', comp)
+    leave_line(comp)
+  end
   redis.call('ZREM', P .. 'running', comp)
   redis.call('ZREM', P .. 'active', comp)
-  leave_line(comp)
   free_place(comp)
 end
+
+local function drop_result(comp) drop_results(comp, redis.call('HGET', P .. 'comp:' .. comp, 'attempt')) end
 
 -- Nothing of the computation stays but the tombstones of its jobs, which say why.
 local function remove(comp, why)
   local key = P .. 'comp:' .. comp
   drop_result(comp)
   for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do drop_job(job, why) end
-  answer_equals(comp, 0)
+  answer_equals(comp, equal_of(comp), 0)
   redis.call('UNLINK', key, key .. ':jobs')
   reserve(comp, 0, 0)
 end
@@ -314,26 +342,25 @@ local function make_room(bytes, evict_delivered, client)
   return #evicted <= BATCH and 'ok' or 'again'
 end
 
--- The one way into a terminal state; result_bytes is 0 where there is no result, error is empty where there is none.
-local function finish(comp, state, result_ttl_s, tombstone_s, result_bytes, error)
+-- The one way into a terminal state, for its `jobs`; result_bytes is 0 where there is
+-- no result, error is empty where there is none.
+local function finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
   local key = P .. 'comp:' .. comp
+  local record = redis.call('HMGET', key, 'state', 'input_chunks', 'attempt', 'result_attempt', 'equal', 'input', 'output')
   redis.call('HSET', key, 'state', state, 'finished_at', stamp())
   if error ~= '' then redis.call('HSET', key, 'error', error) end
-  leave_queue(comp)
-  drop_input(comp)
-  drop_result(comp, tonumber(redis.call('HGET', key, 'result_attempt') or '0'))
+  leave_queue(comp, record[1])
+  drop_input(comp, record[2])
+  drop_results(comp, record[3], tonumber(record[4] or '0'))
   drop_checkpoint(comp)
-  answer_equals(comp, state == 'succeeded' and result_ttl_s or 0)
+  answer_equals(comp, record[5], state == 'succeeded' and result_ttl_s or 0)
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)
-  for _, job in ipairs(listeners(comp)) do
-    note_to(job, 'state', '{"state":"' .. state .. '"}')
-    emit_to(job, 'end', '{"state":"' .. state .. '"}')
-  end
-  local jobs = redis.call('SMEMBERS', key .. ':jobs')
+  note(jobs, 'state', '{"state":"' .. state .. '"}')
+  emit(jobs, 'end', '{"state":"' .. state .. '"}')
   for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, tombstone_s) end
-  if state == 'succeeded' then count_usage(comp, jobs) end
-  reserve(comp, result_bytes + memory_of_records(comp), NOW + result_ttl_s)
+  if state == 'succeeded' then count_usage(jobs, record[6], record[7]) end
+  reserve(comp, result_bytes + memory_of_records(comp, jobs), NOW + result_ttl_s)
   if state == 'cancelled' then redis.call('ZADD', P .. 'delivered', NOW, comp) end  -- nobody waits for it
 end
 
@@ -343,26 +370,19 @@ local function allow_writes_when_full() redis.call('DEL', P .. 'nothing') end
 -- Whether it is there; to be asked before a script's first write. What is asked of it here changes nothing.
 local function is_memory_full() return type(redis.pcall('SETRANGE', P .. 'nothing', 0, '')) == 'table' end
 
--- Writes the records of a computation, whose input is there, and of its job, out of ARGV from these places on, and lines
--- it up. False, and nothing is lined up, where the input has expired.
+-- Writes the records of a computation, which has its input and its place for good, and of its job, out of ARGV from
+-- these places on, and lines it up.
 local function queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
   local key = P .. 'comp:' .. comp
   redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp(),
              unpack(ARGV, first_field, job_fields - 1))
-  write_job(job, comp, 'miss', job_fields)
-  for i = 0, tonumber(redis.call('HGET', key, 'input_chunks')) - 1 do
-    if redis.call('EXPIRE', P .. 'in:' .. comp .. ':' .. i, pending_ttl_s) == 0 then return false end
-  end
-  redis.call('ZADD', P .. 'active', FOREVER, comp)
+  local record = write_job(job, comp, 'miss', job_fields)
+  redis.call('EXPIRE', key, pending_ttl_s)
+  redis.call('EXPIRE', key .. ':jobs', pending_ttl_s)
   redis.call('ZADD', P .. 'queued', NOW, comp)
-  keep_place(comp)
   join_line(comp, NOW)
-  reserve(comp, reserved_bytes(comp), FOREVER)
-  note(comp, 'state', '{"state":"queued"}')
-  for _, each in ipairs({key, key .. ':jobs'}) do redis.call('EXPIRE', each, pending_ttl_s) end
-  answer_equals(comp, pending_ttl_s)
-  keep_job(job, pending_ttl_s, tombstone_s)
-  return true
+  note_to(job, 'state', '{"state":"queued"}')
+  keep_job(record, pending_ttl_s, tombstone_s)
 end
 
 -- What a worker had waits again. Answers when it was created, for its place in a line.
@@ -373,7 +393,7 @@ local function queue_again(comp)
   redis.call('ZREM', P .. 'running', comp)
   local created_at = tonumber(redis.call('HGET', key, 'created_at'))
   redis.call('ZADD', P .. 'queued', created_at, comp)
-  emit(comp, 'state', '{"state":"queued"}')
+  emit(jobs_of(comp), 'state', '{"state":"queued"}')
   return created_at
 end
 
@@ -384,4 +404,10 @@ local function send(queue, message) if message ~= '' then redis.call('LPUSH', qu
 local function is_held_by(comp, attempt)
   local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
   return record[1] == 'running' and record[2] == attempt
+end
+
+-- A copy of a small picture, for the command that fetches and removes it and is sent along with the script.
+local function lay_ready(key, name)
+  redis.call('COPY', key, P .. name, 'REPLACE')
+  redis.call('EXPIRE', P .. name, 60)
 end

@@ -5,6 +5,6 @@ local key = P .. 'comp:' .. comp
 local last = redis.call('HMGET', key, 'done', 'total')
 if last[1] ~= done or last[2] ~= total then
   redis.call('HSET', key, 'done', done, 'total', total)
-  emit(comp, 'progress', '{"done":' .. done .. ',"total":' .. total .. '}')
+  emit(jobs_of(comp), 'progress', '{"done":' .. done .. ',"total":' .. total .. '}')
 end
 return redis.call('HGET', key, 'cancel') == '1' and 2 or 1

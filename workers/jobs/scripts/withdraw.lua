@@ -8,10 +8,11 @@ end
 for _, name in ipairs({'job:', 'events:', 'gone:'}) do redis.call('UNLINK', P .. name .. job) end
 redis.call('SREM', P .. 'comp:' .. comp .. ':jobs', job)
 if redis.call('SCARD', P .. 'comp:' .. comp .. ':jobs') > 0 then return 1 end  -- its message is found missing, and sent
+local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'input_chunks', 'equal')
 leave_queue(comp)
-drop_input(comp)
-answer_equals(comp, 0)
-wake_equals(comp)
+drop_input(comp, facts[1])
+answer_equals(comp, facts[2], 0)
+wake_equals(facts[2])
 reserve(comp, 0, 0)
 redis.call('UNLINK', P .. 'comp:' .. comp)
 return 1

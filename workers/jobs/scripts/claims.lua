@@ -1,0 +1,40 @@
+-- How a worker child comes to its work, alone or along with the end of what it had.
+
+-- Leases a queued computation to a worker child: the next of the lane that is `wanted`, or the one whose id that is.
+-- `nonce` is of this one call: the same child with the same nonce is answered again, with another one it is a new
+-- attempt. `queue`: the lane's, for a child that comes without a message and takes one off it; else empty. A picture no
+-- larger than `most_bytes` is laid ready as `taken:OWNER`. These arguments stand in ARGV from the place `first` on;
+-- after them come the names of fields of the record.
+-- Answers {attempt, seconds in the queue, the values of these fields, its jobs, its id}, or {0, why not}.
+local function lease_out(first)
+  local wanted, owner, lease_s, timeout_s, nonce, queue, most_bytes = unpack(ARGV, first, first + 6)
+  local first_field = first + 7
+  local comp = wanted
+  if is_lane(wanted) then comp = held_in(wanted, owner) or next_in(wanted) end
+  if not comp then return {0, 'empty'} end
+  local key = P .. 'comp:' .. comp
+  local last = redis.call('HMGET', key, 'state', 'owner', 'claim', 'attempt', 'created_at', 'estimate_s', 'share')
+  local state, attempt = last[1], tonumber(last[4])
+  if not state then return {0, 'unknown'} end
+  local is_repeated = state == 'running' and last[2] == owner  -- the answer to its claim was lost
+  if state ~= 'queued' and not is_repeated then return {0, state} end
+  local jobs = jobs_of(comp)
+  if not is_repeated or last[3] ~= nonce then
+    attempt = attempt + 1
+    local deadline = NOW + tonumber(timeout_s)
+    redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'owner', owner, 'claim', nonce,
+               'started_at', stamp(), 'deadline', string.format('%.6f', deadline))
+    if redis.call('HEXISTS', P .. 'checkpoints', comp) == 0 then redis.call('HSET', key, 'done', 0, 'total', 0) end
+    redis.call('ZREM', P .. 'queued', comp)
+    local _, cost = costs_by(last[6], last[7])
+    take_turn(comp, cost)
+    redis.call('ZADD', P .. 'running', math.min(NOW + tonumber(lease_s), deadline), comp)
+    if queue ~= '' and not is_repeated then redis.call('RPOP', queue) end
+    emit(jobs, 'state', '{"state":"running"}')
+  end
+  local queue_s = string.format('%.6f', NOW - tonumber(last[5]))
+  local input = P .. 'in:' .. comp .. ':0'
+  if redis.call('STRLEN', input) <= tonumber(most_bytes) then lay_ready(input, 'taken:' .. owner) end
+  for i, job in ipairs(jobs) do jobs[i] = job.id end
+  return {attempt, queue_s, redis.call('HMGET', key, unpack(ARGV, first_field)), jobs, comp}
+end
