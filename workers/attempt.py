@@ -15,9 +15,10 @@ from workers import metrics
 from workers.errors import JobTimeout, LutraError, StoreFull, StoreUnavailable
 from workers.jobs.job import JobState
 from workers.jobs.lease import Lease, LeaseLost
-from workers.jobs.records import LEASE_S, Claim, Ended, Hold, Wish
+from workers.jobs.records import LEASE_S, Claim, Hold
 from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES
+from workers.jobs.store_execution import Ended, Wish
 from workers.log import Log
 from workers.operations.operation import Encoded, Work
 

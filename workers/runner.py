@@ -16,8 +16,9 @@ from workers.engine.engine import Engine
 from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory, Preempted
 from workers.jobs.checkpoints import StoredCheckpoint
 from workers.jobs.lease import LeaseLost
-from workers.jobs.records import LEASE_S, Claim, Wish, readable
+from workers.jobs.records import LEASE_S, Claim, readable
 from workers.jobs.store import Store
+from workers.jobs.store_execution import Wish
 from workers.log import Log, about
 from workers.operations import OPERATIONS, speeds
 from workers.operations.operation import Colour, Encoded, Operation, Work

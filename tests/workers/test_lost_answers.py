@@ -11,9 +11,10 @@ import pytest
 from tests.workers.stored import claim, kinds, make_job, messages, put, weight_of_records
 from workers.errors import NoWorker, QueueFull
 from workers.jobs.job import Lane
-from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, Wish, computation_fields
+from workers.jobs.records import PENDING_TTL_S, RETURN_S, TOMBSTONE_S, Hold, computation_fields
 from workers.jobs.script import Script
 from workers.jobs.store import Store
+from workers.jobs.store_execution import Wish
 from workers.jobs.store_rates import Bucket
 
 

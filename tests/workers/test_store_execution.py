@@ -10,9 +10,10 @@ from workers.errors import JobGone, StoreFull
 from workers.jobs.celery_app import message
 from workers.jobs.job import Lane
 from workers.jobs.lanes import QUEUES
-from workers.jobs.records import Claim, Ended, Hold, Wish
+from workers.jobs.records import Claim, Hold
 from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
+from workers.jobs.store_execution import Ended, Wish
 
 
 def test_the_input_goes_when_the_computation_ends(store: Store) -> None:

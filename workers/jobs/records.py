@@ -81,27 +81,6 @@ class Claim:
     problem: LutraError | None = None
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a worker child asks for: the next computation of the lane `wanted`, or the one that it is the id of."""
-
-    wanted: str
-    owner: str
-    lease_s: float
-    timeout_s: float
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Whether an end `is_written`, or the lease was lost before; and what was claimed along with it."""
-
-    is_written: bool
-    next: Claim | None = None
-
-    def __bool__(self) -> bool:
-        return self.is_written
-
-
 class Hold(IntEnum):
     """How an attempt stands to its computation, as the scripts answer: LOST is to another attempt, or to its end."""
 

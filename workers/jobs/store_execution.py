@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from workers.errors import JobGone, LutraError, StoreFull
@@ -18,10 +19,8 @@ from workers.jobs.records import (
     ADMISSION_HOLD_S,
     TOMBSTONE_S,
     Claim,
-    Ended,
     Hold,
     Reclaimed,
-    Wish,
     claim_of,
     problem_json,
     text,
@@ -33,6 +32,27 @@ MAX_LOSSES = 2
 NO_PIECE = 2  # as `finish.lua` answers
 # What `claim_of` reads.
 CLAIMED_FIELDS = ("version", "operation", "model", "request_id", "parameters", "input", "input_chunks", "lane")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a worker child asks for: the next computation of the lane `wanted`, or the one that it is the id of."""
+
+    wanted: str
+    owner: str
+    lease_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Whether an end `is_written`, or the lease was lost before; and what was claimed along with it."""
+
+    is_written: bool
+    next: Claim | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_written
 
 
 class Execution(StoreBase):
