@@ -160,7 +160,8 @@ def test_an_attempt_that_succeeds_writes_its_result_and_counts_it_before(store: 
 
 
 def test_an_attempt_that_gives_way_is_queued_as_bulk_with_a_message_and_teaches(store: Store) -> None:
-    attempt, taught = claimed(store, lane=Lane.EXPRESS), []
+    attempt = claimed(store, lane=Lane.EXPRESS)
+    taught: list[float] = []
     attempt.lease.allotment.teach = taught.append
     with attempt.lease:
         attempt.tick(1, 4)
