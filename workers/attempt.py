@@ -88,12 +88,16 @@ class Attempt:
 
     @property
     def is_speed_sample(self) -> bool:
-        """Whether its time says what its model costs here: of one that succeeded, ran out of time or gave way, and was
-        not disturbed.
+        """Whether its time says what its model costs here: of one that succeeded or ran out of time, undisturbed.
 
         One that always takes too long is learnt from as well, so that it is not tried for ever.
         """
-        return self._ran_its_course and not self.is_deep and not self.lease.was_stopped
+        return self._ran_its_course and not self.is_disturbed
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether its time says nothing: it was stopped meanwhile, or computes another way than most."""
+        return self.is_deep or self.lease.was_stopped
 
     def write_result(self, result: Encoded) -> None:
         """Write the result's pieces, unless it is small and goes along with the end."""
@@ -150,7 +154,6 @@ class Attempt:
 
     def give_way(self) -> None:
         """Go back into the queue, as bulk: it has computed for longer than a job may that others wait for."""
-        self._ran_its_course = True
         hold = with_retry(self.lease.allotment.give_back)
         if hold is Hold.CANCELLED:
             self.cancel()

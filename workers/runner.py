@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from models.cards import OWN_LUT, Card
@@ -120,11 +121,12 @@ class Runner:
         finally:
             self._decoder.tidy()
         if attempt.is_speed_sample and attempt.work:
-            self._learn(attempt, attempt.work)
+            self._learn(attempt, attempt.work, attempt.timings_s.get("infer", 0.0), attempt.lease.share_done)
 
     def _compute(self, attempt: Attempt) -> Encoded:
         claim = attempt.claim
         work = attempt.work = self._work(claim)
+        attempt.lease.allotment.teach = partial(self._learn, attempt, work)
         inputs = [self._read(claim, self._store.read_input)]
 
         def decode(colour: Colour) -> Picture:
@@ -156,19 +158,20 @@ class Runner:
             raise LeaseLost
         return data
 
-    def _learn(self, attempt: Attempt, work: Work[Any]) -> None:
-        """What a megapixel of this model costs here, from a job that succeeded, ran out of time or gave way; of many
-        short ones from one every LEARN_EVERY_S. Of one that an attempt before has begun, this one's time says nothing.
+    def _learn(self, attempt: Attempt, work: Work[Any], infer_s: float, share: float = 1.0) -> None:
+        """What a megapixel of this model costs here, from a job that succeeded, ran out of time or gave way, and
+        computes a `share` of its pixels in `infer_s`; of many short ones from one every LEARN_EVERY_S.
+
+        Of one that was disturbed, or that an attempt before has begun, this one's time says nothing.
         """
         now = time.monotonic()
         is_known = now - self._learnt_at.get(work.model, -LEARN_EVERY_S) < LEARN_EVERY_S
-        if is_known or (work.keeper and work.keeper.was_read):
+        if is_known or attempt.is_disturbed or (work.keeper and work.keeper.was_read):
             return
         size = attempt.claim.input["height"], attempt.claim.input["width"]
-        infer_s = attempt.timings_s.get("infer", 0.0)
         try:
             card = self._card(work.model)
-            pixels = work.operation.computed_pixels(card, size, work.parameters) * attempt.lease.share_done
+            pixels = work.operation.computed_pixels(card, size, work.parameters) * share
             if not speeds.is_representative(card, size, pixels):
                 return
             self._learnt_at[work.model] = now

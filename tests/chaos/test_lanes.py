@@ -80,8 +80,8 @@ def hasty(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lutra]:
 
 
 def test_a_short_job_does_not_wait_for_long_ones_that_were_estimated_to_be_short(hasty: Lutra) -> None:
-    """Six that would take every child of the express lane, one after the other, and a short one of the same client's. They
-    give way between their tiles, and in the middle of the only one.
+    """Six that would take every child of the express lane, one after the other, and a short one of the same client's.
+    They give way between their tiles, and in the middle of the only one.
     """
     long = [hasty.post(LONG, long_photo(128, seed), headers=ASYNC).json() for seed in range(6)]
     assert {told["lane"] for told in long} == {"express"}

@@ -15,6 +15,7 @@ from workers.jobs.allotment import Allotment
 from workers.jobs.job import Job, Lane, new_id
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
+from workers.operations.speeds import Speed
 from workers.runner import Runner
 
 BORDER_S = 2.0
@@ -117,6 +118,15 @@ def test_a_tile_that_takes_as_long_again_ends_with_its_process_where_another_job
     assert (store.status(job.id).state, messages(store, Lane.BULK)) == ("queued", 1)
 
 
+def test_what_gives_way_teaches_what_it_would_have_taken_before_it_is_queued(store: Store) -> None:
+    put(store, lane=Lane.EXPRESS)
+    allotment, taught = begun(store, 5.0, done=1), []
+    allotment.teach = lambda seconds: taught.append((seconds, store.queue().running))
+    allotment.give_back()
+    ((seconds, running),) = taught
+    assert seconds == pytest.approx(50, abs=5) and running == 1
+
+
 def test_what_gives_way_waits_in_the_bulk_lane_at_its_place_and_has_lost_nothing(store: Store) -> None:
     job, later = put(store, lane=Lane.EXPRESS), put(store, lane=Lane.BULK)
     claim = taken(store)
@@ -140,6 +150,7 @@ def test_a_runner_gives_a_long_job_back_with_its_tiles_and_goes_on_from_there(
 ) -> None:
     """Nearly nothing is allotted: the job gives way at its first tile after the look, and keeps what it has done."""
     monkeypatch.setattr(lease_module, "PULSE_S", 0.001)
+    monkeypatch.setattr(lease_module, "STOPPED_S", float("inf"))
     monkeypatch.setattr(allotment_module, "LAST", float("inf"))  # this process is to stay
     engine = Engine(device="cpu", tile="16")
     engine.load("bicubic")
@@ -153,6 +164,7 @@ def test_a_runner_gives_a_long_job_back_with_its_tiles_and_goes_on_from_there(
     assert (status.state, status.lane) == ("queued", "bulk")
     assert store.client.exists(f"lutra:checkpoint:{job.computation.id}")
     assert messages(store, Lane.BULK) == 1
+    assert Speed.of(next(iter(store.rates().values()))), "the next is not estimated so"
     assert runner.run(Lane.BULK) and runner.run(Lane.BULK)
     results = [b"".join(store.read_result(store.status(one.id))) for one in (job, whole)]
     assert store.status(job.id).attempts == 2

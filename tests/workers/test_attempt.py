@@ -161,12 +161,14 @@ def test_an_attempt_that_succeeds_writes_its_result_and_counts_it_before(store: 
 
 def test_an_attempt_that_gives_way_is_queued_as_bulk_with_a_message_and_teaches(store: Store) -> None:
     attempt = claimed(store, lane=Lane.EXPRESS)
+    taught: list[float] = []
+    attempt.lease.allotment.teach = taught.append
     with attempt.lease:
         attempt.tick(1, 4)
     attempt.give_way()
     status = store.status(attempt.claim.job_id)
     assert (status.state, status.lane, messages(store, Lane.BULK)) == ("queued", "bulk", 1)
-    assert attempt.is_speed_sample is not attempt.lease.was_stopped
+    assert len(taught) == 1 and not attempt.is_speed_sample
 
 
 def test_an_attempt_that_is_cancelled_as_it_gives_way_ends(store: Store) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 
 from workers import metrics
 from workers.errors import Preempted, Unavailable
@@ -36,7 +37,8 @@ class Allotment:
     """Of one claim, with the border of the lanes in seconds (0: there is none). Without end outside the express lane.
 
     It runs while the model computes, from the first tile that is told to the last, and begins anew after whatever says
-    nothing of the model: the process was stopped, or the store away.
+    nothing of the model: the process was stopped, or the store away. `teach` is told by one that gives way how many
+    seconds it would have computed at least, so that the next is not estimated so again.
     """
 
     def __init__(self, store: Store, claim: Claim, express_s: float) -> None:
@@ -48,6 +50,7 @@ class Allotment:
         self._first = self._done = self._total = 0
         self._looked_at = -math.inf
         self._is_wanted = False
+        self.teach: Callable[[float], None] = lambda seconds: None
 
     @property
     def expected_s(self) -> float:
@@ -96,6 +99,7 @@ class Allotment:
     def give_back(self) -> Hold:
         """Back into the queue, as bulk, with a message; not where it is cancelled or lost. Raises Unavailable."""
         claim, expected_s = self._claim, self.expected_s
+        self.teach(expected_s)
         hold = self._store.preempt(claim, expected_s, celery_app.message(Lane.BULK))
         if hold is Hold.HELD:
             metrics.JOBS_REQUEUED.labels("overrun").inc()
