@@ -7,7 +7,7 @@ left. What the network lost after that, HTTP does not tell. It chooses no range 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from starlette.requests import Request
@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from service.offload import Threads
 from workers.errors import LutraError, Unavailable
-from workers.jobs.store import Store
 from workers.log import Log
 
 LAST_BYTES = 64 * 1024
@@ -82,8 +81,8 @@ class Deliveries:
     A report that is lost with the gateway costs room and no picture: the result stays until it expires.
     """
 
-    def __init__(self, store: Store, threads: Threads) -> None:
-        self._store, self._threads = store, threads
+    def __init__(self, note: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        self._note = note
         self._waiting: list[str] = []
         self._reporting = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
@@ -104,4 +103,4 @@ class Deliveries:
             arrived, self._waiting = self._waiting, []
             if arrived:
                 with suppress(Unavailable):
-                    await self._threads.run(self._store.note_delivery, *arrived)
+                    await self._note(arrived)

@@ -39,16 +39,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
 PRELUDE = ("clock", "lanes", "prelude")  # in this order, what of them a script uses stands before it
 _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
+AGAIN = b"again"  # of a script that did a part of its work and is to be run once more
+
+T = TypeVar("T")
 
 
 class Script(StrEnum):
@@ -75,6 +79,18 @@ class Script(StrEnum):
     TOUCH = auto()
     UNSENT = auto()
     WITHDRAW = auto()
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A script, its arguments, and `read`, which makes of its answer what that means, or raises.
+
+    It is not said here how it gets to Redis: from a thread that waits (`StoreBase`) or from an event loop (`Pipeline`).
+    """
+
+    script: Script
+    args: Sequence[Any]
+    read: Callable[[Any], T]
 
 
 @dataclass(frozen=True)

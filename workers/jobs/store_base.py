@@ -8,18 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import redis
 
 from workers.errors import JobGone, StoreFull, StoreUnavailable
 from workers.jobs.connections import connect
 from workers.jobs.records import Limits
-from workers.jobs.script import Script, load_scripts
+from workers.jobs.script import AGAIN, Call, Script, load_scripts
 
 CHUNK_BYTES = 4 * 1024**2
 CARRIED_BYTES = 512 * 1024  # of a picture that goes with a script: others wait meanwhile
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
+
+T = TypeVar("T")
 
 
 def result_prefix(computation_id: str, attempt: int) -> str:
@@ -91,6 +93,11 @@ class StoreBase:
                 return self.client.evalsha(source.sha1, 0, *args)
             except redis.exceptions.NoScriptError:
                 return self.client.eval(source.text, 0, *args)
+
+    def _ask(self, call: Call[T]) -> T:
+        while (answer := self._run(call.script, *call.args)) == AGAIN:
+            continue
+        return call.read(answer)
 
     def _write_chunks(self, prefix: str, data: bytes, ttl_s: int, first: int = 0) -> int:
         """How many there are. What a full store took in part is given back, so that it does not fill it."""
