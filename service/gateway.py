@@ -239,26 +239,29 @@ class Gateway:
         A client that leaves cancels its own job, unless somebody has read it by id meanwhile.
         """
         left = asyncio.ensure_future(gone())
-        ended = asyncio.ensure_future(self._until_ended(job_id, waiter, seconds))
+        left.add_done_callback(lambda _: waiter.stir())
         try:
-            await asyncio.wait({left, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return ended.result()
-            log.info("client left, its job is cancelled", job_id=job_id)
-            await self._cancel(await self.status(job_id), only_if_attached=True)
-            return None
+            status = await self._until_ended(job_id, waiter, seconds, left)
+            if status is None:
+                log.info("client left, its job is cancelled", job_id=job_id)
+                await self._cancel(await self.status(job_id), only_if_attached=True)
+            return status
         finally:
-            for task in (left, ended):
-                task.cancel()
+            left.cancel()
 
-    async def _until_ended(self, job_id: str, waiter: Waiter, seconds: float) -> JobStatus:
-        """Wait for news (`waiter` was there before the job was), then read; a store that hangs is asked again.
+    async def _until_ended(
+        self, job_id: str, waiter: Waiter, seconds: float, left: asyncio.Future[None]
+    ) -> JobStatus | None:
+        """Wait for news (`waiter` was there before the job was), then read; a store that hangs is asked again. None
+        once `left` is done, unless there are news.
 
         Raises StoreUnavailable for a job that is gone although it was just taken in: the store lost its data.
         """
         give_up = time.monotonic() + seconds
         while True:
-            await waiter.wait(min(give_up, self.closes_at) - time.monotonic())
+            has_news = not left.done() and await waiter.wait(min(give_up, self.closes_at) - time.monotonic())
+            if left.done() and not has_news:
+                return None
             in_time = time.monotonic() < min(give_up, self.closes_at)
             try:
                 status = await self.status(job_id, with_result=True)
