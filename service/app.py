@@ -29,6 +29,7 @@ from service import (
 )
 from service.answers import refusal_headers
 from service.authentication import admit
+from service.fast_path import FastPath, Handlers
 from service.gateway import gateway_of, open_gateway
 from service.guard import Guard
 from service.hosts import Hosts
@@ -91,9 +92,8 @@ def create_app(
     app.state.metrics_key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
     _include_routers(app, operations, settings.public_path)
     app.openapi = partial(document, app, settings)  # type: ignore[method-assign]
-    app.add_exception_handler(LutraError, _lutra_error)
-    app.add_exception_handler(RequestValidationError, _bad_parameter)
-    app.add_exception_handler(HTTPException, _http_error)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     _add_middleware(app, settings)
     metrics.BUILD_INFO.labels(version("lutra"), settings.revision).set(1)
     return app
@@ -101,6 +101,7 @@ def create_app(
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """What a request passes before its route, the last one first."""
+    app.add_middleware(FastPath, app.state.picture_routes, HANDLERS)
     if settings.cors_origins:
         app.add_middleware(answer_to_origins, settings.cors_origins)
     hosts = Hosts(settings.hosts, settings.bind, urlsplit(settings.public_origin).hostname)
@@ -115,7 +116,9 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]], prefix: str) -> None:
     """What needs an API key where keys are kept, and what anybody may ask."""
     documents = list(app.routes)
-    asked = [routes.make_router(operations), estimate_routes.make_estimate_router(operations)]
+    pictures = routes.make_router(operations)
+    app.state.picture_routes = pictures.routes
+    asked = [pictures, estimate_routes.make_estimate_router(operations)]
     for_clients = [*asked, job_routes.router, client_routes.router, model_routes.router]
     for_anybody = [ops_routes.router, docs.router, web.router, *([web.router_at(prefix)] if prefix else [])]
     for router in for_clients:
@@ -178,6 +181,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
     return problems.answer(body, headers)
+
+
+HANDLERS: Handlers = {
+    LutraError: _lutra_error,
+    RequestValidationError: _bad_parameter,
+    HTTPException: _http_error,
+}
 
 
 def _allowed_methods(request: Request) -> set[str]:

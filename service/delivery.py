@@ -7,16 +7,14 @@ left. What the network lost after that, HTTP does not tell. It chooses no range 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.offload import Threads
 from workers.errors import LutraError, Unavailable
-from workers.jobs.store import Store
 from workers.log import Log
 
 LAST_BYTES = 64 * 1024
@@ -69,10 +67,21 @@ class Delivery(Response):
         if len(piece) > LAST_BYTES:
             await write(piece[:-LAST_BYTES])
             await write(b"")
-        left = await Request(scope, receive).is_disconnected()
+        left = has_left(receive)
         await write(piece[-LAST_BYTES:], more=False)
         if not left:
             self._arrived()
+
+
+def has_left(receive: Receive) -> bool:
+    """Whether the client is known to be gone, of a request whose body was read: looks, and waits for nothing."""
+    waiting = receive().__await__()
+    try:
+        next(waiting)
+    except StopIteration as told:
+        return bool(told.value["type"] == "http.disconnect")
+    waiting.close()
+    return False
 
 
 class Deliveries:
@@ -82,8 +91,8 @@ class Deliveries:
     A report that is lost with the gateway costs room and no picture: the result stays until it expires.
     """
 
-    def __init__(self, store: Store, threads: Threads) -> None:
-        self._store, self._threads = store, threads
+    def __init__(self, note: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        self._note = note
         self._waiting: list[str] = []
         self._reporting = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
@@ -104,4 +113,4 @@ class Deliveries:
             arrived, self._waiting = self._waiting, []
             if arrived:
                 with suppress(Unavailable):
-                    await self._threads.run(self._store.note_delivery, *arrived)
+                    await self._note(arrived)

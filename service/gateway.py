@@ -1,5 +1,7 @@
 """What the routes share: settings, store, queue, wake-ups and threads, opened and closed together.
 
+What each job asks of the store goes through a pipeline; what is rare, or large, is asked in threads.
+
 Here is the life of a request's job: made, submitted, waited for, cancelled; answers are made in `service.routes`.
 """
 
@@ -13,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -35,8 +37,11 @@ from workers.errors import (
 )
 from workers.jobs import celery_app
 from workers.jobs.job import NO_WEIGHTS, Job, JobState, JobStatus, PictureFacts, Weights, new_job
+from workers.jobs.pipeline import Pipeline
 from workers.jobs.records import CacheResult, CancelOutcome, Event, Limits, QueueFacts
+from workers.jobs.script import Call
 from workers.jobs.store import Store
+from workers.jobs.store_admission import RESERVED, cache_of
 from workers.log import Log
 from workers.operations import choice, speeds
 from workers.operations.choice import served_models
@@ -55,6 +60,8 @@ RATE_AGE_S = 2.0
 TABLE_S = 60.0
 EQUAL_WAIT_S = 2.0  # for an equal computation whose input is on its way into the store, without a word of it
 
+T = TypeVar("T")
+
 log = Log(__name__)
 
 
@@ -64,6 +71,7 @@ class Gateway:
 
     settings: Settings
     store: Store
+    pipeline: Pipeline
     wakeups: Wakeups
     store_threads: Threads
     picture_threads: Threads
@@ -85,6 +93,10 @@ class Gateway:
     @property
     def is_closing(self) -> bool:
         return self.closes_at < math.inf
+
+    async def ask(self, call: Call[T]) -> T:
+        """What a call of the store answers. Raises Unavailable, or as the store's method of that name does."""
+        return await self.pipeline.ask(call)
 
     async def probe(self, data: bytes) -> imageio.Header:
         """Format and size from the header alone. Raises NotAPicture or CorruptPicture."""
@@ -135,17 +147,24 @@ class Gateway:
         metrics.CACHE_REQUESTS.labels(cache).inc()
         return cache
 
-    async def _submitted(self, submit: Callable[[], CacheResult | None]) -> CacheResult | None:
+    async def _submitted(self, submit: Callable[[], Awaitable[CacheResult | None]]) -> CacheResult | None:
         """A full store is told of what was delivered meanwhile, and asked once more."""
         try:
-            return await self.store_threads.run(submit)
+            return await submit()
         except StoreFull:
             await self.deliveries.report()
-            return await self.store_threads.run(submit)
+            return await submit()
 
-    def _submit(self, job: Job, data: bytes, result_bytes: int, table: bytes, is_fresh: bool) -> CacheResult | None:
+    async def _submit(
+        self, job: Job, data: bytes, result_bytes: int, table: bytes, is_fresh: bool
+    ) -> CacheResult | None:
+        """As the store's `put`: what is large is written in a thread."""
         message = celery_app.message(job.computation.lane)
-        return self.store.put(job, data, result_bytes=result_bytes, table=table, is_fresh=is_fresh, message=message)
+        options: dict[str, Any] = {"result_bytes": result_bytes, "table": table, "is_fresh": is_fresh}
+        answer = await self.ask(self.store.admit_call(job, data, message=message, **options))
+        if answer == RESERVED:
+            return await self.store_threads.run(self.store.write_input, job, data, table, message)
+        return cache_of(answer)
 
     async def status(
         self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False
@@ -156,8 +175,7 @@ class Gateway:
         """
         if len(job_id) > LONGEST_ID:
             raise JobUnknown("no job has this id")
-        options: dict[str, Any] = {"owner": owner, "detach": detach, "with_result": with_result}
-        return await self.store_threads.run(self.store.status, job_id, **options)
+        return await self.ask(self.store.status_call(job_id, owner=owner, detach=detach, with_result=with_result))
 
     async def follow(self, job_id: str, after: str, *, owner: str = "") -> tuple[JobStatus, list[Event]]:
         """As the store's; raises as `status` does."""
@@ -203,7 +221,7 @@ class Gateway:
         return self.weights_then
 
     async def queue(self, asked: str = "") -> QueueFacts:
-        return await self.store_threads.run(self.store.queue, asked)
+        return await self.ask(self.store.queue_call(asked))
 
     async def queue_or_none(self, status: JobStatus | None = None) -> QueueFacts | None:
         """The queue, and where this job stands in it; None where the store does not answer: for what an answer can do
@@ -221,26 +239,29 @@ class Gateway:
         A client that leaves cancels its own job, unless somebody has read it by id meanwhile.
         """
         left = asyncio.ensure_future(gone())
-        ended = asyncio.ensure_future(self._until_ended(job_id, waiter, seconds))
+        left.add_done_callback(lambda _: waiter.stir())
         try:
-            await asyncio.wait({left, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return ended.result()
-            log.info("client left, its job is cancelled", job_id=job_id)
-            await self._cancel(await self.status(job_id), only_if_attached=True)
-            return None
+            status = await self._until_ended(job_id, waiter, seconds, left)
+            if status is None:
+                log.info("client left, its job is cancelled", job_id=job_id)
+                await self._cancel(await self.status(job_id), only_if_attached=True)
+            return status
         finally:
-            for task in (left, ended):
-                task.cancel()
+            left.cancel()
 
-    async def _until_ended(self, job_id: str, waiter: Waiter, seconds: float) -> JobStatus:
-        """Wait for news (`waiter` was there before the job was), then read; a store that hangs is asked again.
+    async def _until_ended(
+        self, job_id: str, waiter: Waiter, seconds: float, left: asyncio.Future[None]
+    ) -> JobStatus | None:
+        """Wait for news (`waiter` was there before the job was), then read; a store that hangs is asked again. None
+        once `left` is done, unless there are news.
 
         Raises StoreUnavailable for a job that is gone although it was just taken in: the store lost its data.
         """
         give_up = time.monotonic() + seconds
         while True:
-            await waiter.wait(min(give_up, self.closes_at) - time.monotonic())
+            has_news = not left.done() and await waiter.wait(min(give_up, self.closes_at) - time.monotonic())
+            if left.done() and not has_news:
+                return None
             in_time = time.monotonic() < min(give_up, self.closes_at)
             try:
                 status = await self.status(job_id, with_result=True)
@@ -264,25 +285,27 @@ async def open_gateway(settings: Settings, redis_url: str) -> AsyncIterator[Gate
         evict_delivered=settings.evict_delivered,
         lanes_apart=settings.express_seconds > 0,
     )
-    store = Store.at(redis_url, limits, timeout_s=STORE_TIMEOUT_S, breaker_s=BREAKER_S)
+    patience = {"timeout_s": STORE_TIMEOUT_S, "breaker_s": BREAKER_S}
+    store, pipeline = Store.at(redis_url, limits, **patience), Pipeline(redis_url, **patience)
     store_threads = Threads("store", STORE_THREADS, timeout_s=3 * STORE_TIMEOUT_S)
     picture_threads = Threads("picture", PICTURE_THREADS, timeout_s=30.0)
     table_threads = Threads("table", 1, timeout_s=TABLE_S, late=lambda: TooManyUploads("too many tables at once"))
     models = served_models(settings.models, settings.weights_dir)
     metrics.zero_gateway(sorted({card.task for card in models.values()}))
     try:
-        wakeups = Wakeups(redis_url, lambda watches: store_threads.run(store.news, watches))
+        wakeups = Wakeups(redis_url, lambda watches: pipeline.ask(store.news_call(watches)))
         async with wakeups.running():
             largest = settings.max_upload_bytes + MAX_BYTES + ENVELOPE_BYTES
             uploads = Budget(max(settings.store_bytes, 2 * largest))
-            deliveries = Deliveries(store, store_threads)
+            deliveries = Deliveries(lambda jobs: pipeline.ask(store.note_delivery_call(*jobs)))
             threads = store_threads, picture_threads, table_threads
-            yield Gateway(settings, store, wakeups, *threads, models, uploads, deliveries)
+            yield Gateway(settings, store, pipeline, wakeups, *threads, models, uploads, deliveries)
             await deliveries.report()
     finally:
         store_threads.close()
         picture_threads.close()
         table_threads.close()
+        await pipeline.close()
         store.close()
 
 

@@ -60,13 +60,13 @@ class Reservation:
         finally:
             renewing.cancel()
             with suppress(Unavailable):
-                await self.gateway.store_threads.run(self.gateway.store.free_key, self.key, self.job_id)
+                await self.gateway.ask(self.gateway.store.free_key_call(self.key, self.job_id))
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
             with suppress(Unavailable):
-                await self.gateway.store_threads.run(self.gateway.store.hold_key, self.key, self.job_id)
+                await self.gateway.ask(self.gateway.store.hold_key_call(self.key, self.job_id))
 
     async def fingerprint_of(self, operation: str, query: Query, upload: Upload) -> str:
         """What the job keeps of this request; empty without a key. Raises IdempotencyKeyReused."""
@@ -87,7 +87,7 @@ async def reserve(request: Request, gateway: Gateway) -> Reservation:
     if key is None:
         return Reservation(gateway, job_id)
     name = hashlib.sha256(f"{client_of(request).id} {key}".encode()).hexdigest()
-    holder, fingerprint = await gateway.store_threads.run(gateway.store.hold_key, name, job_id)
+    holder, fingerprint = await gateway.ask(gateway.store.hold_key_call(name, job_id))
     if holder != job_id and not fingerprint:
         raise IdempotencyKeyInUse("the first request with this Idempotency-Key is still being taken in, try again soon")
     return Reservation(gateway, holder, name, fingerprint)

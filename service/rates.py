@@ -53,7 +53,7 @@ async def _take(request: Request, client: Client, *buckets: Bucket) -> None:
     if not buckets:
         return
     gateway: Gateway = gateway_of(request)
-    levels = await gateway.store_threads.run(gateway.store.take, client.id, *buckets)
+    levels = await gateway.ask(gateway.store.take_call(client.id, *buckets))
     told: dict[str, Level] = getattr(request.state, "rates", {})
     request.state.rates = told = {**told, **{level.bucket.name: level for level in levels}}
     request.state.fields = fields_of(list(told.values()))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from models.cube import MAX_BYTES
 from service.addresses import neighbourhood
@@ -157,22 +157,25 @@ async def _read_body(request: Request, cap: int, hold: Hold, refusal: UploadTooL
     if declared.isdecimal() and int(declared) > cap:
         raise refusal
     chunks: list[bytes] = []
-    size = 0
+    size, more = 0, True
     now = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(GRACE_S) as limit:
-            async for chunk in request.stream():
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("the client left during the upload")
+                chunk, more = message.get("body", b""), message.get("more_body", False)
                 size += len(chunk)
                 if size > cap:
                     raise refusal
                 hold.add(len(chunk))
                 chunks.append(chunk)
-                limit.reschedule(min((limit.when() or now()) + len(chunk) / min_rate, now() + GRACE_S))
+                if more:
+                    limit.reschedule(min((limit.when() or now()) + len(chunk) / min_rate, now() + GRACE_S))
     except TimeoutError:
         seen = f"the upload stayed below {min_rate} bytes a second for {GRACE_S:g} s"
         raise UploadTooSlow(seen, limit=min_rate) from None
-    except ClientDisconnect:
-        raise BadRequest("the client left during the upload") from None
     return b"".join(chunks)
 
 

@@ -15,14 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
+import hiredis
+import redis
 
 from workers.errors import LutraError
-from workers.jobs.connections import keepalive_options
 from workers.jobs.records import WAKE_CHANNEL
 from workers.jobs.store_reading import Watch
+from workers.jobs.wire import Wire
 from workers.log import Log
 
 SWEEP_S = 2.0
@@ -82,16 +81,43 @@ class Waiter:
         return has_news
 
 
+class Subscription(Wire):
+    """A connection on which messages of one channel come; `wake` is called with each.
+
+    `is_heard`: something has come since that was last set to False.
+    """
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        super().__init__()
+        self.is_heard = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake = wake
+
+    def subscribe(self, channel: str) -> None:
+        self.write(("SUBSCRIBE", channel))
+
+    def ping(self) -> None:
+        """Something will be heard."""
+        self.write(("PING",))
+
+    def on_answer(self, answer: Any) -> None:
+        self.is_heard = True
+        if isinstance(answer, hiredis.ReplyError):
+            self.lose(redis.ConnectionError(f"no subscription: {answer}"))
+        elif answer[0] == b"message":
+            self._wake(answer[2].decode())
+
+    def on_lost(self, error: redis.RedisError) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(error)
+            self.ended.exception()  # whoever waits is told; where nobody does, nobody has to be
+
+
 class Wakeups:
     """The subscription and those who wait for it."""
 
     def __init__(self, redis_url: str, ask_store: AskStore) -> None:
-        tcp: dict[str, Any] = {
-            "socket_connect_timeout": CONNECT_S,
-            "socket_keepalive": True,
-            "socket_keepalive_options": keepalive_options(),
-        }
-        self._client = redis.asyncio.from_url(redis_url, **({} if redis_url.startswith("unix:") else tcp))
+        self._redis_url = redis_url
         self._ask_store = ask_store
         self._waiters: dict[str, set[Waiter]] = defaultdict(set)
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,7 +131,6 @@ class Wakeups:
         finally:
             for task in self._tasks:
                 await _end(task)
-            await self._client.aclose()
 
     @asynccontextmanager
     async def wait_for(
@@ -172,37 +197,36 @@ class Wakeups:
         most = 1 + len(streams) // STIR_PARTS
         return [streams[first : first + most] for first in range(0, len(streams) or 1, most)]
 
-    async def _follow(self, subscription: PubSub) -> None:
-        """Wake for each message. Raises RedisError or OSError where the connection is lost or gives no sign of life."""
-        is_asked = False
+    async def _follow(self, subscription: Subscription) -> None:
+        """Raises RedisError once the connection is lost, or gives no sign of life for PING_S."""
         while True:
-            message = await subscription.get_message(timeout=PING_S)
-            if message is not None and message["type"] == "message":
-                self._wake(message["data"].decode())
-            if message is not None:
-                is_asked = False
-                continue
-            if is_asked:
+            subscription.is_heard = False
+            subscription.ping()
+            await asyncio.wait({subscription.ended}, timeout=PING_S)
+            if subscription.ended.done():
+                return subscription.ended.result()
+            if not subscription.is_heard:
                 raise redis.ConnectionError("the subscription is silent")
-            await subscription.ping()
-            is_asked = True
 
     async def _listen(self) -> None:
         lost = False
         while True:
+            subscription = Subscription(self._wake)
             try:
-                async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(WAKE_CHANNEL)
-                    if lost:
-                        log.info("the wake-up subscription is back")
-                        lost = False
-                    await self._wake_by_store()
-                    await self._follow(subscription)
-            except (RedisError, OSError) as error:
+                await subscription.connect(self._redis_url, CONNECT_S)
+                subscription.subscribe(WAKE_CHANNEL)
+                if lost:
+                    log.info("the wake-up subscription is back")
+                    lost = False
+                await self._wake_by_store()
+                await self._follow(subscription)
+            except (redis.RedisError, OSError) as error:
                 if not lost:
                     log.warning("the wake-up subscription is lost", reason=type(error).__name__)
                 lost = True
                 await asyncio.sleep(RETRY_S)
+            finally:
+                subscription.lose(redis.ConnectionError("the subscription is over"))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -203,18 +203,19 @@ def test_a_request_whose_twin_is_on_its_way_into_the_store_waits_until_it_is_the
 
     async def story(here: Here) -> None:
         stored: Store = here.app.state.gateway.store
-        submit, put = stored._submit, stored.put
+        submit, admit = stored._submit, here.app.state.gateway._submit
 
         def submit_later(job: Job, chunks: int, message: bytes) -> None:
             there.wait(60)
             submit(job, chunks, message)
 
-        def watched(*args: Any, **options: Any) -> CacheResult | None:
-            answered.append(put(*args, **options))
-            return answered[-1]
+        async def watched(*args: Any) -> CacheResult | None:
+            cache: CacheResult | None = await admit(*args)
+            answered.append(cache)
+            return cache
 
         monkeypatch.setattr(stored, "_submit", submit_later)
-        monkeypatch.setattr(stored, "put", watched)
+        monkeypatch.setattr(here.app.state.gateway, "_submit", watched)
         first = asyncio.create_task(here.client.post(NEAREST, content=PHOTO, headers=ASYNC))
         await eventually(lambda: bool(store.client.keys("lutra:equal:*")), "the first is admitted")
         second = asyncio.create_task(here.client.post(NEAREST, content=PHOTO, headers=ASYNC))

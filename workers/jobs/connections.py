@@ -10,6 +10,7 @@ import socket
 from typing import Any
 
 import redis
+import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -39,17 +40,26 @@ def connect(url: str, *, timeout_s: float, max_connections: int = 64) -> redis.R
     What fails on one connection is tried once more on a fresh one: each script and command here may run twice.
     """
     options: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
+        **_options(url, timeout_s),
         "health_check_interval": HEALTH_CHECK_S,
-        "socket_keepalive": True,
-        "socket_keepalive_options": keepalive_options(),
         "retry": Retry(NoBackoff(), 1),
         "retry_on_error": [redis.ConnectionError],
         "max_connections": max_connections,
-        "protocol": 2,
     }
-    if url.startswith("unix:"):
-        for tcp_only in ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options"):
-            del options[tcp_only]
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options))
+
+
+def connection_for_loop(url: str, *, timeout_s: float) -> redis.asyncio.Connection:
+    """One connection for an event loop, not made yet: `connect` does that, once, and says who we are."""
+    pool = redis.asyncio.ConnectionPool.from_url(url, **_options(url, timeout_s))
+    connection: redis.asyncio.Connection = pool.make_connection()  # type: ignore[no-untyped-call]
+    return connection
+
+
+def _options(url: str, timeout_s: float) -> dict[str, Any]:
+    """Those of every connection, as redis-py names them."""
+    options = {"socket_timeout": timeout_s, "protocol": 2}
+    if url.startswith("unix:"):
+        return options
+    keepalive = {"socket_keepalive": True, "socket_keepalive_options": keepalive_options()}
+    return {**options, "socket_connect_timeout": timeout_s, **keepalive}

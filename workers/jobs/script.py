@@ -40,16 +40,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
 PRELUDE = ("clock", "lanes", "prelude", "claims")  # in this order, what of them a script uses stands before it
 _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
+AGAIN = b"again"  # of a script that did a part of its work and is to be run once more
+
+Command = tuple[Any, ...]  # of Redis: its name, then its arguments
+
+T = TypeVar("T")
 
 
 class Script(StrEnum):
@@ -78,6 +84,21 @@ class Script(StrEnum):
     TOUCH = auto()
     UNSENT = auto()
     WITHDRAW = auto()
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A script, its arguments, and `read`, which makes of its answer what that means, or raises.
+
+    Commands are sent along with it, `before` and `after`; `read` is given the answers to the latter, too. It is not
+    said here how it gets to Redis: from a thread that waits (`StoreBase`) or from an event loop (`Pipeline`).
+    """
+
+    script: Script
+    args: Sequence[Any]
+    read: Callable[..., T]
+    before: Sequence[Command] = ()
+    after: Sequence[Command] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ records are written.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from workers.errors import (
@@ -28,8 +29,10 @@ from workers.jobs.records import (
     computation_fields,
     text,
 )
-from workers.jobs.script import Script
+from workers.jobs.script import Call, Script
 from workers.jobs.store_base import CARRIED_BYTES, StoreBase, flat_pairs
+
+RESERVED = "reserved"  # as the script answers where the input is still to be written
 
 
 class Admission(StoreBase):
@@ -53,18 +56,25 @@ class Admission(StoreBase):
         joins no other. `message`: for the queue of its lane. Raises NoWorker, QueueFull, ShareReached, StoreFull or
         IdempotencyKeyInUse, and then stores nothing.
         """
+        options: dict[str, Any] = {"result_bytes": result_bytes, "table": table, "is_fresh": is_fresh}
+        answer = self._ask(self.admit_call(job, data, message=message, **options))
+        if answer == RESERVED:
+            return self.write_input(job, data, table, message)
+        return cache_of(answer)
+
+    def admit_call(
+        self, job: Job, data: bytes, *, result_bytes: int, table: bytes, is_fresh: bool, message: bytes
+    ) -> Call[str]:
+        """The first part of `put`, and all of it for a small picture without a table: answers RESERVED, or what
+        `cache_of` reads.
+        """
         size_bytes = len(data) + len(table) + result_bytes + RECORD_BYTES
         self._refuse_what_never_fits(size_bytes)
         picture = data if len(data) <= CARRIED_BYTES and not table else b""
-        answer = self._admit(job, size_bytes, is_fresh=is_fresh, picture=picture, message=message)
-        if answer == "admitted":
-            return None
-        if answer == "reserved":
-            self._store(job, data, table, message)
-            return CacheResult.MISS
-        return CacheResult(answer)
+        return self._admission(job, size_bytes, is_fresh, picture, message)
 
-    def _store(self, job: Job, data: bytes, table: bytes, message: bytes) -> None:
+    def write_input(self, job: Job, data: bytes, table: bytes, message: bytes) -> CacheResult:
+        """The other part, for which a place is reserved: write the input in pieces, then queue the job."""
         prefix = f"lutra:in:{job.computation.id}"
         try:
             chunks = self._write_chunks(prefix, data, ADMISSION_HOLD_S)
@@ -74,6 +84,7 @@ class Admission(StoreBase):
         except LutraError:
             self.withdraw(job)
             raise
+        return CacheResult.MISS
 
     def _refuse_what_never_fits(self, size_bytes: int) -> None:
         limit = self.limits.store_bytes
@@ -81,35 +92,32 @@ class Admission(StoreBase):
             seen = f"picture and result need about {size_bytes} bytes of the store, which holds {limit}"
             raise TooManyPixels(f"{seen}: ask for a smaller picture or a lossy format", limit=limit)
 
-    def _admit(
-        self, job: Job, size_bytes: int, *, is_fresh: bool = False, picture: bytes = b"", message: bytes = b""
-    ) -> str:
-        """As `admit.lua` answers, whose refusals are raised. So many small results may go to make room that they do
-        some at a time.
-        """
-        args, answer = self._admission_args(job, size_bytes, is_fresh, bool(picture), message), "again"
-        written = ("SET", f"lutra:in:{job.computation.id}:0", picture, "EX", ADMISSION_HOLD_S, "NX")
-        while answer == "again":
-            answer = text(self._run_among(Script.ADMIT, *args, before=[written] if picture else [])[0])
-        if answer not in (*CacheResult, "admitted", "reserved"):
-            raise self._refusal(answer, job)
-        return answer
+    def _admit(self, job: Job, size_bytes: int, *, is_fresh: bool = False) -> str:
+        return self._ask(self._admission(job, size_bytes, is_fresh, b"", b""))
 
-    def _admission_args(
-        self, job: Job, size_bytes: int, is_fresh: bool, has_picture: bool, message: bytes
-    ) -> list[Any]:
+    def _admitted(self, job: Job, answer: bytes) -> str:
+        """As `admit.lua` answers, whose refusals are raised."""
+        told = text(answer)
+        if told not in (*CacheResult, "admitted", RESERVED):
+            raise self._refusal(told, job)
+        return told
+
+    def _admission(self, job: Job, size_bytes: int, is_fresh: bool, picture: bytes, message: bytes) -> Call[str]:
+        """So many small results may go to make room that they do some at a time: it is asked again then."""
         limits, computation = self.limits, job.computation
         record = self._record(job, 1)  # written where the picture came along, in one piece
-        return [
+        written = ("SET", f"lutra:in:{computation.id}:0", picture, "EX", ADMISSION_HOLD_S, "NX")
+        args = [
             *(job.id, computation.id, job.equal, int(is_fresh), job.idempotency_key),
             *(job.client, part_of(limits.queue_size, job.queue_share), part_of(limits.store_bytes, job.share)),
             *(computation.lane, limits.lane_places, limits.queue_size),
             *(size_bytes, RECORD_BYTES, limits.store_bytes),
             *(int(limits.evict_delivered), HEARTBEAT_TTL_S, ADMISSION_HOLD_S),
             *(PENDING_TTL_S, limits.result_ttl_s, TOMBSTONE_S),
-            *(int(has_picture), QUEUES[computation.lane], message),
+            *(int(bool(picture)), QUEUES[computation.lane], message),
             *(len(record), *flat_pairs(record), *flat_pairs(_job_fields(job))),
         ]
+        return Call(Script.ADMIT, args, partial(self._admitted, job), before=[written] if picture else [])
 
     @staticmethod
     def _record(job: Job, chunks: int) -> dict[str, Any]:
@@ -153,6 +161,11 @@ class Admission(StoreBase):
             self._run(Script.WITHDRAW, job.computation.id, job.id)
         except StoreUnavailable:
             return
+
+
+def cache_of(answer: str) -> CacheResult | None:
+    """What `Admission.admit_call` came to; None while the input of an equal computation is on its way."""
+    return None if answer == "admitted" else CacheResult(answer)
 
 
 def _job_fields(job: Job) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import hiredis
 import redis
@@ -17,13 +17,13 @@ import redis
 from workers.errors import JobGone, StoreFull, StoreUnavailable
 from workers.jobs.connections import connect
 from workers.jobs.records import Limits
-from workers.jobs.script import Script, load_scripts
+from workers.jobs.script import AGAIN, Call, Command, Script, load_scripts
 
 CHUNK_BYTES = 4 * 1024**2
 CARRIED_BYTES = 512 * 1024  # of a picture that goes along with a script: others wait meanwhile
 PIECE_BYTES = 512 * 1024  # of a result on its way: what a client that reads slowly holds of the gateway's memory
 
-Command = tuple[Any, ...]  # of Redis: its name, then its arguments
+T = TypeVar("T")
 
 
 def result_prefix(computation_id: str, attempt: int) -> str:
@@ -108,7 +108,7 @@ class StoreBase:
         source = self._scripts[script]
 
         def ask(*call: str) -> list[Any]:
-            return self._ask((*before, (*call, 0, *args), *after))[len(before) :]
+            return self._exchange((*before, (*call, 0, *args), *after))[len(before) :]
 
         with self._reaching():
             answers = ask("EVALSHA", source.sha1)
@@ -119,7 +119,7 @@ class StoreBase:
                     raise answer
         return answers
 
-    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to these commands, errors among them, which go in one piece over one connection. As
         `connect` says, what fails there is tried once more on a fresh one.
 
@@ -149,6 +149,12 @@ class StoreBase:
         finally:
             self._idle.append(connection)
         return answers
+
+    def _ask(self, call: Call[T]) -> T:
+        answers = [AGAIN]
+        while answers[0] == AGAIN:
+            answers = self._run_among(call.script, *call.args, before=call.before, after=call.after)
+        return call.read(*answers)
 
     def _write_chunks(self, prefix: str, data: bytes, ttl_s: int, first: int = 0) -> int:
         """How many there are. What a full store took in part is given back, so that it does not fill it."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 from workers.errors import ParameterError, RecordUnreadable
 from workers.jobs.job import JobState, JobStatus
 from workers.jobs.records import status_of, text
-from workers.jobs.script import Script
+from workers.jobs.script import Call, Script
 from workers.jobs.store_base import StoreBase, as_mapping
 
 KEY_HOLD_S = 60  # an Idempotency-Key whose gateway died is free again after so long
@@ -83,9 +83,18 @@ class Clients(StoreBase):
         The job that has it, another one where it was faster, and the fingerprint of its request: empty until that job
         has been taken in.
         """
-        holder, fingerprint = self._run(Script.HOLD_KEY, key, job_id, KEY_HOLD_S)
-        return text(holder), text(fingerprint)
+        return self._ask(self.hold_key_call(key, job_id))
+
+    def hold_key_call(self, key: str, job_id: str) -> Call[tuple[str, str]]:
+        def read(answer: Any) -> tuple[str, str]:
+            holder, fingerprint = answer
+            return text(holder), text(fingerprint)
+
+        return Call(Script.HOLD_KEY, (key, job_id, KEY_HOLD_S), read)
 
     def free_key(self, key: str, job_id: str) -> None:
         """The request was refused: its key is free again. One whose job was taken in stays."""
-        self._run(Script.FREE_KEY, key, job_id)
+        self._ask(self.free_key_call(key, job_id))
+
+    def free_key_call(self, key: str, job_id: str) -> Call[None]:
+        return Call(Script.FREE_KEY, (key, job_id), lambda answer: None)

@@ -25,8 +25,8 @@ from workers.jobs.records import (
     problem_json,
     text,
 )
-from workers.jobs.script import Script
-from workers.jobs.store_base import CARRIED_BYTES, Command, StoreBase, chunk_count, flat_pairs, named, result_prefix
+from workers.jobs.script import Command, Script
+from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs, named, result_prefix
 
 MAX_LOSSES = 2
 NO_PIECE = 2  # as `finish.lua` answers

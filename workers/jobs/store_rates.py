@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from workers.jobs.records import text
-from workers.jobs.script import Script
+from workers.jobs.script import Call, Script
 from workers.jobs.store_base import StoreBase
 
 
@@ -34,6 +35,11 @@ class Rates(StoreBase):
 
     def take(self, client: str, *buckets: Bucket) -> list[Level]:
         """Take each bucket's cost, or nothing where one of them has to wait."""
+        return self._ask(self.take_call(client, *buckets))
+
+    def take_call(self, client: str, *buckets: Bucket) -> Call[list[Level]]:
+        def read(levels: Any) -> list[Level]:
+            return [Level(bucket, *map(float, map(text, level))) for bucket, level in zip(buckets, levels, strict=True)]
+
         args = [part for bucket in buckets for part in (bucket.name, bucket.per_min, bucket.cost)]
-        levels = self._run(Script.TAKE, client, secrets.token_hex(8), *args)
-        return [Level(bucket, *map(float, map(text, level))) for bucket, level in zip(buckets, levels, strict=True)]
+        return Call(Script.TAKE, (client, secrets.token_hex(8), *args), read)

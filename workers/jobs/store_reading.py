@@ -22,7 +22,7 @@ from workers.jobs.records import (
     status_of,
     text,
 )
-from workers.jobs.script import Script
+from workers.jobs.script import Call, Script
 from workers.jobs.store_base import CARRIED_BYTES, StoreBase, named, result_prefix
 
 # What `status_of` reads.
@@ -55,15 +55,22 @@ class Reading(StoreBase):
         `owner`: the client whose it has to be, if it has to be somebody's; `with_result`: a small one comes along.
         Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
         """
+        return self._ask(self.status_call(job_id, owner=owner, detach=detach, with_result=with_result))
+
+    def status_call(
+        self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False
+    ) -> Call[JobStatus]:
+        def read(answer: Any, result: bytes | None = None) -> JobStatus:
+            job, computation, gone = answer
+            if not job or not computation:
+                raise self._missing(gone)
+            status = status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
+            return replace(status, result=result) if result and status.state is JobState.SUCCEEDED else status
+
         most_bytes, ready = (CARRIED_BYTES, f"told:{secrets.token_hex(8)}") if with_result else (0, "")
-        args = [job_id, int(detach), owner, most_bytes, ready, len(JOB_FIELDS), *JOB_FIELDS, *COMPUTATION_FIELDS]
-        fetched = [("GETDEL", f"lutra:{ready}")] if ready else []
-        (job, computation, gone), *results = self._run_among(Script.STATUS, *args, after=fetched)
-        if not job or not computation:
-            raise self._missing(gone)
-        status = status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
-        result = next(filter(None, results), b"")
-        return replace(status, result=result) if result and status.state is JobState.SUCCEEDED else status
+        fields = (len(JOB_FIELDS), *JOB_FIELDS, *COMPUTATION_FIELDS)
+        after = [("GETDEL", f"lutra:{ready}")] if ready else []
+        return Call(Script.STATUS, (job_id, int(detach), owner, most_bytes, ready, *fields), read, after=after)
 
     @staticmethod
     def _missing(gone: bytes | None) -> LutraError:
@@ -86,7 +93,10 @@ class Reading(StoreBase):
 
     def note_delivery(self, *job_ids: str) -> None:
         """The whole result, or the problem, has reached each job's client, in this order: it may go to make room."""
-        self._run(Script.NOTE_DELIVERY, *job_ids)
+        self._ask(self.note_delivery_call(*job_ids))
+
+    def note_delivery_call(self, *job_ids: str) -> Call[None]:
+        return Call(Script.NOTE_DELIVERY, job_ids, _nothing)
 
     def events(self, job_id: str, after: str = "0") -> list[Event]:
         """The job's events later than the id `after`, oldest first."""
@@ -103,8 +113,10 @@ class Reading(StoreBase):
 
         It is news, too, that a job is gone.
         """
-        places = self._run(Script.NEWS, *chain.from_iterable(watches))
-        return [int(place) - 1 for place in places]
+        return self._ask(self.news_call(watches))
+
+    def news_call(self, watches: Sequence[Watch]) -> Call[list[int]]:
+        return Call(Script.NEWS, tuple(chain.from_iterable(watches)), _places)
 
     def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) of a succeeded job's result, in pieces of at most PIECE_BYTES."""
@@ -117,14 +129,30 @@ class Reading(StoreBase):
 
     def queue(self, asked: str = "") -> QueueFacts:
         """The queue, the workers and the bytes held at this moment; `asked`: the computation that is asked about."""
-        answer = self._run(Script.QUEUE, HEARTBEAT_TTL_S, asked)
-        active, alive, stored, room, now, *lanes, standing = answer
-        room_at = number(room)
-        room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
-        by_name = {Lane(text(name)): _lane_facts(facts, float(now)) for name, *facts in lanes}
-        lane, position, work = standing
-        place = Standing(Lane(text(lane)), int(position) or None, float(work))
-        return QueueFacts(by_name, active, alive, int(stored), room_s, place)
+        return self._ask(self.queue_call(asked))
+
+    def queue_call(self, asked: str = "") -> Call[QueueFacts]:
+        return Call(Script.QUEUE, (HEARTBEAT_TTL_S, asked), _queue_facts)
+
+
+def _nothing(answer: Any) -> None:
+    """It was done; what it answered says no more."""
+
+
+def _places(answer: Any) -> list[int]:
+    """As `news.lua` answers, which counts from 1."""
+    return [int(place) - 1 for place in answer]
+
+
+def _queue_facts(answer: Any) -> QueueFacts:
+    """As `queue.lua` answers."""
+    active, alive, stored, room, now, *lanes, standing = answer
+    room_at = number(room)
+    room_s = room_at - float(now) if room_at is not None and room_at < LATER else None
+    by_name = {Lane(text(name)): _lane_facts(facts, float(now)) for name, *facts in lanes}
+    lane, position, work = standing
+    place = Standing(Lane(text(lane)), int(position) or None, float(work))
+    return QueueFacts(by_name, active, alive, int(stored), room_s, place)
 
 
 def _lane_facts(facts: list[Any], now: float) -> LaneFacts:

@@ -1,0 +1,83 @@
+"""A connection to a real Redis that an event loop hears from, and one to something that is no Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import hiredis
+import pytest
+import redis
+
+from workers.jobs.store import Store
+from workers.jobs.wire import Wire
+
+
+class Heard(Wire):
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: asyncio.Queue[Any] = asyncio.Queue()
+        self.lost: asyncio.Queue[redis.RedisError] = asyncio.Queue()
+
+    def on_answer(self, answer: Any) -> None:
+        self.answers.put_nowait(answer)
+
+    def on_lost(self, error: redis.RedisError) -> None:
+        self.lost.put_nowait(error)
+
+
+def test_answers_come_in_the_order_of_commands_and_an_error_is_one_of_them(store: Store, redis_url: str) -> None:
+    large = b"x" * 1_000_000
+
+    async def story() -> list[Any]:
+        async with asyncio.timeout(30):
+            wire = await Heard().connect(redis_url, 10)
+            wire.write(("ECHO", large))
+            wire.write(("NOSUCH",))
+            wire.write(("INCRBYFLOAT", "n", 2.5))
+            wire.write(("GET", "none"))
+            answers = [await wire.answers.get() for _ in range(4)]
+            wire.lose(redis.ConnectionError("enough"))
+        return answers
+
+    echo, error, number, nothing = asyncio.run(story())
+    assert (echo, number, nothing) == (large, b"2.5", None)
+    assert isinstance(error, hiredis.ReplyError)
+
+
+def test_a_connection_that_redis_ends_is_lost_and_takes_nothing_any_more(store: Store, redis_url: str) -> None:
+    async def story() -> None:
+        async with asyncio.timeout(30):
+            wire = Heard()
+            assert wire.is_lost
+            await wire.connect(redis_url, 10)
+            wire.write(("CLIENT", "ID"))
+            store.client.client_kill_filter(_id=await wire.answers.get())
+            assert isinstance(await wire.lost.get(), redis.ConnectionError)
+        assert wire.is_lost
+        with pytest.raises(redis.ConnectionError):
+            wire.write(("PING",))
+
+    asyncio.run(story())
+
+
+def test_what_does_not_speak_like_redis_is_left() -> None:
+    over: list[asyncio.Task[Any] | None] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        over.append(asyncio.current_task())
+        while heard := await reader.read(65536):
+            writer.write(b"What?\r\n" if b"PING" in heard else b"+OK\r\n" * heard.count(b"SETINFO"))
+        writer.close()
+        await writer.wait_closed()
+
+    async def story() -> None:
+        async with asyncio.timeout(30), await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            wire = await Heard().connect(f"redis://127.0.0.1:{port}/0", 10)
+            wire.write(("PING",))
+            assert "no answer" in str(await wire.lost.get())
+            assert wire.is_lost
+            await asyncio.gather(*(task for task in over if task))
+
+    asyncio.run(story())
