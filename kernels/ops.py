@@ -22,6 +22,7 @@ from kernels.library.naf_block import naf_block
 from kernels.library.resample import resample
 from kernels.reference.modulated_mlp import Layers, Places, Samples
 from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
+from kernels.reference.naf_block import LANES as NAF_LANES
 from kernels.reference.naf_block import NafLayers
 from kernels.reference.resample import Taps
 
@@ -30,6 +31,7 @@ __all__ = [
     "MAX_NODES",
     "MAX_VALUE",
     "MIN_NODES",
+    "NAF_LANES",
     "Layers",
     "NafLayers",
     "Pixels",

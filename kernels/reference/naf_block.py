@@ -4,7 +4,7 @@
     z = y + gamma conv5(gated(conv4(norm2(y))))
 A norm takes the channels of each pixel to mean 0 and variance 1, then a gain and an offset. conv2 is 3x3 and has a
 kernel for each channel; beyond the picture it meets zeros. The others are 1x1. Gated is the first half of the channels
-times the second. Scale and shift are a picture's. Arithmetic is float32 for bfloat16, which is rounded once, at the end.
+times the second. Scale and shift are a picture's. For bfloat16 arithmetic is float32, rounded once, at the end.
 It does not check its arguments; that is `kernels.ops`.
 Source: Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022 (the block, without its attention).
 """
@@ -46,7 +46,24 @@ def layer_shapes(channels: int) -> dict[str, tuple[int, ...]]:
     """By the names of `NafLayers`."""
     own, both = (channels,), (2 * channels,)
     wide, same, taps = (*both, channels, 1, 1), (*own, channels, 1, 1), (*both, 1, 3, 3)
-    shapes: tuple[tuple[int, ...], ...] = (own, own, wide, both, taps, both, same, own, own, own, own, wide, both, same, own, own)
+    shapes: tuple[tuple[int, ...], ...] = (
+        own,
+        own,
+        wide,
+        both,
+        taps,
+        both,
+        same,
+        own,
+        own,
+        own,
+        own,
+        wide,
+        both,
+        same,
+        own,
+        own,
+    )
     return dict(zip(NafLayers._fields, shapes, strict=True))
 
 
