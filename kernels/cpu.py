@@ -19,6 +19,7 @@ from kernels.reference import modulated_mlp_predict as predict_reference
 from kernels.reference.deform import ALL, NeedsGrad
 from kernels.reference.modulated_mlp import Layers, Samples
 from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
+from kernels.reference.naf_block import NafLayers
 from kernels.reference.resample import Taps, transposed
 
 COLUMN_BYTES = 1 << 20  # of the columns in flight, a thread
@@ -154,6 +155,27 @@ def _plain_predict(pixels: Pixels, ways: Ways) -> tuple[Tensor, Tensor, Tensor, 
     """In plain memory."""
     modulations, here, rows, cols = (one.detach().contiguous() for one in (*pixels, *ways))
     return modulations, here, rows, cols
+
+
+def naf_block(
+    x: Tensor, scale: Tensor, shift: Tensor, layers: NafLayers, threads: int | None = None, path: str = "auto"
+) -> Tensor:
+    """As `kernels.reference.naf_block.naf_block`, to rounding; bit by bit the same on any number of threads.
+
+    `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
+    """
+    pixels = x.detach().permute(0, 2, 3, 1).contiguous()
+    out = torch.empty_like(pixels)
+    _cpu.naf_block(
+        _bits(pixels),
+        _bits(scale.detach().contiguous()),
+        _bits(shift.detach().contiguous()),
+        [_bits(layer.detach().contiguous().view(-1)) for layer in layers],
+        _bits(out),
+        threads or torch.get_num_threads(),
+        path,
+    )
+    return out.permute(0, 3, 1, 2)
 
 
 def resample(planes: Tensor, rows: Taps, cols: Taps, threads: int | None = None, path: str = "auto") -> Tensor:

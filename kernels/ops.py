@@ -18,9 +18,12 @@ from kernels.library.lut3d import MAX_VALUE, lut3d_apply
 from kernels.library.lut3d_float import lut3d
 from kernels.library.modulated_mlp import modulated_mlp
 from kernels.library.modulated_mlp_predict import modulated_mlp_predict
+from kernels.library.naf_block import naf_block
 from kernels.library.resample import resample
 from kernels.reference.modulated_mlp import Layers, Places, Samples
 from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
+from kernels.reference.naf_block import LANES as NAF_LANES
+from kernels.reference.naf_block import NafLayers
 from kernels.reference.resample import Taps
 
 __all__ = [
@@ -28,7 +31,9 @@ __all__ = [
     "MAX_NODES",
     "MAX_VALUE",
     "MIN_NODES",
+    "NAF_LANES",
     "Layers",
+    "NafLayers",
     "Pixels",
     "Places",
     "PredictLayers",
@@ -42,5 +47,6 @@ __all__ = [
     "lut3d_apply",
     "modulated_mlp",
     "modulated_mlp_predict",
+    "naf_block",
     "resample",
 ]

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import cpu, ops
+
 MULTIPLE = 16  # of both sides of what the U takes: it halves them four times
 
 
@@ -50,13 +52,32 @@ class NafBlock(nn.Module):
         nn.init.zeros_(self.guide.bias)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        """x (N, channels, h, w), code (N, code)."""
-        scale, shift = self.guide(code)[..., None, None].chunk(2, 1)
+        """x (N, channels, h, w), code (N or 1, code)."""
+        guided = self.guide(code)
+        if self.has_kernel(x, guided):
+            scale, shift = guided.expand(len(x), -1).chunk(2, 1)
+            return ops.naf_block(x, scale, shift, self.layers())
+        scale, shift = guided[..., None, None].chunk(2, 1)
         first, second = self.conv2(self.conv1(self.norm1(x))).chunk(2, 1)
         x = x + self.beta * self.conv3(first * second * (1 + scale) + shift)
         first, second = self.conv4(self.norm2(x)).chunk(2, 1)
         out: Tensor = x + self.gamma * self.conv5(first * second)
         return out
+
+    def has_kernel(self, x: Tensor, guided: Tensor) -> bool:
+        """Whether `kernels.ops.naf_block` is compiled for this; its reference is no faster than what stands here."""
+        fits = x.shape[1] % ops.NAF_LANES == 0 and x.dtype == guided.dtype == self.beta.dtype
+        return fits and x.dtype in (torch.float32, torch.bfloat16) and served_on_cpu(x)
+
+    def layers(self) -> ops.NafLayers:
+        """As `kernels.ops.naf_block` takes them."""
+        norms = ((norm.weight, norm.bias) for norm in (self.norm1, self.norm2))
+        convs = ((conv.weight, conv.bias) for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5))
+        (gain1, offset1), (gain2, offset2) = norms
+        first, second, third, fourth, fifth = convs
+        beta, gamma = self.beta.flatten(), self.gamma.flatten()
+        parts = (gain1, offset1, *first, *second, *third, beta, gain2, offset2, *fourth, *fifth, gamma)
+        return ops.NafLayers(*parts)
 
 
 class Up(nn.Module):
@@ -69,6 +90,18 @@ class Up(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = F.pixel_shuffle(self.conv(x), 2)
         return out
+
+    def add_to(self, kept: Tensor, x: Tensor) -> Tensor:
+        """`kept` (N, c, 2h, 2w) and what `forward` makes of x. Where no gradient is wanted it is added in place, by a
+        product whose outputs lie as the larger picture's pixels do: torch's own 1x1 convolution copies on one thread."""
+        if not served_on_cpu(x):
+            return self(x) + kept
+        n, c, height, width = kept.shape
+        weight = self.conv.weight.view(c, 2, 2, -1).permute(1, 2, 0, 3).reshape(4 * c, -1)
+        made = F.linear(x.permute(0, 2, 3, 1), weight).view(n, height // 2, width // 2, 2, 2, c)
+        pixels = kept.permute(0, 2, 3, 1).view(n, height // 2, 2, width // 2, 2, c)
+        pixels += made.permute(0, 1, 3, 2, 4, 5)
+        return kept
 
 
 class NafU(nn.Module):
@@ -107,9 +140,14 @@ class NafU(nn.Module):
             x = shrink(x)
         x = through(self.middle, x, code)
         for level, grow in zip(self.up, self.grow, strict=True):
-            x = through(level, grow(x) + kept.pop(), code)
+            x = through(level, grow.add_to(kept.pop(), x), code)
         out: Tensor = self.tail(x)
         return out
+
+
+def served_on_cpu(x: Tensor) -> bool:
+    """Whether no gradient is wanted, on a processor for which our kernels are compiled."""
+    return not torch.is_grad_enabled() and x.device.type == "cpu" and x.numel() > 0 and not cpu.why_missing()
 
 
 def blocks(channels: int, count: int, code: int) -> nn.ModuleList:

@@ -6,6 +6,7 @@ It asks for no values beyond those of the same kernel in plain memory; tests/ker
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from kernels import cpu
 from kernels.reference import lut3d as reference
+from kernels.reference.naf_block import layer_shapes
 
 PAGE = mmap.PAGESIZE
 LENGTHS = (0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257)  # around the blocks and chunks of every path
@@ -141,6 +143,29 @@ def test_resampling_touches_nothing_beyond_its_arrays(path: str, at_end: bool) -
         call: Callable[..., None] = _cpu.resample
         call(*(_fenced(one, at_end, keep) for one in plain), found, 3, path)
         call(*plain, out, 1, path)
+        assert out.any() and torch.equal(found, out)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_naf_block_touches_nothing_beyond_its_arrays(dtype: torch.dtype, path: str, at_end: bool) -> None:
+    from kernels import _cpu
+
+    def numbers(*shape: int) -> torch.Tensor:
+        drawn = torch.randn(shape).to(dtype)
+        return drawn.view(torch.int16) if dtype == torch.bfloat16 else drawn
+
+    keep: list[mmap.mmap] = []
+    for channels, size in product((16, 48), ((1, 1, 1), (2, 1, 9), (1, 9, 1), (2, 5, 3), (1, 9, 200))):
+        layers = [numbers(math.prod(shape)) for shape in layer_shapes(channels).values()]
+        given = numbers(*size, channels), numbers(size[0], channels), numbers(size[0], channels)
+        out = torch.zeros_like(given[0])
+        found = _fenced(out, at_end, keep)
+        call: Callable[..., None] = _cpu.naf_block
+        fenced, around = ([_fenced(one, at_end, keep) for one in group] for group in (given, layers))
+        call(*fenced, around, found, 2, path)
+        call(*given, layers, out, 1, path)
         assert out.any() and torch.equal(found, out)
 
 

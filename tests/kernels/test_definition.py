@@ -13,13 +13,13 @@ from torch import Tensor
 from kernels import cpu, ops
 from kernels.reference import lut3d as reference
 from tests.kernels.test_ops import LUTRA, draw, draw_codes, draw_lut
-from tests.kernels.test_ops_refusals import predicted, rendered
+from tests.kernels.test_ops_refusals import blocked, predicted, rendered
 
 CALLS = (
     *("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean"),
     *("deform_conv2d", "deform_conv2d_backward", "modulated_mlp"),
     *("modulated_mlp_predict", "modulated_mlp_predict_backward"),
-    *("resample", "resample_backward"),
+    *("naf_block", "resample", "resample_backward"),
 )
 
 
@@ -62,6 +62,7 @@ def test_the_reference_serves_where_nothing_is_built(monkeypatch: pytest.MonkeyP
     modulations, *rest = predicted()
     torch.autograd.backward(LUTRA.modulated_mlp_predict(modulations.requires_grad_(), *rest).sum())
     assert modulations.grad is not None
+    assert LUTRA.naf_block(*blocked()).shape == (2, 16, 3, 4)
     pixel = torch.ones(1, 1, 1).requires_grad_()
     taps = ops.Taps(torch.zeros(1, dtype=torch.int64), torch.ones(1, 1))
     torch.autograd.backward(ops.resample(pixel, taps, taps).sum())

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map_only
 
 from kernels import ops
 from kernels.library import modulated_mlp, modulated_mlp_predict, resample
+from kernels.reference import naf_block as naf_reference
 
 NAN, INF = float("nan"), float("inf")
 LUTRA = torch.ops.lutra
@@ -62,6 +63,13 @@ def resampled(**spoilt: Tensor) -> tuple[Tensor, ...]:
     """Arguments of `resample` for planes of 5 x 6 pixels and 2 x 2 samples of 3 x 4 taps, some of them replaced."""
     axes = {"row_first": FIRST, "row_weight": WEIGHT[:, :3], "col_first": FIRST, "col_weight": WEIGHT}
     return tuple(({"planes": PLANES} | axes | spoilt).values())
+
+
+def blocked(**spoilt: Tensor) -> tuple[Any, ...]:
+    """Arguments of `naf_block` for two pictures of 16 channels and 3 x 4 pixels, some of them replaced."""
+    shapes = {"x": (2, 16, 3, 4), "scale": (2, 16), "shift": (2, 16), **naf_reference.layer_shapes(16)}
+    x, scale, shift, *layers = ({name: torch.zeros(shape) for name, shape in shapes.items()} | spoilt).values()
+    return x, scale, shift, layers
 
 
 # Seen in shapes, types and places: refused where values are traced too.
@@ -207,6 +215,29 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
             ({"col_first": FIRST[:1]}, "col_first is (1,) of torch.int64, wanted (2,) of torch.int64"),
         )
     ),
+    *(
+        ("naf_block", blocked(**spoilt), message)
+        for spoilt, message in (
+            (
+                {"x": torch.zeros(16, 3, 4)},
+                "x has shape (16, 3, 4), wanted (N, C, h, w), none of them 0 and C a multiple",
+            ),
+            ({"x": torch.zeros(2, 16, 0, 4)}, "x has shape (2, 16, 0, 4), wanted (N, C, h, w), none of them 0"),
+            ({"x": torch.zeros(2, 24, 3, 4)}, "x has shape (2, 24, 3, 4), wanted (N, C, h, w), none of them 0 and C a"),
+            ({"x": torch.zeros(2, 16, 3, 4).half()}, "x is torch.float16, wanted torch.float32 or torch.bfloat16"),
+            ({"scale": torch.zeros(1, 16)}, "scale is (1, 16) of torch.float32, wanted (2, 16) of torch.float32"),
+            ({"shift": torch.zeros(2, 16).double()}, "shift is (2, 16) of torch.float64, wanted (2, 16) of"),
+            (
+                {"x": torch.zeros(2, 16, 3, 4).bfloat16()},
+                "scale is (2, 16) of torch.float32, wanted (2, 16) of torch.b",
+            ),
+            ({"conv1": torch.zeros(16, 16, 1, 1)}, "conv1 is (16, 16, 1, 1) of torch.float32, wanted (32, 16, 1, 1)"),
+            ({"conv2": torch.zeros(32, 16, 3, 3)}, "conv2 is (32, 16, 3, 3) of torch.float32, wanted (32, 1, 3, 3)"),
+            ({"gamma": torch.zeros(16, 1, 1)}, "gamma is (16, 1, 1) of torch.float32, wanted (16,) of torch.float32"),
+            ({"beta": torch.zeros(16).bfloat16()}, "beta is (16,) of torch.bfloat16, wanted (16,) of torch.float32"),
+        )
+    ),
+    ("naf_block", (*blocked()[:3], blocked()[3][1:]), "there are 15 layers, wanted 16"),
     ("resample_backward", (PLANES, *resampled()[1:], 5, 6), "grad has shape (2, 5, 6), wanted (C, 2, 2)"),
     ("resample_backward", (PLANES[0, :2, :2], *resampled()[1:], 5, 6), "grad has shape (2, 2), wanted (C, 2, 2)"),
     ("resample_backward", (PLANES[:, :2, :2], *resampled()[1:], 5, 3), "col_weight has shape (2, 4), wanted"),
@@ -228,6 +259,8 @@ MISPLACED: list[tuple[str, tuple[Any, ...], str]] = [
     ("modulated_mlp", rendered(weights=[w.to("meta") for w in LAYERS]), "modulations is on cpu and weights[0] on meta"),
     ("modulated_mlp_predict", predicted(last=LAYERS[6].to("meta")), "modulations is on cpu and last on meta"),
     ("modulated_mlp_predict_backward", (ABOVE.to("meta"), *predicted()), "modulations is on cpu and grad on meta"),
+    ("naf_block", blocked(shift=torch.zeros(2, 16).to("meta")), "x is on cpu and shift on meta, wanted one device"),
+    ("naf_block", blocked(conv5=torch.zeros(16, 16, 1, 1).to("meta")), "x is on cpu and conv5 on meta"),
     ("resample", resampled(col_first=FIRST.to("meta")), "planes is on cpu and col_first on meta, wanted one device"),
     (
         "resample_backward",

@@ -11,6 +11,7 @@ void bind_eclut(nb::module_& module);
 void bind_lut3d(nb::module_& module);
 void bind_lut3d_float(nb::module_& module);
 void bind_modulated_mlp(nb::module_& module);
+void bind_naf_block(nb::module_& module);
 void bind_resample(nb::module_& module);
 
 namespace {
@@ -34,5 +35,6 @@ NB_MODULE(_cpu, module) {
   bind_lut3d(module);
   bind_lut3d_float(module);
   bind_modulated_mlp(module);
+  bind_naf_block(module);
   bind_resample(module);
 }

@@ -1,0 +1,249 @@
+"""The NAF block: the specification against its definition written out, the compiled kernels against the specification
+in float64.
+
+Tolerance, as largest difference over the largest number there is:
+    float32    4e-6    two norms and four products in a row, the longest a sum of C terms
+    bfloat16   1/250   arithmetic is float32, and what comes out is rounded once, to 8 bits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kernels import cpu, ops
+from kernels.ops import NafLayers
+from kernels.reference import naf_block as reference
+
+BOUNDS = {torch.float32: 4e-6, torch.bfloat16: 1 / 250}
+PATHS = ("portable", "avx2", "avx512")
+NAN = float("nan")
+
+Inputs = tuple[Tensor, Tensor, Tensor, NafLayers]
+
+on_each_path = pytest.mark.parametrize("path", PATHS)
+
+
+def need(path: str) -> None:
+    if cpu.why_missing():
+        pytest.skip(cpu.why_missing())
+    if path not in cpu.paths():
+        pytest.skip(f"this processor or build has no {path}")
+
+
+def draw_inputs(count: int, channels: int, height: int, width: int, dtype: torch.dtype = torch.float32) -> Inputs:
+    """Channels last; layers that keep the size of what passes them, and norms, scales and factors that are not 1."""
+    generator = torch.Generator().manual_seed(1000 * channels + 100 * count + 10 * height + width)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    layers = {
+        name: draw(*shape) * (max(1, shape[1] * shape[2] * shape[3]) ** -0.5 if len(shape) == 4 else 0.5)
+        for name, shape in reference.layer_shapes(channels).items()
+    }
+    for name in ("norm1_gain", "norm2_gain"):
+        layers[name] += 1
+    x = 1 + 2 * draw(count, height, width, channels)
+    codes = (0.3 * draw(count, channels) for _ in range(2))
+    scale, shift = (code.to(dtype) for code in codes)
+    return x.to(dtype).permute(0, 3, 1, 2), scale, shift, NafLayers(**{k: v.to(dtype) for k, v in layers.items()})
+
+
+def in_float64(inputs: Inputs) -> Inputs:
+    x, scale, shift, layers = inputs
+    return x.double(), scale.double(), shift.double(), NafLayers(*(layer.double() for layer in layers))
+
+
+def assert_near(got: Tensor, exact: Tensor, dtype: torch.dtype = torch.float32) -> None:
+    assert got.shape == exact.shape
+    assert got.dtype == dtype
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    assert float((got.double() - exact).abs().max()) <= BOUNDS[dtype] * float(exact.abs().max())
+
+
+def written_out(inputs: Inputs) -> Tensor:
+    """The definition, one pixel after the other."""
+    x, scale, shift, layers = in_float64(inputs)
+    own = NafLayers(*(layer.squeeze().numpy() for layer in layers))
+    out = np.empty(x.shape)
+    half = x.shape[1]
+
+    def normed(v: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        return gain * (v - v.mean()) / np.sqrt(v.var() + 1e-6) + offset
+
+    for n in range(len(x)):
+        picture = x[n].numpy()
+        wide = np.zeros((2 * half, picture.shape[1] + 2, picture.shape[2] + 2))
+        for i, j in np.ndindex(picture.shape[1:]):
+            first = normed(picture[:, i, j], own.norm1_gain, own.norm1_offset)
+            wide[:, i + 1, j + 1] = own.conv1 @ first + own.conv1_bias
+        for i, j in np.ndindex(picture.shape[1:]):
+            v = (wide[:, i : i + 3, j : j + 3] * own.conv2).sum((1, 2)) + own.conv2_bias
+            v = v[:half] * v[half:] * (1 + scale[n].numpy()) + shift[n].numpy()
+            y = picture[:, i, j] + own.beta * (own.conv3 @ v + own.conv3_bias)
+            v = own.conv4 @ normed(y, own.norm2_gain, own.norm2_offset) + own.conv4_bias
+            out[n, :, i, j] = y + own.gamma * (own.conv5 @ (v[:half] * v[half:]) + own.conv5_bias)
+    return torch.from_numpy(out)
+
+
+# ---- The specification -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 2)])
+@pytest.mark.parametrize("channels", [4, 16])
+def test_the_specification_equals_the_definition_written_out(channels: int, size: tuple[int, int]) -> None:
+    inputs = draw_inputs(2, channels, *size)
+    wanted = written_out(inputs)
+    assert (reference.naf_block(*in_float64(inputs)) - wanted).abs().max() < 1e-12
+    assert_near(reference.naf_block(*inputs), wanted)
+
+
+def test_factors_of_nothing_leave_a_picture_to_the_bit() -> None:
+    x, scale, shift, layers = draw_inputs(1, 16, 9, 7)
+    for factor in (layers.beta, layers.gamma):
+        factor.zero_()
+    assert torch.equal(ops.naf_block(x, scale, shift, layers), x)
+
+
+# ---- The kernels -----------------------------------------------------------------------------------------------------
+
+
+@on_each_path
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 5), (5, 3), (7, 6), (2, 23), (19, 4), (4, 131)])
+@pytest.mark.parametrize("channels", [16, 32, 48])
+def test_every_path_is_near_the_specification(channels: int, size: tuple[int, int], path: str) -> None:
+    need(path)
+    for dtype in BOUNDS:
+        inputs = draw_inputs(2, channels, *size, dtype)
+        result = cpu.naf_block(*inputs, threads=1, path=path)
+        assert_near(result, reference.naf_block(*in_float64(inputs)), dtype)
+        assert torch.equal(cpu.naf_block(*inputs, threads=3, path=path), result)
+
+
+@on_each_path
+@pytest.mark.parametrize("channels", [64, 128, 256])
+def test_wide_blocks_are_as_near(channels: int, path: str) -> None:
+    need(path)
+    for count, size in ((1, (3, 30)), (3, (5, 7))):
+        inputs = draw_inputs(count, channels, *size)
+        assert_near(cpu.naf_block(*inputs, path=path), reference.naf_block(*in_float64(inputs)))
+
+
+def test_the_two_sets_of_vectors_agree_to_the_bit() -> None:
+    """Both fuse multiplication and addition, in one order: tiles may come from machines with either."""
+    for path in ("avx2", "avx512"):
+        need(path)
+    for channels in (16, 48, 64):
+        inputs = draw_inputs(2, channels, 9, 70)
+        assert torch.equal(*(cpu.naf_block(*inputs, path=path) for path in ("avx2", "avx512")))
+
+
+@on_each_path
+@pytest.mark.parametrize("channels", [16, 32])
+def test_threads_change_nothing(channels: int, path: str) -> None:
+    need(path)
+    inputs = draw_inputs(2, channels, 67, 203)
+    one = cpu.naf_block(*inputs, threads=1, path=path)
+    for threads in (2, 5, 64):
+        assert torch.equal(cpu.naf_block(*inputs, threads=threads, path=path), one)
+
+
+@on_each_path
+def test_a_window_has_the_bits_of_the_whole_but_at_its_edge(path: str) -> None:
+    """Wherever strips, groups of pixels and bands begin; and a picture those it has alone."""
+    need(path)
+    x, scale, shift, layers = draw_inputs(2, 32, 21, 215)
+    whole = cpu.naf_block(x, scale, shift, layers, path=path)
+    for top, left, height, width in ((0, 0, 21, 90), (3, 5, 9, 8), (7, 1, 4, 207), (10, 100, 11, 115)):
+        window = x[:, :, top : top + height, left : left + width]
+        inner = cpu.naf_block(window, scale, shift, layers, path=path)[:, :, 1:-1, 1:-1]
+        assert torch.equal(inner, whole[:, :, top + 1 : top + height - 1, left + 1 : left + width - 1])
+    assert torch.equal(cpu.naf_block(x[1:], scale[1:], shift[1:], layers, path=path), whole[1:])
+
+
+@on_each_path
+def test_pixels_that_are_all_the_same_are_normed_like_others(path: str) -> None:
+    """Their variance is 0, and large beside their mean where only one channel stands out."""
+    need(path)
+    x, scale, shift, layers = draw_inputs(1, 16, 6, 9)
+    flat = torch.full_like(x, 37.0)
+    flat[:, 3, 2:] += 1000
+    inputs = flat, scale, shift, layers
+    assert_near(cpu.naf_block(*inputs, path=path), reference.naf_block(*in_float64(inputs)))
+
+
+@on_each_path
+def test_what_is_no_number_spoils_the_pixels_around_it_and_no_other(path: str) -> None:
+    need(path)
+    for dtype in BOUNDS:
+        x, scale, shift, layers = draw_inputs(1, 16, 9, 11, dtype)
+        whole = cpu.naf_block(x, scale, shift, layers, path=path)
+        ruined = x.clone()
+        ruined[0, 5, 4, 6] = NAN
+        result = cpu.naf_block(ruined, scale, shift, layers, path=path)
+        touched = torch.zeros(9, 11, dtype=torch.bool)
+        touched[3:6, 5:8] = True
+        assert result[..., touched].isnan().all()
+        assert torch.equal(result[..., ~touched], whole[..., ~touched])
+
+
+@on_each_path
+def test_any_order_in_memory_gives_the_same_bits(path: str) -> None:
+    need(path)
+    x, scale, shift, layers = draw_inputs(2, 16, 8, 13)
+    wanted = cpu.naf_block(x, scale, shift, layers, path=path)
+    turned = NafLayers(*(torch.stack([layer, layer], -1)[..., 0] for layer in layers))
+    codes = (torch.stack([code, code], 1)[:, 0] for code in (scale, shift))
+    assert not turned.conv1.is_contiguous()
+    assert torch.equal(cpu.naf_block(x.contiguous(), *codes, turned, path=path), wanted)
+    shifted = torch.cat([torch.zeros(1), x.permute(0, 2, 3, 1).flatten()])[1:].view(2, 8, 13, 16).permute(0, 3, 1, 2)
+    assert torch.equal(cpu.naf_block(shifted, scale, shift, layers, path=path), wanted)
+
+
+def test_what_does_not_belong_together_is_refused_before_it_is_read() -> None:
+    need("portable")
+    x, scale, shift, layers = draw_inputs(2, 16, 3, 4)
+    for spoilt, words in (
+        ((x, scale[:1], shift, layers), "scale and shift are not those of x"),
+        ((x, scale, shift[:, 1:], layers), "scale and shift are not those of x"),
+        ((x[:, :8], scale[:, :8], shift[:, :8], layers), "no multiple of 16"),
+        ((x[:, :, :0], scale, shift, layers), "x has no pixel"),
+        ((x, scale, shift, layers._replace(conv3=layers.conv3[1:])), "a layer is not as large"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            cpu.naf_block(*spoilt)
+    with pytest.raises(ValueError, match='path is "sse", wanted auto'):
+        cpu.naf_block(x, scale, shift, layers, path="sse")
+
+
+# ---- The op ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [*BOUNDS])
+def test_the_op_is_one_that_torch_can_trace(dtype: torch.dtype, implementation: None) -> None:
+    *given, layers = draw_inputs(2, 16, 5, 4, dtype)
+    torch.library.opcheck(torch.ops.lutra.naf_block, (*given, [*layers]))
+    torch.library.opcheck(torch.ops.lutra.naf_block, (given[0].contiguous(), *given[1:], [*layers]))
+
+
+def test_the_op_has_no_gradient() -> None:
+    x, scale, shift, layers = draw_inputs(1, 16, 3, 3)
+    for inputs in (
+        (x.clone().requires_grad_(), scale, shift, layers),
+        (x, scale, shift, layers._replace(beta=layers.beta.clone().requires_grad_())),
+    ):
+        with pytest.raises(RuntimeError, match="lutra::naf_block has no gradient of its own"):
+            torch.autograd.backward(ops.naf_block(*inputs).sum())
+        with torch.no_grad():
+            assert not ops.naf_block(*inputs).requires_grad
+
+
+def test_the_op_gives_what_the_kernel_gives(implementation: None) -> None:
+    inputs = draw_inputs(2, 16, 5, 4)
+    serving: Callable[..., Tensor] = reference.naf_block if cpu.why_missing() else cpu.naf_block
+    assert torch.equal(ops.naf_block(*inputs), serving(*inputs))
