@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
 CANCEL_AGAIN_S = 0.1
+READ_S = 0.05
 AWAY = ("LOADING", "READONLY", "MASTERDOWN")  # answers of a Redis that cannot serve just now
 
 
@@ -95,6 +96,7 @@ class _Commands(Wire):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._late: asyncio.Future[Any] | None = None
 
     def send(self, *command: Any) -> asyncio.Future[Any]:
         """The answer to come; redis.TimeoutError or redis.ConnectionError where none does."""
@@ -106,6 +108,9 @@ class _Commands(Wire):
         return answer
 
     def on_answer(self, answer: Any) -> None:
+        if not self._waiting:
+            self.lose(redis.ConnectionError("an answer came that nobody has asked for"))
+            return
         asked, _ = self._waiting.popleft()
         if not asked.done():
             asked.set_result(answer)
@@ -121,15 +126,20 @@ class _Commands(Wire):
                 asked.set_exception(error)
 
     def _look(self) -> None:
-        """Give up a connection whose oldest command has waited for too long; else look again when that may be so."""
+        """Give up a connection whose oldest command has waited for too long; else look again when that may be so.
+
+        Answers that came while the loop did something else for so long are read first.
+        """
         self._timer = None
         if not self._waiting:
             return
-        left_s = self._waiting[0][1] + self._timeout_s - self._loop.time()
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look)
-        else:
+        oldest, since = self._waiting[0]
+        left_s = since + self._timeout_s - self._loop.time()
+        if left_s <= 0 and oldest is self._late:
             self.lose(redis.TimeoutError("no answer came"))
+            return
+        self._late = oldest if left_s <= 0 else None
+        self._timer = self._loop.call_later(max(left_s, READ_S), self._look)
 
 
 def _as_ours(error: hiredis.ReplyError) -> Exception:
