@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self, TypeVar, cast
 
 import redis
@@ -39,7 +40,12 @@ def as_mapping(flat: list[bytes]) -> dict[bytes, bytes]:
 
 def named(names: Sequence[str], values: Sequence[bytes | None]) -> dict[bytes, bytes]:
     """The same of a hash of which these fields were asked for; what it lacks is left out."""
-    return {name.encode(): value for name, value in zip(names, values, strict=True) if value is not None}
+    return {name: value for name, value in zip(_encoded(tuple(names)), values, strict=True) if value is not None}
+
+
+@cache
+def _encoded(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in names)
 
 
 def flat_pairs(fields: Mapping[Any, Any]) -> list[Any]:
