@@ -100,7 +100,8 @@ class StoreBase:
             except redis.exceptions.NoScriptError:
                 return self.client.eval(source.text, 0, *args)
 
-    def _ask(self, call: Call[T]) -> T:
+    def ask(self, call: Call[T]) -> T:
+        """What a call's answer means. Raises StoreUnavailable, StoreFull, or as `call.read` does."""
         while (answer := self._run(call.script, *call.args)) == AGAIN:
             continue
         return call.read(answer)
