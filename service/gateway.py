@@ -199,25 +199,35 @@ class Gateway:
         return outcome
 
     async def speeds(self) -> Mapping[str, float]:
-        """Seconds per megapixel by name of all that is served, and of a user's own table; RATE_AGE_S old at most."""
-        if time.monotonic() - self.speeds_at > RATE_AGE_S:
+        """Seconds per megapixel by name of all that is served, and of a user's own table; RATE_AGE_S old at most, but
+        for the moment in which one request asks for all.
+        """
+        before, now = self.speeds_at, time.monotonic()
+        if now - before > RATE_AGE_S:
+            self.speeds_at = now if self.speeds_then else before  # the others have what is known meanwhile
             cards, stored = [*self.models.values(), OWN_LUT], {}
             try:
                 stored = await self.store_threads.run(self.store.rates)
             except Unavailable:
                 if self.speeds_then:
+                    self.speeds_at = before
                     return self.speeds_then
             self.speeds_then = speeds.every(cards, stored)
             self.speeds_at = time.monotonic()
         return self.speeds_then
 
     async def weights(self) -> Weights:
-        """Hashes of each model's weights, as workers report them; RATE_AGE_S old at most, older where none lives."""
-        if time.monotonic() - self.weights_at > RATE_AGE_S:
-            with suppress(Unavailable):
+        """Hashes of each model's weights, as workers report them; as old as `speeds`, older where none lives."""
+        before, now = self.weights_at, time.monotonic()
+        if now - before > RATE_AGE_S:
+            self.weights_at = now if self.weights_then else before
+            try:
                 children = await self.store_threads.run(self.store.children)
-                self.weights_then = {**self.weights_then, **reported_weights(children.values())}
-                self.weights_at = time.monotonic()
+            except Unavailable:
+                self.weights_at = before
+                return self.weights_then
+            self.weights_then = {**self.weights_then, **reported_weights(children.values())}
+            self.weights_at = time.monotonic()
         return self.weights_then
 
     async def queue(self, asked: str = "") -> QueueFacts:

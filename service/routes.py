@@ -5,7 +5,6 @@ answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Annotated, Any, get_args
 
 from fastapi import Query as InQuery
@@ -146,8 +145,8 @@ async def _take_in(
         lane = lane_of(seconds, gateway.settings.express_seconds, client.lanes)
         detached = wait.detached or bool(reservation.key)
         told = {"estimate_s": seconds, "detached": detached, "request_id": request.state.request_id}
-        job = await gateway.make_job(data, header, plan, job_id=reservation.job_id, **told)
-        job = replace(job, client=client.id, idempotency_key=reservation.key, fingerprint=fingerprint)
+        whose = {"client": client.id, "idempotency_key": reservation.key, "fingerprint": fingerprint}
+        job = await gateway.make_job(data, header, plan, job_id=reservation.job_id, **told, **whose)
         job = in_lane(job, lane, client.share, client.queue_share)
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)

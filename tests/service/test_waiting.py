@@ -41,7 +41,7 @@ async def sweeps(store: Store, count: int) -> None:
 def wakeups_of(here: Here, redis_url: str) -> Wakeups:
     """Others beside those of the application."""
     gateway = here.app.state.gateway
-    return Wakeups(redis_url, lambda watches: gateway.store_threads.run(gateway.store.news, watches))
+    return Wakeups(redis_url, lambda watches: gateway.ask(gateway.store.news_call(watches)))
 
 
 def ask(here: Here) -> asyncio.Task[httpx.Response]:

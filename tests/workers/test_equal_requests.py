@@ -221,12 +221,12 @@ def test_a_result_that_made_room_is_computed_again_and_one_just_joined_does_not_
     store = make_store(store_bytes=60_000)
     store.beat({"test:1": {}})
     job = answered(store)
-    store.note_delivery(job.id)
+    store.ask(store.note_delivery_call(job.id))
     new = joined(store, CacheResult.HIT)
     with pytest.raises(StoreFull):
         store.put(make_job(), b"x" * 45_000, result_bytes=1)
     assert picture_of(store, new) == RESULT
-    store.note_delivery(new.id)
+    store.ask(store.note_delivery_call(new.id))
     large = make_job()
     store.put(large, b"x" * 45_000, result_bytes=1)
     with pytest.raises(JobGone, match="made room"):
@@ -319,7 +319,7 @@ def test_a_twin_that_has_expired_does_not_keep_a_result_from_going(store: Store)
     pass_time(store, store.limits.result_ttl_s - 10)
     new = joined(store, CacheResult.HIT)
     pass_time(store, 20)
-    store.note_delivery(new.id)
+    store.ask(store.note_delivery_call(new.id))
     assert store.client.zscore("lutra:delivered", old.computation.id)
     assert store.cancel(new.id) is CancelOutcome.REMOVED
     assert not store.client.keys("lutra:out:*")

@@ -220,7 +220,7 @@ def test_a_client_holds_its_share_of_the_store_and_makes_room_with_its_own_resul
     store.beat({"test:1": {}})
     theirs = put(store, client=B, share=0.5)
     take(store)
-    store.note_delivery(theirs.id)
+    store.ask(store.note_delivery_call(theirs.id))
     ours = put(store, b"x" * 300_000, client=A, share=0.5)  # who holds nothing is never refused
     with pytest.raises(ShareReached, match="more than 200000 bytes of the store, your share"):
         put(store, client=A, share=0.5)
@@ -228,7 +228,7 @@ def test_a_client_holds_its_share_of_the_store_and_makes_room_with_its_own_resul
     assert store.succeed(taken, b"y" * 190_000, OUTPUT, {})
     with pytest.raises(ShareReached):
         put(store, b"x" * 20_000, client=A, share=0.5)
-    store.note_delivery(ours.id)
+    store.ask(store.note_delivery_call(ours.id))
     put(store, b"x" * 20_000, client=A, share=0.5)
     assert store.status(theirs.id).state == "succeeded"
     assert store.client.hget("lutra:held_bytes", A) is not None

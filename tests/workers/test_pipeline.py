@@ -127,6 +127,25 @@ def test_a_redis_that_hangs_is_given_up_by_all_and_then_not_asked_for_a_while(tm
         store.close()
 
 
+def hold_up() -> None:
+    """For longer than an answer may take."""
+    time.sleep(1)
+
+
+def test_an_answer_that_came_while_the_loop_was_busy_is_not_late(store: Store, redis_url: str) -> None:
+    async def story(pipeline: Pipeline) -> int:
+        await pipeline.ask(store.queue_call())
+        before: int = store.client.info("stats")["total_connections_received"]
+        asked = [asyncio.ensure_future(pipeline.ask(store.queue_call())) for _ in range(3)]
+        await asyncio.sleep(0)
+        hold_up()
+        await asyncio.gather(*asked)
+        after: int = store.client.info("stats")["total_connections_received"]
+        return after - before
+
+    assert within(redis_url, story, timeout_s=0.3) == 0
+
+
 def test_a_redis_that_is_gone_is_unavailable_and_one_that_is_back_is_asked_again(tmp_path: Path) -> None:
     async def story(pipeline: Pipeline) -> None:
         for _ in range(2):

@@ -172,24 +172,24 @@ def test_days_are_told_apart_the_newest_first_and_forgotten_after_five_weeks(sto
 
 def keyed(store: Store, key: str = "k", **options: Any) -> Job:
     job = make_job(client="at:1", idempotency_key=key, fingerprint="f", **options)
-    assert store.hold_key(key, job.id) == (job.id, "")
+    assert store.ask(store.hold_key_call(key, job.id)) == (job.id, "")
     store.put(job, b"picture", result_bytes=10)
-    store.free_key(key, job.id)
+    store.ask(store.free_key_call(key, job.id))
     return job
 
 
 def test_a_key_belongs_to_the_first_who_holds_it_until_it_is_freed_or_its_gateway_is_gone(store: Store) -> None:
-    assert store.hold_key("k", "one") == ("one", "")
-    assert store.hold_key("k", "two") == ("one", "")
-    store.free_key("k", "two")
-    assert store.hold_key("k", "two") == ("one", "")
+    assert store.ask(store.hold_key_call("k", "one")) == ("one", "")
+    assert store.ask(store.hold_key_call("k", "two")) == ("one", "")
+    store.ask(store.free_key_call("k", "two"))
+    assert store.ask(store.hold_key_call("k", "two")) == ("one", "")
     pass_time(store, KEY_HOLD_S - 10)
-    assert store.hold_key("k", "one") == ("one", "")  # once more: for as long again
+    assert store.ask(store.hold_key_call("k", "one")) == ("one", "")  # once more: for as long again
     pass_time(store, KEY_HOLD_S - 10)
-    assert store.hold_key("k", "two") == ("one", "")
+    assert store.ask(store.hold_key_call("k", "two")) == ("one", "")
     pass_time(store, 20)
-    assert store.hold_key("k", "two") == ("two", "")
-    store.free_key("k", "two")
+    assert store.ask(store.hold_key_call("k", "two")) == ("two", "")
+    store.ask(store.free_key_call("k", "two"))
     assert not store.client.keys("lutra:key:*")
 
 
@@ -200,10 +200,10 @@ def test_a_key_names_the_job_that_was_taken_in_however_it_came_to_its_result(sto
         if how is CacheResult.HIT:
             ended(store, twin)
     job = make_job(client="at:1", key="same", idempotency_key="k", fingerprint="f")
-    store.hold_key("k", job.id)
+    store.ask(store.hold_key_call("k", job.id))
     assert store.put(job, b"picture", result_bytes=10) is how
-    store.free_key("k", job.id)
-    assert store.hold_key("k", "another") == (job.id, "f")
+    store.ask(store.free_key_call("k", job.id))
+    assert store.ask(store.hold_key_call("k", "another")) == (job.id, "f")
 
 
 def test_a_key_is_kept_for_a_day_or_for_as_long_as_its_job(make_store: Callable[..., Store]) -> None:
@@ -211,32 +211,32 @@ def test_a_key_is_kept_for_a_day_or_for_as_long_as_its_job(make_store: Callable[
     store.beat({"test:1": {}})
     job = keyed(store)
     pass_time(store, 2 * DAY)
-    assert store.hold_key("k", "another") == (job.id, "f")  # it waits still
+    assert store.ask(store.hold_key_call("k", "another")) == (job.id, "f")  # it waits still
     store.client.hset(f"lutra:job:{job.id}", "created_at", store.status(job.id).created_at - 2 * DAY)
     ended(store, job)
     assert HOUR - 5 < store.client.ttl("lutra:key:k") <= HOUR
 
     other = ended(store, keyed(store, "other"))
     pass_time(store, DAY - 60)
-    assert store.hold_key("other", "another") == (other.id, "f")  # its job is gone since long
+    assert store.ask(store.hold_key_call("other", "another")) == (other.id, "f")  # its job is gone since long
     pass_time(store, 120)
-    assert store.hold_key("other", "another") == ("another", "")
+    assert store.ask(store.hold_key_call("other", "another")) == ("another", "")
 
 
 def test_a_job_that_could_not_be_sent_gives_its_key_back(store: Store) -> None:
     store.withdraw(keyed(store))
-    assert store.hold_key("k", "another") == ("another", "")
+    assert store.ask(store.hold_key_call("k", "another")) == ("another", "")
 
 
 def test_a_request_whose_key_went_to_another_one_meanwhile_makes_no_job(store: Store) -> None:
     job = make_job(client="at:1", idempotency_key="k", fingerprint="f")
-    store.hold_key("k", job.id)
+    store.ask(store.hold_key_call("k", job.id))
     pass_time(store, KEY_HOLD_S + 1)
-    assert store.hold_key("k", "faster") == ("faster", "")
+    assert store.ask(store.hold_key_call("k", "faster")) == ("faster", "")
     with pytest.raises(IdempotencyKeyInUse):
         store.put(job, b"picture", result_bytes=10)
     assert store.queue().active == 0
-    assert store.hold_key("k", "faster") == ("faster", "")
+    assert store.ask(store.hold_key_call("k", "faster")) == ("faster", "")
 
 
 def test_a_job_whose_key_went_to_another_one_leaves_it_there(store: Store) -> None:
@@ -244,12 +244,12 @@ def test_a_job_whose_key_went_to_another_one_leaves_it_there(store: Store) -> No
     store.client.delete("lutra:key:k")
     other = keyed(store)
     ended(store, job)
-    assert store.hold_key("k", "another") == (other.id, "f")
+    assert store.ask(store.hold_key_call("k", "another")) == (other.id, "f")
 
 
 def test_a_job_that_could_not_be_sent_takes_no_key_of_another_request_along(store: Store) -> None:
     job = keyed(store)
     store.client.delete("lutra:key:k")  # its hold ended while its request stood still
-    assert store.hold_key("k", "another") == ("another", "")
+    assert store.ask(store.hold_key_call("k", "another")) == ("another", "")
     store.withdraw(job)
-    assert store.hold_key("k", "third") == ("another", "")
+    assert store.ask(store.hold_key_call("k", "third")) == ("another", "")

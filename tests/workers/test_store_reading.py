@@ -129,9 +129,9 @@ def test_who_of_many_has_missed_something_is_told_in_one_call(store: Store) -> N
         *(Watch(ended.id, seen[ended.id]), Watch(ended.id, ""), Watch(left.id, "")),
         *(Watch(ended.id, "99999999999999-0"), Watch("gone", "0"), Watch("gone", "")),
     ]
-    assert store.news([]) == []
+    assert store.ask(store.news_call([])) == []
     before = calls(store)
-    assert store.news(watches) == [1, 3, 4, 6, 7, 8, 10, 11]
+    assert store.ask(store.news_call(watches)) == [1, 3, 4, 6, 7, 8, 10, 11]
     assert calls(store) == before + 1
 
 
@@ -141,7 +141,7 @@ def test_an_event_within_the_same_millisecond_is_later(store: Store) -> None:
     for number in (2, 10):
         store.client.xadd(f"lutra:events:{job.id}", {"kind": "progress", "data": "{}"}, id=f"1700000000000-{number}")
     watches = [Watch(job.id, f"1700000000000-{number}") for number in (1, 2, 9, 10, 11)]
-    assert store.news(watches) == [0, 1, 2]
+    assert store.ask(store.news_call(watches)) == [0, 1, 2]
 
 
 def calls(store: Store) -> int:

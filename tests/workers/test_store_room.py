@@ -27,7 +27,7 @@ def done(store: Store, result: bytes = RESULT) -> Job:
 
 def delivered(store: Store, result: bytes = RESULT) -> Job:
     job = done(store, result)
-    store.note_delivery(job.id)
+    store.ask(store.note_delivery_call(job.id))
     return job
 
 
@@ -176,9 +176,9 @@ def test_where_there_is_no_room_delivered_results_go_the_oldest_first_and_only_a
     kept, second, first = (done(store) for _ in range(3))
     with pytest.raises(StoreFull):
         put(store, b"x" * 50_000)
-    store.note_delivery(first.id)
-    store.note_delivery(second.id)
-    store.note_delivery(first.id)  # read once more: it was delivered before the other all the same
+    store.ask(store.note_delivery_call(first.id))
+    store.ask(store.note_delivery_call(second.id))
+    store.ask(store.note_delivery_call(first.id))  # read once more: it was delivered before the other all the same
     put(store, b"x" * 50_000)
     assert is_gone(store, first.id, "delivered and has made room")
     assert (result_of(store, second.id), result_of(store, kept.id)) == (RESULT, RESULT)
@@ -212,10 +212,10 @@ def test_a_shared_result_counts_as_delivered_once_all_who_want_it_have_it(make_s
     store = full(make_store)
     job, _, _ = done(store), done(store), done(store)
     twin = twin_of(store, job)
-    store.note_delivery(job.id)
+    store.ask(store.note_delivery_call(job.id))
     with pytest.raises(StoreFull):
         put(store, b"x" * 50_000)
-    store.note_delivery(twin)
+    store.ask(store.note_delivery_call(twin))
     put(store, b"x" * 50_000)
     assert is_gone(store, job.id, "made room") and is_gone(store, twin, "made room")
 
@@ -247,7 +247,7 @@ def test_records_of_jobs_that_were_cancelled_or_whose_failure_was_delivered_make
     store.cancel(cancelled.id)
     for job in (delivered, undelivered):
         store.fail(claim(store, job), LOST, {})
-    store.note_delivery(delivered.id)
+    store.ask(store.note_delivery_call(delivered.id))
     put(store, b"x" * (100_000 - 3 * RECORD_BYTES - 1000))  # what `MEMORY USAGE` says of a record differs by hundreds
     put(store)
     assert is_gone(store, cancelled.id, "was told") and is_gone(store, delivered.id, "was told")
@@ -285,7 +285,7 @@ def test_what_an_older_version_left_behind_ends_expires_and_is_deleted(store: St
         store.client.decrby("lutra:blob_bytes", before - held)
     store.client.set("lutra:gone:old", "1")
     assert is_gone(store, "old", "expired")
-    store.note_delivery(ended.id)
+    store.ask(store.note_delivery_call(ended.id))
     assert store.cancel(ended.id) is CancelOutcome.REMOVED
     assert store.succeed(claim(store, queued), b"better", OUTPUT, {})
     kept = weight_of_records(store) - memory_of(store, "lutra:gone:old", f"lutra:gone:{ended.id}")
@@ -297,7 +297,7 @@ def test_with_redis_out_of_memory_a_delivery_is_noted_and_a_job_deleted(store: S
     one, other = done(store), done(store)
     store.client.config_set("maxmemory", 1)
     try:
-        store.note_delivery(one.id)
+        store.ask(store.note_delivery_call(one.id))
         assert store.cancel(other.id) is CancelOutcome.REMOVED
     finally:
         store.client.config_set("maxmemory", 0)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum, auto
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ class Job:
     idempotency_key: str = ""
     fingerprint: str = ""
 
-    @property
+    @cached_property
     def equal(self) -> str:
         """The name under which equal requests of one client find one computation."""
         return hashlib.sha256(f"{self.computation.key} {self.client}".encode()).hexdigest()
@@ -172,16 +173,17 @@ def new_job(
     plan: Plan[Any],
     *,
     estimate_s: float = 0.0,
-    detached: bool = False,
-    request_id: str = "",
     job_id: str = "",
     weights: Weights = NO_WEIGHTS,
+    **known: Any,
 ) -> Job:
-    """A job with a computation of its own; `facts` describe `data`, the picture as it came in."""
+    """A job with a computation of its own; `facts` describe `data`, the picture as it came in; `known`: further members
+    of the job.
+    """
     operation, card, parameters = plan.operation.name, plan.card, plan.parameters.to_json()
     key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters, weights)
     computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s)
-    return Job(job_id or new_id(), computation, detached, request_id)
+    return Job(job_id or new_id(), computation, **known)
 
 
 def rfc3339(seconds: float | None) -> str | None:

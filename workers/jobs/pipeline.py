@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
 CANCEL_AGAIN_S = 0.1
+READ_S = 0.05
 AWAY = ("LOADING", "READONLY", "MASTERDOWN")  # answers of a Redis that cannot serve just now
 
 
@@ -113,6 +114,7 @@ class _Commands(Wire):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Asked] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._late: _Asked | None = None
 
     def send(self, *commands: Command) -> asyncio.Future[list[Any]]:
         """The answers to come; redis.TimeoutError or redis.ConnectionError where one does not."""
@@ -124,6 +126,9 @@ class _Commands(Wire):
         return asked.answer
 
     def on_answer(self, answer: Any) -> None:
+        if not self._waiting:
+            self.lose(redis.ConnectionError("an answer came that nobody has asked for"))
+            return
         asked = self._waiting[0]
         asked.answers.append(answer)
         if len(asked.answers) == asked.count:
@@ -142,15 +147,20 @@ class _Commands(Wire):
                 asked.answer.set_exception(error)
 
     def _look(self) -> None:
-        """Give up a connection whose oldest command has waited for too long; else look again when that may be so."""
+        """Give up a connection whose oldest command has waited for too long; else look again when that may be so.
+
+        Answers that came while the loop did something else for so long are read first.
+        """
         self._timer = None
         if not self._waiting:
             return
-        left_s = self._waiting[0].asked_at + self._timeout_s - self._loop.time()
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look)
-        else:
+        oldest = self._waiting[0]
+        left_s = oldest.asked_at + self._timeout_s - self._loop.time()
+        if left_s <= 0 and oldest is self._late:
             self.lose(redis.TimeoutError("no answer came"))
+            return
+        self._late = oldest if left_s <= 0 else None
+        self._timer = self._loop.call_later(max(left_s, READ_S), self._look)
 
 
 def _as_ours(error: hiredis.ReplyError) -> Exception:

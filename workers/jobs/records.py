@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -222,7 +222,7 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
         "operation": computation.operation,
         "model": computation.model,
         "parameters": json.dumps(dict(computation.parameters)),
-        "input": json.dumps(asdict(computation.input)),
+        "input": json.dumps(vars(computation.input)),
         "input_chunks": chunks,
         "estimate_s": computation.estimate_s,
         "lane": computation.lane,
@@ -278,7 +278,7 @@ def claim_of(
 
 
 def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
-    return json.loads(record[name]) if record.get(name) else default
+    return json.loads(record[name].decode()) if record.get(name) else default
 
 
 def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobState:
@@ -329,14 +329,14 @@ def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[byt
         computation_id=text(job[b"computation"]),
         operation=text(computation[b"operation"]),
         model=text(computation[b"model"]),
-        parameters=json.loads(computation[b"parameters"]),
+        parameters=json.loads(text(computation[b"parameters"])),
         state=state,
         created_at=float(job[b"created_at"]),
         started_at=_since(job, computation.get(b"started_at")) if state is not JobState.QUEUED else None,
         finished_at=_since(job, job.get(b"left_at") or computation.get(b"finished_at")),
         attempts=int(computation.get(b"attempt") or 0),
         progress=_progress(state, computation),
-        input=json.loads(computation[b"input"]),
+        input=json.loads(text(computation[b"input"])),
         output=_json(computation, b"output", None),
         timings_s=_timings(job, computation),
         error=_json(computation, b"error", None),

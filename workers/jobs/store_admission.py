@@ -57,7 +57,7 @@ class Admission(StoreBase):
         IdempotencyKeyInUse, and then stores nothing.
         """
         options: dict[str, Any] = {"result_bytes": result_bytes, "table": table, "is_fresh": is_fresh}
-        answer = self._ask(self.admit_call(job, data, message=message, **options))
+        answer = self.ask(self.admit_call(job, data, message=message, **options))
         if answer == RESERVED:
             return self.write_input(job, data, table, message)
         return cache_of(answer)
@@ -93,7 +93,7 @@ class Admission(StoreBase):
             raise TooManyPixels(f"{seen}: ask for a smaller picture or a lossy format", limit=limit)
 
     def _admit(self, job: Job, size_bytes: int, *, is_fresh: bool = False) -> str:
-        return self._ask(self._admission(job, size_bytes, is_fresh, b"", b""))
+        return self.ask(self._admission(job, size_bytes, is_fresh, b"", b""))
 
     def _admitted(self, job: Job, answer: bytes) -> str:
         """As `admit.lua` answers, whose refusals are raised."""

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self, TypeVar, cast
 
 import hiredis
@@ -41,7 +42,12 @@ def as_mapping(flat: list[bytes]) -> dict[bytes, bytes]:
 
 def named(names: Sequence[str], values: Sequence[bytes | None]) -> dict[bytes, bytes]:
     """The same of a hash of which these fields were asked for; what it lacks is left out."""
-    return {name.encode(): value for name, value in zip(names, values, strict=True) if value is not None}
+    return {name: value for name, value in zip(_encoded(tuple(names)), values, strict=True) if value is not None}
+
+
+@cache
+def _encoded(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in names)
 
 
 def flat_pairs(fields: Mapping[Any, Any]) -> list[Any]:
@@ -150,7 +156,8 @@ class StoreBase:
             self._idle.append(connection)
         return answers
 
-    def _ask(self, call: Call[T]) -> T:
+    def ask(self, call: Call[T]) -> T:
+        """What a call's answer means. Raises StoreUnavailable, StoreFull, or as `call.read` does."""
         answers = [AGAIN]
         while answers[0] == AGAIN:
             answers = self._run_among(call.script, *call.args, before=call.before, after=call.after)

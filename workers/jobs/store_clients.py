@@ -77,24 +77,19 @@ class Clients(StoreBase):
         rows = zip(days, counts, strict=True)
         return [DayUsage(day, *(int(count or 0) for count in one)) for day, one in rows if one[0]]
 
-    def hold_key(self, key: str, job_id: str) -> tuple[str, str]:
+    def hold_key_call(self, key: str, job_id: str) -> Call[tuple[str, str]]:
         """Hold an Idempotency-Key (by its name in the store) for a job that is on its way, for KEY_HOLD_S from now.
 
         The job that has it, another one where it was faster, and the fingerprint of its request: empty until that job
         has been taken in.
         """
-        return self._ask(self.hold_key_call(key, job_id))
 
-    def hold_key_call(self, key: str, job_id: str) -> Call[tuple[str, str]]:
         def read(answer: Any) -> tuple[str, str]:
             holder, fingerprint = answer
             return text(holder), text(fingerprint)
 
         return Call(Script.HOLD_KEY, (key, job_id, KEY_HOLD_S), read)
 
-    def free_key(self, key: str, job_id: str) -> None:
-        """The request was refused: its key is free again. One whose job was taken in stays."""
-        self._ask(self.free_key_call(key, job_id))
-
     def free_key_call(self, key: str, job_id: str) -> Call[None]:
+        """The request was refused: its key is free again. One whose job was taken in stays."""
         return Call(Script.FREE_KEY, (key, job_id), lambda answer: None)

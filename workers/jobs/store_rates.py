@@ -35,7 +35,7 @@ class Rates(StoreBase):
 
     def take(self, client: str, *buckets: Bucket) -> list[Level]:
         """Take each bucket's cost, or nothing where one of them has to wait."""
-        return self._ask(self.take_call(client, *buckets))
+        return self.ask(self.take_call(client, *buckets))
 
     def take_call(self, client: str, *buckets: Bucket) -> Call[list[Level]]:
         def read(levels: Any) -> list[Level]:

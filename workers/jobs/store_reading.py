@@ -55,7 +55,7 @@ class Reading(StoreBase):
         `owner`: the client whose it has to be, if it has to be somebody's; `with_result`: a small one comes along.
         Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
         """
-        return self._ask(self.status_call(job_id, owner=owner, detach=detach, with_result=with_result))
+        return self.ask(self.status_call(job_id, owner=owner, detach=detach, with_result=with_result))
 
     def status_call(
         self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False
@@ -91,11 +91,8 @@ class Reading(StoreBase):
         with self._reaching():
             raise self._missing(cast("bytes | None", self.client.get(f"lutra:gone:{job_id}")))
 
-    def note_delivery(self, *job_ids: str) -> None:
-        """The whole result, or the problem, has reached each job's client, in this order: it may go to make room."""
-        self._ask(self.note_delivery_call(*job_ids))
-
     def note_delivery_call(self, *job_ids: str) -> Call[None]:
+        """The whole result, or the problem, has reached each job's client, in this order: it may go to make room."""
         return Call(Script.NOTE_DELIVERY, job_ids, _nothing)
 
     def events(self, job_id: str, after: str = "0") -> list[Event]:
@@ -108,14 +105,11 @@ class Reading(StoreBase):
         """The job, which is read by id, and its events later than the id `after`. Raises as `status` does."""
         return self.status(job_id, owner=owner, detach=True), self.events(job_id, after)
 
-    def news(self, watches: Sequence[Watch]) -> list[int]:
+    def news_call(self, watches: Sequence[Watch]) -> Call[list[int]]:
         """The places, from 0, of those watches for which there is something new, in one call for all of them.
 
         It is news, too, that a job is gone.
         """
-        return self._ask(self.news_call(watches))
-
-    def news_call(self, watches: Sequence[Watch]) -> Call[list[int]]:
         return Call(Script.NEWS, tuple(chain.from_iterable(watches)), _places)
 
     def read_result(self, status: JobStatus, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -129,7 +123,7 @@ class Reading(StoreBase):
 
     def queue(self, asked: str = "") -> QueueFacts:
         """The queue, the workers and the bytes held at this moment; `asked`: the computation that is asked about."""
-        return self._ask(self.queue_call(asked))
+        return self.ask(self.queue_call(asked))
 
     def queue_call(self, asked: str = "") -> Call[QueueFacts]:
         return Call(Script.QUEUE, (HEARTBEAT_TTL_S, asked), _queue_facts)
