@@ -75,6 +75,7 @@ def test_a_reload_finds_the_running_job_and_its_photo_again(sight: Sight) -> Non
 def test_tiles_and_the_seconds_left_are_told_while_it_runs(sight: Sight) -> None:
     start_long(sight)
     sight.at("#running-text").get_by_text(re.compile(r"^Tile \d+ of \d+, (about .* left|nearly done)$")).wait_for()
+    sight.at("#list small").get_by_text(re.compile(r"^(About .* left|Nearly done)$")).wait_for()
     sight.shows("succeeded")
 
 
