@@ -264,8 +264,9 @@ def run_models(arguments: argparse.Namespace) -> int:
             print(json.dumps(card))
             continue
         scale = f"x{card['min_scale']:g} to x{card['max_scale']:g}" if card["max_scale"] > 1 else ""
-        facts = f"{card['name']:10} {card['task']:8} {card['parameters']:>10,} parameters  {scale:10}"
-        print(f"{facts} {card['title']} ({card['paper']})")
+        facts = f"{card['name']:12} {card['task']:8} {card['parameters']:>10,} parameters  {scale:10}"
+        kinds = f"; only: {', '.join(card['kinds'])}" if card.get("kinds") else ""  # a service before 0.2 tells none
+        print(f"{facts} {card['title']} ({card['paper']}){kinds}")
     return 0
 
 
@@ -278,10 +279,11 @@ def _models(url: str | None) -> list[dict[str, Any]]:
     from workers.settings import read_settings
 
     settings = read_settings()
-    names = ("name", "task", "title", "paper", "parameters", "licence", "weights_licence", "min_scale", "fixed_scales")
+    told = ("name", "task", "title", "paper", "parameters", "licence", "weights_licence")
+    can = ("min_scale", "fixed_scales", "kinds")
     return [
         {
-            **{name: getattr(card, name) for name in names},
+            **{name: getattr(card, name) for name in (*told, *can)},
             "max_scale": min(card.max_scale, settings.max_scale),
             "scores": card.measured.scores,
         }

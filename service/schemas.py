@@ -131,7 +131,8 @@ class ModelJson(BaseModel):
     """One model's card, and where it is loaded now; `scores` are PSNR in dB (or as named) on the sets named.
 
     `fixed_scales`: the only ones that it computes (empty: any); others are resized from the next. `blends_with`: what
-    `strength` 0 is. `by_name_only`: `auto` never takes it.
+    `strength` 0 is. `by_name_only`: `auto` never takes it. `kinds`: of damage, which a restorer tells apart and of
+    which it takes off one alone where `only` asks for it; empty: none.
     """
 
     name: str
@@ -150,6 +151,7 @@ class ModelJson(BaseModel):
     fixed_scales: list[int]
     blends_with: str | None
     by_name_only: bool
+    kinds: list[str]
     scores: dict[str, float]
     source: str
     sha256: str | None
@@ -246,6 +248,7 @@ def model_json(card: Card, devices: list[str], sha256: str | None, max_scale: fl
         fixed_scales=list(card.fixed_scales),
         blends_with=card.blends_with,
         by_name_only=card.by_name_only,
+        kinds=list(card.kinds),
         scores=card.measured.scores if ours else {},
         source=card.measured.source if ours else "",
         sha256=card.sha256 if ours else sha256,

@@ -24,7 +24,8 @@ function stateOf(entry) {
   if (entry.phase === "succeeded") return entry.output?.width ? `Done, ${size(entry.output.width, entry.output.height)}` : "Done";
   if (entry.phase === "failed") return "Not done";
   if (entry.phase === "cancelled") return "Cancelled";
-  return progressOf(entry).text;
+  const {text, brief = text} = progressOf(entry);
+  return brief;
 }
 
 export class List {

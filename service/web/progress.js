@@ -1,4 +1,5 @@
-// How far an entry is, in words and as a share of 0 to 1 (null: it cannot be told).
+// How far an entry is, in words, in so few (`brief`) that they fit into a line of the list, and as a share of 0 to 1 (null:
+// it cannot be told).
 
 import {count, percent, seconds, toldOf} from "./sentences.js";
 
@@ -11,14 +12,15 @@ const left = entry => (entry.etaAt === null ? null : Math.max(0, (entry.etaAt - 
 function queued(entry) {
   const place = entry.position === 1 ? "Next in the queue" : entry.position ? `${nth(entry.position)} in the queue` : "In the queue";
   const wait = left(entry);
-  return {text: wait === null ? place : `${place}, done in about ${seconds(Math.max(1, wait))}`, share: null};
+  return {text: wait === null ? place : `${place}, done in about ${seconds(Math.max(1, wait))}`, brief: place, share: null};
 }
 
 function running(entry) {
   const tiles = entry.total > 1 ? `Tile ${count(Math.min(entry.done + 1, entry.total))} of ${count(entry.total)}` : "Working";
   const wait = left(entry);
-  const text = wait === null ? tiles : wait < 1 ? `${tiles}, nearly done` : `${tiles}, about ${seconds(wait)} left`;
-  return {text, share: entry.total ? entry.done / entry.total : null};
+  const brief = wait === null ? tiles : wait < 1 ? "Nearly done" : `About ${seconds(wait)} left`;
+  const text = wait === null ? tiles : `${tiles}, ${brief.toLowerCase()}`;
+  return {text, brief, share: entry.total ? entry.done / entry.total : null};
 }
 
 function waiting(entry) {

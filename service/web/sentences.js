@@ -64,7 +64,8 @@ function sizeMends(problem, request, picture) {
 export function mends(problem, request, picture) {
   const {faster_models: faster = [], parameter} = problem.body;
   if (problem.code === "unknown-model" || parameter === "model") return [{label: "Use the automatic choice", change: {model: ""}}];
-  if (parameter === "only") return [{label: "Take off whatever is found", change: {only: "", model: ""}}];
+  if (parameter === "only" && request.parameters.only) return [{label: "Take off whatever is found", change: {only: "", model: ""}}];
+  if (parameter === "only") return [{label: "Use the automatic choice", change: {model: ""}}]; // it was the preset's
   if (parameter === "lut") return [{label: "Leave the table out", change: {lut: null}}];
   const found = sizeMends(problem, request, picture);
   for (const model of faster.slice(0, 2)) found.push({label: `Use ${model}`, change: {model}});

@@ -99,7 +99,19 @@ export class Settings {
     byId("drop-lut").hidden = !this.lut;
     byId("model").disabled = operation === "enhance" && this.lut !== null;
     if (this.listed !== operation) this.listModels();
+    if (operation === "restore") this.showKinds();
     byId("scale-slider").max = this.maxScale;
+  }
+
+  // One kind of damage alone is offered where the restorer that is asked for, or any of them, tells it apart.
+  showKinds() {
+    const named = byId("model").value || this.presets.parameters.model || "auto";
+    const asked = this.models.filter(model => model.task === "restore" && (named === "auto" || model.name === named));
+    const kinds = asked.flatMap(model => model.kinds);
+    for (const option of byId("only").options) option.hidden = option.disabled = option.value !== "" && !kinds.includes(option.value);
+    if (byId("only").selectedOptions[0].disabled) byId("only").value = "";
+    byId("only").disabled = !kinds.length;
+    byId("only-hint").hidden = !asked.length || kinds.length > 0;
   }
 
   showPreset() {

@@ -31,6 +31,7 @@ export function asPython(name, request, output) {
   const headers = key.get()
     ? '{"Prefer": "wait=600", "Authorization": f"Bearer {os.environ[\'LUTRA_KEY\']}"}'
     : '{"Prefer": "wait=600"}';
+  const parameters = Object.entries(request.parameters).map(([option, value]) => `${text(option)}: ${text(value)}`);
   const file = one => `open(${text(one)}, "rb")`;
   const body = request.lut
     ? `files={"file": ${file(name)}, "lut": ${file(request.lut.name)}}`
@@ -41,7 +42,7 @@ export function asPython(name, request, output) {
     "",
     "answer = httpx.post(",
     `    ${text(address(request.operation))},`,
-    `    params=${text(request.parameters)},`,
+    `    params={${parameters.join(", ")}},`,
     `    headers=${headers},`,
     `    ${body},`,
     "    timeout=660,",

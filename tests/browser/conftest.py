@@ -20,6 +20,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 MODELS = "nearest,bicubic,lmliif,lut3d,airnet,airnet-u"
 PRESETS = {
     "web": {"format": "webp", "quality": 80},
+    "scan": {"restore": {"only": "jpeg"}},
+    "old": {"restore": {"model": "airnet"}},
     "print": {"upscale": {"width": "1500", "model": "bicubic"}, "enhance": {"strength": 0.7}},
 }
 

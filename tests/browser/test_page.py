@@ -83,15 +83,53 @@ def test_only_one_kind_of_damage_is_taken_off_where_that_is_chosen(sight: Sight)
     sight.choose(FILE)
     sight.operation("restore")
     sight.at("#only").select_option("noise")
-    sight.model("airnet")
-    sight.at("#estimate.refused").get_by_text("Airnet cannot take off only=noise").wait_for()
-    sight.press("Take off whatever is found")
-    sight.at("#estimate:not(.refused)").get_by_text("128 × 96 pixels").wait_for()
-    sight.at("#only").select_option("noise")
     sight.go()
     sight.shows("succeeded")
     assert sight.posts == ["/restore?only=noise"]
     assert sight.page.locator("#facts div", has_text="Taken off").inner_text() == "Taken off\nnoise alone"
+
+
+def kinds_offered(sight: Sight) -> list[str]:
+    """Values of what can be taken off alone, as the form offers it now; [] where it offers no choice."""
+    if sight.at("#only").is_disabled():
+        assert sight.at("#only").input_value() == "" and sight.at("#only-hint").is_visible()
+        return []
+    assert not sight.at("#only-hint").is_visible()
+    told = "all => all.filter(one => one.value && !one.disabled && !one.hidden).map(one => one.value)"
+    return list(sight.page.eval_on_selector_all("#only option", told))
+
+
+def test_one_kind_of_damage_is_offered_where_the_model_tells_it_apart(sight: Sight, service: Lutra) -> None:
+    cards = service.client.get("/models").json()["models"]
+    kinds = {card["name"]: card["kinds"] for card in cards if card["task"] == "restore"}
+    assert kinds == {"airnet": [], "airnet-u": ["noise", "rain", "haze", "jpeg"]}
+    sight.choose(FILE)
+    sight.operation("restore")
+    assert kinds_offered(sight) == kinds["airnet-u"]
+    sight.at("#only").select_option("noise")
+    for name in ("airnet", "airnet-u"):
+        sight.model(name)
+        assert kinds_offered(sight) == kinds[name]
+    sight.operation("upscale")
+    sight.operation("restore")
+    sight.model("airnet")
+    sight.go()
+    sight.shows("succeeded")
+    assert sight.posts == ["/restore?model=airnet"]
+
+
+def test_a_presets_kind_that_the_model_cannot_tell_has_a_button_that_mends_it(sight: Sight) -> None:
+    sight.choose(FILE)
+    sight.operation("restore")
+    sight.at("#preset").select_option("scan")
+    assert sight.at("#preset-hint").inner_text() == "only jpeg. What is set here counts before it."
+    sight.model("airnet")
+    sight.at("#estimate.refused").get_by_text("Airnet cannot take off only=jpeg").wait_for()
+    sight.press("Use the automatic choice")
+    sight.at("#estimate:not(.refused)").get_by_text("128 × 96 pixels").wait_for()
+    sight.at("#preset").select_option("old")
+    sight.at("#estimate").get_by_text("with airnet").wait_for()
+    assert kinds_offered(sight) == []
 
 
 def test_what_was_found_is_told_in_words_by_how_sure_it_is(sight: Sight) -> None:
@@ -109,7 +147,7 @@ def test_a_preset_says_what_it_sets_and_what_is_set_beside_it_counts(sight: Sigh
     sight.at("[name=by][value=scale]").check(force=True)
     sight.at("#estimate").get_by_text("384 × 288 pixels").wait_for()
     sight.operation("restore")
-    assert sight.at("#preset option").all_inner_texts() == ["None", "web"]
+    assert sight.at("#preset option").all_inner_texts() == ["None", "web", "scan", "old"]
     assert sight.at("#preset").input_value() == ""
     sight.operation("upscale")
     sight.at("#preset").select_option("print")

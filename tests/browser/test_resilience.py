@@ -78,6 +78,22 @@ def test_tiles_and_the_seconds_left_are_told_while_it_runs(sight: Sight) -> None
     sight.shows("succeeded")
 
 
+PROGRESS = """async ([entry, seconds]) => {
+  const {progressOf} = await import("./web/progress.js");
+  const {text, brief} = progressOf({...entry, etaAt: seconds === null ? null : Date.now() + 1000 * seconds});
+  return [text, brief];
+}"""
+
+
+def test_a_line_of_the_list_has_room_for_what_it_tells(sight: Sight) -> None:
+    told = partial(sight.page.evaluate, PROGRESS)
+    runs, waits = {"phase": "running", "done": 1, "total": 6}, {"phase": "queued", "position": 3}
+    assert told([runs, 300]) == ["Tile 2 of 6, about 5 minutes left", "About 5 minutes left"]
+    assert told([runs, 0]) == ["Tile 2 of 6, nearly done", "Nearly done"]
+    assert told([runs, None]) == ["Tile 2 of 6", "Tile 2 of 6"]
+    assert told([waits, 300]) == ["3rd in the queue, done in about 5 minutes", "3rd in the queue"]
+
+
 def test_a_running_job_is_called_off(sight: Sight, service: Lutra) -> None:
     start_long(sight)
     sight.at("#cancel").click()

@@ -89,12 +89,15 @@ def test_models_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("lut3d", "liif", "fourier"))
+    told = [line.partition(" ")[0] for line in listed.splitlines() if line.endswith("; only: noise, rain, haze, jpeg")]
+    assert told == ["airnet-u"]
 
 
 def test_models_are_told_as_json_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     cards = {card["name"]: card for card in map(json.loads, capsys.readouterr().out.splitlines())}
     assert cards["liif"]["task"] == "upscale" and cards["liif"]["max_scale"] == 8 and cards["liif"]["scores"]
+    assert (cards["airnet"]["kinds"], cards["airnet-u"]["kinds"]) == ([], ["noise", "rain", "haze", "jpeg"])
 
 
 def test_help_of_a_command_is_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,3 +10,5 @@ def test_the_models_are_listed_with_what_serves_them(lutra: Lutra) -> None:
     assert {"lut3d", "liif", "nearest", "bilinear", "bicubic", "lanczos", "fourier"} <= set(models)
     assert models["lut3d"]["parameters"] == 593_516
     assert models["liif"]["loaded"] and models["liif"]["devices"]
+    kinds = {name: model["kinds"] for name, model in models.items() if model["task"] == "restore"}
+    assert kinds == {"airnet": [], "airnet-u": ["noise", "rain", "haze", "jpeg"]} and models["liif"]["kinds"] == []

@@ -80,6 +80,7 @@ def test_every_card_can_be_told(name: str) -> None:
     assert (told.name, told.loaded, told.devices, told.scores) == (name, True, ["cpu"], card.measured.scores)
     assert told.max_scale == (min(4, card.max_scale) if card.task == "upscale" else card.max_scale)
     assert not model_json(card, [], None, max_scale=4).loaded
+    assert told.kinds == list(card.kinds)
 
 
 def test_of_weights_that_are_not_ours_no_scores_and_no_data_are_known() -> None:
