@@ -176,6 +176,8 @@ def test_a_redis_without_memory_is_full_one_that_may_not_write_unavailable_and_a
         store.client.replicaof("127.0.0.1", "1")
         with pytest.raises(StoreUnavailable):
             await pipeline.ask(hold)
+        with pytest.raises(StoreUnavailable):
+            store.ask(hold)
 
     with private_redis(tmp_path) as (url, _):
         store = Store.at(url)

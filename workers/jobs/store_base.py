@@ -86,6 +86,9 @@ class StoreBase:
             raise StoreUnavailable("the job store does not answer")
         try:
             yield
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+            self._down_until = time.monotonic() + self._breaker_s
+            raise StoreUnavailable("the job store does not answer") from error
         except redis.ResponseError as error:
             if not isinstance(error, redis.OutOfMemoryError) and "OOM" not in str(error):
                 raise
@@ -94,9 +97,6 @@ class StoreBase:
             if "Out of memory" not in str(error):
                 raise
             raise MemoryError("an answer of the store") from error  # hiredis says so where this process has none
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
-            self._down_until = time.monotonic() + self._breaker_s
-            raise StoreUnavailable("the job store does not answer") from error
 
     def _run(self, script: Script, *args: Any) -> Any:
         """Run one script."""
