@@ -93,7 +93,7 @@ class Up(nn.Module):
 
     def add_to(self, kept: Tensor, x: Tensor) -> Tensor:
         """`kept` (N, c, 2h, 2w) and what `forward` makes of x. Where no gradient is wanted it is added in place, by a
-        product whose outputs lie as the larger picture's pixels do: torch's own 1x1 convolution copies on one thread."""
+        product whose outputs lie as the larger picture's pixels do: torch's 1x1 convolution copies on one thread."""
         if not served_on_cpu(x):
             return self(x) + kept
         n, c, height, width = kept.shape
