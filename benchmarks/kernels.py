@@ -1,5 +1,6 @@
 """The kernels beside what one would pick instead, in one run: look-up at 3840x2160, table super-resolution, the
-deformable convolution of networks, the render perceptron of LM-LIIF, served and trained, and resampling.
+deformable convolution of networks, the render perceptron of LM-LIIF, served and trained, the NAF block of AirNet's U,
+and resampling.
 
     python -m benchmarks.kernels [--rounds 9] [--photo FILE] [--only steep] [--json FILE] [--write-docs]
     python -m benchmarks.kernels --device cuda
@@ -31,7 +32,7 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from benchmarks import deformable, learning, machine, peak, peers, pictures, plot, rendering, report, resampling  # noqa: E402
+from benchmarks import deformable, learning, machine, naf, peak, peers, pictures, plot, rendering, report, resampling  # noqa: E402
 from benchmarks.report import Goal, Row  # noqa: E402
 from benchmarks.rounds import Contender, Timing, measure, set_threads  # noqa: E402
 from kernels import cpu, ops  # noqa: E402
@@ -83,6 +84,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         **{title: partial(deforming, title, *how) for title, how in deformable.titles().items()},
         **{title: partial(render, title, *how) for title, how in rendering.titles().items()},
         **{title: partial(learn, title, scale) for title, scale in learning.titles().items()},
+        **{title: partial(block, title, channels) for title, channels in naf.titles().items()},
         **{title: partial(resample, title, scale) for title, scale in resampling.titles().items()},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
@@ -176,6 +178,10 @@ def render(title: str, scale: float, dtype: torch.dtype) -> Case:
 
 def learn(title: str, scale: float) -> Case:
     return Case(title, learning.contenders(scale, THREADS), learning.YARDSTICKS, {})
+
+
+def block(title: str, channels: int) -> Case:
+    return Case(title, naf.contenders(channels, THREADS), naf.YARDSTICKS, {})
 
 
 def resample(title: str, scale: float) -> Case:

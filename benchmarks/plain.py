@@ -56,7 +56,8 @@ def like(restorer: AirnetU) -> Plain:
 
 
 def multiplications(network: nn.Module, work: Callable[[Tensor], Any]) -> int:
-    """Those of convolutions and linear layers while `work` has a window of SIDE pixels a side."""
+    """Those of convolutions and linear layers while `work` has a window of SIDE pixels a side. With gradients, so
+    that torch computes them all: a kernel that serves calls no layer."""
     counts = []
 
     def count(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
@@ -66,7 +67,7 @@ def multiplications(network: nn.Module, work: Callable[[Tensor], Any]) -> int:
 
     counted = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in counted]
-    with torch.inference_mode():
+    with torch.enable_grad():
         work(torch.zeros(1, 3, SIDE, SIDE, dtype=next(network.parameters()).dtype))
     for hook in hooks:
         hook.remove()

@@ -31,6 +31,7 @@ KINDS = AIRNET_U.kinds
 UNSURE = 1 / 32  # a certainty up to this counts as none: a sigmoid alone never says nothing
 FOLDS = 2  # of the sides of what the encoder sees
 MAPS = 14  # of features at the full size that are held at once, measured by the peak of memory
+KERNEL_BYTES = 18  # of a channel at the full size where our kernels make the blocks: measured are 8, in bfloat16 17
 PICTURE_BYTES = 96  # of a pixel in three channels, float32, a few copies
 
 
@@ -116,7 +117,8 @@ class AirnetU(nn.Module):
     @property
     def bytes_per_pixel(self) -> int:
         """See `models.contract.ConditionedRestorer`."""
-        return MAPS * self.config.width * self.R.head.weight.element_size() + PICTURE_BYTES
+        each = KERNEL_BYTES if self.R.has_kernels else MAPS * self.R.head.weight.element_size()
+        return each * self.config.width + PICTURE_BYTES
 
     @property
     def reach(self) -> int:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from kernels import cpu, ops
 
+KERNEL_TYPES = (torch.float32, torch.bfloat16)
 MULTIPLE = 16  # of both sides of what the U takes: it halves them four times
 
 
@@ -67,7 +68,7 @@ class NafBlock(nn.Module):
     def has_kernel(self, x: Tensor, guided: Tensor) -> bool:
         """Whether `kernels.ops.naf_block` is compiled for this; its reference is no faster than what stands here."""
         fits = x.shape[1] % ops.NAF_LANES == 0 and x.dtype == guided.dtype == self.beta.dtype
-        return fits and x.dtype in (torch.float32, torch.bfloat16) and served_on_cpu(x)
+        return fits and x.dtype in KERNEL_TYPES and served_on_cpu(x)
 
     def layers(self) -> ops.NafLayers:
         """As `kernels.ops.naf_block` takes them."""
@@ -93,7 +94,7 @@ class Up(nn.Module):
 
     def add_to(self, kept: Tensor, x: Tensor) -> Tensor:
         """`kept` (N, c, 2h, 2w) and what `forward` makes of x. Where no gradient is wanted it is added in place, by a
-        product whose outputs lie as the larger picture's pixels do: torch's own 1x1 convolution copies on one thread."""
+        product whose outputs lie as the larger picture's pixels do: torch's 1x1 convolution copies on one thread."""
         if not served_on_cpu(x):
             return self(x) + kept
         n, c, height, width = kept.shape
@@ -130,6 +131,13 @@ class NafU(nn.Module):
         self.reach = (
             2 + seen + MULTIPLE * middle + MULTIPLE - 1
         )  # pixels to every side, those of a halved one's square too
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether our kernels make every block, where no gradient is wanted."""
+        weight = self.head.weight
+        on_cpu = weight.device.type == "cpu" and not cpu.why_missing()
+        return on_cpu and weight.dtype in KERNEL_TYPES and len(weight) % ops.NAF_LANES == 0
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         x = self.head(x)

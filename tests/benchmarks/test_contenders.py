@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cost, deformable, learning, peak, peers, pictures, rendering, resampling, upscale
+from benchmarks import cost, deformable, learning, naf, peak, peers, pictures, rendering, resampling, upscale
 from benchmarks.imdn import Imdn
 from benchmarks.peak_memory import PeakMemory
 from benchmarks.rounds import Contender, Timing, measure, one_turn
-from kernels.reference import deform, modulated_mlp
+from kernels.reference import deform, modulated_mlp, naf_block
 from kernels.reference import lut3d_float as float_reference
 from models.train.recipes.lmliif import BUDGETS
 
@@ -81,6 +81,17 @@ def test_everyone_who_renders_gives_what_is_specified(monkeypatch: pytest.Monkey
     assert {rendering.OURS, rendering.TORCH} <= {contender.name for contender in found}
     for contender in found:
         assert torch.allclose(contender.work(), wanted, atol=1e-5), contender.name
+
+
+def test_everyone_who_makes_a_block_gives_what_is_specified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naf, "SIZE", (14, 22))
+    inputs = naf.draw_inputs(32)
+    wanted = naf_block.naf_block(*inputs)
+    found = [c for c in naf.contenders(32, (1,)) if c.role != "limit"]
+    assert {naf.OURS, naf.TORCH} <= {contender.name for contender in found}
+    for contender in found:
+        assert torch.allclose(contender.work(), wanted, atol=1e-5), contender.name
+    assert naf.multiply_adds(inputs) == 7 * 11 * (6 * 32**2 + 18 * 32)
 
 
 def test_everyone_who_learns_to_render_has_the_gradients_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

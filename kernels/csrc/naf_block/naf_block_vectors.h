@@ -27,17 +27,13 @@ constexpr int kRows = 6;
 #endif
 constexpr int kAcross = 4;          // pixels of the depthwise convolution in flight
 constexpr Size kRing = 3;           // rows that are held
-constexpr Size kStripFloats = 1 << 13;  // of a row of the ring, about
-constexpr Size kNarrowest = 24, kWidest = 96;  // pixels of a strip
+constexpr Size kStrip = 48;         // columns of a strip, at most: its rows stay in the second cache, the narrow ones in the first
+constexpr Size kNormed = 16;        // pixels that are normed side by side
 constexpr float kEpsilon = 1e-6f;   // added to the variance
 
 // ---- Where things lie ----------------------------------------------------------------------------------------------
 
-LUTRA_LOOP Size strip_of(const NafSize& size) {
-  Size pixels = kStripFloats / (2 * size.channels) / 12 * 12;
-  pixels = pixels < kNarrowest ? kNarrowest : pixels > kWidest ? kWidest : pixels;
-  return pixels < size.width ? pixels : size.width;
-}
+LUTRA_LOOP Size strip_of(const NafSize& size) { return size.width < kStrip ? size.width : kStrip; }
 
 // Pixels that a row has room for: its own, one to each side, and no fewer than a group.
 LUTRA_LOOP Size room_across(const NafSize& size) { return strip_of(size) + 2 + kRows; }
@@ -91,33 +87,54 @@ LUTRA_LOOP float total(Vector (&parts)[kParts]) {
 #endif
 }
 
-LUTRA_LOOP float root(float value) {
-#if defined(__SSE2__)
-  return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(value)));
+LUTRA_LOOP Vector root(const Vector& v) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(v);
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(v);
+#elif defined(__SSE2__)
+  return _mm_sqrt_ps(v);
 #else
-  return __builtin_sqrtf(value);
+  return Vector{__builtin_sqrtf(v[0]), __builtin_sqrtf(v[1]), __builtin_sqrtf(v[2]), __builtin_sqrtf(v[3])};
 #endif
 }
 
-// Each pixel's channels to mean 0 and variance 1; gain and offset are in the weights that follow.
-LUTRA_LOOP void normalise(const float* from, Size pixels, Size channels, float* to) {
+// At most kNormed pixels, one step for all of them after the other: the steps of one wait for each other.
+LUTRA_LOOP void normalise_some(const float* from, Size pixels, Size channels, float* to) {
   const float share = 1.0f / float(channels);
-  for (Size at = 0; at < pixels * channels; at += channels) {
-    Vector sums[kParts] = {}, squares[kParts] = {};
+  alignas(64) float means[kNormed] = {}, factors[kNormed] = {};
+  for (Size p = 0; p < pixels; ++p) {
+    Vector sums[kParts] = {};
     for (Size c = 0; c < channels; c += 16) {
       LUTRA_UNROLL
-      for (int i = 0; i < kParts; ++i) sums[i] += load(from + at + c + i * kLanes);
+      for (int i = 0; i < kParts; ++i) sums[i] += load(from + p * channels + c + i * kLanes);
     }
-    const Vector mean = everywhere(total(sums) * share);
+    means[p] = total(sums) * share;
+  }
+  for (Size p = 0; p < pixels; ++p) {
+    Vector squares[kParts] = {};
+    const Vector mean = everywhere(means[p]);
     for (Size c = 0; c < channels; c += 16) {
       LUTRA_UNROLL
       for (int i = 0; i < kParts; ++i) {
-        const Vector apart = load(from + at + c + i * kLanes) - mean;
+        const Vector apart = load(from + p * channels + c + i * kLanes) - mean;
         squares[i] = multiply_add(apart, apart, squares[i]);
       }
     }
-    const Vector factor = everywhere(1.0f / root(total(squares) * share + kEpsilon));
-    for (Size c = 0; c < channels; c += kLanes) store(to + at + c, (load(from + at + c) - mean) * factor);
+    factors[p] = total(squares);
+  }
+  for (Size p = 0; p < kNormed; p += kLanes) store(factors + p, 1.0f / root(load(factors + p) * share + kEpsilon));
+  for (Size p = 0; p < pixels; ++p) {
+    const Vector mean = everywhere(means[p]), factor = everywhere(factors[p]);
+    for (Size c = p * channels; c < (p + 1) * channels; c += kLanes) store(to + c, (load(from + c) - mean) * factor);
+  }
+}
+
+// Each pixel's channels to mean 0 and variance 1; gain and offset are in the weights that follow.
+__attribute__((noinline)) void normalise(const float* from, Size pixels, Size channels, float* to) {
+  for (Size at = 0; at < pixels; at += kNormed) {
+    const Size some = pixels - at < kNormed ? pixels - at : kNormed;
+    normalise_some(from + at * channels, some, channels, to + at * channels);
   }
 }
 
