@@ -72,13 +72,9 @@ class NafBlock(nn.Module):
 
     def layers(self) -> ops.NafLayers:
         """As `kernels.ops.naf_block` takes them."""
-        norms = ((norm.weight, norm.bias) for norm in (self.norm1, self.norm2))
-        convs = ((conv.weight, conv.bias) for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5))
-        (gain1, offset1), (gain2, offset2) = norms
-        first, second, third, fourth, fifth = convs
-        beta, gamma = self.beta.flatten(), self.gamma.flatten()
-        parts = (gain1, offset1, *first, *second, *third, beta, gain2, offset2, *fourth, *fifth, gamma)
-        return ops.NafLayers(*parts)
+        before = parameters_of(self.norm1, self.conv1, self.conv2, self.conv3)
+        after = parameters_of(self.norm2, self.conv4, self.conv5)
+        return ops.NafLayers(*[*before, self.beta.flatten(), *after, self.gamma.flatten()])
 
 
 class Up(nn.Module):
@@ -96,7 +92,7 @@ class Up(nn.Module):
         """`kept` (N, c, 2h, 2w) and what `forward` makes of x. Where no gradient is wanted it is added in place, by a
         product whose outputs lie as the larger picture's pixels do: torch's 1x1 convolution copies on one thread."""
         if not served_on_cpu(x):
-            return self(x) + kept
+            return kept + self.forward(x)
         n, c, height, width = kept.shape
         weight = self.conv.weight.view(c, 2, 2, -1).permute(1, 2, 0, 3).reshape(4 * c, -1)
         made = F.linear(x.permute(0, 2, 3, 1), weight).view(n, height // 2, width // 2, 2, 2, c)
@@ -148,6 +144,7 @@ class NafU(nn.Module):
             x = shrink(x)
         x = through(self.middle, x, code)
         for level, grow in zip(self.up, self.grow, strict=True):
+            assert isinstance(grow, Up)
             x = through(level, grow.add_to(kept.pop(), x), code)
         out: Tensor = self.tail(x)
         return out
@@ -156,6 +153,11 @@ class NafU(nn.Module):
 def served_on_cpu(x: Tensor) -> bool:
     """Whether no gradient is wanted, on a processor for which our kernels are compiled."""
     return not torch.is_grad_enabled() and x.device.type == "cpu" and x.numel() > 0 and not cpu.why_missing()
+
+
+def parameters_of(*layers: ChannelNorm | nn.Conv2d) -> list[Tensor]:
+    """Weight and bias of each."""
+    return [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
 
 
 def blocks(channels: int, count: int, code: int) -> nn.ModuleList:

@@ -9,6 +9,7 @@ Tolerance, as largest difference over the largest number there is:
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,12 +70,13 @@ def assert_near(got: Tensor, exact: Tensor, dtype: torch.dtype = torch.float32) 
 def written_out(inputs: Inputs) -> Tensor:
     """The definition, one pixel after the other."""
     x, scale, shift, layers = in_float64(inputs)
-    own = NafLayers(*(layer.squeeze().numpy() for layer in layers))
+    own = SimpleNamespace(**{name: layer.squeeze().numpy() for name, layer in layers._asdict().items()})
     out = np.empty(x.shape)
     half = x.shape[1]
 
     def normed(v: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        return gain * (v - v.mean()) / np.sqrt(v.var() + 1e-6) + offset
+        out: np.ndarray = gain * (v - v.mean()) / np.sqrt(v.var() + 1e-6) + offset
+        return out
 
     for n in range(len(x)):
         picture = x[n].numpy()
@@ -198,9 +200,9 @@ def test_any_order_in_memory_gives_the_same_bits(path: str) -> None:
     x, scale, shift, layers = draw_inputs(2, 16, 8, 13)
     wanted = cpu.naf_block(x, scale, shift, layers, path=path)
     turned = NafLayers(*(torch.stack([layer, layer], -1)[..., 0] for layer in layers))
-    codes = (torch.stack([code, code], 1)[:, 0] for code in (scale, shift))
+    strided_scale, strided_shift = (torch.stack([code, code], 1)[:, 0] for code in (scale, shift))
     assert not turned.conv1.is_contiguous()
-    assert torch.equal(cpu.naf_block(x.contiguous(), *codes, turned, path=path), wanted)
+    assert torch.equal(cpu.naf_block(x.contiguous(), strided_scale, strided_shift, turned, path=path), wanted)
     shifted = torch.cat([torch.zeros(1), x.permute(0, 2, 3, 1).flatten()])[1:].view(2, 8, 13, 16).permute(0, 3, 1, 2)
     assert torch.equal(cpu.naf_block(shifted, scale, shift, layers, path=path), wanted)
 
