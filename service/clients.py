@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -38,12 +37,7 @@ class Client:
 def client_of(request: Request) -> Client:
     """As `service.authentication` found; where no keys are kept, by address."""
     known: Client | None = getattr(request.state, "client", None)
-    return known or _client_at(request.client.host if request.client else "")
-
-
-@lru_cache(maxsize=4096)
-def _client_at(host: str) -> Client:
-    return Client(f"at:{neighbourhood(host)}")
+    return known or Client(f"at:{neighbourhood(request.client.host if request.client else '')}")
 
 
 def is_alone(client: Client) -> bool:

@@ -257,7 +257,7 @@ def test_files_are_restored_with_the_user_s_weights(
     assert np.array_equal(np.asarray(Image.open(tmp_path / "same.png")), PHOTO)
     capsys.readouterr()
     assert main(["models"]) == 0
-    assert "airnet     restore" in capsys.readouterr().out
+    assert f"{'airnet':12} restore" in capsys.readouterr().out
 
 
 def test_files_without_a_model_are_wrong_usage_with_a_sentence(
