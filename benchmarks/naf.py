@@ -10,16 +10,14 @@ multiply-adds as the convolutions have, in registers alone.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmarks import machine
-from benchmarks.rendering import PEAKS, SHARES, least_seconds, peaks
-from benchmarks.rounds import Contender, set_threads
+from benchmarks.rendering import PEAKS, SHARES, asked_seconds, peaks, print_shares
+from benchmarks.rounds import Contender
 from kernels import cpu, ops
 from kernels.reference import naf_block as reference
 
@@ -75,21 +73,9 @@ def multiply_adds(inputs: Inputs) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each case")
-    asked = parser.parse_args()
-    print(machine.line("torch"))
-    set_threads(1)
+    seconds = asked_seconds(__doc__)
     for title, channels in titles().items():
-        works = {one.name: one.work for one in contenders(channels, (1,))}
-        least = least_seconds(works, asked.seconds)
-        print(f"\n{title}")
-        for name, took in least.items():
-            limit = least.get(PEAKS.get(name.removeprefix("lutra, "), ""))
-            share = f", {limit / took:.0%} of the peak" if limit else ""
-            print(f"  {name:36} {1000 * took:8.1f} ms{share}")
+        print_shares(title, contenders(channels, (1,)), seconds, lambda took: f"{1000 * took:8.1f} ms")
 
 
 if __name__ == "__main__":

@@ -110,23 +110,37 @@ def least_seconds(works: dict[str, Callable[[], object]], seconds: float) -> dic
     return least
 
 
-def main() -> None:
+def print_shares(title: str, contenders: Sequence[Contender], seconds: float, told: Callable[[float], str]) -> None:
+    """The least processor time of each on this thread, as it is `told`, and of ours the share of their peak."""
+    least = least_seconds({one.name: one.work for one in contenders}, seconds)
+    print(f"\n{title}")
+    for name, took in least.items():
+        limit = least.get(PEAKS.get(name.removeprefix("lutra, "), ""))
+        share = f", {limit / took:.0%} of the peak" if limit else ""
+        print(f"  {name:36} {told(took)}{share}")
+
+
+def asked_seconds(description: str | None) -> float:
+    """For each case, by the command line; the machine is named, and one thread set."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="for each case")
     asked = parser.parse_args()
     print(machine.line("torch"))
     set_threads(1)
+    return float(asked.seconds)
+
+
+def a_megapixel(samples: int, took: float) -> str:
+    return f"{1e6 * took / samples:.4f} s"
+
+
+def main() -> None:
+    seconds = asked_seconds(__doc__)
     for title, (scale, dtype) in titles().items():
-        inputs = draw_inputs(scale, dtype)
-        found = {one.name: one.work for one in contenders(scale, dtype, (1,))}
-        least = least_seconds(found, asked.seconds)
-        print(f"\n{title}")
-        for name, took in least.items():
-            limit = least.get(PEAKS.get(name.removeprefix("lutra, "), ""))
-            share = f", {limit / took:.0%} of the peak" if limit else ""
-            print(f"  {name:36} {1e6 * took / count_samples(inputs):.4f} s{share}")
+        told = partial(a_megapixel, count_samples(draw_inputs(scale, dtype)))
+        print_shares(title, contenders(scale, dtype, (1,)), seconds, told)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,15 @@ from torch import Tensor
 from kernels import cpu
 from kernels.reference import eclut as reference
 from kernels.reference.eclut import REACH, UNIT, collapse, eclut
+from tests.kernels.paths import PATHS, need, on_each_path
 
 SCALES = (2, 3, 4)
 STEPS = ("lr", "hr")
 SIDES = (1, 2, 17, 33, 129)
-PATHS = ("portable", "avx2", "avx512")
 ROWS = 65536
 
-on_each_path = pytest.mark.parametrize("path", PATHS)
 on_each_scale = pytest.mark.parametrize("scale", SCALES)
 on_each_step = pytest.mark.parametrize("step", STEPS)
-
-
-def need(path: str) -> None:
-    if cpu.why_missing():
-        pytest.skip(cpu.why_missing())
-    if path not in cpu.paths():
-        pytest.skip(f"this processor or build has no {path}")
 
 
 @cache

@@ -22,23 +22,14 @@ from kernels import cpu, ops
 from kernels.ops import Layers, Places, Samples
 from kernels.reference import modulated_mlp as reference
 from models.contract import Axis
+from tests.kernels.paths import need, on_each_path
 
 BOUND = 5e-6
-PATHS = ("portable", "avx2", "avx512")
 SIDES = (1, 2, 17, 33, 129)
 SCALES = (1.0, 1.5, 2.0, 3.7, 8.0)
 NAN, INF = float("nan"), float("inf")
 
 Inputs = tuple[Tensor, Tensor, Samples, Layers]
-
-on_each_path = pytest.mark.parametrize("path", PATHS)
-
-
-def need(path: str) -> None:
-    if cpu.why_missing():
-        pytest.skip(cpu.why_missing())
-    if path not in cpu.paths():
-        pytest.skip(f"this processor or build has no {path}")
 
 
 def draw_layers(seed: int = 0) -> Layers:

@@ -21,7 +21,7 @@ from torch import Tensor
 from kernels import cpu, ops, perceptron
 from kernels.ops import Pixels, PredictLayers, Ways
 from kernels.reference import modulated_mlp_predict as reference
-from tests.kernels.test_modulated_mlp import PATHS, need
+from tests.kernels.paths import need, on_each_path
 
 BOUND = 5e-6
 AWAY = 1e-5  # from 0, where float32 has the sign of float64
@@ -29,8 +29,6 @@ NAN = float("nan")
 
 LUTRA = torch.ops.lutra
 Inputs = tuple[Pixels, Ways, PredictLayers]
-
-on_each_path = pytest.mark.parametrize("path", PATHS)
 
 
 def draw_inputs(count: int, down: int, right: int) -> Inputs:

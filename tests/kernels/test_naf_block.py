@@ -19,21 +19,12 @@ from torch import Tensor
 from kernels import cpu, ops
 from kernels.ops import NafLayers
 from kernels.reference import naf_block as reference
+from tests.kernels.paths import need, on_each_path
 
 BOUNDS = {torch.float32: 4e-6, torch.bfloat16: 1 / 250}
-PATHS = ("portable", "avx2", "avx512")
 NAN = float("nan")
 
 Inputs = tuple[Tensor, Tensor, Tensor, NafLayers]
-
-on_each_path = pytest.mark.parametrize("path", PATHS)
-
-
-def need(path: str) -> None:
-    if cpu.why_missing():
-        pytest.skip(cpu.why_missing())
-    if path not in cpu.paths():
-        pytest.skip(f"this processor or build has no {path}")
 
 
 def draw_inputs(count: int, channels: int, height: int, width: int, dtype: torch.dtype = torch.float32) -> Inputs:

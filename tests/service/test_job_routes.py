@@ -98,7 +98,7 @@ def test_events_tell_states_and_tiles_and_can_be_replayed(lutra: Lutra) -> None:
 
 
 def test_a_running_job_is_cancelled_between_tiles_and_the_worker_goes_on(lutra: Lutra) -> None:
-    job = lutra.post("/upscale?scale=8&model=liif", long_photo(), headers=ASYNC).json()["id"]
+    job = lutra.post("/upscale?scale=5&model=liif", long_photo(), headers=ASYNC).json()["id"]
     wait_until(lambda: state(lutra, job) == "running", 20, "the job runs")
     assert lutra.client.delete(f"/jobs/{job}").status_code in (200, 202)
     wait_until(lambda: state(lutra, job) == "cancelled", 20, "the job is cancelled")
@@ -110,7 +110,7 @@ def test_a_running_job_is_cancelled_between_tiles_and_the_worker_goes_on(lutra: 
 def test_a_client_that_leaves_while_waiting_cancels_its_job(lutra: Lutra) -> None:
     before = lutra.samples("lutra_jobs_finished_total")
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"http://127.0.0.1:{lutra.port}/upscale?scale=8&model=liif", content=long_photo(), timeout=1.0)
+        httpx.post(f"http://127.0.0.1:{lutra.port}/upscale?scale=5&model=liif", content=long_photo(), timeout=1.0)
     key = '{model="liif",operation="upscale",outcome="cancelled"}'
 
     def cancelled() -> bool:

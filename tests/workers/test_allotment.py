@@ -8,7 +8,7 @@ from tests.living import as_file, photo
 from tests.workers.running import put as put_picture
 from tests.workers.stored import messages, put
 from workers.engine.engine import Engine
-from workers.errors import Preempted
+from workers.errors import JobTimeout, Preempted
 from workers.jobs import allotment as allotment_module
 from workers.jobs import lease as lease_module
 from workers.jobs.allotment import Allotment
@@ -116,6 +116,24 @@ def test_a_tile_that_takes_as_long_again_ends_with_its_process_where_another_job
     allotment.look()
     assert ended == ["bulk"]
     assert (store.status(job.id).state, messages(store, Lane.BULK)) == ("queued", 1)
+
+
+def test_a_process_goes_on_where_its_job_has_ended_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the question who waits and the answer the last tile may be done, and the next job be claimed."""
+    ended: list[str] = []
+    put(store, lane=Lane.EXPRESS)
+    allotment = begun(store, 100.0)
+    put(store, lane=Lane.EXPRESS, estimate_s=0.001)
+    monkeypatch.setattr(allotment_module, "end_process", lambda: ended.append("it ended"))
+    tell = allotment._tell
+
+    def told_and_done() -> None:
+        tell()
+        assert store.fail(allotment._claim, JobTimeout("over"), {})
+
+    monkeypatch.setattr(allotment, "_tell", told_and_done)
+    allotment.look()
+    assert not ended
 
 
 def test_what_gives_way_teaches_what_it_would_have_taken_before_it_is_queued(store: Store) -> None:

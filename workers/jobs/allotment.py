@@ -82,9 +82,8 @@ class Allotment:
         self._looked_at = now
         try:
             self._tell()
-            if self._is_wanted and seconds >= LAST * self._limit_s:
-                self.give_back()
-                end_process()
+            if self._is_wanted and seconds >= LAST * self._limit_s and self.give_back() is not Hold.LOST:
+                end_process()  # cancelled, too: it is found to be without a process, and ends
         except Unavailable:
             self.begin_anew()
             log.warning("it could not be told that a job takes longer than estimated")

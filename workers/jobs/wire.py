@@ -7,6 +7,7 @@ them, and nothing lies between but their parser.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any, Self, cast
 
 import hiredis
@@ -16,7 +17,7 @@ from workers.jobs.connections import connection_for_loop
 from workers.jobs.script import Command
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol, ABC):
     """From when it is made until it is lost, for good. Whoever derives from it hears `on_answer` and `on_lost`."""
 
     def __init__(self) -> None:
@@ -50,13 +51,13 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
         self.on_lost(error)
 
+    @abstractmethod
     def on_answer(self, answer: Any) -> None:
         """The next answer, or a message; an error of Redis is a hiredis.ReplyError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_lost(self, error: redis.RedisError) -> None:
         """Nothing comes any more; may be told twice."""
-        raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
