@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.living import Lutra, as_file, opened, photo, wait_until
+from tests.living import Lutra, as_file, opened, photo, running_lutra, wait_until
 
 PHOTO = as_file(photo(), quality=95)
 LONG = "/upscale?scale=4&model=liif&format=png"
@@ -18,6 +19,14 @@ ASYNC = {"Prefer": "respond-async"}
 def long_photo(seed: int = 0) -> bytes:
     """Takes liif some seconds."""
     return as_file(photo(160, 160, seed))
+
+
+@pytest.fixture(scope="module")
+def tiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
+    """Of small tiles, after each of which a job can be cancelled."""
+    settings = {"LUTRA_TILE": "48"}
+    with running_lutra(tmp_path_factory.mktemp("tiling"), **settings) as running:
+        yield running
 
 
 def state(lutra: Lutra, job: str) -> str:
@@ -97,24 +106,26 @@ def test_events_tell_states_and_tiles_and_can_be_replayed(lutra: Lutra) -> None:
     assert events(lutra, job, after=told[1][0]) == told[2:]
 
 
-def test_a_running_job_is_cancelled_between_tiles_and_the_worker_goes_on(lutra: Lutra) -> None:
-    job = lutra.post("/upscale?scale=5&model=liif", long_photo(), headers=ASYNC).json()["id"]
-    wait_until(lambda: state(lutra, job) == "running", 20, "the job runs")
-    assert lutra.client.delete(f"/jobs/{job}").status_code in (200, 202)
-    wait_until(lambda: state(lutra, job) == "cancelled", 20, "the job is cancelled")
-    assert lutra.client.delete(f"/jobs/{job}").status_code == 200
-    assert lutra.client.get(f"/jobs/{job}/result").status_code == 409
-    assert lutra.post("/upscale?scale=2&model=nearest", PHOTO).status_code == 200
+def test_a_running_job_is_cancelled_between_tiles_and_the_worker_goes_on(tiling: Lutra) -> None:
+    job = tiling.post("/upscale?scale=4&model=liif", as_file(photo(500, 500)), headers=ASYNC).json()["id"]
+    wait_until(lambda: state(tiling, job) == "running", 20, "the job runs")
+    assert tiling.client.delete(f"/jobs/{job}").status_code in (200, 202)
+    wait_until(lambda: state(tiling, job) == "cancelled", 20, "the job is cancelled")
+    assert tiling.client.delete(f"/jobs/{job}").status_code == 200
+    assert tiling.client.get(f"/jobs/{job}/result").status_code == 409
+    assert tiling.post("/upscale?scale=2&model=nearest", PHOTO).status_code == 200
 
 
-def test_a_client_that_leaves_while_waiting_cancels_its_job(lutra: Lutra) -> None:
-    before = lutra.samples("lutra_jobs_finished_total")
+def test_a_client_that_leaves_while_waiting_cancels_its_job(tiling: Lutra) -> None:
+    before = tiling.samples("lutra_jobs_finished_total")
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"http://127.0.0.1:{lutra.port}/upscale?scale=5&model=liif", content=long_photo(), timeout=1.0)
+        httpx.post(
+            f"http://127.0.0.1:{tiling.port}/upscale?scale=4&model=liif", content=as_file(photo(500, 500)), timeout=1.0
+        )
     key = '{model="liif",operation="upscale",outcome="cancelled"}'
 
     def cancelled() -> bool:
-        return lutra.samples("lutra_jobs_finished_total")[key] == before[key] + 1
+        return tiling.samples("lutra_jobs_finished_total")[key] == before[key] + 1
 
     wait_until(cancelled, 20, "the job is cancelled")
 
