@@ -27,6 +27,7 @@ from workers.pictures.codecs.tiff_layout import (
     ICC,
     JPEG,
     LAB,
+    MOST,
     ORIENTATION,
     PALETTE,
     PHOTOMETRIC,
@@ -92,7 +93,7 @@ def _samples(data: bytes, layout: Layout, segments: Segments) -> Pixels:
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what is then raised, and more
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with tifffile.TiffFile(io.BytesIO(_with_few_extras(data, layout))) as file:
         page: Any = file.pages[0]
         page.dataoffsets, page.databytecounts = segments
         planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, H, W, samples in one)
@@ -100,6 +101,21 @@ def _samples(data: bytes, layout: Layout, segments: Segments) -> Pixels:
     if samples.shape != (layout.height, layout.width, layout.samples):
         raise CorruptPicture("the TIFF header and its pixels disagree about the size")
     return samples.astype(np.uint8) if samples.dtype == bool else samples
+
+
+def _with_few_extras(data: bytes, layout: Layout) -> bytes:
+    """The file with no more ExtraSamples than are read of any entry: tifffile makes an object of each value, and a file
+    may have millions.
+    """
+    (count,) = struct.unpack_from(layout.order + "H", data, layout.start)
+    head = struct.Struct(layout.order + "HHI")
+    changed = None
+    for at in range(layout.start + 2, layout.start + 2 + 12 * count, 12):
+        tag, kind, number = head.unpack_from(data, at)
+        if tag == EXTRA and number > MOST:
+            changed = changed or bytearray(data)
+            head.pack_into(changed, at, tag, kind, MOST)
+    return data if changed is None else bytes(changed)
 
 
 def _full_range(samples: Pixels, bits: int) -> Pixels:

@@ -33,6 +33,7 @@ _COMPRESSIONS = frozenset({PLAIN, 2, 3, 4, LZW, JPEG, DEFLATE, PACKBITS, OLD_DEF
 PREMULTIPLIED, UNASSOCIATED = 1, 2
 MAX_SEGMENTS, _SEGMENT_PIXELS = 16_384, 64  # more strips or tiles than that may not be smaller than that
 _MAX_SHARING = 4
+MOST = 64  # values of an entry that holds one a sample, or one
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Layout:
         return self.extra[0] if self.extra and self.extra[0] in (PREMULTIPLIED, UNASSOCIATED) else None
 
 
-def numbers(ifd: Ifd, tag: int, order: str, most: int = 64) -> tuple[int, ...]:
+def numbers(ifd: Ifd, tag: int, order: str, most: int = MOST) -> tuple[int, ...]:
     """The first values of a BYTE, SHORT or LONG entry, at most `most`; empty where there is none."""
     entry = ifd.get(tag)
     code = {1: "B", 3: "H", 4: "I"}.get(entry.kind) if entry else None
