@@ -217,11 +217,14 @@ class Parent:
         self._recover(remedy, worker)
 
     def lose(self, pid: int) -> None:
-        """A child ended, and while the worker serves it should not have: its work need not wait for the next round."""
+        """A child ended, and while the worker serves it should not have: neither its work nor the word that another
+        is loading waits for the next round.
+        """
         name = place.name_of(self.pid, pid)
         if name not in self._children or self.pulses.is_stopping:
             return
         with suppress(Unavailable):  # the next round finds it again
+            self.store.beat({}, place=place.this_place(), is_loading=True)
             self._reclaim({name})
             self._children.discard(name)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -125,28 +126,42 @@ def test_an_idle_child_that_is_stopped_is_replaced_and_the_next_picture_arrives(
     assert not Path(f"/proc/{child}").exists()
 
 
+def halt_new_child(parent: int, seconds: float) -> None:
+    """Stops the next child as soon as it is there, for so long: a fork has its models within milliseconds."""
+    before = children_of(parent)
+    while not (new := children_of(parent) - before):
+        time.sleep(0.0005)
+    for child in new:
+        os.kill(child, signal.SIGSTOP)
+    time.sleep(seconds)
+    for child in new:
+        os.kill(child, signal.SIGCONT)
+
+
+def children_of(parent: int) -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+
+
 def test_jobs_are_taken_in_while_the_only_child_loads_again(lutra: Lutra) -> None:
     (child,) = lutra.children()
-    parent = set(lutra.pids("service.cli", "worker")) - {child}
-    os.kill(child, signal.SIGKILL)
-    keep_away_until = time.monotonic() + 5  # a quick machine loads before anybody could notice
+    (parent,) = set(lutra.pids("service.cli", "worker")) - {child}
     jobs: list[str] = []
     reasons: set[str] = set()
 
     def is_back() -> bool:
-        if away := time.monotonic() < keep_away_until:
-            for pid in set(lutra.pids("service.cli", "worker")) - parent:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
         answer = lutra.post(SHORT, as_file(photo(seed=len(jobs))), headers=ASYNC)
         assert answer.status_code == 202, answer.text
         jobs.append(answer.json()["id"])
         time.sleep(0.1)
         health = lutra.client.get("/readyz?verbose=1").json()
         reasons.add(health.get("reason", ""))
-        return not away and any(not name.endswith(f":{child}") for name in health.get("workers", {}))
+        return halted.done() and any(not name.endswith(f":{child}") for name in health.get("workers", {}))
 
-    seconds = wait_until(is_back, 60, "another child is loaded")
+    with ThreadPoolExecutor(1) as beside:
+        halted = beside.submit(halt_new_child, parent, 5)
+        os.kill(child, signal.SIGKILL)
+        seconds = wait_until(is_back, 60, "another child is loaded")
+        halted.result()
     print(f"loaded again after {seconds:.1f} s, {len(jobs)} jobs taken in")
     assert "no worker is alive; one is loading its models, and jobs are taken in for it" in reasons
     for job in jobs:
