@@ -162,12 +162,14 @@ $(VENV)/.run: pyproject.toml client/pyproject.toml constraints.txt $(SOURCES) $(
 	$(PIP) --editable '.[local]' --editable ./client
 	touch $@
 
+# First without the kernels, which are then compiled once, where `make build` finds them.
 $(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
-	$(PIP) --editable '.[dev]' --editable ./client
-	touch $@ $(VENV)/.run $(VENV)/.kernels
+	$(PIP) --config-settings wheel.cmake=false --editable '.[dev]' --editable ./client
+	touch $@
+	@$(MAKE) --no-print-directory $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
-$(VENV)/.kernels: $(SOURCES) $(VENV)/.compiler $(VENV)/.modules
+$(VENV)/.kernels: $(SOURCES) $(VENV)/.dev $(VENV)/.compiler $(VENV)/.modules
 	$(STRICT) $(PIP) --no-deps --no-build-isolation --config-settings build-dir=build/kernels --editable .
 	touch $(VENV)/.run $@
