@@ -25,8 +25,9 @@ STRICT = REQUIRE_KERNELS=$(if $(CXX),1,0)
 run: $(VENV)/.run
 	$(BIN)/lutra up
 
-# Tests wait for processes much of the time: two run side by side, and all tests of a file in one of them.
-SIDE_BY_SIDE = -n 2 --dist loadfile
+# Tests wait for processes much of the time: two run side by side, and all tests of a file in one of them. Files come in
+# the order of their folders: by their number of tests, the longest of a few tests each would be left to one at the end.
+SIDE_BY_SIDE = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: build
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not outage and not browser"
@@ -118,7 +119,7 @@ asan: build | $(ASAN)
 	    --ignore-installed --no-deps --no-build-isolation --editable . --config-settings build-dir=build/sanitised \
 	    --config-settings cmake.build-type=RelWithDebInfo --config-settings cmake.define.LUTRA_SANITIZE=ON
 	$(SANITISED) -c 'from kernels import _cpu; assert "build/asan" in _cpu.__file__, _cpu.__file__'
-	$(SANITISED) -m pytest --capture=sys -m "not slow and not cuda" \
+	$(SANITISED) -m pytest $(SIDE_BY_SIDE) --capture=sys -m "not slow and not cuda" \
 	    --ignore tests/kernels/test_nvrtc.py --ignore-glob 'tests/kernels/test_cuda_*.py' \
 	    --ignore tests/kernels/test_arithmetic.py tests/kernels
 
@@ -162,12 +163,14 @@ $(VENV)/.run: pyproject.toml client/pyproject.toml constraints.txt $(SOURCES) $(
 	$(PIP) --editable '.[local]' --editable ./client
 	touch $@
 
+# First without the kernels, which are then compiled once, where `make build` finds them.
 $(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
-	$(PIP) --editable '.[dev]' --editable ./client
-	touch $@ $(VENV)/.run $(VENV)/.kernels
+	$(PIP) --config-settings wheel.cmake=false --editable '.[dev]' --editable ./client
+	touch $@
+	@$(MAKE) --no-print-directory $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
-$(VENV)/.kernels: $(SOURCES) $(VENV)/.compiler $(VENV)/.modules
+$(VENV)/.kernels: $(SOURCES) $(VENV)/.dev $(VENV)/.compiler $(VENV)/.modules
 	$(STRICT) $(PIP) --no-deps --no-build-isolation --config-settings build-dir=build/kernels --editable .
 	touch $(VENV)/.run $@

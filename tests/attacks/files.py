@@ -101,13 +101,12 @@ def adam7(pixels: Array) -> bytes:
 
 
 def packed_zeros(size: int) -> bytes:
-    """A zlib stream of so many zeros, made without holding them."""
-    packer, left, parts = zlib.compressobj(9), size, []
-    while left:
-        step = min(left, 1 << 20)
-        parts.append(packer.compress(bytes(step)))
-        left -= step
-    return b"".join((*parts, packer.flush()))
+    """A zlib stream of so many zeros, of which one MiB is packed and repeated: after each the packer begins anew."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    mebibyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    rest = packer.compress(bytes(size % (1 << 20))) + packer.flush()
+    adler32 = struct.pack(">HH", size % 65521, 1)
+    return b"".join((b"\x78\xda", mebibyte * (size >> 20), rest, adler32))
 
 
 # --- JPEG, TIFF, EXIF and others by hand ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.cards import BY_NAME
-from tests.chaos.test_chaos import ASYNC, LONG, ends_well, job_json, long_photo, start_long
+from tests.chaos.test_chaos import ASYNC, LONG, ends_well, is_whole, job_json, long_photo, start_long
 from tests.living import Lutra, as_file, photo, private_redis, running_lutra, wait_until
 from workers.jobs.store import Store
 from workers.operations.speeds import SEEN, Speed, key_of
@@ -21,12 +21,18 @@ pytestmark = pytest.mark.chaos
 SHORT = "/upscale?scale=2&model=bicubic&format=png"
 
 
-@pytest.fixture
-def lutra(tmp_path: Path) -> Iterator[Lutra]:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
     settings = {"LUTRA_MODELS": "liif,bicubic", "LUTRA_SYNC_WAIT_SECONDS": "60", "LUTRA_EXPRESS_SECONDS": "2"}
-    with running_lutra(tmp_path, **settings) as running:
-        wait_until(lambda: len(running.children()) == 2, 60, "both children live")
+    with running_lutra(tmp_path_factory.mktemp("lutra"), **settings) as running:
         yield running
+
+
+@pytest.fixture
+def lutra(service: Lutra) -> Lutra:
+    """With two children, also after the test before."""
+    wait_until(lambda: is_whole(service, 2), 60, "both children live")
+    return service
 
 
 def owner_of(lutra: Lutra) -> int:

@@ -18,6 +18,7 @@ from tests.workers.stored import queued_ids
 from workers.jobs.store import Store
 
 NOISE = as_file(np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), np.uint8), "PNG")
+BROKEN = as_file(photo(), quality=95)[:-800]
 LARGE = "/upscale?scale=2&model=bicubic&format=png"  # 15 MB, counted as 20 before it is there; 25 with the upload
 ASYNC = {"Prefer": "respond-async"}
 RECORDS = 200_000
@@ -223,36 +224,38 @@ def test_deleting_an_ended_job_answers_with_it_once_and_frees_its_bytes(service:
     assert service.client.get(f"{path}/events").status_code == 410
 
 
-def test_posts_that_fail_never_fill_the_store(tmp_path: Path) -> None:
-    """Forty records of 8 KB would not fit beside each other."""
-    settings = {"LUTRA_STORE_BYTES": "200000", "LUTRA_MODELS": "nearest", "LUTRA_METRICS_PORT": "0"}
-    broken = as_file(photo(), quality=95)[:-800]
-    with running_lutra(tmp_path, **settings) as lutra:
-        answers = {lutra.post("/upscale?scale=2&model=nearest", broken).status_code for _ in range(40)}
+@pytest.fixture(scope="module")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lutra]:
+    """A service with room for the records of a dozen jobs, 8 KB each."""
+    settings = {"LUTRA_STORE_BYTES": "100000", "LUTRA_MODELS": "nearest", "LUTRA_METRICS_PORT": "0"}
+    with running_lutra(tmp_path_factory.mktemp("tiny"), **settings) as running:
+        yield running
+
+
+def test_posts_that_fail_never_fill_the_store(tiny_store: Lutra) -> None:
+    answers = {tiny_store.post("/upscale?scale=2&model=nearest", BROKEN).status_code for _ in range(40)}
     assert answers == {422}
 
 
-def test_a_failure_counts_as_told_where_its_problem_was_sent_and_not_by_its_head_alone(tmp_path: Path) -> None:
-    settings = {"LUTRA_STORE_BYTES": "100000", "LUTRA_MODELS": "nearest", "LUTRA_METRICS_PORT": "0"}
-    broken, jobs = as_file(photo(), quality=95)[:-800], []
-    with running_lutra(tmp_path, **settings) as lutra:
+def test_a_failure_counts_as_told_where_its_problem_was_sent_and_not_by_its_head_alone(tiny_store: Lutra) -> None:
+    jobs: list[str] = []
 
-        def post() -> int:
-            answer = lutra.post("/upscale?scale=2&model=nearest", broken, headers=ASYNC)
-            if answer.status_code == 202:
-                jobs.append(answer.headers["location"])
-                wait_until(lambda: lutra.client.get(jobs[-1]).json()["state"] == "failed", 60, "the job fails")
-            return answer.status_code
+    def post() -> int:
+        answer = tiny_store.post("/upscale?scale=2&model=nearest", BROKEN, headers=ASYNC)
+        if answer.status_code == 202:
+            jobs.append(answer.headers["location"])
+            wait_until(lambda: tiny_store.client.get(jobs[-1]).json()["state"] == "failed", 60, "the job fails")
+        return answer.status_code
 
-        wait_until(lambda: post() == 503, 60, "the store is full")
-        assert {lutra.client.head(f"{job}/result").status_code for job in jobs} == {422}
-        assert post() == 503
-        assert {lutra.client.get(f"{job}/result").status_code for job in jobs} == {422}
-        assert post() == 202
+    wait_until(lambda: post() == 503, 60, "the store is full")
+    assert {tiny_store.client.head(f"{job}/result").status_code for job in jobs} == {422}
+    assert post() == 503
+    assert {tiny_store.client.get(f"{job}/result").status_code for job in jobs} == {422}
+    assert post() == 202
 
 
 def test_deleting_a_failed_job_removes_it_and_a_cancelled_one_stays_as_it_is(service: Lutra) -> None:
-    answer = service.post("/upscale?scale=2&model=nearest", as_file(photo(), quality=95)[:-800], headers=ASYNC)
+    answer = service.post("/upscale?scale=2&model=nearest", BROKEN, headers=ASYNC)
     assert answer.status_code == 202, answer.text
     failed = answer.headers["location"]
     wait_until(lambda: service.client.get(failed).json()["state"] == "failed", 60, "the job fails")

@@ -37,7 +37,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "config.json").write_text(json.dumps({"post_hooks": []}))
     command = [tool, "generate", "--path", str(COMMITTED), "--meta", "none", "--output-path", str(folder / "gateway")]
     told = subprocess.run(
-        [*command, "--config", str(folder / "config.json")], capture_output=True, text=True, timeout=60
+        [*command, "--config", str(folder / "config.json")], capture_output=True, text=True, timeout=300
     )
     assert told.returncode == 0, told.stdout + told.stderr
     warnings = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith(("Unsupported", "ERROR"))]

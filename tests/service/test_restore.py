@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -15,6 +16,7 @@ from PIL import Image, ImageCms
 from service.cli import main
 from tests.living import Lutra, as_file, opened, photo, running_lutra, wait_until
 from tests.models.brought import SMALL_AIRNET, bring_airnet, bring_airnet_u
+from tests.service.gateway import running_gateway
 
 PHOTO = photo()
 PNG = as_file(PHOTO, "PNG")
@@ -154,9 +156,9 @@ def test_the_card_the_counts_and_the_document_know_it(restoring: Lutra) -> None:
 
 
 def test_without_a_model_it_says_so(tmp_path: Path) -> None:
-    with running_lutra(tmp_path, LUTRA_MODELS="lut3d") as lutra:
+    with running_gateway(tmp_path, LUTRA_MODELS="lut3d") as gateway:
         for query in ("", "?model=airnet", "?model=auto"):
-            answer = lutra.post(f"/restore{query}", PNG)
+            answer = httpx.post(f"{gateway.url}/restore{query}", content=PNG, timeout=60)
             assert answer.status_code == 422
             assert "/restore is not served here" in answer.json()["detail"]
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models import catalog
 from models.classical import KERNELS, Resampler
 from models.contract import Upscaler, View
+from workers.engine.device import cpu_has_bf16
 from workers.engine.engine import Engine
 from workers.engine.passes import NullObserver
 from workers.operations.sizes import SizeAsked, target_size
@@ -20,6 +21,8 @@ from workers.pictures.picture import Picture
 
 CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "fourier")
 WHOLE = "99999"
+# On a processor: auto is bfloat16 where it multiplies that itself, and fp32 once more elsewhere.
+PRECISIONS = ("fp32", "auto") if cpu_has_bf16() else ("fp32",)
 
 
 class ConvNet(nn.Module):

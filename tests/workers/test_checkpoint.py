@@ -109,7 +109,7 @@ def test_a_picture_is_enlarged_on_from_the_tiles_that_are_done(model: str, kind:
 
 
 @pytest.mark.usefixtures("always_due")
-@pytest.mark.parametrize("size", [(700, 400), (400, 700)])
+@pytest.mark.parametrize("size", [(350, 200), (200, 350)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("model, bring", [("airnet", bring_airnet), ("airnet-u", bring_airnet_u)])
 def test_a_picture_is_restored_on_from_the_rows_that_are_done(
@@ -119,7 +119,7 @@ def test_a_picture_is_restored_on_from_the_rows_that_are_done(
     source = picture(noise(*size, channels))
 
     def make_engine(observe: Counting) -> Engine:
-        return Engine(device="cpu", precision="fp32", tile="128", weights_dir=tmp_path, observe=observe)
+        return Engine(device="cpu", precision="fp32", tile="64", weights_dir=tmp_path, observe=observe)
 
     def compute(engine: Engine, tick: Callable[[int, int], None], keeper: Shelf | None) -> Picture:
         return engine.restore(source, model=model, strength=0.7, tick=tick, keeper=keeper)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from kernels.reference.lut3d import identity_lut
 from models import catalog
-from tests.workers.enlarging import CLASSICAL, WHOLE, Counting, apart, enlarge, hole, noise, picture, quiet
+from tests.workers.enlarging import CLASSICAL, PRECISIONS, WHOLE, Counting, apart, enlarge, hole, noise, picture, quiet
 from workers.engine import lookups, memory
 from workers.engine.engine import Engine
 from workers.errors import ParameterError, UnknownModel
@@ -58,7 +58,7 @@ def test_liif_tiled_equals_whole(model: str, scale: str) -> None:
     assert apart(whole, tiled) <= 1
 
 
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("scale", ["1.5", "2", "2.7", "3.7", "8"])
 def test_bands_of_any_height_and_columns_equal_the_whole(
     scale: str, precision: str, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""LIIF as it is served: tiled equals whole, and flat grey stays flat, with our own weights in both precisions."""
+"""LIIF as it is served: tiled equals whole, and flat grey stays flat, with our own weights in each precision here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.living import photo
+from tests.workers.enlarging import PRECISIONS
 from workers.engine.engine import Engine
 from workers.pictures.imageio import Picture
 
-PRECISIONS = ("fp32", "auto")  # auto: bfloat16 where the CPU multiplies it
 SIDES = (64, 72)
 
 

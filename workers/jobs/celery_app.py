@@ -67,6 +67,7 @@ def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | No
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_timeout=timeout_s,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
