@@ -328,6 +328,25 @@ def test_the_losses_that_are_told_are_running_means(data: Path) -> None:
     assert float(second["rain dB"]) == pytest.approx((40 * 0.98 + 90 * 0.02) / np.log(10), rel=1e-4)
 
 
+def test_a_kind_that_is_named_twice_is_there_twice_as_often_and_told_as_one(data: Path) -> None:
+    recipe = opened(data, kinds=("jpeg", "clean", "jpeg", "rain"))
+    assert len(recipe.batch(np.random.default_rng(0))[0]) == 8
+    told = recipe.follow_losses(torch.tensor([-9.0, -4.0, -7.0, -2.0] * 2))
+    expected = {"jpeg dB": 80, "clean dB": 40, "rain dB": 20}
+    assert {name: float(value) for name, value in told.items()} == pytest.approx(
+        {name: value / np.log(10) for name, value in expected.items()}, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [(("jpeg", "clean", "rain"), "does not hold 3 kinds"), (("jpeg", "fog"), "fog are unknown"), ((), "no kinds")],
+)
+def test_kinds_that_make_no_batch_are_refused(kinds: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Recipe(BUDGET, config=SMALL_AIRNET_U, kinds=kinds)
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_s_file_is_the_served_form(data: Path, tmp_path: Path) -> None:
     path, finished = loop.train(opened(data), Options(data, tmp_path / "run"))
