@@ -7,9 +7,10 @@ share of the samples is asked for one kind alone: the kind's mean code condition
 has the other damage.
 Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
 a layer on the code, which kinds there are: the drawing knows them, and without its gradient the code told none of them
-after a thousand steps. A correction that the map holds at nothing has no gradient to become better by, so that it can
-be judged without the map as well. Patches are small at first and large in the last
-part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
+after a thousand steps. A correction that the map holds at nothing has no gradient to become better by, and as long as
+the map cannot tell what is clean it is cheapest to hold all: so at first both can be learnt apart. Patches are small at
+first and large in the last part of the run, when the encoder's batch norms rest. The rate is constant and falls at the
+end of the budget.
 Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
 """
 
@@ -85,7 +86,9 @@ class Recipe:
     `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture; `freely` the
     error, on what is spoilt, of the correction that no certainty holds back, until the rate falls. `head_start`: share
     of the budget, the first, in which the encoder learns to tell kinds in each step and the restorer joins one in
-    eight. `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
+    eight. `apart`: share of the budget, the first, in which correction and certainty are learnt apart: what is spoilt
+    is judged as if no certainty held the correction back, what is clean by the certainty alone.
+    `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
     `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often.
     `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
     the photographs from files that were no JPEGs, whose blocks would be taught as sound.
@@ -100,6 +103,7 @@ class Recipe:
     telling: float = 0.1
     freely: float = 0.0
     head_start: float = 0.0
+    apart: float = 0.0
     large_share: float = 0.25
     first_patch: int = 128
     longest_gradient: float = 1.0
@@ -241,9 +245,14 @@ class Recipe:
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
         free = (log_errors(query + correction, wanted, least) * is_spoilt(query, wanted)).mean()
         parts |= {"error": errors.mean(), "certainty": certainty, "free": free}
-        freely = 0.0 if decays(self.share, self.budget) else self.freely
-        loss = loss + parts["error"] + self.certainty * certainty + freely * free
+        loss = loss + self.certainty * certainty + self.of_the_picture(parts["error"], free)
         return loss, {name: value.detach() for name, value in parts.items()} | self.follow_losses(errors.detach())
+
+    def of_the_picture(self, error: Tensor, free: Tensor) -> Tensor:
+        """By how much of the error that came out, and of that without the certainty, the restorer is judged now."""
+        if self.share < self.apart:
+            return free
+        return error if decays(self.share, self.budget) else error + self.freely * free
 
     def is_alone(self) -> bool:
         """Whether the encoder learns alone in this step; the loop seeds torch by the step."""
