@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models import catalog, weights
 from models.airnet_u import KINDS as LABELS
@@ -326,6 +326,49 @@ def test_the_losses_that_are_told_are_running_means(data: Path) -> None:
     second = recipe.follow_losses(torch.full((8,), -9.0))
     assert float(first["rain dB"]) == pytest.approx(40 / np.log(10), rel=1e-4)
     assert float(second["rain dB"]) == pytest.approx((40 * 0.98 + 90 * 0.02) / np.log(10), rel=1e-4)
+
+
+def gradients(recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Of the last layer's weights, by one batch: those that make the correction, and those of the certainty."""
+    torch.manual_seed(3)
+    network = recipe.network()
+    assert isinstance(network, AirnetU)
+    last = network.R.tail
+    with torch.no_grad():
+        last.weight.normal_(0, 0.02)
+    loss, _ = recipe.loss(network, recipe.batch(np.random.default_rng(0)))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert last.weight.grad is not None
+    return last.weight.grad[:3], last.weight.grad[3:]
+
+
+def test_apart_the_error_does_not_reach_the_certainty_and_what_is_clean_not_the_correction(data: Path) -> None:
+    others = {"contrast": 0.0, "telling": 0.0}
+    correction, certainty = gradients(opened(data, apart=1.0, certainty=0.0, **others))
+    assert correction.any() and not certainty.any()
+    correction, certainty = gradients(opened(data, apart=1.0, kinds=("clean",), asked=0.0, **others))
+    assert not correction.any() and certainty.any()
+    correction, certainty = gradients(opened(data, certainty=0.0, **others))
+    assert correction.any() and certainty.any()
+
+
+def test_a_kind_that_is_named_twice_is_there_twice_as_often_and_told_as_one(data: Path) -> None:
+    recipe = opened(data, kinds=("jpeg", "clean", "jpeg", "rain"))
+    assert len(recipe.batch(np.random.default_rng(0))[0]) == 8
+    told = recipe.follow_losses(torch.tensor([-9.0, -4.0, -7.0, -2.0] * 2))
+    expected = {"jpeg dB": 80, "clean dB": 40, "rain dB": 20}
+    assert {name: float(value) for name, value in told.items()} == pytest.approx(
+        {name: value / np.log(10) for name, value in expected.items()}, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [(("jpeg", "clean", "rain"), "does not hold 3 kinds"), (("jpeg", "fog"), "fog are unknown"), ((), "no kinds")],
+)
+def test_kinds_that_make_no_batch_are_refused(kinds: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Recipe(BUDGET, config=SMALL_AIRNET_U, kinds=kinds)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -1,14 +1,16 @@
 """AirNet with a wide view, from clean photographs and drawings: what people's pictures suffer from, and none of it.
 
-Each batch holds as many samples of each of eight kinds (`models.train.damage`). A sample is two crops of two pictures,
-spoilt in the same way: the second, of another picture, serves the contrast alone, so that the code tells damage and
-not content. Beside each crop goes its whole picture, reduced, under the same air. A share of the samples is asked for
-one kind alone: the kind's mean code conditions the restorer, and what is wanted still has the other damage.
+Each batch holds as many samples of each of eight kinds (`models.train.damage`), or more of those that learn slowly. A
+sample is two crops of two pictures, spoilt in the same way: the second, of another picture, serves the contrast alone,
+so that the code tells damage and not content. Beside each crop goes its whole picture, reduced, under the same air. A
+share of the samples is asked for one kind alone: the kind's mean code conditions the restorer, and what is wanted still
+has the other damage.
 Besides the logarithm of the error (PSNR) and the contrast, a map of where something is wrong is learnt as such, and by
 a layer on the code, which kinds there are: the drawing knows them, and without its gradient the code told none of them
-after a thousand steps. A correction that the map holds at nothing has no gradient to become better by, so that it can
-be judged without the map as well. Patches are small at first and large in the last
-part of the run, when the encoder's batch norms rest. The rate is constant and falls at the end of the budget.
+after a thousand steps. A correction that the map holds at nothing has no gradient to become better by, and as long as
+the map cannot tell what is clean it is cheapest to hold all: so at first both can be learnt apart. Patches are small at
+first and large in the last part of the run, when the encoder's batch norms rest. The rate is constant and falls at the
+end of the budget.
 Sources: Li et al., CVPR 2022 (contrast, one of each kind in a batch); Chen et al., ECCV 2022 (network).
 """
 
@@ -84,7 +86,10 @@ class Recipe:
     `first_patch`. `contrast`, `certainty`, `telling` weigh the other losses beside that of the picture; `freely` the
     error, on what is spoilt, of the correction that no certainty holds back, until the rate falls. `head_start`: share
     of the budget, the first, in which the encoder learns to tell kinds in each step and the restorer joins one in
-    eight. `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
+    eight. `apart`: share of the budget, the first, in which correction and certainty are learnt apart: what is spoilt
+    is judged as if no certainty held the correction back, what is clean by the certainty alone.
+    `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
+    `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often.
     `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
     the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
@@ -98,11 +103,13 @@ class Recipe:
     telling: float = 0.1
     freely: float = 0.0
     head_start: float = 0.0
+    apart: float = 0.0
     large_share: float = 0.25
     first_patch: int = 128
     longest_gradient: float = 1.0
     asked: float = 0.15
     grey: float = 0.15
+    kinds: tuple[str, ...] = KINDS
     real_rain: float = 0.05
     real_haze: float = 0.25
     lossless: float = 0.6
@@ -110,8 +117,11 @@ class Recipe:
     config: AirnetUConfig = CONFIGS["cpu"]
 
     def __post_init__(self) -> None:
-        if self.budget.batch % len(KINDS):
-            raise ValueError(f"a batch of {self.budget.batch} does not hold {len(KINDS)} kinds equally often")
+        if unknown := {*self.kinds} - {*KINDS}:
+            raise ValueError(f"kinds {', '.join(sorted(unknown))} are unknown; known are {', '.join(KINDS)}")
+        if not self.kinds or self.budget.batch % len(self.kinds):
+            count = len(self.kinds) or "no"
+            raise ValueError(f"a batch of {self.budget.batch} does not hold {count} kinds equally often")
         self.share = 0.0
         self.inherited = False
         self.means: Tensor | None = None
@@ -157,7 +167,7 @@ class Recipe:
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """query, its whole picture, what is wanted, key, its whole: (B, 3, side, side) each in [0, 1]; then which kind
         alone is asked for (B,) and which are there (B, kinds)."""
-        samples = [self.sample(KINDS[index % len(KINDS)], rng) for index in range(self.budget.batch)]
+        samples = [self.sample(self.kinds[index % len(self.kinds)], rng) for index in range(self.budget.batch)]
         names = ("query", "whole", "wanted", "key", "key_whole")
         pictures = (as_pictures(np.stack([getattr(one, name) for one in samples])) for name in names)
         only = torch.tensor([one.only for one in samples])
@@ -235,9 +245,14 @@ class Recipe:
         certainty = F.binary_cross_entropy_with_logits(sure, where_wrong(query, wanted))
         free = (log_errors(query + correction, wanted, least) * is_spoilt(query, wanted)).mean()
         parts |= {"error": errors.mean(), "certainty": certainty, "free": free}
-        freely = 0.0 if decays(self.share, self.budget) else self.freely
-        loss = loss + parts["error"] + self.certainty * certainty + freely * free
+        loss = loss + self.certainty * certainty + self.of_the_picture(parts["error"], free)
         return loss, {name: value.detach() for name, value in parts.items()} | self.follow_losses(errors.detach())
+
+    def of_the_picture(self, error: Tensor, free: Tensor) -> Tensor:
+        """By how much of the error that came out, and of that without the certainty, the restorer is judged now."""
+        if self.share < self.apart:
+            return free
+        return error if decays(self.share, self.budget) else error + self.freely * free
 
     def is_alone(self) -> bool:
         """Whether the encoder learns alone in this step; the loop seeds torch by the step."""
@@ -245,9 +260,10 @@ class Recipe:
 
     def follow_losses(self, errors: Tensor) -> dict[str, Tensor]:
         """The loss of each kind, a running mean: that of one step is of a picture or two."""
-        now = errors.view(-1, len(KINDS)).mean(0)
+        now = errors.view(-1, len(self.kinds)).mean(0)
         self.means = now if self.means is None else self.means.lerp(now, 1 - FOLLOWED)
-        return {f"{kind} dB": -TEN_OVER_LOG * mean for kind, mean in zip(KINDS, self.means, strict=True)}
+        at = {kind: [place for place, one in enumerate(self.kinds) if one == kind] for kind in self.kinds}
+        return {f"{kind} dB": -TEN_OVER_LOG * self.means[places].mean() for kind, places in at.items()}
 
 
 def log_errors(restored: Tensor, wanted: Tensor, least: float = LEAST) -> Tensor:
