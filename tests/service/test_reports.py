@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,17 @@ def test_json_is_a_line_for_each(capsys: Captured) -> None:
     assert there == {"source": "b.jpg", "target": "b-x2.png", "state": "skipped"}
     assert (failed["state"], failed["error"]) == ("failed", "cut off")
     assert (left_out["state"], left_out["source"]) == ("left out", "n.txt")
+
+
+def test_a_path_in_json_is_the_name_itself(capsys: Captured) -> None:
+    """Which a program opens; words show it escaped."""
+    odd = [b"two\nlines.jpg", b"\x1b[2J.jpg", b"caf\xe9.jpg", "日本.jpg".encode()]
+    report = Report(as_json=True)
+    for name in odd:
+        report.failure(FileTask(Path(os.fsdecode(name)), None, "auto"), "cut off")
+    told = capsys.readouterr()
+    assert [os.fsencode(json.loads(line)["source"]) for line in told.out.splitlines()] == odd
+    assert r"lutra: two\nlines.jpg: cut off" in told.err and r"lutra: caf\xe9.jpg: cut off" in told.err
 
 
 def test_a_terminal_shows_which_of_how_many_and_the_rest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
