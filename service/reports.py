@@ -104,7 +104,8 @@ class Report:
         seconds = time.monotonic() - self._begun
         if interrupted:
             told.append("interrupted: the same command with --skip-existing goes on")
-        self._err(f"lutra: {self._total} pictures in {_clock(seconds)}: {', '.join(told)}")
+        pictures = "1 picture" if self._total == 1 else f"{self._total} pictures"
+        self._err(f"lutra: {pictures} in {_clock(seconds)}: {', '.join(told)}")
 
     def _line(self, source: Path | None, target: Path | None, state: str, **facts: Any) -> None:
         if self._as_json and not self._to_stdout:

@@ -162,6 +162,14 @@ def test_a_finger_hits_everything_and_nothing_is_wider_than_the_phone(
         assert not sight.page.evaluate(WIDER)
 
 
+def test_the_operations_stand_side_by_side_on_a_narrow_phone(chromium: Browser, service: Lutra) -> None:
+    narrow = {**LOOKS["phone"], "viewport": {"width": 360, "height": 740}}
+    with Sight.opened(chromium, service.port, **narrow) as sight:
+        boxes = [one.bounding_box() for one in sight.at("#operations label").all()]
+        assert len({box["y"] for box in boxes if box}) == 1
+        assert not sight.page.evaluate(WIDER)
+
+
 def focused(sight: Sight) -> str:
     told = "(e => e.id || e.dataset.part || e.value || e.textContent)(document.activeElement)"
     return str(sight.page.evaluate(told))

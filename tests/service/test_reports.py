@@ -97,7 +97,9 @@ def test_an_interruption_says_how_to_go_on(capsys: Captured) -> None:
     report = Report()
     report.begin(1)
     report.end(interrupted=True)
-    assert "--skip-existing goes on" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "lutra: 1 picture in 0.0 s: interrupted: the same command with --skip-existing goes on\n"
+    )
 
 
 def test_where_standard_output_is_the_picture_nothing_else_is_there(capsys: Captured) -> None:
