@@ -130,11 +130,15 @@ def _include_routers(app: FastAPI, operations: Mapping[str, Operation[Any, Any]]
     app.state.open_paths = frozenset(str(getattr(route, "path", "")) for route in open_routes)
 
 
+def _address(request: Request) -> str:
+    """The path as a client sees it, a URI reference."""
+    return gateway_of(request).settings.public_path + quote(request.url.path)
+
+
 def _instance(request: Request) -> str:
-    """A job's own path, as a URI reference (RFC 9457, 3.1.5), where the problem is a job's; else the request."""
-    path = request.url.path
-    prefix = gateway_of(request).settings.public_path
-    return prefix + quote(path) if path.startswith("/jobs/") else f"urn:lutra:request:{request.state.request_id}"
+    """A job's own path (RFC 9457, 3.1.5), where the problem is a job's; else the request."""
+    is_of_job = request.url.path.startswith("/jobs/")
+    return _address(request) if is_of_job else f"urn:lutra:request:{request.state.request_id}"
 
 
 async def _lutra_error(request: Request, error: Exception) -> Response:
@@ -176,11 +180,13 @@ def _unknown_names(request: Request, unknown: Sequence[str]) -> ParameterError:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    body = problems.plain_problem(error.status_code, str(error.detail), _instance(request))
-    headers = dict(error.headers or {})
+    title, detail, headers = error.detail, error.detail, dict(error.headers or {})
+    if error.status_code == 404:
+        detail = f"nothing is at {_address(request)[:200]}; openapi.json tells what there is"
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
-    return problems.answer(body, headers)
+        detail = f"{_address(request)} does not take {request.method}; it takes {headers['Allow']}"
+    return problems.answer(problems.plain_problem(error.status_code, title, _instance(request), detail), headers)
 
 
 HANDLERS: Handlers = {

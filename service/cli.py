@@ -6,7 +6,6 @@ Exit status: 0 done, 1 some file failed or the service could not start (each nam
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.cards import available
-from service import parts
+from service import parts, streams
 from service.examples import LINKS, examples_of
 from service.folders import shown
 from service.options import add_compare_options, add_file_options, add_rate_options
@@ -35,29 +34,27 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn errors that a user can cause into one sentence."""
-    _escape_what_cannot_be_shown()
+    streams.prepare()
     arguments = build_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
         parts.need(*(arguments.needs if getattr(arguments, "url", None) is None else (parts.CLIENT,)))
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except ParameterError as error:
         print(f"lutra: {error.message}", file=sys.stderr)
         return 2
     except LutraError as error:
         print(f"lutra: {error.message}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as error:  # of standard output: what has a name is told where it is opened
+        streams.abandon_output()
+        if not isinstance(error, BrokenPipeError):
+            print(f"lutra: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-
-
-def _escape_what_cannot_be_shown() -> None:
-    """A word that standard output has no letters for must not end a run; standard error escapes by itself."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -304,7 +301,7 @@ def run_help(
     name = arguments.command
     if name is not None and name not in commands:
         raise ParameterError(f"no command is named {name!r}; there are {', '.join(commands)}")
-    (parser if name is None else commands[name]).print_help()
+    print((parser if name is None else commands[name]).format_help(), end="")
     return 0
 
 

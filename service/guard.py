@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from workers import metrics
+from workers.errors import InternalError
 from workers.log import Log, about
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -83,7 +84,7 @@ class _Exchange:
         """500 with the request id only, unless the answer has already begun."""
         if self._status:
             return
-        body = problems.plain_problem(500, "Something went wrong on our side", f"urn:lutra:request:{self._request_id}")
+        body = problems.body_of(InternalError(""), f"urn:lutra:request:{self._request_id}")
         await problems.answer(body)(self._scope, _no_receive, self.send)
 
     def account(self) -> None:

@@ -58,7 +58,7 @@ TABLE: dict[type[errors.LutraError], tuple[int, str]] = {
     errors.Unavailable: (503, "Not available now"),
 }
 
-OF_HTTP = {416: "No such range"}  # what is no error of ours: `plain_problem`
+OF_HTTP = {416: "Range Not Satisfiable"}  # what is no error of ours: `plain_problem`
 
 
 def status_and_title(error_class: type[errors.LutraError]) -> tuple[int, str]:
@@ -95,7 +95,6 @@ def answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) ->
     )
 
 
-def plain_problem(status: int, title: str, instance: str, detail: str | None = None) -> dict[str, Any]:
-    """A problem of HTTP itself (404, 405, a parameter that is no number)."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "instance": instance}
-    return body if detail is None else {**body, "detail": detail}
+def plain_problem(status: int, title: str, instance: str, detail: str) -> dict[str, Any]:
+    """A problem of HTTP itself (404, 405, 416); `title` is then the phrase of its status (RFC 9457, 4.2.1)."""
+    return {"type": "about:blank", "title": title, "status": status, "instance": instance, "detail": detail}

@@ -1,7 +1,7 @@
 """How the command line tells what it does with each picture: in words, as JSON, or only what went wrong.
 
-Standard output has what was made: paths, or with `as_json` an object a line. Standard error has errors, on a terminal
-where it stands ("2 of 3"), and in the end what it came to.
+Standard output has what was made: paths as people can read them, or with `as_json` an object a line, its paths as they
+are. Standard error has errors, on a terminal where it stands ("2 of 3"), and in the end what it came to.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.file_tasks import FileTask
+from service.file_tasks import STANDARD, FileTask
 from service.folders import FolderEntry, shown
 
 CLEAR = "\r\x1b[K"
@@ -104,11 +104,12 @@ class Report:
         seconds = time.monotonic() - self._begun
         if interrupted:
             told.append("interrupted: the same command with --skip-existing goes on")
-        self._err(f"lutra: {self._total} pictures in {_clock(seconds)}: {', '.join(told)}")
+        pictures = "1 picture" if self._total == 1 else f"{self._total} pictures"
+        self._err(f"lutra: {pictures} in {_clock(seconds)}: {', '.join(told)}")
 
     def _line(self, source: Path | None, target: Path | None, state: str, **facts: Any) -> None:
         if self._as_json and not self._to_stdout:
-            paths = {"source": _path(source), "target": _path(target)}
+            paths = {"source": str(source or STANDARD), "target": str(target or STANDARD)}
             print(json.dumps({**paths, "state": state, **facts}), flush=True)
 
     def _err(self, text: str) -> None:
@@ -118,10 +119,6 @@ class Report:
     def _clear(self) -> None:
         if self._moves:
             sys.stderr.write(CLEAR)
-
-
-def _path(path: Path | None) -> str:
-    return "-" if path is None else shown(path)
 
 
 def _clock(seconds: float) -> str:

@@ -84,10 +84,12 @@ async def result_response(
         return Response(status_code=304, headers=headers)
     start, stop, code = 0, size, 200
     if request.method == "GET" and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
+        wanted = request.headers.get("range")
         try:
-            asked = wanted_range(request.headers.get("range"), size)
+            asked = wanted_range(wanted, size)
         except ValueError:
-            problem = problems.plain_problem(416, problems.OF_HTTP[416], headers["Content-Location"])
+            detail = f"{wanted} is outside the result, which has {size} bytes"
+            problem = problems.plain_problem(416, problems.OF_HTTP[416], headers["Content-Location"], detail)
             return problems.answer(problem, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         if asked is not None:
             start, stop, code = *asked, 206

@@ -15,7 +15,7 @@ import {isShown, lookAt} from "./pictures.js";
 import {jobsInAddress, nameJobs} from "./place.js";
 import {progressOf} from "./progress.js";
 import {save} from "./save.js";
-import {pictures, toldOf} from "./sentences.js";
+import {isTemporary, pictures, toldOf} from "./sentences.js";
 import {Settings} from "./settings.js";
 import * as snippets from "./snippetdialog.js";
 import {Stage} from "./stage.js";
@@ -85,12 +85,14 @@ function requestOf(entry) {
 }
 
 const nameOf = ({operation, parameters, lut}) => JSON.stringify([operation, parameters, lut?.name, lut?.size, lut?.lastModified]);
-const isDone = entry => entry.phase === "succeeded" && nameOf(entry.request) === nameOf(requestOf(entry));
+const isAsked = entry => entry.request !== null && nameOf(entry.request) === nameOf(requestOf(entry));
+const isDone = entry => entry.phase === "succeeded" && isAsked(entry);
+const isRefused = entry => entry.phase === "failed" && !isTemporary(entry.problem) && isAsked(entry);
 
-// The photos that the button sends: all that are not on their way or done already; the selected one where all are.
+// The photos that the button sends: all that are not on their way, done or refused already; the selected one where all are.
 function targets() {
   const free = entries.filter(entry => entry.file && !ACTIVE.has(entry.phase));
-  const open = free.filter(entry => !isDone(entry));
+  const open = free.filter(entry => !isDone(entry) && !isRefused(entry));
   return open.length ? open : free.filter(entry => entry === selected);
 }
 

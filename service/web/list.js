@@ -50,7 +50,7 @@ export class List {
 
   add(entry) {
     const state = make("small");
-    const open = make("button", {type: "button", className: "open"}, thumb(entry.thumb), make("span", {}, make("b", {textContent: entry.name}), state));
+    const open = make("button", {type: "button", className: "open"}, thumb(entry.thumb), make("span", {}, make("b", {textContent: entry.name, title: entry.name}), state));
     const act = make("button", {type: "button", className: "quiet"});
     const remove = make("button", {type: "button", className: "quiet", textContent: "×"});
     remove.dataset.act = "remove";

@@ -22,7 +22,7 @@ export async function renderPast(open, present) {
 }
 
 function itemOf(record, open) {
-  const told = make("span", {}, make("b", {textContent: record.name}), make("small", {textContent: `${didOf(record.request)}, ${when.format(record.at)}`}));
+  const told = make("span", {}, make("b", {textContent: record.name, title: record.name}), make("small", {textContent: `${didOf(record.request)}, ${when.format(record.at)}`}));
   const button = make("button", {type: "button", className: "open"}, thumb(record.thumb), told);
   button.addEventListener("click", () => open(record));
   return make("li", {}, button);

@@ -60,6 +60,9 @@ function sizeMends(problem, request, picture) {
   return scale > 1 ? [{label: `Use ×${scale}`, change: {scale}}] : [];
 }
 
+// Whether the same request may fare better another time.
+export const isTemporary = ({status}) => !status || status >= 500 || [404, 408, 409, 410, 429].includes(status);
+
 // Buttons that mend: {label, change} with what to set, or {label, again: true} to send it once more.
 export function mends(problem, request, picture) {
   const {faster_models: faster = [], parameter} = problem.body;
@@ -69,8 +72,7 @@ export function mends(problem, request, picture) {
   if (parameter === "lut") return [{label: "Leave the table out", change: {lut: null}}];
   const found = sizeMends(problem, request, picture);
   for (const model of faster.slice(0, 2)) found.push({label: `Use ${model}`, change: {model}});
-  const temporary = problem.status >= 500 || [404, 408, 409, 410, 429].includes(problem.status) || !problem.status;
-  return temporary ? [...found, {label: "Send it again", again: true}] : found;
+  return isTemporary(problem) ? [...found, {label: "Send it again", again: true}] : found;
 }
 
 const TITLES = {

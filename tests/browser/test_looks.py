@@ -162,6 +162,14 @@ def test_a_finger_hits_everything_and_nothing_is_wider_than_the_phone(
         assert not sight.page.evaluate(WIDER)
 
 
+def test_the_operations_stand_side_by_side_on_a_narrow_phone(chromium: Browser, service: Lutra) -> None:
+    narrow = {**LOOKS["phone"], "viewport": {"width": 360, "height": 740}}
+    with Sight.opened(chromium, service.port, **narrow) as sight:
+        boxes = [one.bounding_box() for one in sight.at("#operations label").all()]
+        assert len({box["y"] for box in boxes if box}) == 1
+        assert not sight.page.evaluate(WIDER)
+
+
 def focused(sight: Sight) -> str:
     told = "(e => e.id || e.dataset.part || e.value || e.textContent)(document.activeElement)"
     return str(sight.page.evaluate(told))
@@ -212,6 +220,24 @@ def test_nothing_moves_by_itself_for_whom_that_is_too_much(chromium: Browser, se
     with Sight.opened(chromium, service.port, reduced_motion=motion) as sight:
         chosen(sight)
         assert (sight.page.evaluate(MOVING) == 0) is (motion == "reduce")
+
+
+OFF = """() => [...document.querySelectorAll("button")].filter(one => one.disabled)
+  .map(one => getComputedStyle(one).backgroundColor)"""
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_no_button_looks_switched_off_under_the_pointer(chromium: Browser, service: Lutra, look: str) -> None:
+    """The pointer still lies on the button that sent the photo when that offers to send it again."""
+    with Sight.opened(chromium, service.port, reduced_motion="reduce", **LOOKS[look]) as sight:
+        off = set(sight.page.evaluate(OFF))
+        result(sight)
+        seen = {}
+        for button in sight.at("button:enabled:visible").all():
+            button.hover()
+            seen[button.inner_text()] = button.evaluate("one => getComputedStyle(one).backgroundColor")
+        assert "Upscale again" in seen and len(off) == 2  # a button with a ground of its own, and one without
+        assert [name for name, colour in seen.items() if colour in off] == []
 
 
 def test_a_phone_shows_what_was_started_below(chromium: Browser, service: Lutra) -> None:

@@ -299,6 +299,25 @@ def test_every_refusal_is_a_sentence_with_what_mends_it(
     assert len(offered) == len(labels) and all(map(str.startswith, offered, labels)), offered
 
 
+def test_what_was_refused_is_not_offered_to_be_sent_again_as_it_was(sight: Sight) -> None:
+    sight.choose(("broken.jpg", FILE[1][:900]), FILE)
+    sight.scale("2", "nearest")
+    assert sight.at("#go").inner_text() == "Upscale 2 pictures"
+    sight.go()
+    sight.shows("succeeded")
+    sight.at("#list li[data-phase=failed]").wait_for()
+    sight.at("#go").get_by_text("Upscale again", exact=True).wait_for()
+    sight.at("#scale").fill("3")
+    sight.at("#go").get_by_text("Upscale 2 pictures", exact=True).wait_for()
+
+
+def test_a_name_that_is_cut_off_is_told_whole(sight: Sight) -> None:
+    name = f"{'a long name ' * 9}<b>.png"
+    sight.choose((name, FILE[1]))
+    told = sight.at("#list b")
+    assert (told.inner_text(), told.get_attribute("title")) == (name, name)
+
+
 def test_the_page_works_below_a_path_prefix(sight: Sight, service: Lutra) -> None:
     with between(service.port, prefix="/photos/better") as port:
         sight.port = port

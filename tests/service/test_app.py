@@ -27,18 +27,21 @@ def run(redis_url: str, story: Callable[[Here], Awaitable[None]], **settings: ob
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "title"),
-    [("GET", "/nothing", 404, "Not Found"), ("POST", "/livez", 405, "Method Not Allowed")],
+    ("method", "path", "status", "title", "detail"),
+    [
+        ("GET", "/no thing", 404, "Not Found", "nothing is at /no%20thing; openapi.json tells what there is"),
+        ("POST", "/livez", 405, "Method Not Allowed", "/livez does not take POST; it takes GET, HEAD"),
+    ],
 )
 def test_what_http_itself_refuses_is_a_problem_of_its_request(
-    store: Store, redis_url: str, method: str, path: str, status: int, title: str
+    store: Store, redis_url: str, method: str, path: str, status: int, title: str, detail: str
 ) -> None:
     async def story(here: Here) -> None:
         answer = await here.client.request(method, path, headers={"X-Request-ID": "mine"})
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
         assert answer.json() == {
             **{"type": "about:blank", "title": title, "status": status},
-            "instance": "urn:lutra:request:mine",
+            **{"detail": detail, "instance": "urn:lutra:request:mine"},
         }
         assert answer.headers.get("allow") == ("GET, HEAD" if status == 405 else None)
 

@@ -64,11 +64,12 @@ def test_an_error_that_a_worker_left_is_the_same_error_here(kind: type[LutraErro
 
 
 def test_an_answer_is_a_problem_that_nobody_keeps() -> None:
-    answer = problems.answer(problems.plain_problem(416, "No such range", "/x", "why"), {"Content-Range": "bytes */1"})
+    problem = problems.plain_problem(416, "Range Not Satisfiable", "/x", "why")
+    answer = problems.answer(problem, {"Content-Range": "bytes */1"})
     assert (answer.status_code, answer.media_type) == (416, "application/problem+json")
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-range"] == "bytes */1"
     assert json.loads(bytes(answer.body)) == {
-        **{"type": "about:blank", "title": "No such range", "status": 416},
+        **{"type": "about:blank", "title": "Range Not Satisfiable", "status": 416},
         **{"instance": "/x", "detail": "why"},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_json_is_a_line_for_each(capsys: Captured) -> None:
     assert (left_out["state"], left_out["source"]) == ("left out", "n.txt")
 
 
+def test_a_path_in_json_is_the_name_itself(capsys: Captured) -> None:
+    """Which a program opens; words show it escaped."""
+    odd = [b"two\nlines.jpg", b"\x1b[2J.jpg", b"caf\xe9.jpg", "日本.jpg".encode()]
+    report = Report(as_json=True)
+    for name in odd:
+        report.failure(FileTask(Path(os.fsdecode(name)), None, "auto"), "cut off")
+    told = capsys.readouterr()
+    assert [os.fsencode(json.loads(line)["source"]) for line in told.out.splitlines()] == odd
+    assert r"lutra: two\nlines.jpg: cut off" in told.err and r"lutra: caf\xe9.jpg: cut off" in told.err
+
+
 def test_a_terminal_shows_which_of_how_many_and_the_rest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -85,7 +97,9 @@ def test_an_interruption_says_how_to_go_on(capsys: Captured) -> None:
     report = Report()
     report.begin(1)
     report.end(interrupted=True)
-    assert "--skip-existing goes on" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "lutra: 1 picture in 0.0 s: interrupted: the same command with --skip-existing goes on\n"
+    )
 
 
 def test_where_standard_output_is_the_picture_nothing_else_is_there(capsys: Captured) -> None:

@@ -110,6 +110,8 @@ def test_parts_are_those_that_were_asked_for_also_across_pieces(store: Store, re
         beyond = await get(Range=f"bytes={SIZE}-")
         assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{SIZE}")
         assert beyond.headers["content-type"] == "application/problem+json"
+        assert beyond.json()["title"] == "Range Not Satisfiable"
+        assert beyond.json()["detail"] == f"bytes={SIZE}- is outside the result, which has {SIZE} bytes"
         head = await get("HEAD", Range="bytes=0-9")
         assert (head.status_code, int(head.headers["content-length"])) == (200, SIZE)
 
