@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.lmliif import LmliifConfig
-from models.train.data import shrink_bicubic
-from models.train.recipes.lmliif import Sample
+from models.train import teacher
+from models.train.data import Pixels, shrink_bicubic
 from models.train.recipes.lmliif_real import Recipe
 from models.train.run import Budget
 
@@ -16,13 +17,15 @@ BUDGET = Budget(minutes=1, batch=40, lr=1e-3, patch=16, steps=2)
 TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
 
 
-def samples(data: Path, clean: float) -> list[Sample]:
-    recipe = Recipe(BUDGET, config=TINY, taught=0.0, made=0.0, inset=0.0, grey=0.0, exact=0.0, clean=clean)
+def samples(data: Path, clean: float, **changed: Any) -> list[tuple[Pixels, ...]]:
+    """Of each: what is shown, the original, and the teacher's answer, where there is none the original."""
+    drawn = {"made": 0.0, "inset": 0.0, "grey": 0.0, "exact": 0.0}
+    recipe = Recipe(BUDGET, config=TINY, clean=clean, **{"taught": 0.0, **drawn, **changed})
     recipe.open(data)
-    return list(recipe.samples(2.0, 32, np.random.default_rng(0)))
+    return list(recipe.taught_samples(2.0, 32, np.random.default_rng(0)))
 
 
-def is_clean(sample: Sample) -> bool:
+def is_clean(sample: tuple[Pixels, ...]) -> bool:
     small, original, _ = sample
     return np.array_equal(small, shrink_bicubic(original, (16, 16)))
 
@@ -30,10 +33,18 @@ def is_clean(sample: Sample) -> bool:
 def test_what_the_network_sees_is_spoilt_and_what_is_wanted_is_not(data: Path) -> None:
     for small, original, answer in samples(data, clean=0.0):
         assert small.shape == (16, 16, 3)
-        assert answer is original is not None
+        assert answer is original
     assert sum(map(is_clean, samples(data, clean=0.0))) <= 4  # one in ten has no JPEG, of which half nothing else
 
 
 def test_a_share_of_the_samples_stays_clean(data: Path) -> None:
     assert all(map(is_clean, samples(data, clean=1.0)))
     assert 4 <= sum(map(is_clean, samples(data, clean=0.3))) <= 22
+
+
+def test_the_teacher_answers_to_the_picture_as_it_was_before(taught: Path) -> None:
+    made = samples(taught, clean=0.0, taught=0.8, teacher_channels=8)
+    known = teacher.find_teacher(taught, 8)
+    assert known is not None and not all(map(is_clean, made))
+    before = np.stack([shrink_bicubic(original, (16, 16)) for _, original, _ in made])
+    assert np.array_equal([answer for *_, answer in made], teacher.answer(known, before, 32))

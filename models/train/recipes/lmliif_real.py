@@ -1,9 +1,10 @@
 """LM-LIIF for pictures as they arrive: the network and the task of `recipes.lmliif`, most of them spoilt.
 
 A network that has only seen clean pictures takes the blocks of a JPEG for detail and sharpens them. Here the small
-picture goes through the steps of `models.train.degradations` in random order, at times through a second JPEG, while the
-answer wanted stays the clean crop; a fifth of the samples stay as `recipes.lmliif` makes them. Nothing tells the
-network which are which. Start it from the weights of `lmliif` (`--init`).
+picture goes through the steps of `models.train.degradations` in random order, at times through a second JPEG. Wanted
+are the clean crop, and what the teacher makes of the small picture as it was before: that can be reached, and has no
+grain that only chance would hit. A fifth of the samples stay as `recipes.lmliif` makes them. Nothing tells the network
+which are which. Start it from the weights of `lmliif` (`--init`).
 Source: as `recipes.lmliif` and `models.train.degradations`.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.train.data import Pixels
 from models.train.degradations import Degradation, degrade
 from models.train.recipes import lmliif
 from models.train.run import Budget
@@ -34,9 +36,9 @@ class Recipe(lmliif.Recipe):
     clean: float = 0.2
     degradation: Degradation = field(default_factory=lambda: Degradation(second_jpeg=0.25))
 
-    def samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[lmliif.Sample]:
-        for small, original, answer in super().samples(scale, side, rng):
-            if rng.uniform() < self.clean:
-                yield small, original, answer
-            else:
-                yield degrade(original, (small.shape[0], small.shape[1]), self.degradation, rng), original, original
+    def taught_samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[tuple[Pixels, ...]]:
+        """As of `lmliif`, and then most are spoilt: the teacher's answer is to the picture as it was before."""
+        for small, original, answer in super().taught_samples(scale, side, rng):
+            if rng.uniform() >= self.clean:
+                small = degrade(original, (small.shape[0], small.shape[1]), self.degradation, rng)
+            yield small, original, answer
