@@ -102,6 +102,7 @@ class Parent:
         self._stall_monitors = [StallMonitor() for _ in self.intakes]
         self._rounds = 0
         self._children: set[str] = set()
+        self._reclaimed: set[str] = set()
         self._is_first_round = True
         self._define_task()
         self._add_supervision()
@@ -201,7 +202,8 @@ class Parent:
             kill(pid)
             del indices[pid], loaded[pid]
         living = {place.name_of(self.pid, pid) for pid in indices}
-        dead, self._children = self._children - living, living
+        dead, self._children = self._children - living - self._reclaimed, living
+        self._reclaimed -= living  # a process may have the number of one that is gone
         try:
             remedy = self._check_consumer([self.pulses.is_at_work(indices[pid]) for pid in loaded])
             self._beat(loaded, is_loading=len(loaded) < self.concurrency)
@@ -221,12 +223,14 @@ class Parent:
         is loading waits for the next round.
         """
         name = place.name_of(self.pid, pid)
-        if name not in self._children or self.pulses.is_stopping:
+        if name in self._reclaimed or self.pulses.is_stopping:
             return
-        with suppress(Unavailable):  # the next round finds it again
+        self._children.add(
+            name
+        )  # that the next round finds it, if it came and went since the last and no store answers
+        with suppress(Unavailable):
             self.store.beat({}, place=place.this_place(), is_loading=True)
             self._reclaim({name})
-            self._children.discard(name)
 
     def watch_loop(self, worker: Any) -> None:
         """In a thread: restarts a worker whose loop hangs for STUCK_S although the store answers."""
@@ -305,6 +309,7 @@ class Parent:
             facts_file(place.pid_of(name)).unlink(missing_ok=True)
             log.warning("a worker child died", child=name)
         self.reaper.reclaim(dead)
+        self._reclaimed |= dead
 
     def drain(self) -> None:
         """At a signal to stop: wait for the children's jobs, DRAIN_S at most. Celery's own would sleep all of it.

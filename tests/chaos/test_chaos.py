@@ -65,9 +65,11 @@ def ends_well(lutra: Lutra, job: str, seconds: float = 240) -> dict[str, object]
 
 
 def is_whole(lutra: Lutra, children: int) -> bool:
-    """Whether it is ready, and so many worker children, all living, have loaded their models."""
+    """Whether it is ready, so many worker children, all living, have loaded their models, and none computes."""
     loaded = lutra.children() if lutra.ready() else []
-    return len(loaded) == children and all(map(alive, loaded))
+    if len(loaded) != children or not all(map(alive, loaded)):
+        return False
+    return not any(lutra.samples("lutra_jobs_in_progress").values())
 
 
 def alive(pid: int) -> bool:
