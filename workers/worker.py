@@ -203,7 +203,7 @@ class Parent:
             del indices[pid], loaded[pid]
         living = {place.name_of(self.pid, pid) for pid in indices}
         dead, self._children = self._children - living - self._reclaimed, living
-        self._reclaimed -= living  # a process may have the number of one that is gone
+        self._reclaimed.clear()  # of the time since the round before
         try:
             remedy = self._check_consumer([self.pulses.is_at_work(indices[pid]) for pid in loaded])
             self._beat(loaded, is_loading=len(loaded) < self.concurrency)
@@ -225,9 +225,7 @@ class Parent:
         name = place.name_of(self.pid, pid)
         if name in self._reclaimed or self.pulses.is_stopping:
             return
-        self._children.add(
-            name
-        )  # that the next round finds it, if it came and went since the last and no store answers
+        self._children.add(name)  # it may have come since the last round; the next finds it, should no store answer
         with suppress(Unavailable):
             self.store.beat({}, place=place.this_place(), is_loading=True)
             self._reclaim({name})
