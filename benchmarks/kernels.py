@@ -86,6 +86,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         **{title: partial(learn, title, scale) for title, scale in learning.titles().items()},
         **{title: partial(block, title, channels) for title, channels in naf.titles().items()},
         **{title: partial(resample, title, scale) for title, scale in resampling.titles().items()},
+        **{title: partial(look, title, *size) for title, size in resampling.LOOKS.items()},
     }
     yield from (make() for title, make in chosen.items() if asked.only in title)
 
@@ -186,6 +187,10 @@ def block(title: str, channels: int) -> Case:
 
 def resample(title: str, scale: float) -> Case:
     return Case(title, resampling.contenders(scale, THREADS), resampling.YARDSTICKS, {})
+
+
+def look(title: str, height: int, width: int) -> Case:
+    return Case(title, resampling.looks(height, width, THREADS), resampling.LOOK_YARDSTICKS, {})
 
 
 # ---- Rows and goals ----------------------------------------------------------------------------------------------

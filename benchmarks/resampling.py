@@ -9,6 +9,8 @@ What a network of x4 makes, three planes of floats, becomes a megapixel at the s
 and write as much. All use the same kernel, with a = -1/2, and drop what lies beyond the frame. Dense matrices, of which
 the taps are a small part, are one product for each axis, as fast as torch multiplies. Pillow has the same picture in 8
 bits, and its planes as floats, one by one.
+
+And what the predictor of `lut3d` sees of a stored picture (`resample_codes`), beside torch's own two steps.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import machine
+from benchmarks.pictures import photo
 from benchmarks.rendering import least_seconds
 from benchmarks.rounds import Contender, set_threads
 from kernels import cpu, ops
 from models.classical import BICUBIC, taps
 from models.contract import Axis
+from models.lut3d import REDUCE, SEEN_SIDE, reduced_size, seen, shrink
 
 SIDE = 1000  # samples of either axis
 FINER = 4  # the scale of what is resampled
@@ -37,6 +41,9 @@ SCALES = (2.0, 3.7, 8.0)
 OURS = "lutra, as served"
 MATRICES, TORCH = "torch, dense matrices", "torch interpolate, antialias"
 PILLOW, PILLOW_FLOATS = "Pillow, 8 bits", "Pillow, planes of floats"
+AREAS, TORCH_LOOK = "lutra area_mean, then torch", "torch, area and bilinear"
+LOOKS = {"what lut3d sees of 512x512": (512, 512), "what lut3d sees of 3840x2160": (2160, 3840)}
+LOOK_YARDSTICKS = {"torch": TORCH_LOOK}
 YARDSTICKS = {"matrices": MATRICES, "torch": TORCH, "Pillow": PILLOW}
 
 
@@ -62,6 +69,26 @@ def contenders(scale: float, threads: Sequence[int]) -> list[Contender]:
         Contender(PILLOW, by_pillow([Image.fromarray(as_pixels(planes))])),
         Contender(PILLOW_FLOATS, by_pillow([Image.fromarray(plane.numpy()) for plane in planes])),
     ]
+
+
+def looks(height: int, width: int, threads: Sequence[int]) -> list[Contender]:
+    """What `lut3d` sees of a picture: in one reading, as served; by areas and then linearly; by torch alone."""
+    picture = torch.from_numpy(photo(height, width))
+    size = reduced_size(height, width)
+
+    def by_torch() -> Tensor:
+        return linearly(shrink(picture.permute(2, 0, 1)[None].float() / 255, REDUCE))
+
+    many: tuple[tuple[str, Callable[[], object], str], ...] = (
+        (OURS, partial(seen, picture), "ours"),
+        (AREAS, lambda: linearly(ops.area_mean(picture, *size).permute(2, 0, 1)[None]), "ours"),
+        (TORCH_LOOK, by_torch, "peer"),
+    )
+    return [Contender(name, work, n, role) for name, work, role in many for n in threads]
+
+
+def linearly(picture: Tensor) -> Tensor:
+    return F.interpolate(picture, (SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False)
 
 
 def draw_planes(scale: float) -> Tensor:
@@ -104,8 +131,15 @@ def main() -> None:
     for title, scale in titles().items():
         works = {one.name: one.work for one in contenders(scale, (1,))}
         print(f"\n{title}")
-        for name, took in least_seconds(works, asked.seconds).items():
-            print(f"  {name:30} {1000 * took:8.1f} ms")
+        tell(works, asked.seconds)
+    for title, size in LOOKS.items():
+        print(f"\n{title}")
+        tell({one.name: one.work for one in looks(*size, (1,))}, asked.seconds)
+
+
+def tell(works: dict[str, Callable[[], object]], seconds: float) -> None:
+    for name, took in least_seconds(works, seconds).items():
+        print(f"  {name:30} {1000 * took:8.2f} ms")
 
 
 if __name__ == "__main__":

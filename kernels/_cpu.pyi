@@ -54,6 +54,16 @@ def resample(
     threads: int,
     path: str,
 ) -> None: ...
+def resample_codes(
+    picture: Tensor,
+    row_first: Tensor,
+    row_weight: Tensor,
+    col_first: Tensor,
+    col_weight: Tensor,
+    out: Tensor,
+    threads: int,
+    path: str,
+) -> None: ...
 def value_range(values: Tensor) -> tuple[float, float]: ...
 def is_tame(lut: Tensor) -> bool: ...
 def lut3d_forward(picture: Tensor, lut: Tensor, out: Tensor, threads: int) -> None: ...

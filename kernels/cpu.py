@@ -6,6 +6,7 @@ It computes nothing itself: `kernels._cpu` does, built from `kernels/csrc` where
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -183,17 +184,28 @@ def resample(planes: Tensor, rows: Taps, cols: Taps, threads: int | None = None,
 
     `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
     """
-    out = planes.new_empty(len(planes), len(rows.first), len(cols.first))
-    _cpu.resample(
-        planes.detach().contiguous(),
-        rows.first.contiguous(),
-        rows.weight.detach().contiguous(),
-        cols.first.contiguous(),
-        cols.weight.detach().contiguous(),
-        out,
-        threads or torch.get_num_threads(),
-        path,
-    )
+    shape = len(planes), len(rows.first), len(cols.first)
+    return _resample(_cpu.resample, planes, rows, cols, shape, threads, path)
+
+
+def resample_codes(picture: Tensor, rows: Taps, cols: Taps, threads: int | None = None, path: str = "auto") -> Tensor:
+    """As `kernels.reference.resample.resample_codes`, to rounding; threads and path as of `resample`."""
+    shape = picture.shape[2], len(rows.first), len(cols.first)
+    return _resample(_cpu.resample_codes, picture, rows, cols, shape, threads, path)
+
+
+def _resample(
+    kernel: Callable[..., None],
+    pixels: Tensor,
+    rows: Taps,
+    cols: Taps,
+    shape: tuple[int, int, int],
+    threads: int | None,
+    path: str,
+) -> Tensor:
+    out = torch.empty(shape, dtype=torch.float32, device=pixels.device)
+    taps = (part.detach().contiguous() for part in (*rows, *cols))
+    kernel(pixels.detach().contiguous(), *taps, out, threads or torch.get_num_threads(), path)
     return out
 
 

@@ -19,7 +19,7 @@ from kernels.library.lut3d_float import lut3d
 from kernels.library.modulated_mlp import modulated_mlp
 from kernels.library.modulated_mlp_predict import modulated_mlp_predict
 from kernels.library.naf_block import naf_block
-from kernels.library.resample import resample
+from kernels.library.resample import resample, resample_codes
 from kernels.reference.modulated_mlp import Layers, Places, Samples
 from kernels.reference.modulated_mlp_predict import Pixels, PredictLayers, Ways
 from kernels.reference.naf_block import LANES as NAF_LANES
@@ -49,4 +49,5 @@ __all__ = [
     "modulated_mlp_predict",
     "naf_block",
     "resample",
+    "resample_codes",
 ]

@@ -135,10 +135,10 @@ def taps(axis: Axis, length: int, kernel: Kernel) -> Taps:
     index = base[:, None] + near
     weight = kernel.weigh(near - fraction.double()[:, None], ratio)
     weight = torch.where((index >= 0) & (index < length), weight, 0.0)
-    return _moved_inside(index[:, 0], _in_units(weight / weight.sum(1, keepdim=True)), length)
+    return _moved_inside(index[:, 0], in_units(weight / weight.sum(1, keepdim=True)), length)
 
 
-def _in_units(weight: Tensor) -> Tensor:
+def in_units(weight: Tensor) -> Tensor:
     """float64 weights (samples, taps) that sum to 1 -> float32 ones that do so exactly, added up in any order: white
     stays white to the bit. The largest of a sample takes what rounding left over."""
     units = (weight * UNITS).round()

@@ -9,12 +9,16 @@ Real-Time", TPAMI 2022 (paired version, 593,516 parameters).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels import ops
+from kernels.ops import Taps
 from kernels.reference.lut3d import identity_lut
+from models.classical import in_units
 
 SEEN_SIDE = 256  # the predictor sees the picture at this size
 REDUCE = 480  # short side it is area-reduced to first: the size the published tables were trained on
@@ -36,7 +40,7 @@ class Predictor(nn.Module):
         super().__init__()
         w = width
         self.model = nn.Sequential(
-            nn.Upsample(size=(SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False),
+            _Seen(size=(SEEN_SIDE, SEEN_SIDE), mode="bilinear", align_corners=False),
             *_halve(3, w),
             *_halve(w, 2 * w),
             *_halve(2 * w, 4 * w),
@@ -55,6 +59,16 @@ class Predictor(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         out: Tensor = self.model(picture)
         return out.flatten(1)
+
+
+class _Seen(nn.Upsample):
+    """What is seen already (`seen`) stays as it is; torch would compute it anew."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        if picture.shape[-2:] == (SEEN_SIDE, SEEN_SIDE):
+            return picture
+        resized: Tensor = super().forward(picture)
+        return resized
 
 
 def _halve(before: int, after: int) -> list[nn.Module]:
@@ -135,5 +149,36 @@ def shrink(picture: Tensor, side: int | None) -> Tensor:
     height, width = picture.shape[-2:]
     if side is None or min(height, width) <= side:
         return picture
-    ratio = side / min(height, width)
-    return F.interpolate(picture, (round(height * ratio), round(width * ratio)), mode="area")
+    return F.interpolate(picture, reduced_size(height, width, side), mode="area")
+
+
+def reduced_size(height: int, width: int, side: int = REDUCE) -> tuple[int, int]:
+    """The size at which the short side is `side`, in the same ratio; smaller pictures stay."""
+    ratio = min(1.0, side / min(height, width))
+    return round(height * ratio), round(width * ratio)
+
+
+def seen(picture: Tensor) -> Tensor:
+    """What the predictor sees of a picture (H, W, C) of codes, uint8 or uint16 -> (C, SEEN_SIDE, SEEN_SIDE) float32 in
+    [0, 1]: `shrink` to REDUCE and the predictor's own resizing, in one reading of the picture.
+    """
+    size = picture.shape[:2]
+    rows, cols = map(_seen_taps, size, reduced_size(*size))
+    return ops.resample_codes(picture, rows, cols)
+
+
+@lru_cache(maxsize=64)
+def _seen_taps(length: int, reduced: int) -> Taps:
+    """An axis of so many pixels, area-reduced and then sampled at SEEN_SIDE places, linearly."""
+    at = ((torch.arange(SEEN_SIDE, dtype=torch.float64) + 0.5) * reduced / SEEN_SIDE - 0.5).clamp(min=0)
+    low = at.long()
+    cells = low, (low + 1).clamp(max=reduced - 1)
+    begins, ends = [cell * length // reduced for cell in cells], [-(-(cell + 1) * length // reduced) for cell in cells]
+    count = int((ends[1] - begins[0]).amax())
+    first = begins[0].clamp(max=length - count)
+    pixel = first[:, None] + torch.arange(count)
+    weight = torch.zeros(SEEN_SIDE, count, dtype=torch.float64)
+    for begin, end, share in zip(begins, ends, (1 - (at - low), at - low), strict=True):
+        inside = (pixel >= begin[:, None]) & (pixel < end[:, None])
+        weight += inside * (share / (end - begin))[:, None]
+    return Taps(first, in_units(weight))  # a flat picture stays flat to the bit: norms would enlarge what rounding adds

@@ -1,4 +1,5 @@
-"""The op `resample`: planes resampled along rows and columns by runs of weighted pixels.
+"""The ops `resample` and `resample_codes`: planes, or a picture of codes, resampled along rows and columns by runs of
+weighted pixels.
 
 An op of torch takes tensors alone, so the arguments of its schema are flat; those of the functions are `Taps`.
 """
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kernels.cuda import resample as on_cuda
-from kernels.library.checks import check_storage, check_tensor, shape_of
+from kernels.library.checks import CODES, any_of, check_storage, check_tensor, shape_of
 from kernels.library.definition import define
 from kernels.reference import resample as reference
 from kernels.reference.resample import Taps
@@ -25,6 +26,14 @@ def resample(planes: Tensor, rows: Taps, cols: Taps) -> Tensor:
     planes, in reverse mode; not in the weights. Raises ValueError.
     """
     out: Tensor = torch.ops.lutra.resample(planes, *rows, *cols)
+    return out
+
+
+def resample_codes(picture: Tensor, rows: Taps, cols: Taps) -> Tensor:
+    """Serving: picture (H, W, C), uint8 or uint16 -> (C, rows, cols) float32, shares of the largest code; taps as of
+    `resample`. No gradients. Raises ValueError.
+    """
+    out: Tensor = torch.ops.lutra.resample_codes(picture, *rows, *cols)
     return out
 
 
@@ -54,6 +63,15 @@ def _check(planes: Tensor, rows: Taps, cols: Taps) -> None:
     check_storage(planes=planes, **_named(rows, cols))
 
 
+def _check_codes(picture: Tensor, rows: Taps, cols: Taps) -> None:
+    if picture.dim() != 3:
+        raise ValueError(f"picture has shape {shape_of(picture)}, wanted (height, width, channels)")
+    if picture.dtype not in CODES:
+        raise ValueError(f"picture is {picture.dtype}, wanted {any_of(CODES)}")
+    _check_taps(rows, cols, *picture.shape[:2])
+    check_storage(picture=picture, **_named(rows, cols))
+
+
 def _check_backward(grad: Tensor, rows: Taps, cols: Taps, height: int, width: int) -> None:
     _check_taps(rows, cols, height, width)
     samples = len(rows.first), len(cols.first)
@@ -80,6 +98,10 @@ def _check_planes_hold(planes: Tensor, rows: Taps, cols: Taps) -> None:
     _check_places(planes, rows, cols, *planes.shape[1:])
 
 
+def _check_picture_holds(picture: Tensor, rows: Taps, cols: Taps) -> None:
+    _check_places(picture, rows, cols, *picture.shape[:2])
+
+
 def _check_places(_: Tensor, rows: Taps, cols: Taps, height: int, width: int) -> None:
     for axis, (first, weight), side in (("row", rows, height), ("col", cols, width)):
         last = side - weight.shape[1]
@@ -90,6 +112,10 @@ def _check_places(_: Tensor, rows: Taps, cols: Taps, height: int, width: int) ->
 
 def _empty(planes: Tensor, rows: Taps, cols: Taps) -> Tensor:
     return planes.new_empty(len(planes), len(rows.first), len(cols.first))
+
+
+def _empty_of_codes(picture: Tensor, rows: Taps, cols: Taps) -> Tensor:
+    return picture.new_empty(picture.shape[2], len(rows.first), len(cols.first), dtype=torch.float32)
 
 
 def _empty_gradient(grad: Tensor, rows: Taps, cols: Taps, height: int, width: int) -> Tensor:
@@ -109,6 +135,15 @@ define(
     on_cuda=on_cuda.resample,
     check_values=_check_planes_hold,
     backward=_backward,
+    grouped=grouped,
+)
+define(
+    "resample_codes(Tensor picture, Tensor row_first, Tensor row_weight, Tensor col_first, Tensor col_weight)"
+    " -> Tensor",
+    reference.resample_codes,
+    _check_codes,
+    _empty_of_codes,
+    check_values=_check_picture_holds,
     grouped=grouped,
 )
 define(

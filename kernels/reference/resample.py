@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+BAND_PIXELS = 1 << 20  # of the picture as floats at a time, or as many as one row of samples wants
+
 
 class Taps(NamedTuple):
     """What the samples of one axis are made of: a run of pixels each, wholly inside the axis, in ascending order."""
@@ -23,6 +25,18 @@ def resample(planes: Tensor, rows: Taps, cols: Taps) -> Tensor:
     """planes (C, h, w) -> (C, rows, cols)."""
     tall = _blend(planes, rows)
     return _blend(tall.transpose(1, 2), cols).transpose(1, 2).contiguous()
+
+
+def resample_codes(picture: Tensor, rows: Taps, cols: Taps) -> Tensor:
+    """picture (H, W, C) uint8 or uint16 -> (C, rows, cols) float32, shares of the largest code."""
+    top = 255.0 if picture.dtype == torch.uint8 else 65535.0
+    bands = [torch.empty(picture.shape[2], 0, len(cols.first), device=picture.device)]
+    step = max(1, BAND_PIXELS // max(1, picture.shape[1] * rows.weight.shape[1]))
+    for first, weight in zip(torch.split(rows.first, step), torch.split(rows.weight, step), strict=True):
+        begin, end = (int(first[0]), int(first[-1]) + weight.shape[1]) if len(first) else (0, 0)
+        planes = picture[begin:end].to(torch.float32).permute(2, 0, 1)
+        bands.append(resample(planes, Taps(first - begin, weight), cols) / top)
+    return torch.cat(bands, 1)
 
 
 def _blend(planes: Tensor, taps: Taps) -> Tensor:

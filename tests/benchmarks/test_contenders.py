@@ -120,6 +120,14 @@ def test_everyone_who_resamples_makes_the_same_picture(monkeypatch: pytest.Monke
         assert np.abs(made.numpy() - wanted).max() < 1e-5, name
 
 
+def test_everyone_who_looks_at_a_picture_sees_the_same() -> None:
+    found = {contender.name: contender.work() for contender in resampling.looks(700, 900, (1,))}
+    wanted = found.pop(resampling.OURS)
+    assert {*found} == {resampling.AREAS, resampling.TORCH_LOOK}
+    for name, made in found.items():
+        assert (made[0] - wanted).abs().max() < 1e-5, name
+
+
 def test_multiply_adds_are_counted_one_by_one() -> None:
     """Each weight of a hidden layer once for each of four neighbours; what an input pixel adds does not grow."""
     small, large = (rendering.draw_inputs(scale, torch.float32) for scale in (1.0, 3.0))

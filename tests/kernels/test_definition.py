@@ -19,7 +19,7 @@ CALLS = (
     *("lut3d_apply", "lut3d", "lut3d_backward", "eclut", "area_mean"),
     *("deform_conv2d", "deform_conv2d_backward", "modulated_mlp"),
     *("modulated_mlp_predict", "modulated_mlp_predict_backward"),
-    *("naf_block", "resample", "resample_backward"),
+    *("naf_block", "resample", "resample_backward", "resample_codes"),
 )
 
 

@@ -238,6 +238,17 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
         )
     ),
     ("naf_block", (*blocked()[:3], blocked()[3][1:]), "there are 15 layers, wanted 16"),
+    ("resample_codes", (CODES[0], *resampled()[1:]), "picture has shape (5, 3), wanted (height, width, channels)"),
+    (
+        "resample_codes",
+        (CODES.float(), *resampled()[1:]),
+        "picture is torch.float32, wanted torch.uint8 or torch.uint16",
+    ),
+    (
+        "resample_codes",
+        (CODES[:2], *resampled()[1:]),
+        "row_weight has shape (2, 3), wanted (samples, taps) with taps from",
+    ),
     ("resample_backward", (PLANES, *resampled()[1:], 5, 6), "grad has shape (2, 5, 6), wanted (C, 2, 2)"),
     ("resample_backward", (PLANES[0, :2, :2], *resampled()[1:], 5, 6), "grad has shape (2, 2), wanted (C, 2, 2)"),
     ("resample_backward", (PLANES[:, :2, :2], *resampled()[1:], 5, 3), "col_weight has shape (2, 4), wanted"),
@@ -295,8 +306,8 @@ def test_an_op_says_what_it_saw_and_what_it_wants(name: str, arguments: tuple[An
         calls.append(lambda *flat: ops.modulated_mlp(*modulated_mlp.grouped(*flat)))
     elif name == "modulated_mlp_predict":
         calls.append(lambda *flat: ops.modulated_mlp_predict(*modulated_mlp_predict.grouped(*flat)))
-    elif name == "resample":
-        calls.append(lambda *flat: ops.resample(*resample.grouped(*flat)))
+    elif name in ("resample", "resample_codes"):
+        calls.append(lambda *flat: getattr(ops, name)(*resample.grouped(*flat)))
     elif hasattr(ops, name):
         calls.append(getattr(ops, name))
     for call in calls:
@@ -337,6 +348,9 @@ def test_places_beyond_the_planes_are_refused(
         ops.resample(*resample.grouped(*arguments))
     with pytest.raises(ValueError, match=re.escape(message)):
         LUTRA.resample_backward(arguments[0][:, :2, :2], *arguments[1:], 5, 6)
+    picture = torch.zeros(5, 6, 3, dtype=torch.uint8, device=device)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        LUTRA.resample_codes(picture, *arguments[1:])
 
 
 def test_what_is_no_tensor_is_refused() -> None:

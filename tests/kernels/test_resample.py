@@ -53,6 +53,13 @@ def written_out(planes: Tensor, rows: Taps, cols: Taps) -> Tensor:
     return out
 
 
+def draw_picture(size: tuple[int, ...], channels: int, dtype: torch.dtype) -> tuple[Tensor, Taps, Taps]:
+    """Codes and the taps of `draw`."""
+    planes, rows, cols = draw(size, channels)
+    top = torch.iinfo(dtype).max
+    return (planes * (top + 1)).clamp(max=top).to(torch.int32).to(dtype).permute(1, 2, 0).contiguous(), rows, cols
+
+
 def tolerance(rows: Taps, cols: Taps) -> float:
     return 1e-6 * float(rows.weight.abs().sum(1).amax() * cols.weight.abs().sum(1).amax())
 
@@ -66,6 +73,51 @@ def test_every_form_gives_the_sums_written_out(size: tuple[int, ...]) -> None:
     for got in forms:
         assert got.dtype == torch.float32 and got.is_contiguous()
         assert (got.double() - wanted).abs().max() < tolerance(rows, cols)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4, 6])
+@pytest.mark.parametrize("size", [*SIZES[:4], (40, 130, 13, 101, 4, 4)])
+def test_every_form_gives_the_sums_of_codes_written_out(
+    size: tuple[int, ...], channels: int, dtype: torch.dtype
+) -> None:
+    picture, rows, cols = draw_picture(size, channels, dtype)
+    wanted = written_out(picture.to(torch.float64).permute(2, 0, 1) / torch.iinfo(dtype).max, rows, cols)
+    forms = [reference.resample_codes(picture, rows, cols), ops.resample_codes(picture, rows, cols)]
+    forms += [cpu.resample_codes(picture, rows, cols, path=path) for path in cpu.paths()]
+    for got in forms:
+        assert got.dtype == torch.float32 and got.is_contiguous()
+        assert (got.double() - wanted).abs().max() < tolerance(rows, cols)
+
+
+def test_the_specification_of_codes_in_bands_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = draw_picture((64, 90, 50, 40, 8, 4), 3, torch.uint8)
+    whole = reference.resample_codes(*arguments)
+    monkeypatch.setattr(reference, "BAND_PIXELS", 4000)
+    assert torch.equal(reference.resample_codes(*arguments), whole)
+
+
+@pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_samples_of_codes_have_the_same_bits_on_any_number_of_threads_and_views_are_read_as_they_are(
+    dtype: torch.dtype, path: str
+) -> None:
+    if path not in cpu.paths():
+        pytest.skip(f"{path} is not built or does not run here")
+    picture, rows, cols = draw_picture((900, 1500, 300, 256, 8, 12), 4, dtype)
+    view = picture[..., :3]
+    whole = cpu.resample_codes(view.contiguous(), rows, cols, 1, path)
+    assert torch.equal(cpu.resample_codes(view, rows, cols, 7, path), whole)
+    some = Taps(rows.first[100:150], rows.weight[100:150])
+    assert torch.equal(cpu.resample_codes(view, some, cols, 1, path), whole[:, 100:150])
+
+
+def test_what_is_empty_makes_what_is_empty() -> None:
+    picture, rows, cols = draw_picture((7, 9, 5, 13, 3, 4), 3, torch.uint8)
+    none = Taps(rows.first[:0], rows.weight[:0])
+    assert ops.resample_codes(picture, none, cols).shape == (3, 0, 13)
+    assert reference.resample_codes(picture, none, cols).shape == (3, 0, 13)
+    assert ops.resample_codes(picture[..., :0], rows, cols).shape == (0, 5, 13)
 
 
 @pytest.mark.parametrize("path", ["portable", "avx2", "avx512"])
@@ -157,6 +209,9 @@ def test_the_op_is_well_behaved(implementation: None) -> None:
     torch.library.opcheck(LUTRA.resample.default, (planes.requires_grad_(), *rows, *cols))
     grad = torch.ones(2, 5, 13)
     torch.library.opcheck(LUTRA.resample_backward.default, (grad, *rows, *cols, 7, 9))
+    for dtype in (torch.uint8, torch.uint16):
+        picture, rows, cols = draw_picture((7, 9, 5, 13, 3, 4), 3, dtype)
+        torch.library.opcheck(LUTRA.resample_codes.default, (picture, *rows, *cols))
 
 
 def test_a_compiled_function_trains_through_the_op() -> None:
@@ -202,3 +257,6 @@ def test_the_compiled_kernel_reads_no_place_that_its_planes_do_not_hold(spoilt: 
 
         with pytest.raises(ValueError, match=words):
             _cpu.resample(torch.zeros(1, 6, 6), *axes[0], *axes[1], torch.zeros(1, 3, 3), 1, "auto")
+        with pytest.raises(ValueError, match=words):
+            picture = torch.zeros(6, 6, 1, dtype=torch.uint8)
+            _cpu.resample_codes(picture, *axes[0], *axes[1], torch.zeros(1, 3, 3), 1, "auto")

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from kernels import cpu, cuda, ops
+from kernels import cpu, cuda
 from models import catalog, own_lut
 from models.cards import LUT3D, Card, available
 from models.contract import Retoucher
 from models.cube import Cube
 from models.look import look_at
+from models.lut3d import reduced_size, seen
 from workers.engine import allocator, feathered, lookups, memory, planes, transparency
 from workers.engine.checkpoint import Keeper
 from workers.engine.conditioned import at_one_scale
@@ -40,8 +40,6 @@ from workers.pictures.picture import Picture
 __all__ = ["Engine", "Observer", "Tick"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-LOOKED_AT_SIDE = 480  # short side at which the predictor of `enhance` sees a picture
 
 
 @dataclass(frozen=True)
@@ -259,7 +257,7 @@ class Engine:
     def _fuse(self, picture: Picture, model: str, strength: float) -> Tensor:
         """As `fused_table`, on the device."""
         retoucher: Retoucher = self._served(model, torch.float32).model
-        looked_at = torch.from_numpy(self._reduced(picture)).permute(2, 0, 1)[None].to(self.device)
+        looked_at = _looked_at(picture).expand(1, 3, -1, -1).to(self.device)
         with _one_thread():
             lut = retoucher.lut(looked_at, strength, reduce=None).float()
         if strength > 0 and is_neutral(picture.pixels, picture.alpha):
@@ -291,17 +289,6 @@ class Engine:
         grey = pixels.shape[2] == 1 and card.channels == 3
         return Executor(card.name, served.model, self.device, full_precision, grey)
 
-    def _reduced(self, picture: Picture) -> NDArray[np.float32]:
-        """The picture for the predictor, (h, w, 3) in [0, 1]: area-reduced to a short side of 480."""
-        height, width, channels = picture.pixels.shape
-        ratio = min(1.0, LOOKED_AT_SIDE / min(height, width))
-        size = max(1, round(height * ratio)), max(1, round(width * ratio))
-        if picture.alpha is not None and not transparency.is_constant(picture.alpha):
-            result = transparency.seen_means(picture.pixels, picture.alpha, *size)
-        else:
-            result = ops.area_mean(torch.from_numpy(np.require(picture.pixels, requirements=["C", "W"])), *size).numpy()
-        return np.repeat(result, 3, axis=2) if channels == 1 else result
-
     def _dtype(self, name: str, kind: np.dtype[Any] | None = None) -> torch.dtype:
         """What a model computes in. `auto` keeps 16-bit pictures in float32: bfloat16 has no 16 bits to give."""
         card = self.card(name)
@@ -325,6 +312,15 @@ class Engine:
             kept = {at: one for at, one in self._models.items() if at[:2] != key[:2] or at[2] == 1}
             self._models = {**kept, key: LoadedModel(card, model, dtype, sha256, strength)}
         return self._models[key]
+
+
+def _looked_at(picture: Picture) -> Tensor:
+    """The picture for the predictor of `enhance`, (C, h, w) float32 in [0, 1]."""
+    pixels = np.require(picture.pixels, requirements=["C", "W"])
+    if picture.alpha is None or transparency.is_constant(picture.alpha):
+        return seen(torch.from_numpy(pixels))
+    means = transparency.seen_means(pixels, picture.alpha, *reduced_size(*picture.alpha.shape))
+    return torch.from_numpy(means).permute(2, 0, 1)
 
 
 def _sha256_of_weights(card: Card, weights_dir: Path | None) -> str | None:

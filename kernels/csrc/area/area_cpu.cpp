@@ -20,19 +20,25 @@ Span cell(std::size_t i, std::size_t cells, std::size_t samples) {
   return {i * samples / cells, ((i + 1) * samples + cells - 1) / cells};
 }
 
+std::vector<Span> all_cells(std::size_t cells, std::size_t samples) {
+  std::vector<Span> spans(cells);
+  for (std::size_t i = 0; i < cells; ++i) spans[i] = cell(i, cells, samples);
+  return spans;
+}
+
 // One output row: rows are summed first, a loop that the compiler turns into vectors, then columns.
 template <typename Code>
-void mean_row(const Code* in, Span rows, std::size_t width, float* out, std::size_t out_width, std::size_t channels,
-              std::vector<std::uint32_t>& sums) {
+void mean_row(const Code* in, Span rows, std::size_t width, float* out, const std::vector<Span>& all_columns,
+              std::size_t channels, std::vector<std::uint32_t>& sums) {
   const std::size_t samples = width * channels;
   std::fill(sums.begin(), sums.end(), 0u);
   for (std::size_t row = rows.first; row < rows.last; ++row) {
     const Code* from = in + row * samples;
     for (std::size_t i = 0; i < samples; ++i) sums[i] += from[i];
   }
-  for (std::size_t i = 0; i < out_width; ++i) {
-    const Span columns = cell(i, out_width, width);
-    const double top = double(std::numeric_limits<Code>::max());
+  const double top = double(std::numeric_limits<Code>::max());
+  for (std::size_t i = 0; i < all_columns.size(); ++i) {
+    const Span columns = all_columns[i];
     const double share = 1.0 / (double(rows.size()) * double(columns.size()) * top);
     for (std::size_t channel = 0; channel < channels; ++channel) {
       std::uint64_t sum = 0;
@@ -45,10 +51,11 @@ void mean_row(const Code* in, Span rows, std::size_t width, float* out, std::siz
 template <typename Code>
 void mean(const Code* in, Extent from, float* out, Extent to, std::size_t channels, int threads) {
   const std::size_t worth = std::max<std::size_t>(1, from.height * from.width / kPixelsWorthAThread);
+  const std::vector<Span> columns = all_cells(to.width, from.width);
   in_bands(to.height, int(std::min<std::size_t>(std::size_t(std::max(1, threads)), worth)), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint32_t> sums(from.width * channels);
     for (std::size_t row = first; row < last; ++row) {
-      mean_row(in, cell(row, to.height, from.height), from.width, out + row * to.width * channels, to.width, channels,
+      mean_row(in, cell(row, to.height, from.height), from.width, out + row * to.width * channels, columns, channels,
                sums);
     }
   });

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "resample/resample_codes_cpu.h"
 #include "resample/resample_cpu.h"
 
 namespace nb = nanobind;
@@ -52,6 +53,18 @@ void resample(Planes<const float> planes, First row_first, Weight row_weight, Fi
   lutra::resample(job, threads, chosen);
 }
 
+template <typename Code>
+void resample_codes(Planes<const Code> picture, First row_first, Weight row_weight, First col_first, Weight col_weight,
+                    Planes<float> out, int threads, const std::string& path) {
+  if (picture.shape(2) != out.shape(0)) throw std::invalid_argument("picture and out differ in their channels");
+  const lutra::ResampleCodesJob job{picture.data(), sizeof(Code) == 2, picture.shape(2),
+                                    axis(row_first, row_weight, picture.shape(0), out.shape(1)),
+                                    axis(col_first, col_weight, picture.shape(1), out.shape(2)), out.data()};
+  const lutra::ResamplePath chosen = path_of(path);
+  const nb::gil_scoped_release released;
+  lutra::resample_codes(job, threads, chosen);
+}
+
 }  // namespace
 
 void bind_resample(nb::module_& module) {
@@ -59,4 +72,10 @@ void bind_resample(nb::module_& module) {
   const auto plain = [](const char* name) { return nb::arg(name).noconvert(); };
   module.def("resample", &resample, plain("planes"), plain("row_first"), plain("row_weight"), plain("col_first"),
              plain("col_weight"), plain("out"), "threads"_a, "path"_a);
+  const auto codes = [&](auto function) {
+    module.def("resample_codes", function, plain("picture"), plain("row_first"), plain("row_weight"),
+               plain("col_first"), plain("col_weight"), plain("out"), "threads"_a, "path"_a);
+  };
+  codes(&resample_codes<std::uint8_t>);
+  codes(&resample_codes<std::uint16_t>);
 }

@@ -1,0 +1,6 @@
+// Resampling of codes for any processor.
+#include "resample/resample_codes_vectors.h"
+
+void lutra::resample_codes_band_portable(const ResampleCodesJob& job, std::size_t first, std::size_t last, float* room) {
+  resample_codes_band(job, first, last, room);
+}
