@@ -84,7 +84,7 @@ def cases(asked: argparse.Namespace, folder: Path) -> Iterator[Case]:
         **{title: partial(deforming, title, *how) for title, how in deformable.titles().items()},
         **{title: partial(render, title, *how) for title, how in rendering.titles().items()},
         **{title: partial(learn, title, scale) for title, scale in learning.titles().items()},
-        **{title: partial(block, title, channels) for title, channels in naf.titles().items()},
+        **{title: partial(block, title, channels, dtype) for title, (channels, dtype) in naf.titles().items()},
         **{title: partial(resample, title, scale) for title, scale in resampling.titles().items()},
         **{title: partial(look, title, *size) for title, size in resampling.LOOKS.items()},
     }
@@ -181,8 +181,8 @@ def learn(title: str, scale: float) -> Case:
     return Case(title, learning.contenders(scale, THREADS), learning.YARDSTICKS, {})
 
 
-def block(title: str, channels: int) -> Case:
-    return Case(title, naf.contenders(channels, THREADS), naf.YARDSTICKS, {})
+def block(title: str, channels: int, dtype: torch.dtype) -> Case:
+    return Case(title, naf.contenders(channels, dtype, THREADS), naf.YARDSTICKS, {})
 
 
 def resample(title: str, scale: float) -> Case:
@@ -270,9 +270,13 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
             for title in deformable.titles()
         ),
         *(
-            Goal(f"{title}, one thread, {path}: per cent of the peak", percent(title, f"lutra, {path}", short), 40)
+            Goal(
+                f"{title}, one thread, {path}: per cent of the peak",
+                percent(title, f"lutra, {path}", rendering.SHARES[path]),
+                40,
+            )
             for title in rendering.titles()
-            for path, short in rendering.SHARES.items()
+            for path in ("avx2", "avx512")
         ),
         *(
             Goal(f"{title}, one thread: times Pillow", times(title, resampling.OURS, 1, "Pillow"), 3)

@@ -1,4 +1,4 @@
-"""What one core can do at best: fused multiply-adds that touch registers alone, twelve independent sums at a time.
+"""What one core can do at best: multiply-adds that touch registers alone, twelve independent sums at a time.
 
 It is compiled on first use by the C++ compiler at hand, for x86-64; a yardstick for kernels, on any load of the machine
 as long as both take turns.
@@ -15,21 +15,22 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-LANES = {"avx2": 8, "avx512": 16}  # of float32 in a register
+AT_ONCE = {"avx2": 8, "avx512": 16, "avx512bf16": 32}  # multiply-adds of an instruction: of float32, of bfloat16
 SUMS = 12
 
 SOURCE = r"""
-#define ADD(k, r) "vfmadd213ps %%" r "mm14, %%" r "mm15, %%" r "mm" #k "\n"
-#define ALL(r) ADD(0, r) ADD(1, r) ADD(2, r) ADD(3, r) ADD(4, r) ADD(5, r) \
-               ADD(6, r) ADD(7, r) ADD(8, r) ADD(9, r) ADD(10, r) ADD(11, r)
-#define RUN(name, r) \
+#define ADD(k, r, op) op " %%" r "mm14, %%" r "mm15, %%" r "mm" #k "\n"
+#define ALL(r, op) ADD(0, r, op) ADD(1, r, op) ADD(2, r, op) ADD(3, r, op) ADD(4, r, op) ADD(5, r, op) \
+                   ADD(6, r, op) ADD(7, r, op) ADD(8, r, op) ADD(9, r, op) ADD(10, r, op) ADD(11, r, op)
+#define RUN(name, r, op) \
   extern "C" void name(long n) { \
-    __asm__ volatile("vzeroall\n1:\n" ALL(r) "dec %0\n jnz 1b\n" : "+r"(n) : : "cc", \
+    __asm__ volatile("vzeroall\n1:\n" ALL(r, op) "dec %0\n jnz 1b\n" : "+r"(n) : : "cc", \
       "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14", \
       "xmm15"); \
   }
-RUN(avx2, "y")
-RUN(avx512, "z")
+RUN(avx2, "y", "vfmadd213ps")
+RUN(avx512, "z", "vfmadd213ps")
+RUN(avx512bf16, "z", "vdpbf16ps")
 """
 
 
@@ -41,8 +42,8 @@ def why_missing() -> str:
 
 
 def multiply_adds(path: str, count: float) -> None:
-    """Makes at least `count` multiply-adds of float32, and at most one round of registers more."""
-    rounds = max(1, -(-int(count) // (LANES[path] * SUMS)))
+    """Makes at least `count` multiply-adds, and at most one round of registers more."""
+    rounds = max(1, -(-int(count) // (AT_ONCE[path] * SUMS)))
     getattr(_library(), path)(ctypes.c_long(rounds))
 
 

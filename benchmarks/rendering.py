@@ -30,7 +30,7 @@ SIZE = (64, 96)  # input pixels
 SCALES = (2.0, 3.7, 4.0)
 DTYPES = {"": torch.float32, ", modulations in bfloat16": torch.bfloat16}
 OURS, TORCH = "lutra, as served", "torch, four neighbours gathered"
-PEAKS = {path: f"multiply-adds in registers, {path}" for path in peak.LANES}
+PEAKS = {path: f"multiply-adds in registers, {path}" for path in peak.AT_ONCE}
 SHARES = {path: f"the peak of {path}" for path in PEAKS}
 YARDSTICKS = {"torch": TORCH, **{short: PEAKS[path] for path, short in SHARES.items()}}
 
@@ -50,12 +50,13 @@ def contenders(scale: float, dtype: torch.dtype, threads: Sequence[int]) -> list
     return [
         *(Contender(f"lutra, {path}", work, role="ours") for path, work in by_path.items()),
         *(Contender(name, work, n, role) for name, work, role in layers for n in threads),
-        *peaks(multiply_adds(inputs)),
+        *peaks(multiply_adds(inputs), cpu.paths()),
     ]
 
 
-def peaks(count: float) -> list[Contender]:
-    known = [] if peak.why_missing() else [path for path in peak.LANES if path in cpu.paths()]
+def peaks(count: float, paths: Sequence[str]) -> list[Contender]:
+    """Those of `paths` that are known."""
+    known = [] if peak.why_missing() else [path for path in peak.AT_ONCE if path in paths]
     return [Contender(PEAKS[path], partial(peak.multiply_adds, path, count), role="limit") for path in known]
 
 

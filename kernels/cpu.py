@@ -56,6 +56,12 @@ def paths() -> list[str]:
     return [] if _missing else _cpu.paths()
 
 
+def naf_paths(dtype: torch.dtype) -> list[str]:
+    """Those of `naf_block` for pictures of that type: `paths()`, and after them one that multiplies bfloat16."""
+    pairs = dtype == torch.bfloat16 and not _missing and _cpu.has_avx512bf16()
+    return [*paths(), "avx512bf16"] if pairs else paths()
+
+
 def lut3d_apply(picture: Tensor, lut: Tensor, threads: int | None = None, path: str = "auto") -> Tensor:
     """As `kernels.reference.lut3d.lut3d_apply`, to rounding; bit by bit the same on any number of threads.
 
@@ -163,7 +169,8 @@ def naf_block(
 ) -> Tensor:
     """As `kernels.reference.naf_block.naf_block`, to rounding; bit by bit the same on any number of threads.
 
-    `threads` is torch's setting by default; `path` is one of `paths()` or "auto", the fastest.
+    `threads` is torch's setting by default; `path` is one of `naf_paths()` or "auto", the fastest. By "avx512bf16" what
+    a 1x1 convolution takes is rounded to bfloat16, and counts as 0 below its normal range.
     """
     pixels = x.detach().permute(0, 2, 3, 1).contiguous()
     out = torch.empty_like(pixels)

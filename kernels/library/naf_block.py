@@ -19,8 +19,9 @@ def naf_block(x: Tensor, scale: Tensor, shift: Tensor, layers: NafLayers) -> Ten
     """Serving: a NAF block whose gated channels a code scales and shifts, (N, C, h, w) -> (N, C, h, w), channels last.
 
     x float32 or bfloat16, fastest with channels last, C a multiple of 16, nothing of it 0; scale and shift (N, C) and
-    the layers of its type. Arithmetic is float32. A pixel has the same bits in any picture that has the same 3x3 pixels
-    around it. No gradients. Raises ValueError.
+    the layers of its type. Arithmetic is float32; of bfloat16 the 1x1 convolutions multiply bfloat16 where the
+    processor does (AVX-512 BF16), with sums in float32. A pixel has the same bits in any picture that has the same 3x3
+    pixels around it. No gradients. Raises ValueError.
     """
     out: Tensor = torch.ops.lutra.naf_block(x, scale, shift, layers)
     return out

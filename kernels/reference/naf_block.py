@@ -4,7 +4,8 @@
     z = y + gamma conv5(gated(conv4(norm2(y))))
 A norm takes the channels of each pixel to mean 0 and variance 1, then a gain and an offset. conv2 is 3x3 and has a
 kernel for each channel; beyond the picture it meets zeros. The others are 1x1. Gated is the first half of the channels
-times the second. Scale and shift are a picture's. For bfloat16 arithmetic is float32, rounded once, at the end.
+times the second. Scale and shift are a picture's. For bfloat16 arithmetic is float32, rounded once, at the end; a
+processor that multiplies bfloat16 may round what a 1x1 convolution takes, too.
 It does not check its arguments; that is `kernels.ops`.
 Source: Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022 (the block, without its attention).
 """

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from kernels import cpu
 from tests.kernels.test_build import output_of
@@ -26,6 +27,9 @@ def test_paths_are_those_of_the_processor() -> None:
     assert ("avx2" in cpu.paths()) == (platform.machine() == "x86_64" and {"avx2", "fma"} <= flags)
     wanted = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512vbmi"}
     assert ("avx512" in cpu.paths()) == (platform.machine() == "x86_64" and wanted <= flags)
+    pairs = [*cpu.paths(), *["avx512bf16"] * ("avx512" in cpu.paths() and "avx512_bf16" in flags)]
+    assert cpu.naf_paths(torch.bfloat16) == pairs
+    assert cpu.naf_paths(torch.float32) == cpu.paths()
 
 
 def test_without_the_extension_everything_imports_and_one_sentence_says_what_to_do() -> None:

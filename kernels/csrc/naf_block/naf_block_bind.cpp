@@ -26,10 +26,11 @@ template <typename T>
 using Layer = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 lutra::NafPath path_of(const std::string& name) {
-  if (name == "auto" || name == "avx512") return lutra::NafPath::avx512;
+  if (name == "auto" || name == "avx512bf16") return lutra::NafPath::avx512bf16;
+  if (name == "avx512") return lutra::NafPath::avx512;
   if (name == "avx2") return lutra::NafPath::avx2;
   if (name == "portable") return lutra::NafPath::portable;
-  throw std::invalid_argument("path is \"" + name + "\", wanted auto, avx512, avx2 or portable");
+  throw std::invalid_argument("path is \"" + name + "\", wanted auto, avx512bf16, avx512, avx2 or portable");
 }
 
 template <typename T>

@@ -13,11 +13,13 @@ namespace {
 
 constexpr std::size_t kWorthAThread = 1 << 22;  // multiplications
 constexpr std::size_t kLeastRows = 4;           // of a band: it makes two more of the first convolution's
-constexpr std::size_t kAlignment = 64;          // bytes
 
-const NafLoops& loops_of([[maybe_unused]] NafPath path) {
+const NafLoops& loops_of([[maybe_unused]] NafPath path, [[maybe_unused]] bool of_bfloat16) {
+#ifdef LUTRA_HAS_AVX512BF16
+  if (path == NafPath::avx512bf16 && of_bfloat16 && has_avx512bf16()) return kNafAvx512Bf16;
+#endif
 #ifdef LUTRA_HAS_AVX512
-  if (path == NafPath::avx512 && has_avx512()) return kNafAvx512;
+  if (path >= NafPath::avx512 && has_avx512()) return kNafAvx512;
 #endif
 #ifdef LUTRA_HAS_AVX2
   if (path != NafPath::portable && has_avx2()) return kNafAvx2;
@@ -25,123 +27,130 @@ const NafLoops& loops_of([[maybe_unused]] NafPath path) {
   return kNafPortable;
 }
 
-// Zeros, from a multiple of kAlignment on.
+// Zeros, from a multiple of kNafAlignment on.
 class Room {
  public:
-  explicit Room(std::size_t floats) : memory_(std::make_unique<float[]>(floats + kAlignment / sizeof(float))) {
+  explicit Room(std::size_t bytes) : memory_(std::make_unique<char[]>(bytes + kNafAlignment)) {
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-    begin_ = memory_.get() + (kAlignment - address % kAlignment) % kAlignment / sizeof(float);
+    begin_ = memory_.get() + (kNafAlignment - address % kNafAlignment) % kNafAlignment;
   }
-  float* begin() const { return begin_; }
+  char* begin() const { return begin_; }
 
  private:
-  std::unique_ptr<float[]> memory_;
-  float* begin_;
+  std::unique_ptr<char[]> memory_;
+  char* begin_;
 };
 
-float wide(float value) { return value; }
-float wide(Bfloat16 value) { return widen(value); }
+void put(float from, float& to) { to = from; }
+void put(Bfloat16 from, float& to) { to = widen(from); }
+void put(Bfloat16 from, Bfloat16& to) { to = from; }
 
 // ---- Layout --------------------------------------------------------------------------------------------------------
 
-// Where output `i` of `outputs` stands, counted in outputs: its panel begins at `panel`, and it is number `lane` of
-// `width` in it.
-struct Slot {
-  std::size_t panel, lane, width;
-};
-
-Slot paired(std::size_t i, std::size_t channels, std::size_t lanes) {
-  const std::size_t half = i / channels, c = i % channels;
-  return {c / lanes * 2 * lanes, half * lanes + c % lanes, 2 * lanes};
+// Which output stands at a place: in pairs of vectors, of the first half of the outputs and of the second, or in turn.
+std::size_t paired(std::size_t place, std::size_t channels, std::size_t lanes) {
+  return place / lanes % 2 * channels + place / (2 * lanes) * lanes + place % lanes;
 }
-
-Slot in_turn(std::size_t i, std::size_t channels, std::size_t lanes) {
-  const std::size_t panel = i / (2 * lanes) * 2 * lanes;
-  return {panel, i - panel, std::min(2 * lanes, channels - panel)};
-}
+std::size_t in_turn(std::size_t place, std::size_t, std::size_t) { return place; }
+using OutputAt = std::size_t (*)(std::size_t place, std::size_t channels, std::size_t lanes);
 
 template <typename T>
 class Packer {
  public:
-  Packer(const NafCall<T>& call, std::size_t lanes)
-      : call_(call), lanes_(lanes), c_(call.size.channels), room_(floats()), next_(room_.begin()) {
+  Packer(const NafCall<T>& call, const NafLoops& loops)
+      : loops_(loops), c_(call.size.channels), room_(bytes(call.size)), next_(room_.begin()) {
     const NafLayers<T>& l = call.layers;
-    packed_.wide = pairs(l.conv1, l.conv1_bias, l.norm1_gain, l.norm1_offset, packed_.wide_bias);
-    taps();
-    packed_.second = pairs(l.conv4, l.conv4_bias, l.norm2_gain, l.norm2_offset, packed_.second_bias);
-    packed_.last = next_;
-    packed_.last_bias = next_ + c_ * c_;
-    turn(l.conv5, l.conv5_bias, l.gamma, nullptr, nullptr, next_, next_ + c_ * c_);
-    next_ += c_ * c_ + c_;
-    packed_.back = next_;
-    packed_.back_bias = next_ + call.size.count * c_ * c_;
-    for (std::size_t n = 0; n < call.size.count; ++n) {
-      turn(l.conv3, l.conv3_bias, l.beta, call.scale + n * c_, call.shift + n * c_, next_ + n * c_ * c_,
-           next_ + call.size.count * c_ * c_ + n * c_);
-    }
+    const std::size_t codes = call.size.count * c_;
+    packed_.conv1 = weights(l.conv1, 2 * c_, paired);
+    packed_.conv4 = weights(l.conv4, 2 * c_, paired);
+    packed_.conv3 = weights(l.conv3, c_, in_turn);
+    packed_.conv5 = weights(l.conv5, c_, in_turn);
+    packed_.conv1_bias = biases(l.conv1_bias);
+    packed_.conv4_bias = biases(l.conv4_bias);
+    packed_.taps = taps(l.conv2);
+    packed_.taps_bias = biases(l.conv2_bias);
+    packed_.norm1_gain = numbers(l.norm1_gain, c_);
+    packed_.norm1_offset = numbers(l.norm1_offset, c_);
+    packed_.norm2_gain = numbers(l.norm2_gain, c_);
+    packed_.norm2_offset = numbers(l.norm2_offset, c_);
+    packed_.conv3_bias = numbers(l.conv3_bias, c_);
+    packed_.beta = numbers(l.beta, c_);
+    packed_.conv5_bias = numbers(l.conv5_bias, c_);
+    packed_.gamma = numbers(l.gamma, c_);
+    packed_.factor = numbers(call.scale, codes, 1.0f);
+    packed_.shift = numbers(call.shift, codes);
   }
 
   const NafPacked& packed() const { return packed_; }
 
  private:
-  std::size_t floats() const { return 5 * c_ * c_ + 25 * c_ + call_.size.count * (c_ * c_ + c_); }
+  // Of a multiple of kNafLanes floats each, so that all begin where vectors do.
+  std::size_t bytes(const NafSize& size) const { return (6 * c_ + 32 + 2 * size.count) * c_ * sizeof(float); }
 
-  // A product that is gated, after a norm: W (gain v + offset) + b.
-  const float* pairs(const T* weights, const T* bias, const T* gain, const T* offset, const float*& packed_bias) {
-    float* const to = next_;
-    float* const sums = next_ + 2 * c_ * c_;
-    next_ = sums + 2 * c_;
-    packed_bias = sums;
-    for (std::size_t i = 0; i < 2 * c_; ++i) {
-      const Slot slot = paired(i, c_, lanes_);
-      float* const column = to + slot.panel * c_ + slot.lane;
-      float sum = wide(bias[i]);
-      for (std::size_t k = 0; k < c_; ++k) {
-        const float weight = wide(weights[i * c_ + k]);
-        column[k * slot.width] = weight * wide(gain[k]);
-        sum += weight * wide(offset[k]);
+  template <typename To>
+  To* cut(std::size_t count) {
+    To* const begin = reinterpret_cast<To*>(next_);
+    next_ += count * sizeof(To);
+    return begin;
+  }
+
+  const void* weights(const T* from, std::size_t outputs, OutputAt output_at) {
+    if constexpr (sizeof(T) == sizeof(Bfloat16)) {
+      if (loops_.of_pairs) return panels<Bfloat16>(from, outputs, output_at);
+    }
+    return panels<float>(from, outputs, output_at);
+  }
+
+  template <typename To>
+  const To* panels(const T* from, std::size_t outputs, OutputAt output_at) {
+    constexpr std::size_t pair = sizeof(float) / sizeof(To);
+    To* const begin = cut<To>(outputs * c_);
+    To* to = begin;
+    for (std::size_t place = 0; place < outputs; place += 2 * loops_.lanes) {
+      const std::size_t width = std::min(2 * loops_.lanes, outputs - place);
+      const T* rows[2 * kNafLanes];
+      for (std::size_t i = 0; i < width; ++i) rows[i] = from + output_at(place + i, c_, loops_.lanes) * c_;
+      for (std::size_t k = 0; k < c_; k += pair) {
+        for (std::size_t i = 0; i < width; ++i) {
+          for (std::size_t j = k; j < k + pair; ++j) put(rows[i][j], *to++);
+        }
       }
-      sums[slot.panel + slot.lane] = sum;
+    }
+    return begin;
+  }
+
+  // Of outputs that are gated.
+  const float* biases(const T* from) {
+    float* const to = cut<float>(2 * c_);
+    for (std::size_t place = 0; place < 2 * c_; ++place) put(from[paired(place, c_, loops_.lanes)], to[place]);
+    return to;
+  }
+
+  const float* taps(const T* from) {
+    float* const begin = cut<float>(18 * c_);
+    float* to = begin;
+    for (std::size_t place = 0; place < 2 * c_; place += loops_.lanes) {
+      const T* const own = from + paired(place, c_, loops_.lanes) * 9;
+      for (std::size_t k = 0; k < 9; ++k) {
+        for (std::size_t lane = 0; lane < loops_.lanes; ++lane) put(own[lane * 9 + k], *to++);
+      }
+    }
+    return begin;
+  }
+
+  const float* numbers(const T* from, std::size_t count, float more = 0) {
+    float* const to = cut<float>(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      put(from[i], to[i]);
+      to[i] += more;
     }
     return to;
   }
 
-  // The depthwise convolution, tap by tap.
-  void taps() {
-    float* const to = next_;
-    float* const biases = next_ + 18 * c_;
-    next_ = biases + 2 * c_;
-    packed_.taps = to, packed_.taps_bias = biases;
-    for (std::size_t i = 0; i < 2 * c_; ++i) {
-      const Slot slot = paired(i, c_, lanes_);
-      const std::size_t half = slot.lane / lanes_, lane = slot.lane % lanes_;
-      for (std::size_t k = 0; k < 9; ++k) {
-        to[slot.panel * 9 + (half * 9 + k) * lanes_ + lane] = wide(call_.layers.conv2[i * 9 + k]);
-      }
-      biases[slot.panel + slot.lane] = wide(call_.layers.conv2_bias[i]);
-    }
-  }
-
-  // A product that is added, times a factor of its output: (W ((1 + scale) v + shift) + b) factor.
-  void turn(const T* weights, const T* bias, const T* factor, const T* scale, const T* shift, float* to, float* sums) {
-    for (std::size_t i = 0; i < c_; ++i) {
-      const Slot slot = in_turn(i, c_, lanes_);
-      float* const column = to + slot.panel * c_ + slot.lane;
-      const float gain = wide(factor[i]);
-      float sum = wide(bias[i]);
-      for (std::size_t k = 0; k < c_; ++k) {
-        const float weight = wide(weights[i * c_ + k]);
-        column[k * slot.width] = weight * gain * (scale ? 1.0f + wide(scale[k]) : 1.0f);
-        if (shift) sum += weight * wide(shift[k]);
-      }
-      sums[i] = sum * gain;
-    }
-  }
-
-  const NafCall<T>& call_;
-  std::size_t lanes_, c_;
+  const NafLoops& loops_;
+  std::size_t c_;
   Room room_;
-  float* next_;
+  char* next_;
   NafPacked packed_;
 };
 
@@ -155,9 +164,10 @@ int worthwhile(const NafSize& size, int threads) {
 
 template <typename T>
 void run(const NafCall<T>& call, int threads, NafPath path) {
-  const NafLoops& loops = loops_of(path);
-  const Packer<T> packer(call, loops.lanes);
-  const NafJob job{call.size, call.x, call.out, sizeof(T) == 2, packer.packed()};
+  constexpr bool of_bfloat16 = sizeof(T) == sizeof(Bfloat16);
+  const NafLoops& loops = loops_of(path, of_bfloat16);
+  const Packer<T> packer(call, loops);
+  const NafJob job{call.size, call.x, call.out, of_bfloat16, packer.packed()};
   in_bands(call.size.count * call.size.height, worthwhile(call.size, threads),
            [&](std::size_t first, std::size_t last) {
              const Room room(loops.room(call.size));

@@ -7,7 +7,7 @@
 
 namespace lutra {
 
-enum class NafPath { portable, avx2, avx512 };
+enum class NafPath { portable, avx2, avx512, avx512bf16 };
 
 // Layers as kernels/reference/naf_block.py has them, in that order; C channels.
 template <typename T>
@@ -31,22 +31,24 @@ struct NafCall {
   T* out;  // as x
 };
 
-// Writes call.out. A path that this processor lacks gives way to the next slower one. The bits of a pixel depend on
-// neither the threads nor what else is computed.
+// Writes call.out. A path that this processor lacks, or that is not for this type, gives way to the next slower one. The
+// bits of a pixel depend on neither the threads nor what else is computed.
 void naf_block(const NafCall<float>& call, int threads, NafPath path);
 void naf_block(const NafCall<Bfloat16>& call, int threads, NafPath path);
 
 // ---- What a set of instructions does -------------------------------------------------------------------------------
 
-// The layers with gains, offsets and code in them, laid out for vectors of so many lanes: panels of two vectors, input by
-// input. Outputs of a product that is gated stand in pairs, a vector of the first half of the channels and one of the
-// second; the last panel of another has one vector, where the channels leave no two.
+// The layers laid out for vectors of so many lanes: products in panels of two vectors, input by input. Outputs of a product
+// that is gated stand in pairs, a vector of the first half of the channels and one of the second, and so do their biases;
+// the last panel of another has one vector, where the channels leave no two. All but the weights of products is float32.
 struct NafPacked {
-  const float *wide, *wide_bias;      // conv1, in pairs
-  const float *taps, *taps_bias;      // conv2: pair by pair, nine vectors of the first half and nine of the second
-  const float *second, *second_bias;  // conv4, in pairs
-  const float *last, *last_bias;      // conv5
-  const float *back, *back_bias;      // conv3, picture by picture
+  const void *conv1, *conv4;             // in pairs
+  const void *conv3, *conv5;
+  const float *conv1_bias, *conv4_bias;  // in pairs
+  const float *taps, *taps_bias;         // conv2: pair by pair, nine vectors of the first half and nine of the second
+  const float *norm1_gain, *norm1_offset, *norm2_gain, *norm2_offset;
+  const float *conv3_bias, *beta, *conv5_bias, *gamma;
+  const float *factor, *shift;           // (count, channels): 1 + scale
 };
 
 struct NafJob {
@@ -59,11 +61,14 @@ struct NafJob {
 
 struct NafLoops {
   std::size_t lanes;
-  // Floats that a thread needs, from a multiple of 64 bytes on, which begin as numbers.
+  // Weights of products are bfloat16, two inputs of an output side by side; else float32.
+  bool of_pairs;
+  // Bytes that a thread needs, from a multiple of kNafAlignment on, which begin as zeros.
   std::size_t (*room)(const NafSize& size);
   // Writes rows `first` to `last` - 1, counted through the pictures.
-  void (*band)(const NafJob& job, std::size_t first, std::size_t last, float* room);
+  void (*band)(const NafJob& job, std::size_t first, std::size_t last, char* room);
 };
-extern const NafLoops kNafPortable, kNafAvx2, kNafAvx512;
+constexpr std::size_t kNafAlignment = 64;  // bytes
+extern const NafLoops kNafPortable, kNafAvx2, kNafAvx512, kNafAvx512Bf16;
 
 }  // namespace lutra

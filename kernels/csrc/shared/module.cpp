@@ -29,6 +29,7 @@ nb::list paths() {
 
 NB_MODULE(_cpu, module) {
   module.def("paths", &paths, nb::sig("def paths() -> list[str]"));
+  module.def("has_avx512bf16", &lutra::has_avx512bf16);
   bind_area(module);
   bind_deform(module);
   bind_eclut(module);
