@@ -7,6 +7,7 @@ It computes nothing itself: `kernels._cpu` does, built from `kernels/csrc` where
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -48,6 +49,11 @@ except ImportError as error:
 def why_missing() -> str:
     """One sentence for `lutra doctor` and the readiness page; empty when the kernels are there."""
     return _missing
+
+
+def extension() -> Path | None:
+    """The file of the compiled kernels that are imported."""
+    return None if _missing else Path(_cpu.__file__)
 
 
 def paths() -> list[str]:
