@@ -168,12 +168,28 @@ export class Painter {
   }
 }
 
+function pixelsOf(bitmap) {
+  const context = canvasOf(bitmap.width, bitmap.height).getContext("2d", {willReadFrequently: true});
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}
+
+// Colours are mixed, alpha is the result's: drawn over each other, two pictures would hide more than either.
+function mixedThrough(original, result, strength) {
+  const [from, to] = [pixelsOf(original).data, pixelsOf(result)];
+  for (let i = 0; i < from.length; i++) if (i % 4 < 3) to.data[i] = from[i] + strength * (to.data[i] - from[i]);
+  return to;
+}
+
 // The result at a strength below 1, as a PNG made here; both bitmaps are of one size.
-export function blended(original, result, strength) {
+export function blended({original, result, isTransparent}, strength) {
   const canvas = canvasOf(result.width, result.height);
   const context = canvas.getContext("2d");
-  context.drawImage(original, 0, 0);
-  context.globalAlpha = strength;
-  context.drawImage(result, 0, 0);
+  if (isTransparent) context.putImageData(mixedThrough(original, result, strength), 0, 0);
+  else {
+    context.drawImage(original, 0, 0);
+    context.globalAlpha = strength;
+    context.drawImage(result, 0, 0);
+  }
   return new Promise(done => canvas.toBlob(done, "image/png"));
 }

@@ -47,7 +47,7 @@ export class Viewer {
 
   // The result as it is looked at; null: as it came.
   blend() {
-    return this.strength < 1 ? blended(this.painter.original, this.painter.result, this.strength) : null;
+    return this.strength < 1 ? blended(this.painter, this.strength) : null;
   }
 
   mix(strength) {

@@ -206,6 +206,24 @@ def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
     assert far(np.asarray(opened(data).convert("RGB")), np.asarray(opened(muted))) > 2
 
 
+def test_a_weakened_result_is_as_transparent_as_the_service_makes_it(sight: Sight, service: Lutra) -> None:
+    pixels = half_transparent(96, 128)
+    pixels[..., 3] = np.where(pixels[..., 3] > 0, 255, 100)
+    pixels[..., :3] = pixels[..., :3] // 2 + 64  # no colour that a table clips
+    muted = as_file(pixels, "PNG")
+    sight.choose(("cut-out.png", muted))
+    sight.operation("enhance")
+    sight.go()
+    sight.shows("succeeded")
+    sight.at("#strength").fill("50")
+    sight.at("#strength-told").get_by_text("50 %").wait_for()
+    mixed = np.asarray(opened(sight.saved()[1]))
+    served = np.asarray(opened(service.post("/enhance?strength=0.5", muted).content))
+    assert mixed.shape == served.shape and (mixed[..., 3] == pixels[..., 3]).all()
+    assert far(mixed[:, 64:], served[:, 64:]) <= 2
+    assert far(mixed[:, :64], served[:, :64]) <= 4  # a browser keeps colours times their alpha: fewer levels of them
+
+
 def test_only_colours_that_were_cut_off_differ_from_the_services_own_strength(sight: Sight, service: Lutra) -> None:
     """/enhance mixes its table before it cuts at black and white, the page what was cut."""
     sight.choose(("photo.png", SMALL))
