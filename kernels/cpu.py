@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -49,6 +50,11 @@ except ImportError as error:
 def why_missing() -> str:
     """One sentence for `lutra doctor` and the readiness page; empty when the kernels are there."""
     return _missing
+
+
+def extension() -> Path | None:
+    """The file of the compiled kernels that are imported."""
+    return None if _missing else Path(_cpu.__file__)
 
 
 def paths() -> list[str]:

@@ -22,6 +22,7 @@ from service import parts, streams
 from service.examples import LINKS, examples_of
 from service.folders import shown
 from service.options import add_compare_options, add_file_options, add_rate_options
+from service.usage import Parser
 from workers import devices, log
 from workers.errors import LutraError, ParameterError
 from workers.operations import OPERATIONS
@@ -75,7 +76,7 @@ def entrance() -> None:
 
 def build_parser(operations: Mapping[str, Operation[Any, Any]] = OPERATIONS) -> argparse.ArgumentParser:
     """All commands with their options, one of them for each operation."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lutra",
         description="One HTTP POST takes a photo in and gives a better photo back.",
         epilog=f"{examples_of('')}\n\n{LINKS}",

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service import problems
 from service.addresses import neighbourhood
 from service.crowd import Crowd
+from service.proxies import Trusted, as_address
 from workers import metrics
 from workers.errors import (
     BadRequest,
@@ -53,10 +54,10 @@ log = Log(__name__)
 class Connection(HttpToolsProtocol):
     """One connection, with bounds around uvicorn's protocol."""
 
-    def __init__(self, crowd: Crowd, **uvicorn: Any) -> None:
+    def __init__(self, crowd: Crowd, proxies: Trusted, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self.address = ""
-        self._crowd = crowd
+        self.address, self.is_proxy = "", False
+        self._crowd, self._proxies = crowd, proxies
         self._refusal: LutraError | None = None
         self._reads_head = True
         self._head_since: float | None = time.monotonic()
@@ -75,7 +76,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.address = neighbourhood(self.client[0]) if self.client else ""
+        if self.client:
+            self.address = neighbourhood(self.client[0])
+            self.is_proxy = self._proxies.trusts(as_address(self.client[0]))
         if not self._crowd.enter(self):
             self._refuse(TooManyConnections("too many connections, try again soon"))
 

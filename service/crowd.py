@@ -28,6 +28,10 @@ class Member(Protocol):
     def address(self) -> str:
         """Under which it is counted; stays what it is."""
 
+    @property
+    def is_proxy(self) -> bool:
+        """Whether it is a trusted proxy's, who asks for many: it counts among all, not for its address. Stays, too."""
+
     def look(self, now: float) -> None:
         """Close if something has taken too long at `now` (time.monotonic)."""
 
@@ -92,10 +96,10 @@ class Crowd:
     def enter(self, connection: Member) -> bool:
         """Count it; False where it has to be refused."""
         self._open.add(connection)
-        self._by_address[connection.address] += 1
+        self._by_address[connection.address] += not connection.is_proxy
         self._keep_looking()
-        while self._too_many(connection.address):
-            eldest = self._eldest_idle(connection.address)
+        while self._too_many(connection):
+            eldest = self._eldest_idle(connection)
             if eldest is None:
                 return False
             eldest.drop()
@@ -106,7 +110,7 @@ class Crowd:
         if connection in self._open:
             self._open.discard(connection)
             self._idle.pop(connection, None)
-            self._by_address[connection.address] -= 1
+            self._by_address[connection.address] -= not connection.is_proxy
             if not self._by_address[connection.address]:
                 del self._by_address[connection.address]
 
@@ -117,18 +121,20 @@ class Crowd:
     def is_at_work(self, connection: Member) -> None:
         self._idle.pop(connection, None)
 
-    def _too_many(self, address: str) -> bool:
-        full = len(self._open) > self._most
-        crowded = self._by_address[address] > self._most_per_address
+    def _too_many(self, connection: Member) -> bool:
+        full, crowded = len(self._open) > self._most, self._is_crowded(connection)
         if (full or crowded) and time.monotonic() - self._warned_at > WARN_EVERY_S:
             self._warned_at = time.monotonic()
-            log.warning("too many connections: idle ones are closed", open=len(self._open), address=address)
+            log.warning("too many connections: idle ones are closed", open=len(self._open), address=connection.address)
         return full or crowded
 
-    def _eldest_idle(self, address: str) -> Member | None:
-        """Of this address where it has too many, else of all."""
-        if self._by_address[address] > self._most_per_address:
-            return next((one for one in self._idle if one.address == address), None)
+    def _is_crowded(self, connection: Member) -> bool:
+        return not connection.is_proxy and self._by_address[connection.address] > self._most_per_address
+
+    def _eldest_idle(self, connection: Member) -> Member | None:
+        """Of its address where that has too many, else of all."""
+        if self._is_crowded(connection):
+            return next((one for one in self._idle if one.address == connection.address and not one.is_proxy), None)
         return next(iter(self._idle), None)
 
     def _keep_looking(self) -> None:

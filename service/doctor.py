@@ -7,9 +7,10 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service import parts
+from service import built, parts
 from service.crowd import connections_allowed
 from service.prefix import check_prefix
 from workers import devices, embedded
@@ -34,7 +35,7 @@ PACKAGES = (
 )
 
 # Only the last keeps the service from running.
-OK, SLOWER, FEWER, ABSENT, MISSING = "ok", "slower", "fewer", "absent", "MISSING"
+OK, SLOWER, FEWER, OTHER, ABSENT, MISSING = "ok", "slower", "fewer", "other", "absent", "MISSING"
 
 Line = tuple[str, str, str]
 
@@ -142,9 +143,21 @@ def _engine(settings: Settings) -> Iterator[Line]:
         yield _tried(name, lambda name=name: _load(engine, name))  # type: ignore[misc]
     facts = engine.facts()
     yield "device", OK, f"{facts['device']}, {facts['precision']}, {facts['threads']} threads"
-    for kernel, state in facts["kernels"].items():
-        needed = kernel == "cpu" or engine.device.type == "cuda"
-        yield f"kernel {kernel}", OK if state == "built" else SLOWER if needed else ABSENT, str(state)
+    yield _cpu_kernels()
+    state = facts["kernels"]["cuda"]
+    needed = engine.device.type == "cuda"
+    yield "kernel cuda", OK if state == "built" else SLOWER if needed else ABSENT, str(state)
+
+
+def _cpu_kernels() -> Line:
+    from kernels import cpu
+
+    extension = cpu.extension()
+    if extension is None:
+        return "kernel cpu", SLOWER, cpu.why_missing()
+    seen = f"built, for this processor {', '.join(cpu.paths())}: {extension}"
+    differs = next((built.what_differs(Path(cpu.__file__), extension, one) for one in built.checkouts()), None)
+    return "kernel cpu", OTHER if differs else OK, f"{seen}; {differs}" if differs else seen
 
 
 def _load(engine: Engine, name: str) -> str:

@@ -66,7 +66,7 @@ def run_on_tasks(wanted: Wanted, manner: Manner, compute: Callable[[], Compute])
         report.end(interrupted=True)
         raise
     report.end()
-    return 1 if report.failed else 0
+    return report.status
 
 
 def _pictures(wanted: Wanted, manner: Manner, report: Report) -> list[FolderEntry]:
@@ -88,7 +88,7 @@ def _run_one(task: FileTask, manner: Manner, compute: Compute, report: Report) -
     try:
         target, better = _make(task, compute, report)
     except LutraError as error:
-        report.failure(task, error.message)
+        report.failure(task, error.message, is_misuse=isinstance(error, ParameterError))
     except BrokenPipeError:
         raise
     except OSError as error:

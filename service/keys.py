@@ -36,7 +36,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 class KeyLine(BaseModel):
     """One line of the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=NAME)]
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]

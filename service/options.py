@@ -122,7 +122,9 @@ def _reader_of(field: FieldInfo) -> Callable[[str], Any]:
     kind: Any = Annotated[field.annotation, field]
 
     def read(text: str) -> Any:
-        rules: TypeAdapter[Any] = TypeAdapter(kind)  # made when it is needed: `lutra --help` reads nothing
+        rules: TypeAdapter[Any] = TypeAdapter(
+            kind, config=Query.model_config
+        )  # made late: `lutra --help` reads nothing
         try:
             return rules.validate_python(text)
         except ValidationError as error:

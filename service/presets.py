@@ -65,7 +65,7 @@ def read_presets(path: Path | None, operations: Operations = OPERATIONS, at: Ins
     where = f"LUTRA_PRESETS_FILE={str(path)!r}"
     try:
         text = path.read_text(encoding="utf-8-sig")  # as `service.keys` reads its file
-        stored = json.loads(text, parse_int=str, parse_float=str)  # numbers as they stand
+        stored = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)  # numbers as they stand
     except OSError as error:
         raise ParameterError(f"{where}: {error.strerror or 'cannot be read'}") from None
     except ValueError as error:

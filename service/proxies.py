@@ -21,22 +21,29 @@ _PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[\w-]*)?")
 _PAIR = re.compile(r'\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]+))\s*([;,]|$)')
 
 
+class Trusted:
+    """The proxies that are named, as addresses and networks."""
+
+    def __init__(self, named: Iterable[str]) -> None:
+        self._networks = [ip_network(text) for text in named]
+
+    def trusts(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
 class Proxies:
     """ASGI middleware around everything: `client` of the scope becomes who asked the first of the trusted proxies."""
 
     def __init__(self, app: ASGIApp, trusted: Iterable[str]) -> None:
         self._app = app
-        self._trusted = [ip_network(text) for text in trusted]
+        self._trusted = Trusted(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["client"]:
             peer = as_address(scope["client"][0])
-            if peer is not None and self._trusts(peer):
+            if peer is not None and self._trusted.trusts(peer):
                 scope = {**scope, "client": (str(self._client_of(peer, Headers(scope=scope))), 0)}
         await self._app(scope, receive, send)
-
-    def _trusts(self, address: Address) -> bool:
-        return any(address in network for network in self._trusted)
 
     def _client_of(self, peer: Address, headers: Headers) -> Address:
         told = [chain for chain in (x_forwarded_for(headers), forwarded(headers)) if chain]
@@ -50,7 +57,7 @@ class Proxies:
             if address is None:
                 return peer
             peer = address
-            if not self._trusts(peer):
+            if not self._trusted.trusts(peer):
                 return peer
         return peer
 

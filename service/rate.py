@@ -37,7 +37,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{tit
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{ color-scheme: light dark; font: 18px/1.5 system-ui, sans-serif; }}
 body {{ margin: 0 auto; max-width: 1200px; padding: 12px; text-align: center; }}
-img {{ max-width: 100%; max-height: 75vh; }}
+img {{ max-width: 100%; max-height: 75vh;
+  background: repeating-conic-gradient(#687276 0 25%, #868f93 0 50%) 0 0 / 24px 24px; }}
 button {{ font: inherit; min-height: 44px; margin: 4px; padding: 4px 16px; }}
 </style></head><body>{body}</body></html>"""
 

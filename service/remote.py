@@ -35,7 +35,7 @@ class Remote:
     lut: bytes | None
 
     def compute(self, asked: Asked, tick: Tick) -> Better:
-        """The result for one file's bytes. Raises LutraError."""
+        """The result for one file's bytes. Raises LutraError, ParameterError for what the service cannot be asked."""
         is_auto = asked.is_auto and self.parameters.get("format", "auto") == "auto"
         options = {**self.parameters, "format": None if is_auto else asked.format, "lut": self.lut}
 
@@ -47,6 +47,9 @@ class Remote:
                 self.operation.name, asked.data, {**options, "lut": self.lut, "on_progress": tell}
             )
             result = request.result()
+        except lutra_client.ParameterError as error:
+            is_table = error.members.get("parameter") == "lut"  # a file of the user's, as the picture is one
+            raise (LutraError if is_table else ParameterError)(str(error)) from None
         except lutra_client.LutraError as error:
             raise LutraError(str(error)) from None
         if result.format not in imageio.FORMATS_OUT:

@@ -46,6 +46,13 @@ class Report:
     def failed(self) -> int:
         return self._counts["failed"]
 
+    @property
+    def status(self) -> int:
+        """The run's exit status: 0 done, 1 some file failed, 2 nothing was made, by the fault of parameters alone."""
+        if not self.failed:
+            return 0
+        return 1 if self._counts["done"] or self.failed > self._counts["misused"] else 2
+
     def left_out(self, entry: FolderEntry) -> None:
         """A thing in a folder that is none of the pictures."""
         if entry.is_fault:
@@ -89,9 +96,10 @@ class Report:
         if self._moves and task.target is not None:
             self._err(f"{shown(task.target)} is there already")
 
-    def failure(self, task: FileTask, message: str, path: str | None = None) -> None:
-        """`path`: what is to blame, where it is not the picture."""
+    def failure(self, task: FileTask, message: str, path: str | None = None, *, is_misuse: bool = False) -> None:
+        """`path`: what is to blame, where it is not the picture; `is_misuse`: a parameter is."""
         self._counts["failed"] += 1
+        self._counts["misused"] += is_misuse
         self._line(task.source, task.target, "failed", error=message)
         self._err(f"lutra: {path or task.name}: {message}")
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.connections import Connection
 from service.crowd import Crowd, notice_dead_peers
+from service.proxies import Trusted
 from service.startup import warn_if_open
 from service.supervisor import ELSEWHERE, StartupError, listen
 from workers.settings import Settings
@@ -32,7 +33,7 @@ def serve(settings: Settings, redis_url: str) -> int:
     warn_if_open(settings)
     config = uvicorn.Config(
         app,
-        http=partial(Connection, crowd),  # type: ignore[arg-type]  # a class is asked for, and only called
+        http=partial(Connection, crowd, Trusted(settings.trusted_proxies)),  # type: ignore[arg-type]  # a class is asked for, and only called
         ws="none",
         log_config=None,
         log_level="error",  # of requests that it cannot read we log ourselves, with the reason

@@ -57,7 +57,9 @@ def user_data_dir() -> Path:
 class Settings(BaseSettings):
     """One field per variable of docs/settings.md; sizes in bytes or pixels, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="LUTRA_", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LUTRA_", env_ignore_empty=True, extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     bind: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)

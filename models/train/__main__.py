@@ -8,15 +8,18 @@ It reads the command line and calls the loop, the evaluation or the drawing; not
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import dataclasses
 import importlib
 import json
 import math
 import sys
 import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -286,21 +289,36 @@ def check(budget: Any) -> None:
 
 
 def change(recipe: Any, path: list[str], value: str) -> Any:
-    """A copy with one field set, `degradation.jpeg=1` for instance. Raises ValueError."""
-    known = [field.name for field in dataclasses.fields(recipe)]
+    """A copy with one field set, `degradation.jpeg=1` for instance; values as in JSON or Python. Raises ValueError."""
+    known = {field.name: field.type for field in dataclasses.fields(recipe)}
     if path[0] not in known:
         raise ValueError(f"no field {path[0]!r}, known are {', '.join(known)}")
     before = getattr(recipe, path[0])
     if dataclasses.is_dataclass(before) and len(path) > 1:
         return dataclasses.replace(recipe, **{path[0]: change(before, path[1:], value)})
-    try:
-        after = value if isinstance(before, str) else json.loads(value)
-    except json.JSONDecodeError:
-        raise ValueError(f"{path[0]} is {before!r}, which {value!r} cannot replace") from None
-    after = tuple(after) if isinstance(after, list) else after
-    if len(path) > 1 or not isinstance(after, int | float if isinstance(before, float) else type(before)):
-        raise ValueError(f"{path[0]} is {before!r}, which {value} cannot replace")
+    hint = get_type_hints(type(recipe))[path[0]]
+    kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    after = value if str in kinds else read_value(value)
+    if len(path) > 1 or not any(fits(after, kind) for kind in kinds):
+        raise ValueError(f"{path[0]} is {before!r}, which {value} cannot replace: {known[path[0]]} is expected")
     return dataclasses.replace(recipe, **{path[0]: after})
+
+
+def read_value(word: str) -> Any:
+    """What it spells in JSON (`true`, `[1, 2]`) or in Python (`True`, `None`), a list as a tuple; else the word."""
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError):
+            value = read(word)
+            return tuple(value) if isinstance(value, list) else value
+    return word
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a field of this type can hold it: a whole number also where a float is meant, never True for a number."""
+    wanted = get_origin(kind) or kind
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, (int, float) if wanted is float else wanted)
 
 
 if __name__ == "__main__":

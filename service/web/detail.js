@@ -1,4 +1,5 @@
-// Where a picture has most detail: the window with the largest local variance. Arithmetic alone; no canvas.
+// What a picture's pixels tell: where it has most detail (the window with the largest local variance), and whether one sees
+// through it. Arithmetic alone; no canvas.
 
 export const BLOCK = 8; // pixels a side over which the variance is taken
 
@@ -47,6 +48,11 @@ export function busiest(luma, [width, height], window) {
     }
   }
   return [((best.column + wide / 2) * BLOCK) / width, ((best.row + high / 2) * BLOCK) / height];
+}
+
+export function isTransparent(rgba) {
+  for (let i = 3; i < rgba.length; i += 4) if (rgba[i] < 255) return true;
+  return false;
 }
 
 export function lumaOf(rgba) {

@@ -70,7 +70,10 @@ function bodyOf({file, request}) {
   return form;
 }
 
+const EMPTY = {title: "The file is empty", detail: "It holds no bytes: it may not have been saved or copied whole"};
+
 async function submit(entry, changed, signal) {
+  if (!entry.file.size) throw new Problem(400, EMPTY, null); // the service would tell it in words for programs
   const headers = {Prefer: "respond-async", "Idempotency-Key": randomKey()};
   const sent = share => {
     entry.sent = share;

@@ -20,6 +20,7 @@ export function thumb(blob) {
 }
 
 function stateOf(entry) {
+  if (entry.phase === "chosen" && entry.file?.size === 0) return "Empty";
   if (entry.phase === "chosen") return entry.width ? `${size(entry.width, entry.height)}, ${bytes(entry.file.size)}` : "Ready to send";
   if (entry.phase === "succeeded") return entry.output?.width ? `Done, ${size(entry.output.width, entry.output.height)}` : "Done";
   if (entry.phase === "failed") return "Not done";

@@ -2,17 +2,38 @@
 // right of it the result (mixed with the original where its strength is less than 1).
 
 import {enlarged, needed} from "./bicubic.js";
-import {busiest, lumaOf} from "./detail.js";
+import {busiest, isTransparent, lumaOf} from "./detail.js";
 
 const TILE = 256;
 const MOST_TILES = 240;
-const LOOKED_AT = 768; // pixels of the longer side in which detail is looked for
+const LOOKED_AT = 768; // pixels of the longer side in which detail and transparency are looked for
+const SQUARE = 12; // pixels of the page a side
 
 function canvasOf(width, height) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
   return canvas;
+}
+
+// A bitmap's pixels, at most LOOKED_AT a side.
+function sampleOf(bitmap) {
+  const share = Math.min(1, LOOKED_AT / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map(side => Math.max(1, Math.round(side * share)));
+  const context = canvasOf(width, height).getContext("2d", {willReadFrequently: true});
+  context.drawImage(bitmap, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height);
+}
+
+// What is seen through a picture: squares of two colours.
+function squaresOf(context, colours, side) {
+  const tile = canvasOf(2 * side, 2 * side);
+  const brush = tile.getContext("2d");
+  for (const [at, colour] of [...colours, ...colours].entries()) {
+    brush.fillStyle = colour;
+    brush.fillRect(side * (at % 2 ^ (at >> 1)), side * (at >> 1), side, side);
+  }
+  return context.createPattern(tile, "repeat");
 }
 
 // A bitmap enlarged to `size` by bicubic, in tiles, each made when it is first seen.
@@ -61,6 +82,8 @@ export class Painter {
     this.original = original;
     this.result = result;
     this.enlargement = null;
+    this.sample = sampleOf(result);
+    this.isTransparent = isTransparent(this.sample.data) || (original !== null && isTransparent(sampleOf(original).data));
   }
 
   get size() {
@@ -77,12 +100,17 @@ export class Painter {
     return this.size.map(side => Math.max(1, Math.round(side * Math.min(1, zoom))));
   }
 
-  // `divider`: pixels from the left; `quick`: while something moves, an approximation that the browser draws.
-  draw(geometry, {divider, strength, backdrop, quick}) {
+  // `divider`: pixels from the left; `squares`: the colours of those behind what is transparent, `density`: of the frame's
+  // pixels; `quick`: while something moves, an approximation that the browser draws.
+  draw(geometry, {divider, strength, backdrop, squares, density, quick}) {
     const {context} = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = backdrop;
     context.fillRect(0, 0, ...geometry.frame);
+    if (this.isTransparent) {
+      context.fillStyle = squaresOf(context, squares, Math.round(SQUARE * density));
+      context.fillRect(...geometry.corner, this.size[0] * geometry.zoom, this.size[1] * geometry.zoom);
+    }
     if (this.original) {
       this.within(0, divider, geometry, () => this.drawOriginal(geometry, quick, [0, divider]));
       if (strength < 1) this.within(divider, geometry.frame[0], geometry, () => this.drawOriginal(geometry, quick, [divider, geometry.frame[0]]));
@@ -128,12 +156,9 @@ export class Painter {
 
   // The centre of the window with most detail, [x, y] in the result's pixels.
   busiest(window) {
+    const {data, width, height} = this.sample;
     const share = Math.min(1, LOOKED_AT / Math.max(...this.size));
-    const [width, height] = this.size.map(side => Math.max(1, Math.round(side * share)));
-    const context = canvasOf(width, height).getContext("2d", {willReadFrequently: true});
-    context.drawImage(this.result, 0, 0, width, height);
-    const luma = lumaOf(context.getImageData(0, 0, width, height).data);
-    const [x, y] = busiest(luma, [width, height], window.map(side => side * share));
+    const [x, y] = busiest(lumaOf(data), [width, height], window.map(side => side * share));
     return [x * this.size[0], y * this.size[1]];
   }
 
@@ -143,12 +168,28 @@ export class Painter {
   }
 }
 
+function pixelsOf(bitmap) {
+  const context = canvasOf(bitmap.width, bitmap.height).getContext("2d", {willReadFrequently: true});
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}
+
+// Colours are mixed, alpha is the result's: drawn over each other, two pictures would hide more than either.
+function mixedThrough(original, result, strength) {
+  const [from, to] = [pixelsOf(original).data, pixelsOf(result)];
+  for (let i = 0; i < from.length; i++) if (i % 4 < 3) to.data[i] = from[i] + strength * (to.data[i] - from[i]);
+  return to;
+}
+
 // The result at a strength below 1, as a PNG made here; both bitmaps are of one size.
-export function blended(original, result, strength) {
+export function blended({original, result, isTransparent}, strength) {
   const canvas = canvasOf(result.width, result.height);
   const context = canvas.getContext("2d");
-  context.drawImage(original, 0, 0);
-  context.globalAlpha = strength;
-  context.drawImage(result, 0, 0);
+  if (isTransparent) context.putImageData(mixedThrough(original, result, strength), 0, 0);
+  else {
+    context.drawImage(original, 0, 0);
+    context.globalAlpha = strength;
+    context.drawImage(result, 0, 0);
+  }
   return new Promise(done => canvas.toBlob(done, "image/png"));
 }

@@ -10,6 +10,13 @@ import {Viewer} from "./viewer.js";
 
 const byId = id => document.getElementById(id);
 
+// What stands in place of a photo that cannot be shown.
+function withoutLook({name, file, format}) {
+  if (!file) return name;
+  if (!file.size) return `${name} is empty`;
+  return format ? `${name}: this browser cannot show it, the service may` : `${name}: of no format that is known here`;
+}
+
 export class Stage {
   // `acts`: {mend, cancel} of an entry; `told(sentence)` speaks to screen readers.
   constructor(acts, told) {
@@ -46,7 +53,7 @@ export class Stage {
     if (entry.url && image.getAttribute("src") !== entry.url) image.src = entry.url;
     image.alt = entry.name;
     byId("preview-none").hidden = Boolean(entry.url);
-    byId("preview-none").textContent = entry.file ? `${entry.name}: this browser cannot show it, the service can read it` : entry.name;
+    byId("preview-none").textContent = withoutLook(entry);
     this.renderProgress();
     this.renderTrouble();
   }

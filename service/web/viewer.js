@@ -47,7 +47,7 @@ export class Viewer {
 
   // The result as it is looked at; null: as it came.
   blend() {
-    return this.strength < 1 ? blended(this.painter.original, this.painter.result, this.strength) : null;
+    return this.strength < 1 ? blended(this.painter, this.strength) : null;
   }
 
   mix(strength) {
@@ -74,9 +74,10 @@ export class Viewer {
 
   drawNow(quick) {
     if (!this.painter) return;
-    const backdrop = getComputedStyle(this.parts.frame).getPropertyValue("--backdrop");
+    const style = getComputedStyle(this.parts.frame);
+    const [backdrop, ...squares] = ["--backdrop", "--square", "--other-square"].map(name => style.getPropertyValue(name));
     const divider = this.painter.original ? Math.round(this.share * this.frame[0]) : 0;
-    this.painter.draw(this.geometry, {divider, strength: this.strength, backdrop, quick});
+    this.painter.draw(this.geometry, {divider, strength: this.strength, backdrop, squares, density: this.density, quick});
     this.label(divider);
     this.parts.frame.dataset.drawn = quick ? "roughly" : "whole";
   }

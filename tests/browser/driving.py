@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from tests.living import opened
+from tests.living import opened, photo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FilePayload, Locator, Page
@@ -25,6 +25,12 @@ DESKTOP = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
 # What the browser itself says of an answer that is no success; the page shows those to its reader.
 EXPECTED = ("Failed to load resource", "net::ERR_INTERNET_DISCONNECTED")
+
+
+def half_transparent(height: int, width: int) -> np.ndarray:
+    """(H, W, 4) uint8: a photo of which the left half is not there."""
+    alpha = np.where(np.arange(width) < width // 2, 0, 255).astype(np.uint8)
+    return np.dstack([photo(height, width), np.broadcast_to(alpha, (height, width))])
 
 
 class Sight:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.browser.draw_example import FILE, draw_example
-from tests.browser.driving import PHONE, Sight
+from tests.browser.driving import PHONE, Sight, half_transparent
 from tests.living import Lutra, as_file, opened, photo, wait_until
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ def restored(sight: Sight) -> None:
     sight.shows("succeeded")
 
 
+def transparent(sight: Sight) -> None:
+    sight.choose(("cut-out.png", as_file(half_transparent(320, 480), "PNG")))
+    sight.go()
+    sight.shows("succeeded")
+
+
 def several(sight: Sight) -> None:
     others = [(f"otter-{seed}.png", as_file(np.asarray(draw_example(seed)), "PNG")) for seed in (3, 4, 5)]
     sight.choose(EXAMPLE, *others)
@@ -106,7 +112,10 @@ def programs(sight: Sight) -> None:
 
 STATES: dict[str, Callable[[Sight], None]] = {
     one.__name__: one
-    for one in (empty, chosen, refused, preset, running, result, zoomed, enhanced, restored, several, failed, programs)
+    for one in (
+        *(empty, chosen, refused, preset, running, result, zoomed),
+        *(enhanced, restored, transparent, several, failed, programs),
+    )
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {},

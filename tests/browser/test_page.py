@@ -227,6 +227,31 @@ def test_a_file_that_is_no_picture_gets_a_sentence(sight: Sight) -> None:
     assert sight.at("#trouble-text").inner_text().endswith(".")
 
 
+def test_an_empty_file_is_told_as_such_and_not_sent(sight: Sight) -> None:
+    sight.choose(("photo.jpg", b""))
+    assert sight.at("#list small").inner_text() == "Empty"
+    assert sight.at("#preview-none").inner_text() == "photo.jpg is empty"
+    sight.go()
+    sight.shows("failed")
+    assert sight.at("#trouble-title").inner_text() == "The file is empty"
+    assert sight.at("#trouble-text").inner_text() == "It holds no bytes: it may not have been saved or copied whole."
+    assert sight.at("#trouble-mends button").count() == 0 and sight.posts == []
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("scan.tif", as_file(photo(48, 64), "TIFF"), "scan.tif: this browser cannot show it, the service may"),
+        ("notes.jpg", b"these are no pixels", "notes.jpg: of no format that is known here"),
+    ],
+)
+def test_what_cannot_be_shown_says_whether_the_service_may_read_it(
+    sight: Sight, name: str, data: bytes, told: str
+) -> None:
+    sight.choose((name, data))
+    assert sight.at("#preview-none").inner_text() == told
+
+
 def test_many_photos_go_at_once_and_leave_as_one_zip(sight: Sight) -> None:
     sight.choose(*[(name, as_file(photo(48, 64, seed))) for seed, name in enumerate(("a.jpg", "b.jpg", "a.jpg"))])
     sight.scale("2", "nearest")

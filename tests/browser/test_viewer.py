@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.driving import PHONE, Sight
+from service.cli import main
+from tests.browser.driving import PHONE, Sight, half_transparent
 from tests.living import Lutra, as_file, opened, photo
 
 if TYPE_CHECKING:
@@ -204,6 +206,24 @@ def test_the_strength_is_set_while_one_looks_and_nothing_is_sent_again(
     assert far(np.asarray(opened(data).convert("RGB")), np.asarray(opened(muted))) > 2
 
 
+def test_a_weakened_result_is_as_transparent_as_the_service_makes_it(sight: Sight, service: Lutra) -> None:
+    pixels = half_transparent(96, 128)
+    pixels[..., 3] = np.where(pixels[..., 3] > 0, 255, 100)
+    pixels[..., :3] = pixels[..., :3] // 2 + 64  # no colour that a table clips
+    muted = as_file(pixels, "PNG")
+    sight.choose(("cut-out.png", muted))
+    sight.operation("enhance")
+    sight.go()
+    sight.shows("succeeded")
+    sight.at("#strength").fill("50")
+    sight.at("#strength-told").get_by_text("50 %").wait_for()
+    mixed = np.asarray(opened(sight.saved()[1]))
+    served = np.asarray(opened(service.post("/enhance?strength=0.5", muted).content))
+    assert mixed.shape == served.shape and (mixed[..., 3] == pixels[..., 3]).all()
+    assert far(mixed[:, 64:], served[:, 64:]) <= 2
+    assert far(mixed[:, :64], served[:, :64]) <= 4  # a browser keeps colours times their alpha: fewer levels of them
+
+
 def test_only_colours_that_were_cut_off_differ_from_the_services_own_strength(sight: Sight, service: Lutra) -> None:
     """/enhance mixes its table before it cuts at black and white, the page what was cut."""
     sight.choose(("photo.png", SMALL))
@@ -258,3 +278,65 @@ def test_a_small_result_fills_a_phone_of_fine_pixels(chromium: Browser, service:
         sight.go()
         sight.shows("succeeded")
         assert zoom(sight) == "200 %"
+
+
+SQUARES = {(0x68, 0x72, 0x76), (0x86, 0x8F, 0x93)}
+BACKDROP = (0x20, 0x26, 0x2A)
+
+
+def colours_of(pixels: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(map(int, pixel)) for pixel in np.unique(pixels.reshape(-1, 3), axis=0)}
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """WCAG 2.2, contrast ratio of two sRGB colours."""
+    linear = [
+        np.where((c := np.array(rgb) / 255) <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for rgb in (one, other)
+    ]
+    light, dark = sorted((float(rgb @ [0.2126, 0.7152, 0.0722]) + 0.05 for rgb in linear), reverse=True)
+    return light / dark
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_squares_are_seen_through_what_is_transparent(
+    chromium: Browser, service: Lutra, scheme: Literal["light", "dark"]
+) -> None:
+    with Sight.opened(chromium, service.port, color_scheme=scheme) as sight:
+        sight.choose(("cut-out.png", as_file(half_transparent(96, 128), "PNG")))
+        sight.at("#list img.thumb").wait_for()
+        preview = np.asarray(opened(sight.at("#preview-image").screenshot()).convert("RGB"))
+        assert colours_of(preview[4:-4, 4:60]) == SQUARES
+        sight.scale("2", "nearest")
+        sight.go()
+        sight.shows("succeeded")
+        for side in ("Home", "End"):
+            sight.at(".divider").press(side)
+            shown = drawn(sight, (256, 192))
+            assert colours_of(shown[:, :120]) == SQUARES
+            assert (shown[0, 0] != shown[0, 12]).any() or (shown[0, 0] != shown[12, 0]).any()
+        thumb = np.asarray(opened(sight.at("#list img.thumb").screenshot()).convert("RGB"))
+        assert colours_of(thumb[8:40, 4:20]) == SQUARES
+    for square in SQUARES:
+        assert min(contrast(square, ink) for ink in ((0, 0, 0), (255, 255, 255))) >= 3
+
+
+def test_nothing_is_seen_through_an_opaque_photo_also_along_its_rim(sight: Sight) -> None:
+    sight.choose(("photo.jpg", as_file(np.full((1001, 777, 3), 255, np.uint8))))
+    sight.at("#preview-image").wait_for()
+    preview = np.asarray(opened(sight.at("#preview").screenshot()).convert("RGB"))
+    assert {(255, 255, 255)} < colours_of(preview) and not SQUARES & colours_of(preview)
+    sight.scale("1.1", "nearest")
+    sight.go()
+    sight.shows("succeeded")
+    sight.at("[data-part=fit]").click()
+    assert not SQUARES & colours_of(sight.canvas())
+
+
+def test_the_page_of_lutra_compare_has_the_same_squares(chromium: Browser, tmp_path: Path) -> None:
+    (picture := tmp_path / "cut-out.png").write_bytes(as_file(half_transparent(96, 128), "PNG"))
+    assert main(["compare", str(picture), "--scale", "2", "--models", "nearest"]) == 0
+    page = chromium.new_page()
+    page.goto((tmp_path / "cut-out-compared.html").as_uri())
+    shown = np.asarray(opened(page.locator(".view").screenshot()).convert("RGB"))
+    page.close()
+    assert colours_of(shown) > SQUARES

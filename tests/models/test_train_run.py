@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,66 @@ def test_the_command_line_changes_any_field_and_refuses_what_does_not_fit(
         with pytest.raises(SystemExit):
             command.read_arguments([*given, "--set", wrong])
     assert "no field 'speed', known are budget, name" in capsys.readouterr().err
+
+
+def changed(data: Path, name: str, word: str) -> Any:
+    """The recipe with `--set word`."""
+    return command.make_recipe(command.read_arguments([name, "--data", str(data), "--device", "cpu", "--set", word]))
+
+
+@pytest.mark.parametrize("word", ["false", "False"])
+def test_a_yes_or_no_is_spelt_as_in_json_or_as_in_python(data: Path, word: str) -> None:
+    assert changed(data, "lmliif", f"teach_first={word}").teach_first is False
+    assert (
+        changed(data, "lmliif", f"autocast={word.replace('false', 'true').replace('False', 'True')}").autocast is True
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "field", "value"),
+    [
+        ("budget.decay=0.5", "decay", 0.5),
+        ("budget.decay=1", "decay", 1),
+        ("budget.decay=None", "decay", None),
+        ("budget.slice_minutes=null", "slice_minutes", None),
+    ],
+)
+def test_what_may_be_left_open_can_be_set_and_left_open_again(data: Path, word: str, field: str, value: object) -> None:
+    assert getattr(changed(data, "liif", word).budget, field) == value
+
+
+@pytest.mark.parametrize("word", ["scales=(2,3)", "scales=[2,3]"])
+def test_several_numbers_are_a_list_or_a_tuple(data: Path, word: str) -> None:
+    assert changed(data, "lmliif", word.replace("scales", "fixed_scales")).fixed_scales == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("teach_first=yes", "teach_first is True, which yes cannot replace: bool is expected"),
+        ("teach_first=1", "teach_first is True, which 1 cannot replace: bool is expected"),
+        ("ema=True", "which True cannot replace: float is expected"),
+        ("budget.batch=true", "which true cannot replace: int is expected"),
+        ("budget.batch=2.5", "which 2.5 cannot replace: int is expected"),
+        ("budget.decay=often", "decay is 0.2, which often cannot replace: float | None is expected"),
+        ("fixed_scales=3", "which 3 cannot replace: tuple[int, ...] is expected"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_is_expected(
+    data: Path, word: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        changed(data, "lmliif", word)
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_field_of_every_recipe_says_what_it_may_hold(name: str, data: Path) -> None:
+    recipe = command.make_recipe(command.read_arguments([name, "--data", str(data), "--device", "cpu"]))
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if isinstance(value, (bool, int, float)):
+            assert getattr(command.change(recipe, [field.name], repr(value)), field.name) == value
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,22 @@ def test_an_address_has_so_many_connections_at_work_and_others_have_theirs(tmp_p
         close(stranger + another + crowd)
 
 
+def test_a_trusted_proxy_s_connections_are_many_clients(tmp_path: Path) -> None:
+    """As many as there may be in all, where another address has its few."""
+    upload = b"POST /enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+    limits: dict[str, Any] = {"LUTRA_MAX_CONNECTIONS": "8", "LUTRA_MAX_CONNECTIONS_PER_ADDRESS": "2"}
+    with running_gateway(tmp_path, **limits, LUTRA_TRUSTED_PROXIES="127.0.0.2") as gateway:
+        lines = {address: [gateway.connect(address) for _ in range(4)] for address in ("127.0.0.3", "127.0.0.2")}
+        told = {}
+        for address, own in lines.items():
+            for line in own:
+                send(line, upload)
+            told[address] = sorted(line.recv(12) for line in own)
+            close(own)
+        assert told["127.0.0.3"] == [b"HTTP/1.1 100"] * 2 + [b"HTTP/1.1 503"] * 2
+        assert told["127.0.0.2"] == [b"HTTP/1.1 100"] * 4
+
+
 def large(store: Store) -> tuple[str, int]:
     """The path and size of a result that is more than buffers on the way take."""
     job, size = put(store), 25_000_000

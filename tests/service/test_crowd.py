@@ -19,15 +19,19 @@ from tests.service.asgi import eventually
 class Guest:
     """A connection as a crowd knows it: it notes what is asked of it."""
 
-    def __init__(self, crowd: Crowd, address: str = "192.0.2.1") -> None:
+    def __init__(self, crowd: Crowd, address: str = "192.0.2.1", *, is_proxy: bool = False) -> None:
         self._crowd = crowd
-        self._address = address
+        self._address, self._is_proxy = address, is_proxy
         self.dropped = False
         self.looks: list[float] = []
 
     @property
     def address(self) -> str:
         return self._address
+
+    @property
+    def is_proxy(self) -> bool:
+        return self._is_proxy
 
     def look(self, now: float) -> None:
         self.looks.append(now)
@@ -91,6 +95,28 @@ def test_an_address_with_too_many_makes_room_among_its_own() -> None:
             crowd.is_at_work(one)
         assert not crowd.enter(Guest(crowd))
         assert not other.dropped
+
+    within(story)
+
+
+def test_a_trusted_proxy_has_as_many_as_there_may_be_and_its_neighbours_have_theirs() -> None:
+    def story() -> None:
+        crowd = Crowd(6, 2)
+        proxied = [Guest(crowd, "2001:db8::/64", is_proxy=True) for _ in range(4)]
+        beside = [Guest(crowd, "2001:db8::/64") for _ in range(2)]
+        assert all(crowd.enter(one) for one in (*proxied, *beside))
+        for one in beside:
+            crowd.is_at_work(one)
+        third = Guest(crowd, "2001:db8::/64")
+        assert not crowd.enter(third)
+        crowd.leave(third)
+        assert not any(one.dropped for one in (*proxied, *beside))
+        assert crowd.enter(Guest(crowd, "2001:db8::/64", is_proxy=True))  # all of them together are too many
+        assert [one.dropped for one in proxied] == [True, False, False, False]
+        for one in (*proxied, *beside):
+            crowd.leave(one)
+        again = [Guest(crowd, "2001:db8::/64") for _ in range(2)]
+        assert all(crowd.enter(one) for one in again) and not any(one.dropped for one in again)
 
     within(story)
 

@@ -31,6 +31,8 @@ class Computing:
         tick(1, 2)
         if asked.data.endswith(b"!"):
             raise CorruptPicture("cut off")
+        if asked.data.endswith(b"#"):
+            raise ParameterError("too small for this one")
         if asked.data.endswith(b"?"):
             raise KeyboardInterrupt
         return Better(asked.data, asked.format, 64, 48, "same")
@@ -71,6 +73,14 @@ def test_a_second_run_computes_only_what_is_not_there_yet(folder: Path, capsys: 
     told = capsys.readouterr().err
     assert "b.jpg: cut off" in told and "a-x2.jpg: left out: a result of this command" in told
     assert "3 pictures in" in told and "1 done, 2 skipped" in told
+
+
+@pytest.mark.parametrize(("ends", "status"), [(("#", "#"), 2), (("#", ""), 1), (("#", "!"), 1), (("", ""), 0)])
+def test_wrong_usage_is_what_parameters_alone_kept_from_all(folder: Path, ends: tuple[str, str], status: int) -> None:
+    (folder / "c.jpg").unlink()
+    for name, end in zip(("a.jpg", "b.jpg"), ends, strict=True):
+        (folder / name).write_bytes(JPEG + end.encode())
+    assert run(wanted(folder)) == status
 
 
 def test_folders_in_folders_are_mirrored_and_the_output_among_them_is_left_alone(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def test_a_line_tells_what_its_client_may_and_all_but_name_and_hash_may_be_left_
         ({"name": "a", "hash": HASH, "megapixels_per_min": -1}, "line 2, megapixels_per_min: "),
         ({"name": "a", "hash": HASH, "megapixels_per_min": 1e-20}, "line 2, megapixels_per_min: "),
         ({"name": "a", "hash": HASH, "megapixels_per_min": 1e300}, "line 2, megapixels_per_min: "),
+        ({"name": "a", "hash": HASH, "share": math.nan}, "line 2, share: Input should be a finite number"),
         ({"name": "a", "hash": HASH, "share": 0}, "line 2, share: "),
         ({"name": "a", "hash": HASH, "share": 1.5}, "line 2, share: "),
         ({"name": "a", "hash": HASH, "lanes": ["slow"]}, "line 2, lanes: "),

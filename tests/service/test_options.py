@@ -80,6 +80,8 @@ def test_yes_no_and_unset_are_three(words: tuple[str, ...], meant: bool | None) 
     ("words", "sentence"),
     [
         (("--share", "2"), "argument --share: 2: Input should be less than or equal to 1"),
+        (("--share", "nan"), "argument --share: nan: Input should be a finite number"),
+        (("--share", "inf"), "argument --share: inf: Input should be a finite number"),
         (("--share", "much"), "argument --share: much: Input should be a valid number"),
         (("--count", "0"), "argument --count: 0: Input should be greater than or equal to 1"),
         (("--count", "1.5"), "argument --count: 1.5: Input should be a valid integer"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,10 @@ def test_a_size_that_is_given_stands_in_place_of_another_kind_of_size(tmp_path: 
         ({"a": {"strenght": 1}}, "'a', strenght: enhance has no such parameter; known are model, strength"),
         ({"a": {"strength": [1]}}, "'a', strength: "),
         ({"a": {"upscale": {"strength": 2}, "enhance": {}}}, "'a', strength: "),
+        *(
+            ({"a": {"strength": value}}, "'a', strength: Input should be a finite number")
+            for value in (math.nan, -math.inf)
+        ),
         ({"a": {"enhance": 3}}, "'a': "),
         ({"a": {"preset": "b"}}, "'a', preset: "),
     ],
@@ -112,6 +117,7 @@ AT = Installation({name: CARDS[name] for name in ("lut3d", "nearest", "eclut")},
         ({"a": {"scale": 2, "width": 300}}, "'a': scale and width/height ask for a size twice"),
         ({"a": {"scale": 5}}, "'a': scale 5 is outside"),
         ({"a": {"scale": "double"}}, "'a': scale 'double' is not a number"),
+        ({"a": {"scale": math.nan}}, "'a': scale 'NaN' is not a number"),
         ({"a": {"width": 1, "height": "x", "fit": "fill"}}, "'a': height 'x' is not a whole number"),
         ({"a": {"max_pixels": 1e3}}, "'a': max_pixels '1000.0' is not a whole number"),
     ],

@@ -52,10 +52,36 @@ def test_tables_go_both_ways(url: str, picture: Path) -> None:
 def test_what_the_service_refuses_is_named_with_its_file(
     url: str, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["upscale", str(picture), "--scale", "99", "--url", url]) == 1
+    assert main(["upscale", str(picture), "--scale", "99", "--url", url]) == 2
     told = capsys.readouterr().err
     assert "photo.jpg: A parameter cannot be used: scale 99" in told
     assert list(picture.parent.iterdir()) == [picture]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["upscale", "--scale", "2", "--model", "lut3d"],
+        ["upscale", "--scale", "2", "--strength", "0.5", "--model", "liif"],
+        ["upscale", "--scale", "2", "--format", "jpeg", "--lossless"],
+        ["upscale", "--width", "10"],
+        ["restore", "--only", "rain", "--model", "airnet"],
+        ["enhance", "--preset", "none"],
+    ],
+)
+def test_a_bad_parameter_is_wrong_usage_here_and_by_the_service(url: str, picture: Path, options: list[str]) -> None:
+    command = [options[0], str(picture), *options[1:]]
+    assert (main(command), main([*command, "--url", url])) == (2, 2)
+    assert list(picture.parent.iterdir()) == [picture]
+
+
+def test_a_bad_file_is_a_file_that_failed_here_and_by_the_service(url: str, picture: Path) -> None:
+    picture.write_bytes(picture.read_bytes()[:200])
+    (table := picture.with_name("no.cube")).write_text("LUT_3D_SIZE 2\n0 0 0\n")
+    for options in ([], ["--lut", str(table)]):
+        command = ["enhance", str(picture), *options]
+        assert (main(command), main([*command, "--url", url])) == (1, 1)
+        picture.write_bytes(as_file(photo(seed=3)))
 
 
 def test_its_models_are_listed(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,16 @@ def test_a_strength_outside_0_to_1_is_refused(lutra: Lutra, strength: str) -> No
     assert lutra.post(f"/enhance?strength={strength}", PHOTO).status_code == 422
 
 
+@pytest.mark.parametrize("strength", ["nan", "inf", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    "path", ["/enhance?", "/restore?", "/upscale?scale=2&", "/upscale/estimate?of_width=9&of_height=9&"]
+)
+def test_a_number_that_is_not_finite_is_said_to_be_none(lutra: Lutra, path: str, strength: str) -> None:
+    ask = lutra.client.get if "estimate" in path else lambda url: lutra.post(url, PHOTO)
+    answer = ask(f"{path}strength={strength}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "strength: Input should be a finite number")
+
+
 def test_too_many_output_pixels_are_refused_by_arithmetic(lutra: Lutra) -> None:
     answer = lutra.post("/upscale?scale=8&model=nearest", as_file(photo(2000, 2000), quality=50))
     assert answer.status_code == 422

@@ -83,6 +83,8 @@ def test_the_key_of_the_metrics_is_never_shown(monkeypatch: pytest.MonkeyPatch) 
         ("LUTRA_MAX_SCALE", "1", "LUTRA_MAX_SCALE"),
         ("LUTRA_QUEUE_SIZE", "0", "LUTRA_QUEUE_SIZE"),
         ("LUTRA_EXPRESS_SECONDS", "-1", "LUTRA_EXPRESS_SECONDS='-1'"),
+        ("LUTRA_EXPRESS_SECONDS", "nan", "LUTRA_EXPRESS_SECONDS='nan': Input should be a finite number"),
+        ("LUTRA_JOB_TIMEOUT_SECONDS", "inf", "LUTRA_JOB_TIMEOUT_SECONDS='inf': Input should be a finite number"),
         ("LUTRA_MODELS", "liif,nope", "no model nope; known are"),
         ("LUTRA_WEIGHTS_DIR", "/nowhere/at/all", "is no folder"),
         ("LUTRA_LOG_LEVEL", "loud", "LUTRA_LOG_LEVEL"),

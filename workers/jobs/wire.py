@@ -28,7 +28,8 @@ class Wire(asyncio.Protocol, ABC):
         """Once. Raises redis.ConnectionError, redis.TimeoutError or OSError."""
         connection = connection_for_loop(url, timeout_s=timeout_s)
         await connection.connect()  # type: ignore[no-untyped-call]
-        # Kept, because it ends the transport when it goes; the connection would, too, if it had it still.
+        # Both are private to redis-py, which has no public way to its transport: `tests/workers/test_wire.py` looks at
+        # them. Kept, because it ends the transport when it goes; the connection would, too, if it had it still.
         self._writer, connection._writer, connection._reader = connection._writer, None, None
         assert self._writer is not None
         self._transport = cast("asyncio.Transport", self._writer.transport)

@@ -71,7 +71,7 @@ class Query(BaseModel):
     `ways`: parameters that say the same thing in ways of which one goes without the others.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     ways: ClassVar[tuple[frozenset[str], ...]] = ()
 

@@ -20,7 +20,11 @@ from models.cards import Card, Size
 from workers.operations.choice import relative_pace
 
 LEAST_PIXELS = 100_000  # smaller jobs say more of their overhead than of the model
-LEAST_SIDE, MOST_SIDE, HALOS = 128, 256, 4  # of the input: HALOS times the halo, within these two
+# Of the input: HALOS times the halo, within these two. What is computed around a smaller picture, and what each call
+# costs, would count as the model's: a megapixel of squares of 96, 64 and 48 pixels at x4 takes 1.5, 2.0 and 2.7 times
+# that of 256 by srresnet, 1.2, 1.5 and 2.2 times by eclut, 1.2, 1.2 and 1.3 times by lmliif (one thread of an AMD EPYC
+# (Zen 4), 2026-11-30). A job so small is short on any machine, whatever is not learnt from it.
+LEAST_SIDE, MOST_SIDE, HALOS = 128, 256, 4
 SEEN = 7
 STEP = 2.0
 HALF_LIFE_S = 6 * 3600.0  # shorter would make a slow machine forget each night what its only network costs
