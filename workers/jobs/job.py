@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum, auto
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.cards import CARDS, Card
 
@@ -105,12 +105,20 @@ class Job:
         return hashlib.sha256(f"{self.computation.key} {self.client}".encode()).hexdigest()
 
 
+class ResultKey(NamedTuple):
+    """Where a result lies: under an attempt of its computation, in so many bytes."""
+
+    computation_id: str
+    attempt: int
+    size_bytes: int
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """A job as the store knows it now; times are seconds since the epoch.
 
     `cache`: how it came to its computation (`records.CacheResult`); `expires_at`: when it goes, None until that ended.
-    `result`: its bytes, where they are few and were asked for along with it.
+    `result`: its bytes, where they are few and were read along with it.
     """
 
     id: str
@@ -138,6 +146,13 @@ class JobStatus:
     @property
     def ended(self) -> bool:
         return self.state.is_terminal
+
+    @property
+    def result_key(self) -> ResultKey | None:
+        """None where there is no result."""
+        if self.output is None or self.state is not JobState.SUCCEEDED:
+            return None
+        return ResultKey(self.computation_id, self.result_attempt, int(self.output["bytes"]))
 
     @property
     def found(self) -> dict[str, float] | None:

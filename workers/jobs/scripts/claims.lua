@@ -1,5 +1,11 @@
 -- How a worker child comes to its work, alone or along with the end of what it had.
 
+-- A copy of a small picture, for the command that fetches and removes it and is sent along with the script.
+local function lay_ready(key, name)
+  redis.call('COPY', key, P .. name, 'REPLACE')
+  redis.call('EXPIRE', P .. name, 60)
+end
+
 -- Leases a queued computation to a worker child: the next of the lane that is `wanted`, or the one whose id that is.
 -- `nonce` is of this one call: the same child with the same nonce is answered again, with another one it is a new
 -- attempt. `queue`: the lane's, for a child that comes without a message and takes one off it; else empty. A picture no

@@ -8,10 +8,10 @@ local function note_to(job, kind, data)
   redis.call('XADD', P .. 'events:' .. job, 'MAXLEN', 512, '*', 'kind', kind, 'data', data)
 end
 
--- The same, and a wake-up for whoever waits for it.
-local function emit_to(job, kind, data)
+-- The same, and a wake-up for whoever waits for it, with more words about it where there are any.
+local function emit_to(job, kind, data, words)
   note_to(job, kind, data)
-  redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind)
+  redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind .. (words or ''))
 end
 
 -- What the record of a job says, for whoever writes events and keeps it.
@@ -33,10 +33,10 @@ end
 
 -- An event for those of these jobs that did not leave their computation. Who waits for more than the end of a job has
 -- read it by its id before; where nobody has, the event wakes nobody.
-local function emit(jobs, kind, data)
+local function emit(jobs, kind, data, words)
   for _, job in ipairs(jobs) do
     local is_awaited = kind == 'end' or job.is_read_by_id
-    if not job.has_left then (is_awaited and emit_to or note_to)(job.id, kind, data) end
+    if not job.has_left then (is_awaited and emit_to or note_to)(job.id, kind, data, words) end
   end
 end
 
@@ -343,7 +343,7 @@ local function make_room(bytes, evict_delivered, client)
 end
 
 -- The one way into a terminal state, for its `jobs`; result_bytes is 0 where there is
--- no result, error is empty where there is none.
+-- no result, error is empty where there is none. The wake-up of a success tells where the result lies (`ResultKey`).
 local function finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
   local key = P .. 'comp:' .. comp
   local record = redis.call('HMGET', key, 'state', 'input_chunks', 'attempt', 'result_attempt', 'equal', 'input', 'output')
@@ -357,7 +357,8 @@ local function finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)
   note(jobs, 'state', '{"state":"' .. state .. '"}')
-  emit(jobs, 'end', '{"state":"' .. state .. '"}')
+  local result = state == 'succeeded' and string.format(' %s %s %d', comp, record[4], result_bytes) or ''
+  emit(jobs, 'end', '{"state":"' .. state .. '"}', result)
   for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, tombstone_s) end
   if state == 'succeeded' then count_usage(jobs, record[6], record[7]) end
   reserve(comp, result_bytes + memory_of_records(comp, jobs), NOW + result_ttl_s)
@@ -404,10 +405,4 @@ local function send(queue, message) if message ~= '' then redis.call('LPUSH', qu
 local function is_held_by(comp, attempt)
   local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
   return record[1] == 'running' and record[2] == attempt
-end
-
--- A copy of a small picture, for the command that fetches and removes it and is sent along with the script.
-local function lay_ready(key, name)
-  redis.call('COPY', key, P .. name, 'REPLACE')
-  redis.call('EXPIRE', P .. name, 60)
 end
