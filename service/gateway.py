@@ -138,14 +138,16 @@ class Gateway:
         """
         submit = partial(self._submit, job, data, result_bytes, table, is_fresh)
         try:
-            async with self.wakeups.wait_for(job.equal) as waiter:
-                while (cache := await self._submitted(submit)) is None:
-                    await waiter.wait(EQUAL_WAIT_S)
+            cache = await self._submitted(submit)
+            if cache is None:  # the input of an equal one is on its way: from now on its arrival is heard
+                async with self.wakeups.wait_for(job.equal) as waiter:
+                    while (cache := await self._submitted(submit)) is None:
+                        await waiter.wait(EQUAL_WAIT_S)
         except Unavailable as error:
             metrics.ADMISSION_REJECTED.labels(error.code).inc()
             raise
-        metrics.JOBS_SUBMITTED.labels(job.computation.operation).inc()
-        metrics.CACHE_REQUESTS.labels(cache).inc()
+        metrics.labelled(metrics.JOBS_SUBMITTED, job.computation.operation).inc()
+        metrics.labelled(metrics.CACHE_REQUESTS, cache).inc()
         return cache
 
     async def _submitted(self, submit: Callable[[], Awaitable[CacheResult | None]]) -> CacheResult | None:

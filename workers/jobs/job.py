@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from workers.operations.operation import Plan
 
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
 Weights = Mapping[str, tuple[str | None, ...]]  # hashes of weight files by model
 NO_WEIGHTS: Weights = MappingProxyType({})
 
@@ -179,7 +181,7 @@ def computation_key(
     blended = CARDS.get(card.blends_with or "")
     used = [weights.get(one.name, (one.sha256,)) if one else () for one in (card, blended)]
     facts = [data_sha256, operation, card.name, used, sorted(parameters.items())]
-    return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_compact(facts).encode()).hexdigest()
 
 
 def new_job(
@@ -188,6 +190,7 @@ def new_job(
     plan: Plan[Any],
     *,
     estimate_s: float = 0.0,
+    lane: Lane = Lane.BULK,
     job_id: str = "",
     weights: Weights = NO_WEIGHTS,
     **known: Any,
@@ -197,7 +200,7 @@ def new_job(
     """
     operation, card, parameters = plan.operation.name, plan.card, plan.parameters.to_json()
     key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters, weights)
-    computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s)
+    computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s, lane)
     return Job(job_id or new_id(), computation, **known)
 
 

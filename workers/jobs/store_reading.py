@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
@@ -75,8 +74,9 @@ class Reading(StoreBase):
         def read(job: Sequence[bytes | None], computation: Sequence[bytes | None], result: bytes | None) -> Any:
             if job[0] is None or text(job[0]) != key.computation_id or computation[0] is None:
                 return None
-            status = status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
-            return replace(status, result=result) if result and status.result_key == key else None
+            facts = named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation)
+            status = status_of(job_id, *facts, result or b"")
+            return status if result and status.result_key == key else None
 
         record = f"lutra:comp:{key.computation_id}"
         piece = f"{result_prefix(key.computation_id, key.attempt)}:0"
