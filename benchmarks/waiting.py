@@ -79,6 +79,7 @@ def service(folder: Path, waiting: int) -> Iterator[Service]:
     private = embedded.prepare(folder / "redis", store_bytes)
     own = {"LUTRA_PORT": port, "LUTRA_REDIS_URL": private.url, "LUTRA_QUEUE_SIZE": queue_size}
     own |= {"LUTRA_STORE_BYTES": store_bytes, "LUTRA_LOG_LEVEL": "error", "LUTRA_METRICS_PORT": 0}
+    own |= {"LUTRA_WORKER_CONCURRENCY": 1, "LUTRA_EXPRESS_CONCURRENCY": CHILDREN - 1}
     if waiting + 100 > Settings.model_fields["max_connections"].default:
         own["LUTRA_MAX_CONNECTIONS"] = waiting + 1000
     environment = {name: str(value) for name, value in own.items()}

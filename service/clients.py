@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -37,7 +38,12 @@ class Client:
 def client_of(request: Request) -> Client:
     """As `service.authentication` found; where no keys are kept, by address."""
     known: Client | None = getattr(request.state, "client", None)
-    return known or Client(f"at:{neighbourhood(request.client.host if request.client else '')}")
+    return known or _at(neighbourhood(request.client.host if request.client else ""))
+
+
+@lru_cache(4096)
+def _at(address: str) -> Client:
+    return Client(f"at:{address}")
 
 
 def is_alone(client: Client) -> bool:

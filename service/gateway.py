@@ -36,12 +36,13 @@ from workers.errors import (
     Unavailable,
 )
 from workers.jobs import celery_app
-from workers.jobs.job import NO_WEIGHTS, Job, JobState, JobStatus, PictureFacts, Weights, new_job
+from workers.jobs.job import NO_WEIGHTS, Job, JobState, JobStatus, PictureFacts, ResultKey, Weights, new_job
 from workers.jobs.pipeline import Pipeline
 from workers.jobs.records import CacheResult, CancelOutcome, Event, Limits, QueueFacts
 from workers.jobs.script import Call
 from workers.jobs.store import Store
 from workers.jobs.store_admission import RESERVED, cache_of
+from workers.jobs.store_base import CARRIED_BYTES
 from workers.log import Log
 from workers.operations import choice, speeds
 from workers.operations.choice import served_models
@@ -137,14 +138,16 @@ class Gateway:
         """
         submit = partial(self._submit, job, data, result_bytes, table, is_fresh)
         try:
-            async with self.wakeups.wait_for(job.equal) as waiter:
-                while (cache := await self._submitted(submit)) is None:
-                    await waiter.wait(EQUAL_WAIT_S)
+            cache = await self._submitted(submit)
+            if cache is None:  # the input of an equal one is on its way: from now on its arrival is heard
+                async with self.wakeups.wait_for(job.equal) as waiter:
+                    while (cache := await self._submitted(submit)) is None:
+                        await waiter.wait(EQUAL_WAIT_S)
         except Unavailable as error:
             metrics.ADMISSION_REJECTED.labels(error.code).inc()
             raise
-        metrics.JOBS_SUBMITTED.labels(job.computation.operation).inc()
-        metrics.CACHE_REQUESTS.labels(cache).inc()
+        metrics.labelled(metrics.JOBS_SUBMITTED, job.computation.operation).inc()
+        metrics.labelled(metrics.CACHE_REQUESTS, cache).inc()
         return cache
 
     async def _submitted(self, submit: Callable[[], Awaitable[CacheResult | None]]) -> CacheResult | None:
@@ -166,16 +169,14 @@ class Gateway:
             return await self.store_threads.run(self.store.write_input, job, data, table, message)
         return cache_of(answer)
 
-    async def status(
-        self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False
-    ) -> JobStatus:
+    async def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
         """The job as it stands; of a client other than `owner` (`clients.owner_of`) there is none.
 
         Raises JobUnknown, JobGone, StoreUnavailable.
         """
         if len(job_id) > LONGEST_ID:
             raise JobUnknown("no job has this id")
-        return await self.ask(self.store.status_call(job_id, owner=owner, detach=detach, with_result=with_result))
+        return await self.ask(self.store.status_call(job_id, owner=owner, detach=detach))
 
     async def follow(self, job_id: str, after: str, *, owner: str = "") -> tuple[JobStatus, list[Event]]:
         """As the store's; raises as `status` does."""
@@ -274,7 +275,7 @@ class Gateway:
                 return None
             in_time = time.monotonic() < min(give_up, self.closes_at)
             try:
-                status = await self.status(job_id, with_result=True)
+                status = await self._read(job_id, waiter.result)
                 if status.ended or not in_time:
                     return status
             except StoreUnavailable:
@@ -283,6 +284,14 @@ class Gateway:
                 waiter.set_again()
             except (JobUnknown, JobGone):
                 raise StoreUnavailable("the job store lost its data, and this job with it") from None
+
+    async def _read(self, job_id: str, result: ResultKey | None) -> JobStatus:
+        """The job, and its result where that is small: at once where a wake-up has told where it lies, and it does."""
+        status = None if result else await self.status(job_id)
+        result = result or (status.result_key if status else None)
+        if result and result.size_bytes <= CARRIED_BYTES:
+            status = await self.pipeline.look(self.store.result_lookup(job_id, result)) or status
+        return status or await self.status(job_id)
 
 
 @asynccontextmanager

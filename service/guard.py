@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from functools import cache
 
-from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +17,7 @@ from service import problems
 from workers import metrics
 from workers.errors import InternalError
 from workers.log import Log, about
+from workers.metrics import labelled
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -94,19 +93,12 @@ class _Exchange:
         handler = getattr(route, "path", None) or "none"
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         status = self._status or 499
-        requests, durations = _counted_under(handler, method, status)
-        requests.inc()
-        durations.observe(seconds)
+        labelled(metrics.HTTP_REQUESTS, handler, method, str(status)).inc()
+        labelled(metrics.HTTP_DURATION, handler, method).observe(seconds)
         say = log.debug if self._scope["path"] in QUIET_PATHS else log.info
         client = self._scope["state"].get("client")  # by its key's name, where keys are kept
         who = {"client": client.id} if client else {}
         say("request", method=method, path=self._scope["path"], status=status, seconds=round(seconds, 4), **who)
-
-
-@cache
-def _counted_under(handler: str, method: str, status: int) -> tuple[Counter, Histogram]:
-    """The two instruments of these labels: to look them up costs more than to count."""
-    return metrics.HTTP_REQUESTS.labels(handler, method, str(status)), metrics.HTTP_DURATION.labels(handler, method)
 
 
 async def _no_receive() -> Message:

@@ -8,6 +8,7 @@ machine and the address to which the connection came, none of which anybody else
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import Scope
@@ -18,6 +19,7 @@ from workers.errors import BadRequest, WrongHost
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{0,5})?", re.ASCII)
 
 
+@lru_cache(1024)
 def plain(name: str) -> str:
     """One spelling for each host: lower case, no brackets, no dot at the end; addresses as Python writes them."""
     name = name.lower().removesuffix(".").removeprefix("[").removesuffix("]")

@@ -39,6 +39,8 @@ class Presets:
 
     def apply(self, operation: Operation[Q, Any], asked: Query, name: str | None) -> Q:
         """What is asked for, with the preset's parameters where nothing else is. Raises UnknownPreset."""
+        if name is None and isinstance(asked, operation.query):
+            return asked
         given = {one: getattr(asked, one) for one in asked.model_fields_set if one in operation.query.model_fields}
         preset = {} if name is None else self._parameters(operation, name)
         ways = operation.query.ways

@@ -28,7 +28,7 @@ from service.router import Router
 from service.upload import Hold, Upload, read_upload
 from workers.errors import ParameterError, TooManyPixels
 from workers.jobs.job import JobState
-from workers.jobs.lanes import in_lane, lane_of
+from workers.jobs.lanes import lane_of
 from workers.jobs.records import CacheResult
 from workers.operations.estimate import Asked, estimate_s
 from workers.operations.operation import Operation, Plan, Query, plan_encoding
@@ -144,10 +144,10 @@ async def _take_in(
         client = client_of(request)
         lane = lane_of(seconds, gateway.settings.express_seconds, client.lanes)
         detached = wait.detached or bool(reservation.key)
-        told = {"estimate_s": seconds, "detached": detached, "request_id": request.state.request_id}
-        whose = {"client": client.id, "idempotency_key": reservation.key, "fingerprint": fingerprint}
+        told = {"estimate_s": seconds, "lane": lane, "detached": detached, "request_id": request.state.request_id}
+        whose = {"client": client.id, "share": client.share, "queue_share": client.queue_share}
+        whose |= {"idempotency_key": reservation.key, "fingerprint": fingerprint}
         job = await gateway.make_job(data, header, plan, job_id=reservation.job_id, **told, **whose)
-        job = in_lane(job, lane, client.share, client.queue_share)
         height, width = plan.size
         result_bytes = operation.result_bytes(plan.parameters, height * width)
         numbers = table.numbers if table else b""

@@ -1,6 +1,7 @@
 """Wakes whom something concerns: one Redis subscription per gateway process for all waiting requests and streams.
 
-A message says only "job X has something new"; whoever waits for X reads the store, and nobody else is disturbed.
+A message says only "job X has something new", and of a success where its result lies; whoever waits for X reads the
+store, and nobody else is disturbed.
 Because messages can be lost while the connection is, the store is asked on each reconnect and every SWEEP_S, with a few
 calls for all who wait, who of them has missed something. A silent connection is asked for a sign of life every PING_S,
 and given up where none comes. One timer stirs the streams that have been quiet, so that they can say that they live.
@@ -19,6 +20,7 @@ import hiredis
 import redis
 
 from workers.errors import LutraError
+from workers.jobs.job import ResultKey
 from workers.jobs.records import WAKE_CHANNEL
 from workers.jobs.store_reading import Watch
 from workers.jobs.wire import Wire
@@ -45,12 +47,13 @@ class Waiter:
     """Set when there is something new; `wait` clears it.
 
     `seen`: the id of the last event that is known of the job, "0" for none; empty: its end alone is news. `may_wait`:
-    whether who waits may do so still.
+    whether who waits may do so still. `result`: of a job that succeeded, where a message has told.
     """
 
     def __init__(self, job_id: str, seen: str, may_wait: Callable[[], bool]) -> None:
         self.job_id, self.seen, self.may_wait = job_id, seen, may_wait
         self.asleep_since: float | None = None
+        self.result: ResultKey | None = None
         self._event = asyncio.Event()
         self._has_news = False
 
@@ -162,9 +165,12 @@ class Wakeups:
             yield from waiters
 
     def _wake(self, message: str) -> None:
-        job_id, _, kind = message.partition(" ")
+        """A message names the job and the kind of its event, and of a success where the result lies."""
+        job_id, kind, *words = message.split(" ")
+        result = ResultKey(words[0], int(words[1]), int(words[2])) if len(words) == 3 else None
         for waiter in self._waiters.get(job_id, ()):
             if waiter.seen or kind == "end":
+                waiter.result = result
                 waiter.set()
 
     async def _sweep(self) -> None:

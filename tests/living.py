@@ -206,13 +206,15 @@ def descendants(pid: int) -> list[int]:
 def running_lutra(folder: Path, **environment: str) -> Iterator[Lutra]:
     """`lutra up` on a free port, ready; stopped with SIGTERM, and nothing of it may stay.
 
-    It has one worker child, for one lane, and few models, unless `environment` says otherwise: each child loads them
-    for itself, and again whenever one was killed; all of them take longer than the rest of a start. Its client has
+    It has one worker child, for one lane (one for each where there are two), and few models, unless `environment` says
+    otherwise: each child loads them for itself, and again whenever one was killed; all of them take longer than the
+    rest of a start. Its client has
     every request computed anew: many tests send the same picture and look at what a worker does.
     """
     port = free_port()
     settings = {"LUTRA_PORT": str(port), "LUTRA_DATA_DIR": str(folder), "LUTRA_LOG_FORMAT": "json"}
-    settings |= {"LUTRA_EXPRESS_SECONDS": "0", "LUTRA_MODELS": FEW_MODELS, **environment}
+    settings |= {"LUTRA_EXPRESS_SECONDS": "0", "LUTRA_EXPRESS_CONCURRENCY": "1", "LUTRA_MODELS": FEW_MODELS}
+    settings |= environment
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     log = folder / "lutra.log"
     with log.open("wb") as output:

@@ -20,6 +20,7 @@ from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES
 from workers.jobs.store_execution import Ended, Wish
 from workers.log import Log
+from workers.metrics import labelled
 from workers.operations.operation import Encoded, Work
 
 PATIENCE_S = 120.0
@@ -187,11 +188,12 @@ class Attempt:
     def _count(self, outcome: JobState, seconds: float, pixels: int, error_code: str) -> None:
         operation, model = self.claim.operation, self.claim.model
         metrics.count_end(operation, model, outcome, error_code)
-        metrics.QUEUE_WAIT.labels(operation).observe(self.claim.queue_s)
-        metrics.JOB_DURATION.labels(operation, model).observe(seconds)
+        labelled(metrics.QUEUE_WAIT, operation).observe(self.claim.queue_s)
+        labelled(metrics.JOB_DURATION, operation, model).observe(seconds)
         for stage, stage_s in self.timings_s.items():
-            metrics.STAGE_DURATION.labels(operation, stage).observe(stage_s)
+            labelled(metrics.STAGE_DURATION, operation, stage).observe(stage_s)
         if outcome is not JobState.SUCCEEDED:
             return
-        metrics.INPUT_PIXELS.labels(operation, model).inc(self.claim.input["width"] * self.claim.input["height"])
-        metrics.OUTPUT_PIXELS.labels(operation, model).inc(pixels)
+        pixels_in = self.claim.input["width"] * self.claim.input["height"]
+        labelled(metrics.INPUT_PIXELS, operation, model).inc(pixels_in)
+        labelled(metrics.OUTPUT_PIXELS, operation, model).inc(pixels)

@@ -135,6 +135,11 @@ def bulk_children(settings: Settings) -> int:
     return settings.worker_concurrency or devices.default_concurrency(settings.device)
 
 
+def express_children(settings: Settings) -> int:
+    """Further ones, which take no bulk jobs."""
+    return settings.express_concurrency or devices.default_express_concurrency(settings.device)
+
+
 def lane_of_child(settings: Settings, index: int) -> Lane:
     """In whose number the child counts. Any child takes jobs of any lane; how many of each, the consumer sees to."""
     return Lane.BULK if index < bulk_children(settings) else Lane.EXPRESS

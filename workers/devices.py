@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 UNCOUNTED_GPUS = ("/dev/dxg", "/dev/kfd")  # inside WSL; of AMD
+MOST_KEPT = 4  # children for express jobs: more were not measured
 NICE = 10  # weight 110 beside 1024 in Linux' scheduler
 
 
@@ -61,6 +62,18 @@ def stand_back() -> None:
 def default_concurrency(device: str) -> int:
     """Worker children for bulk jobs: one a GPU where GPUs serve, one otherwise."""
     return max(1, visible_gpus()) if device in ("auto", "cuda") else 1
+
+
+def computes_here(device: str) -> bool:
+    """Whether it is the processor that computes, as far as can be told without asking torch."""
+    return device == "cpu" or (device == "auto" and not may_have_gpu())
+
+
+def default_express_concurrency(device: str) -> int:
+    """Worker children kept for express jobs: one a core, MOST_KEPT at most; one where a GPU may serve, for each holds
+    the models there.
+    """
+    return min(usable_cores(), MOST_KEPT) if computes_here(device) else 1
 
 
 def child_device(device: str, index: int) -> str:

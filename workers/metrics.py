@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+
+Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
 OUTCOMES = ("succeeded", "failed", "cancelled")
 STAGES = ("queue", "decode", "infer", "encode")
@@ -74,9 +78,19 @@ def forget_process(pid: int) -> None:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
+def labelled(instrument: Instrument, *labels: str) -> Instrument:
+    """The instrument under these labels, looked up once: that costs more than to count."""
+    return cast("Instrument", _labelled(instrument, labels))
+
+
+@cache
+def _labelled(instrument: Any, labels: tuple[str, ...]) -> Any:
+    return instrument.labels(*labels)
+
+
 def count_end(operation: str, model: str, outcome: str, error_code: str = "") -> None:
     """A job ended; `error_code` is empty unless it failed."""
-    JOBS_FINISHED.labels(operation, model, outcome).inc()
+    labelled(JOBS_FINISHED, operation, model, outcome).inc()
     if error_code:
         JOB_ERRORS.labels(operation, error_code).inc()
 

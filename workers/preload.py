@@ -43,7 +43,7 @@ def preload(settings: Settings) -> Loaded | None:
     from workers.engine.engine import Engine
 
     loaded = None
-    if settings.device == "cpu" or (settings.device == "auto" and not devices.may_have_gpu()):
+    if devices.computes_here(settings.device):
         try:
             engine = Engine(
                 device="cpu",

@@ -21,6 +21,7 @@ from workers.jobs.records import LEASE_S, Claim, readable
 from workers.jobs.store import Store
 from workers.jobs.store_execution import Wish
 from workers.log import Log, about
+from workers.metrics import labelled
 from workers.operations import OPERATIONS, speeds
 from workers.operations.operation import Colour, Encoded, Operation, Work
 from workers.operations.way import compute
@@ -36,10 +37,10 @@ class EngineMetrics:
     """The engine's observer: counts tiles, batches and retries."""
 
     def tiles(self, model: str, count: int) -> None:
-        metrics.TILES.labels(model).inc(count)
+        labelled(metrics.TILES, model).inc(count)
 
     def batch(self, model: str, size: int) -> None:
-        metrics.BATCH_SIZE.labels(model).observe(size)
+        labelled(metrics.BATCH_SIZE, model).observe(size)
 
     def oom_retry(self, model: str) -> None:
         metrics.OOM_RETRIES.labels(model).inc()
@@ -89,7 +90,7 @@ class Runner:
         if claim is None:
             log.debug("nothing is there to do", wanted=wanted)
         while claim is not None:
-            in_progress = metrics.JOBS_IN_PROGRESS.labels(claim.operation)
+            in_progress = labelled(metrics.JOBS_IN_PROGRESS, claim.operation)
             with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
                 attempt = Attempt(self._store, claim, lambda: wish if goes_on() else None, self._express_s)
                 self._run(attempt)

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     models: Names = ()
     weights_dir: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
     worker_concurrency: PositiveInt | None = None
-    express_concurrency: PositiveInt = 1
+    express_concurrency: PositiveInt | None = None
     sandbox: Literal["on", "off"] = "on"
     metrics_port: int = Field(9101, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

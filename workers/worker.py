@@ -27,7 +27,7 @@ import redis
 from celery.exceptions import SecurityWarning
 
 from workers import devices, metrics
-from workers.child import Child, bulk_children, facts_file, reported_facts, store_limits
+from workers.child import Child, bulk_children, express_children, facts_file, reported_facts, store_limits
 from workers.errors import Unavailable
 from workers.jobs import celery_app, place
 from workers.jobs.lanes import intakes
@@ -83,7 +83,7 @@ class Parent:
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
-        self.intakes = intakes(bulk_children(settings), settings.express_seconds, settings.express_concurrency)
+        self.intakes = intakes(bulk_children(settings), settings.express_seconds, express_children(settings))
         self.concurrency = max(intake.places for intake in self.intakes)
         self.pid = os.getpid()
         self.app = celery_app.make_app(redis_url, job_timeout_s=settings.job_timeout_seconds)

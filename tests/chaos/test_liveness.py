@@ -53,6 +53,7 @@ def worker_alone(folder: Path, redis_url: str, fault: str) -> Iterator[subproces
     """`lutra worker` that nobody restarts, broken when it starts for the first time."""
     program = BROKEN_ONCE.format(marker=str(folder / "broken"), fault=fault)
     settings = {"LUTRA_REDIS_URL": redis_url, "LUTRA_MODELS": "bicubic", "LUTRA_METRICS_PORT": "0"}
+    settings |= {"LUTRA_EXPRESS_CONCURRENCY": "1"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(

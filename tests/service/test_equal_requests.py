@@ -219,7 +219,7 @@ def test_a_request_whose_twin_is_on_its_way_into_the_store_waits_until_it_is_the
         first = asyncio.create_task(here.client.post(NEAREST, content=PHOTO, headers=ASYNC))
         await eventually(lambda: bool(store.client.keys("lutra:equal:*")), "the first is admitted")
         second = asyncio.create_task(here.client.post(NEAREST, content=PHOTO, headers=ASYNC))
-        await eventually(lambda: answered == [None], "the second is told to wait")
+        await eventually(lambda: answered == [None, None], "the second is told to wait, and still when it listens")
         there.set()
         assert [(await one).headers["x-cache"] for one in (first, second)] == ["miss", "coalesced"]
 

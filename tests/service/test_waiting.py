@@ -16,6 +16,7 @@ from service.waiting import Wakeups
 from tests.service.asgi import NEAREST, PHOTO, Exchange, Here, claim, eventually, queued, running_app, succeed
 from tests.workers.stored import no_news, put
 from workers.errors import StoreUnavailable
+from workers.jobs.job import ResultKey
 from workers.jobs.store import Store
 
 HOUR_S = 3600.0
@@ -102,14 +103,14 @@ def test_whoever_is_woken_when_the_store_does_not_answer_asks_again_and_waits_fo
             stream = Exchange(here.app, f"/jobs/{job.id}/events")
             await stream.until(b'"queued"')
             gateway: Store = here.app.state.gateway.store
-            for name in ("status_call", "events"):
+            for name in ("result_lookup", "events"):
                 monkeypatch.setattr(gateway, name, failing_at_first(name, getattr(gateway, name), failed))
             succeed(store, computation)
             await stream.until(b"event: end")
             return await asked
 
     assert asyncio.run(story()).content == b"better"
-    assert {"status_call", "events"} <= set(failed)
+    assert {"result_lookup", "events"} <= set(failed)
 
 
 def failing_at_first(name: str, call: Callable[..., Any], failed: list[str]) -> Callable[..., Any]:
@@ -157,8 +158,12 @@ def test_progress_is_news_only_to_who_asks_for_every_event_and_other_jobs_are_no
                 heard = [await every.wait(20), await end.wait(0)]
                 store.progress(taken, 1, 4)
                 heard += [await every.wait(20), await end.wait(0)]
+                assert end.result is every.result is None
                 store.succeed(taken, b"better", {"format": "png"}, {})
-                return [*heard, await end.wait(20), await every.wait(20), await other.wait(0)]
+                heard += [await end.wait(20), await every.wait(20), await other.wait(0)]
+                assert end.result == every.result == ResultKey(computation, 1, len(b"better"))
+                assert other.result is None
+                return heard
 
     assert asyncio.run(story()) == [True, False, True, False, True, True, False]
 

@@ -19,6 +19,7 @@ from workers import devices
 from workers.child import (
     Child,
     bulk_children,
+    express_children,
     facts_file,
     lane_of_child,
     load_child,
@@ -160,6 +161,11 @@ def test_one_child_more_than_for_bulk_jobs_counts_for_express_jobs() -> None:
     assert counted == [Lane.BULK, Lane.BULK, Lane.EXPRESS]
     assert bulk_children(settings(worker_concurrency=2)) == 2
     assert bulk_children(settings()) == devices.default_concurrency("cpu")
+
+
+def test_as_many_children_are_kept_for_express_jobs_as_are_asked_for_or_the_device_wants() -> None:
+    assert express_children(settings(express_concurrency=7)) == 7
+    assert express_children(settings()) == devices.default_express_concurrency("cpu")
 
 
 def test_children_share_the_cores() -> None:

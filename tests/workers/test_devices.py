@@ -10,9 +10,11 @@ import threading
 import pytest
 
 from workers.devices import (
+    MOST_KEPT,
     NICE,
     child_device,
     default_concurrency,
+    default_express_concurrency,
     may_have_gpu,
     stand_back,
     usable_cores,
@@ -51,6 +53,19 @@ def test_without_gpus_one_child_serves_and_finds_out_for_itself(monkeypatch: pyt
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert default_concurrency("auto") == 1
     assert child_device("auto", 0) == "auto"
+
+
+@pytest.mark.parametrize(("cores", "kept"), [(1, 1), (2, 2), (4, 4), (64, MOST_KEPT)])
+def test_a_core_each_is_kept_for_express_jobs_and_one_child_where_a_gpu_may_serve(
+    monkeypatch: pytest.MonkeyPatch, cores: int, kept: int
+) -> None:
+    monkeypatch.setattr("workers.devices.usable_cores", lambda: cores)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert default_express_concurrency("cpu") == default_express_concurrency("auto") == kept
+    assert default_express_concurrency("cuda") == default_express_concurrency("cuda:1") == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert default_express_concurrency("auto") == 1
+    assert default_express_concurrency("cpu") == kept
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")

@@ -10,6 +10,7 @@ import pytest
 from models.cards import CARDS
 from workers.jobs.job import (
     Job,
+    Lane,
     PictureFacts,
     computation_key,
     new_id,
@@ -37,6 +38,13 @@ def test_two_jobs_of_one_query_have_one_key_and_numbers_of_their_own() -> None:
     first, second = (made() for _ in range(2))
     assert first.computation.key == second.computation.key
     assert len({first.id, second.id, first.computation.id, second.computation.id}) == 4
+
+
+def test_a_job_has_its_lane_and_what_is_known_of_it() -> None:
+    plan = Plan(Upscale(), LIIF, UpscaleParameters(format="png", scale="2", height=4, width=6, effort="best"), (4, 6))
+    job = new_job(b"picture", FACTS, plan, lane=Lane.EXPRESS, share=0.25, queue_share=0.5)
+    assert (job.computation.lane, job.share, job.queue_share) == (Lane.EXPRESS, 0.25, 0.5)
+    assert new_job(b"picture", FACTS, plan).computation.lane is Lane.BULK
 
 
 def test_bytes_parameters_operation_and_weights_make_another_key() -> None:

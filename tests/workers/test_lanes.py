@@ -10,7 +10,7 @@ import pytest
 from tests.workers.stored import OUTPUT, claim, make_job, put, reclaim
 from workers.errors import LaneRefused, QueueFull, ShareReached
 from workers.jobs.job import Job, Lane
-from workers.jobs.lanes import FORMER_QUEUE, QUEUES, in_lane, intakes, lane_of, part_of, queues_of
+from workers.jobs.lanes import FORMER_QUEUE, QUEUES, intakes, lane_of, part_of, queues_of
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
 
@@ -257,8 +257,3 @@ def test_a_hold_that_was_never_followed_by_a_job_gives_its_place_back(make_store
         assert store.client.zscore(key, job.computation.id)
         store.client.zadd(key, {job.computation.id: 1.0})  # as when the hold is over
     put(store, client=A)
-
-
-def test_a_job_is_put_into_its_lane_with_its_client_s_share() -> None:
-    job = in_lane(make_job(), Lane.EXPRESS, 0.25, 0.5)
-    assert (job.computation.lane, job.share, job.queue_share) == (Lane.EXPRESS, 0.25, 0.5)

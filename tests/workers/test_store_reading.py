@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.living import hash_of, pass_time
 from tests.workers.stored import LOST, OUTPUT, claim, kinds, put
 from workers.errors import JobGone, JobUnknown
-from workers.jobs.job import Job, JobStatus, Lane
+from workers.jobs.job import Job, JobStatus, Lane, ResultKey
+from workers.jobs.pipeline import Pipeline
 from workers.jobs.records import WAKE_CHANNEL, Hold, status_of
 from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES, CHUNK_BYTES
@@ -29,26 +32,54 @@ def test_a_picture_of_several_pieces_is_read_whole_and_by_range(store: Store) ->
     assert b"".join(store.read_result(status, len(data) - 3)) == b"end"
 
 
-@pytest.mark.parametrize("size", [1, CARRIED_BYTES, CARRIED_BYTES + 1])
-def test_a_small_result_comes_along_with_the_job_where_that_is_asked(store: Store, size: int) -> None:
+@pytest.mark.parametrize("size", [1, CARRIED_BYTES])
+def test_a_result_is_looked_up_with_its_job(store: Store, redis_url: str, size: int) -> None:
     data = b"r" * size
     job = put(store)
+    key = ResultKey(job.computation.id, 1, size)
     taken = claim(store, job)
-    assert store.status(job.id, with_result=True).result == b""
+    assert looked_up(store, redis_url, job, key) is None
     store.succeed(taken, data, OUTPUT, {})
-    assert store.status(job.id).result == b""
-    status = store.status(job.id, with_result=True)
-    assert status.result == (data if size <= CARRIED_BYTES else b"")
-    assert b"".join(store.read_result(status)) == data
-    assert b"".join(store.read_result(status, 0, 1)) == b"r"
-    assert not b"".join(store.read_result(status, size))
+    status = store.status(job.id)
+    assert (status.result, status.result_key) == (b"", key)
+    found = looked_up(store, redis_url, job, key)
+    assert found == replace(status, result=data)
+    assert b"".join(store.read_result(found)) == data
+    assert b"".join(store.read_result(found, 0, 1)) == b"r"
+    assert not b"".join(store.read_result(found, size))
 
 
-def test_of_a_job_that_was_cancelled_beside_others_no_result_comes_along(store: Store) -> None:
-    jobs = [put(store, key="same") for _ in range(2)]
+def test_where_a_result_does_not_lie_as_it_was_told_nothing_is_found(store: Store, redis_url: str) -> None:
+    jobs = [put(store, key="same") for _ in range(3)]
+    key = ResultKey(jobs[0].computation.id, 1, len(b"better"))
     store.cancel(jobs[1].id)
     store.succeed(claim(store, jobs[0]), b"better", OUTPUT, {})
-    assert [store.status(job.id, with_result=True).result for job in jobs] == [b"better", b""]
+
+    def found(job: Job, key: ResultKey) -> bytes | None:
+        status = looked_up(store, redis_url, job, key)
+        return status.result if status else None
+
+    assert [found(job, key) for job in jobs] == [b"better", None, b"better"]
+    assert store.status(jobs[1].id).result_key is None  # it was cancelled beside the others
+    for other in (key._replace(attempt=2), key._replace(size_bytes=5), key._replace(computation_id="another")):
+        assert found(jobs[0], other) is None
+    store.cancel(jobs[2].id)
+    assert [found(job, key) for job in (jobs[0], jobs[2])] == [b"better", None]
+    store.client.unlink(f"lutra:out:{key.computation_id}:1:0")
+    assert found(jobs[0], key) is None
+
+
+def looked_up(store: Store, redis_url: str, job: Job, key: ResultKey) -> JobStatus | None:
+    """As the gateway does."""
+
+    async def story() -> JobStatus | None:
+        pipeline = Pipeline(redis_url, timeout_s=20)
+        try:
+            return await pipeline.look(store.result_lookup(job.id, key))
+        finally:
+            await pipeline.close()
+
+    return asyncio.run(story())
 
 
 def test_nothing_that_a_status_is_made_of_stays_in_the_store(store: Store) -> None:
@@ -174,5 +205,6 @@ def test_events_that_nobody_awaits_wake_nobody_and_are_there_all_the_same(store:
             store.succeed(taken, b"better", OUTPUT, {})
             assert kinds(store, job) == ["state", "state", "progress", "state", "end"]
         words = [heard.get_message(timeout=5)["data"].decode() for _ in range(4)]
-        assert words == [*(f"{followed.id} {kind}" for kind in ("state", "progress", "end")), f"{alone.id} end"]
+        ends = [f"{job.id} end {job.computation.id} 1 {len(b'better')}" for job in (followed, alone)]
+        assert words == [f"{followed.id} state", f"{followed.id} progress", *ends]
         assert heard.get_message(timeout=0) is None

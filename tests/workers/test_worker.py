@@ -39,7 +39,7 @@ def test_a_worker_that_hangs_after_its_pool_was_stopped_starts_again_all_the_sam
 
 
 def worker_at(redis_url: str, folder: Path, models: str = "bicubic", express_s: str = "0") -> subprocess.Popen[str]:
-    """`lutra worker` with one child for bulk jobs, which is the only one where nothing is express."""
+    """`lutra worker` with one child for bulk jobs, which is the only one where nothing is express; else one more."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LUTRA_", "PROMETHEUS_"))}
     settings = {
         "LUTRA_REDIS_URL": redis_url,
@@ -47,6 +47,7 @@ def worker_at(redis_url: str, folder: Path, models: str = "bicubic", express_s: 
         "LUTRA_DEVICE": "cpu",
         "LUTRA_MODELS": models,
         "LUTRA_WORKER_CONCURRENCY": "1",
+        "LUTRA_EXPRESS_CONCURRENCY": "1",
         "LUTRA_METRICS_PORT": "0",
         "LUTRA_EXPRESS_SECONDS": express_s,
         "LUTRA_LOG_FORMAT": "json",

@@ -13,7 +13,6 @@ import json
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import kombu.exceptions
 import redis
@@ -22,7 +21,7 @@ from kombu import Queue  # type: ignore[attr-defined]
 
 from workers.errors import StoreUnavailable
 from workers.jobs.connections import keepalive_options
-from workers.jobs.job import Lane
+from workers.jobs.job import Lane, new_id
 from workers.jobs.lanes import FORMER_QUEUE, QUEUES
 
 TASK = "lutra.compute"
@@ -79,7 +78,7 @@ def make_app(redis_url: str, *, job_timeout_s: float, send_timeout_s: float | No
 def message(lane: Lane) -> bytes:
     """A new message for the lane, as it lies in its queue."""
     text, task_id, tag = _template(lane)
-    return text.replace(task_id, str(uuid4())).replace(tag, str(uuid4())).encode()
+    return text.replace(task_id, new_id()).replace(tag, new_id()).encode()
 
 
 @cache
@@ -87,7 +86,7 @@ def _template(lane: Lane) -> tuple[str, str, str]:
     """A message that Celery has sent, to a queue in this process's memory; and what is another one in each: the task's
     id and the tag of its delivery.
     """
-    app, task_id = make_app("memory://", job_timeout_s=0), str(uuid4())
+    app, task_id = make_app("memory://", job_timeout_s=0), new_id()
     with app.connection_for_write() as memory:
         _send(app, lane, connection=memory, task_id=task_id)
         sent = memory.default_channel._get(QUEUES[lane])

@@ -14,13 +14,15 @@ from datetime import UTC, datetime
 from enum import StrEnum, auto
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.cards import CARDS, Card
 
 if TYPE_CHECKING:
     from workers.operations.operation import Plan
 
+
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 Weights = Mapping[str, tuple[str | None, ...]]  # hashes of weight files by model
 NO_WEIGHTS: Weights = MappingProxyType({})
@@ -105,12 +107,20 @@ class Job:
         return hashlib.sha256(f"{self.computation.key} {self.client}".encode()).hexdigest()
 
 
+class ResultKey(NamedTuple):
+    """Where a result lies: under an attempt of its computation, in so many bytes."""
+
+    computation_id: str
+    attempt: int
+    size_bytes: int
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """A job as the store knows it now; times are seconds since the epoch.
 
     `cache`: how it came to its computation (`records.CacheResult`); `expires_at`: when it goes, None until that ended.
-    `result`: its bytes, where they are few and were asked for along with it.
+    `result`: its bytes, where they are few and were read along with it.
     """
 
     id: str
@@ -140,6 +150,13 @@ class JobStatus:
         return self.state.is_terminal
 
     @property
+    def result_key(self) -> ResultKey | None:
+        """None where there is no result."""
+        if self.output is None or self.state is not JobState.SUCCEEDED:
+            return None
+        return ResultKey(self.computation_id, self.result_attempt, int(self.output["bytes"]))
+
+    @property
     def found(self) -> dict[str, float] | None:
         """How sure a restorer is of each kind of damage that it tells apart; None where none looked."""
         return self.output.get("found") if self.output and self.state is JobState.SUCCEEDED else None
@@ -164,7 +181,7 @@ def computation_key(
     blended = CARDS.get(card.blends_with or "")
     used = [weights.get(one.name, (one.sha256,)) if one else () for one in (card, blended)]
     facts = [data_sha256, operation, card.name, used, sorted(parameters.items())]
-    return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_compact(facts).encode()).hexdigest()
 
 
 def new_job(
@@ -173,6 +190,7 @@ def new_job(
     plan: Plan[Any],
     *,
     estimate_s: float = 0.0,
+    lane: Lane = Lane.BULK,
     job_id: str = "",
     weights: Weights = NO_WEIGHTS,
     **known: Any,
@@ -182,7 +200,7 @@ def new_job(
     """
     operation, card, parameters = plan.operation.name, plan.card, plan.parameters.to_json()
     key = computation_key(hashlib.sha256(data).hexdigest(), operation, card, parameters, weights)
-    computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s)
+    computation = Computation(new_id(), key, operation, card.name, parameters, facts, estimate_s, lane)
     return Job(job_id or new_id(), computation, **known)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from workers.errors import LaneRefused
-from workers.jobs.job import Job, Lane
+from workers.jobs.job import Lane
 
 QUEUES = {Lane.EXPRESS: "lutra.express", Lane.BULK: "lutra.bulk"}
 FORMER_QUEUE = "lutra"  # of versions without lanes; its messages name a computation
@@ -48,11 +48,6 @@ def lane_of(estimate_s: float, express_s: float, allowed: Collection[str] = tupl
         return Lane.BULK
     seen = f"this key may use the express lane alone, for jobs of at most {express_s:g} s; this one would take about"
     raise LaneRefused(f"{seen} {estimate_s:.1f} s", limit=express_s, lanes=sorted(allowed))
-
-
-def in_lane(job: Job, lane: Lane, share: float, queue_share: float) -> Job:
-    """The job where it is to wait, with what its client may have of lane, store and queue."""
-    return replace(job, share=share, queue_share=queue_share, computation=replace(job.computation, lane=lane))
 
 
 def part_of(whole: int, share: float) -> int:

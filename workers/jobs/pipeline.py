@@ -16,7 +16,7 @@ import hiredis
 import redis
 
 from workers.errors import StoreFull, StoreUnavailable
-from workers.jobs.script import AGAIN, Call, Command, load_scripts
+from workers.jobs.script import AGAIN, Call, Command, Lookup, load_scripts
 from workers.jobs.wire import Wire
 
 T = TypeVar("T")
@@ -49,10 +49,14 @@ class Pipeline:
             answers = await self._run(call, "EVALSHA", source.sha1)
             if isinstance(answers[0], hiredis.ReplyError) and str(answers[0]).startswith("NOSCRIPT"):
                 answers = await self._run(call, "EVAL", source.text)
-            for answer in answers:
-                if isinstance(answer, hiredis.ReplyError):
-                    raise _as_ours(answer)
+            _raise_errors(answers)
         return call.read(*answers)
+
+    async def look(self, lookup: Lookup[T]) -> T:
+        """What the lookup's answers mean. Raises as `ask`."""
+        answers = await self._send(lookup.commands)
+        _raise_errors(answers)
+        return lookup.read(*answers)
 
     async def close(self) -> None:
         while self._connecting is not None and not self._connecting.done():
@@ -161,6 +165,12 @@ class _Commands(Wire):
             return
         self._late = oldest if left_s <= 0 else None
         self._timer = self._loop.call_later(max(left_s, READ_S), self._look)
+
+
+def _raise_errors(answers: Sequence[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, hiredis.ReplyError):
+            raise _as_ours(answer)
 
 
 def _as_ours(error: hiredis.ReplyError) -> Exception:

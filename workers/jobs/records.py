@@ -35,6 +35,8 @@ RETURN_S = 60
 RECORD_BYTES = 8 * 1024  # of Redis' memory, for the record and events of a job until its end measures them
 WAKE_CHANNEL = "lutra:wake"
 
+Record = Mapping[bytes, bytes]  # a hash of the store, or those of its fields that were asked for
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -230,7 +232,7 @@ def computation_fields(computation: Computation, chunks: int, request_id: str) -
     }
 
 
-def version_of(record: Mapping[bytes, bytes]) -> str:
+def version_of(record: Record) -> str:
     return text(record.get(b"version", "1"))
 
 
@@ -250,9 +252,7 @@ def _unreadable(version: str) -> RecordUnreadable:
     return RecordUnreadable(f"{seen}, known here: {', '.join(READABLE_VERSIONS)}); try again", version=version[:20])
 
 
-def claim_of(
-    computation_id: str, attempt: int, record: Mapping[bytes, bytes], jobs: Sequence[bytes], **known: Any
-) -> Claim:
+def claim_of(computation_id: str, attempt: int, record: Record, jobs: Sequence[bytes], **known: Any) -> Claim:
     """`known`: further members of the claim, `queue_s` and `timeout_s` among them."""
     claim = Claim(
         computation_id=computation_id,
@@ -277,35 +277,35 @@ def claim_of(
         return replace(claim, problem=problem)
 
 
-def _json(record: Mapping[bytes, bytes], name: bytes, default: Any) -> Any:
+def _json(record: Record, name: bytes, default: Any) -> Any:
     return json.loads(record[name].decode()) if record.get(name) else default
 
 
-def _job_state(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobState:
+def _job_state(job: Record, computation: Record) -> JobState:
     """The computation's state, unless this job has left it while others stayed."""
     return JobState.CANCELLED if job.get(b"left") == b"1" else JobState(text(computation[b"state"]))
 
 
-def _lane(computation: Mapping[bytes, bytes]) -> Lane:
+def _lane(computation: Record) -> Lane:
     """Bulk for a record of a version without lanes."""
     lane = text(computation.get(b"lane", Lane.BULK))
     return Lane(lane) if lane in tuple(Lane) else Lane.BULK
 
 
-def _progress(state: JobState, computation: Mapping[bytes, bytes]) -> float:
+def _progress(state: JobState, computation: Record) -> float:
     if state is JobState.SUCCEEDED:
         return 1.0
     total = int(computation.get(b"total") or 0)
     return round(int(computation.get(b"done") or 0) / total, 4) if total and state is JobState.RUNNING else 0.0
 
 
-def _since(job: Mapping[bytes, bytes], moment: Any) -> float | None:
+def _since(job: Record, moment: Any) -> float | None:
     """A moment in the life of its computation as the job lived it: not before it was taken in."""
     seconds = number(moment)
     return None if seconds is None else max(seconds, float(job[b"created_at"]))
 
 
-def _timings(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> dict[str, float]:
+def _timings(job: Record, computation: Record) -> dict[str, float]:
     """What the stages took; nothing for a stored result, and no longer in the queue than the job itself was."""
     timings = _json(computation, b"timings_s", {})
     if job.get(b"cache") == CacheResult.HIT.encode():
@@ -316,13 +316,13 @@ def _timings(job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> 
     return dict(timings)
 
 
-def status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
-    """Raises RecordUnreadable."""
+def status_of(job_id: str, job: Record, computation: Record, result: bytes = b"") -> JobStatus:
+    """`result`: its bytes, where they are at hand. Raises RecordUnreadable."""
     with readable(version_of(computation)):
-        return _status_of(job_id, job, computation)
+        return _status_of(job_id, job, computation, result)
 
 
-def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[bytes, bytes]) -> JobStatus:
+def _status_of(job_id: str, job: Record, computation: Record, result: bytes) -> JobStatus:
     state = _job_state(job, computation)
     return JobStatus(
         id=job_id,
@@ -345,4 +345,5 @@ def _status_of(job_id: str, job: Mapping[bytes, bytes], computation: Mapping[byt
         cache=text(job.get(b"cache", CacheResult.MISS)),
         expires_at=number(job.get(b"expires_at")) if JobState(text(computation[b"state"])).is_terminal else None,
         lane=_lane(computation),
+        result=result,
     )

@@ -6,7 +6,7 @@ Keys (prefix `lutra:`)
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
-    taken:<child>, told:<x>   string      a small picture, laid ready by a script for the command that comes after it
+    taken:<child>      string    a small picture, laid ready by a script for the command that comes after it
     checkpoint:<c>     list      of a result that is not finished: the plan it is computed by, then pieces of samples
     checkpoints        hash      computation -> bytes of these pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events
@@ -99,6 +99,16 @@ class Call(Generic[T]):
     read: Callable[..., T]
     before: Sequence[Command] = ()
     after: Sequence[Command] = ()
+
+
+@dataclass(frozen=True)
+class Lookup(Generic[T]):
+    """Commands that change nothing, sent together without a script, and `read`, which makes of their answers what they
+    mean. Others may come between them: what they are asked by has to be found in the answers, or `read` is to notice.
+    """
+
+    commands: Sequence[Command]
+    read: Callable[..., T]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from workers.errors import JobGone, JobUnknown, LutraError
-from workers.jobs.job import JobState, JobStatus, Lane
+from workers.jobs.job import JobStatus, Lane, ResultKey
 from workers.jobs.records import (
     HEARTBEAT_TTL_S,
     TOMBSTONE_S,
@@ -22,8 +20,8 @@ from workers.jobs.records import (
     status_of,
     text,
 )
-from workers.jobs.script import Call, Script
-from workers.jobs.store_base import CARRIED_BYTES, StoreBase, named, result_prefix
+from workers.jobs.script import Call, Lookup, Script
+from workers.jobs.store_base import StoreBase, named, result_prefix
 
 # What `status_of` reads.
 JOB_FIELDS = ("computation", "created_at", "cache", "left", "left_at", "expires_at")
@@ -49,28 +47,41 @@ class Watch(NamedTuple):
 class Reading(StoreBase):
     """The gateway's side from then on."""
 
-    def status(self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False) -> JobStatus:
+    def status(self, job_id: str, *, owner: str = "", detach: bool = False) -> JobStatus:
         """The job as it stands; `detach`: it was read by id and so outlives the connection that made it.
 
-        `owner`: the client whose it has to be, if it has to be somebody's; `with_result`: a small one comes along.
+        `owner`: the client whose it has to be, if it has to be somebody's.
         Raises JobUnknown, JobGone after its time to live, or RecordUnreadable.
         """
-        return self.ask(self.status_call(job_id, owner=owner, detach=detach, with_result=with_result))
+        return self.ask(self.status_call(job_id, owner=owner, detach=detach))
 
-    def status_call(
-        self, job_id: str, *, owner: str = "", detach: bool = False, with_result: bool = False
-    ) -> Call[JobStatus]:
-        def read(answer: Any, result: bytes | None = None) -> JobStatus:
+    def status_call(self, job_id: str, *, owner: str = "", detach: bool = False) -> Call[JobStatus]:
+        def read(answer: Any) -> JobStatus:
             job, computation, gone = answer
             if not job or not computation:
                 raise self._missing(gone)
-            status = status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
-            return replace(status, result=result) if result and status.state is JobState.SUCCEEDED else status
+            return status_of(job_id, named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation))
 
-        most_bytes, ready = (CARRIED_BYTES, f"told:{secrets.token_hex(8)}") if with_result else (0, "")
         fields = (len(JOB_FIELDS), *JOB_FIELDS, *COMPUTATION_FIELDS)
-        after = [("GETDEL", f"lutra:{ready}")] if ready else []
-        return Call(Script.STATUS, (job_id, int(detach), owner, most_bytes, ready, *fields), read, after=after)
+        return Call(Script.STATUS, (job_id, int(detach), owner, *fields), read)
+
+    def result_lookup(self, job_id: str, key: ResultKey) -> Lookup[JobStatus | None]:
+        """The job with its small result, which lies there; None where that is not so (any more): see `status`.
+
+        No script, and no copy for it to lay ready: what a result's key holds is written once.
+        """
+
+        def read(job: Sequence[bytes | None], computation: Sequence[bytes | None], result: bytes | None) -> Any:
+            if job[0] is None or text(job[0]) != key.computation_id or computation[0] is None:
+                return None
+            facts = named(JOB_FIELDS, job), named(COMPUTATION_FIELDS, computation)
+            status = status_of(job_id, *facts, result or b"")
+            return status if result and status.result_key == key else None
+
+        record = f"lutra:comp:{key.computation_id}"
+        piece = f"{result_prefix(key.computation_id, key.attempt)}:0"
+        commands = ("HMGET", f"lutra:job:{job_id}", *JOB_FIELDS), ("HMGET", record, *COMPUTATION_FIELDS)
+        return Lookup((*commands, ("GET", piece)), read)
 
     @staticmethod
     def _missing(gone: bytes | None) -> LutraError:

@@ -48,18 +48,19 @@ def choose_model(
 
     Raises UnknownModel with the known names.
     """
-    fitting = {name: card for name, card in served.items() if card.task == task}
     name = asked or default
+    card = served.get(name)
+    if card is not None and card.task == task:
+        return card
+    fitting = {name: card for name, card in served.items() if card.task == task}
     if name == "auto" and fitting:
         return max(fitting.values(), key=lambda card: card.parameters)
-    if name not in fitting:
-        if not fitting:
-            raise UnknownModel(f"/{task} is not served here: no model for it is at hand", allowed=[])
-        known = ["auto", *fitting] if offers_auto else list(fitting)
-        raise UnknownModel(
-            f"model {name[:40]!r} is not served for /{task}; known are {', '.join(known) or 'none'}", allowed=known
-        )
-    return fitting[name]
+    if not fitting:
+        raise UnknownModel(f"/{task} is not served here: no model for it is at hand", allowed=[])
+    known = ["auto", *fitting] if offers_auto else list(fitting)
+    raise UnknownModel(
+        f"model {name[:40]!r} is not served for /{task}; known are {', '.join(known) or 'none'}", allowed=known
+    )
 
 
 def enlarged_pixels(card: Card, size: Size, wanted: Size) -> int:

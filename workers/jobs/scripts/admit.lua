@@ -18,21 +18,34 @@ local has_picture, queue, message, first_field = ARGV[21] == '1', ARGV[22], ARGV
 local job_fields = first_field + 2 * tonumber(ARGV[24])
 local input = P .. 'in:' .. comp .. ':0'
 
--- Why there is no room for so many bytes; nothing where there is, or where it was made.
+-- By how many bytes the store, and the client's share of it where that holds anything, would be too small.
+local function lacking_in_store(wanted)
+  return tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + wanted - store_bytes
+end
+
+local function lacking_in_share(wanted)
+  local held = client_bytes < store_bytes and bytes_held(client) or 0
+  return held > 0 and held + wanted - client_bytes or 0
+end
+
+-- Why there is no room for so many bytes; nothing where there is, or where it was made. What has expired is swept first
+-- where there is not: the reaper does so all the time.
 local function lack_of_room(wanted)
-  local over = bytes_held(client) + wanted - client_bytes
-  if client_bytes < store_bytes and over > 0 and bytes_held(client) > 0 then
+  if lacking_in_store(wanted) <= 0 and lacking_in_share(wanted) <= 0 then return end
+  sweep()
+  local over = lacking_in_share(wanted)
+  if over > 0 then
     local answer = make_room(over, evict_delivered, client)
     if answer ~= 'ok' then return answer == 'again' and answer or 'share_of_store' end
   end
-  local lacking = tonumber(redis.call('GET', P .. 'blob_bytes') or '0') + wanted - store_bytes
+  local lacking = lacking_in_store(wanted)
   if lacking <= 0 then return end
   local answer = make_room(lacking, evict_delivered)
   if answer ~= 'ok' then return answer end
 end
 
 local function join_pending(twin, state)
-  local written = write_job(job, twin, 'coalesced', job_fields)
+  local written = write_job(job, twin, 'coalesced', job_fields, pending_ttl_s)
   note_to(job, 'state', '{"state":"' .. state .. '"}')
   local tiles = redis.call('HMGET', P .. 'comp:' .. twin, 'done', 'total')
   if state == 'running' and tonumber(tiles[2] or '0') > 0 then
@@ -48,10 +61,10 @@ local function prolong(name) if redis.call('TTL', name) < result_ttl_s then redi
 local function join_ended(twin)
   local record = P .. 'comp:' .. twin
   local before = memory_of(record .. ':jobs')
-  local written = write_job(job, twin, 'hit', job_fields)
+  local written = write_job(job, twin, 'hit', job_fields, result_ttl_s)
   note_to(job, 'state', '{"state":"succeeded"}')
   note_to(job, 'end', '{"state":"succeeded"}')
-  keep_job(written, result_ttl_s, tombstone_s)
+  keep_job(written, result_ttl_s, tombstone_life(tombstone_s))
   local facts = redis.call('HMGET', record, 'result_attempt', 'result_chunks', 'input', 'output')
   count_usage({written}, facts[3], facts[4])
   for i = 0, tonumber(facts[2]) - 1 do prolong(P .. 'out:' .. twin .. ':' .. facts[1] .. ':' .. i) end
@@ -77,7 +90,7 @@ end
 local function lack_of_a_place()
   if redis.call('ZCOUNT', P .. 'alive', NOW - heartbeat_ttl_s, '+inf') == 0
       and redis.call('ZCOUNT', P .. 'returning', NOW, '+inf') == 0 then return 'no_worker' end
-  if redis.call('ZCARD', P .. 'active') >= queue_size then return 'queue_full' end
+  if places_taken('active') >= queue_size then return 'queue_full' end
   if places_taken('active:' .. lane) >= lane_places then return 'lane_full' end
   if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
 end
@@ -89,10 +102,9 @@ local function without_it(answer)
 end
 
 local is_full = is_memory_full()
-sweep()
 local cache = redis.call('HGET', P .. 'job:' .. job, 'cache')
 if cache then return cache end  -- it was done, only the answer was lost
-if redis.call('ZSCORE', P .. 'active', comp) then return 'reserved' end  -- and so was this
+if not has_picture and redis.call('ZSCORE', P .. 'active', comp) then return 'reserved' end  -- and so was this
 if key ~= '' and redis.call('HGET', P .. 'key:' .. key, 'job') ~= job then return without_it('key_lost') end
 local twin, state
 if not is_fresh then twin, state = find_equal(equal) end
@@ -105,7 +117,7 @@ if has_picture and redis.call('EXPIRE', input, pending_ttl_s) == 0 then return '
 local until_time = has_picture and FOREVER or NOW + hold_s
 redis.call('ZADD', P .. 'active', until_time, comp)
 take_place(comp, lane, client, until_time)
-reserve(comp, bytes, until_time)
+reserve(comp, bytes, until_time, 0)
 redis.call('SET', P .. 'equal:' .. equal, comp, 'EX', has_picture and pending_ttl_s or hold_s)
 if not has_picture then return 'reserved' end
 queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)

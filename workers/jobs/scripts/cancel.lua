@@ -43,7 +43,7 @@ if state ~= 'queued' and state ~= 'running' then
 end
 
 if wanting > 0 then  -- the computation goes on for them
-  redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', stamp())
+  redis.call('HSET', P .. 'job:' .. job, 'left', '1', 'left_at', STAMP)
   note_to(job, 'state', '{"state":"cancelled"}')
   emit_to(job, 'end', '{"state":"cancelled"}')
   return {'left'}

@@ -1,16 +1,22 @@
 -- How a worker child comes to its work, alone or along with the end of what it had.
 
+-- A copy of a small picture, for the command that fetches and removes it and is sent along with the script.
+local function lay_ready(key, name)
+  redis.call('COPY', key, P .. name, 'REPLACE')
+  redis.call('EXPIRE', P .. name, 60)
+end
+
 -- Leases a queued computation to a worker child: the next of the lane that is `wanted`, or the one whose id that is.
 -- `nonce` is of this one call: the same child with the same nonce is answered again, with another one it is a new
 -- attempt. `queue`: the lane's, for a child that comes without a message and takes one off it; else empty. A picture no
 -- larger than `most_bytes` is laid ready as `taken:OWNER`. These arguments stand in ARGV from the place `first` on;
--- after them come the names of fields of the record.
+-- after them come the names of fields of the record. `is_free`: the child holds nothing.
 -- Answers {attempt, seconds in the queue, the values of these fields, its jobs, its id}, or {0, why not}.
-local function lease_out(first)
+local function lease_out(first, is_free)
   local wanted, owner, lease_s, timeout_s, nonce, queue, most_bytes = unpack(ARGV, first, first + 6)
   local first_field = first + 7
   local comp = wanted
-  if is_lane(wanted) then comp = held_in(wanted, owner) or next_in(wanted) end
+  if is_lane(wanted) then comp = not is_free and held_in(wanted, owner) or next_in(wanted) end
   if not comp then return {0, 'empty'} end
   local key = P .. 'comp:' .. comp
   local last = redis.call('HMGET', key, 'state', 'owner', 'claim', 'attempt', 'created_at', 'estimate_s', 'share')
@@ -22,9 +28,10 @@ local function lease_out(first)
   if not is_repeated or last[3] ~= nonce then
     attempt = attempt + 1
     local deadline = NOW + tonumber(timeout_s)
+    local has_checkpoint = redis.call('HEXISTS', P .. 'checkpoints', comp) == 1
     redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'owner', owner, 'claim', nonce,
-               'started_at', stamp(), 'deadline', string.format('%.6f', deadline))
-    if redis.call('HEXISTS', P .. 'checkpoints', comp) == 0 then redis.call('HSET', key, 'done', 0, 'total', 0) end
+               'started_at', STAMP, 'deadline', string.format('%.6f', deadline),
+               unpack(has_checkpoint and {} or {'done', 0, 'total', 0}))
     redis.call('ZREM', P .. 'queued', comp)
     local _, cost = costs_by(last[6], last[7])
     take_turn(comp, cost)

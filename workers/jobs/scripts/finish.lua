@@ -7,8 +7,8 @@ local comp, attempt, state, result_ttl_s = ARGV[1], ARGV[2], ARGV[3], tonumber(A
 local tombstone_s, result_bytes, error, first_field = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], 9
 local first_wish = first_field + 2 * tonumber(ARGV[8])
 local key = P .. 'comp:' .. comp
-local function answer(ended)
-  return {ended, ended == 1 and ARGV[first_wish] and lease_out(first_wish) or {0}}
+local function answer(ended, is_free)
+  return {ended, ended == 1 and ARGV[first_wish] and lease_out(first_wish, is_free) or {0}}
 end
 
 local last = redis.call('HMGET', key, 'state', 'attempt', 'done')
@@ -27,4 +27,4 @@ if fields.done and fields.done ~= last[3] then
   note(jobs, 'progress', '{"done":' .. fields.done .. ',"total":' .. fields.total .. '}')
 end
 finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
-return answer(1)
+return answer(1, true)  -- a child holds one at a time

@@ -52,7 +52,7 @@ local function free_place(comp)
 end
 
 -- How many places are taken in a lane (key `active:LANE`) or by a client (key `held:CLIENT`).
-local function places_taken(key) return redis.call('ZCOUNT', P .. key, '(' .. stamp(), '+inf') end
+local function places_taken(key) return redis.call('ZCOUNT', P .. key, '(' .. STAMP, '+inf') end
 
 local function bytes_held(client) return tonumber(redis.call('HGET', P .. 'held_bytes', client) or '0') end
 
@@ -73,8 +73,11 @@ end
 
 local function clock_of(lane) return tonumber(redis.call('HGET', P .. 'clocks', lane) or '0') end
 
+-- Who has rested at an account that is behind the clock begins there, as if never seen.
 local function advance_clock(lane, account)
-  if account > clock_of(lane) then redis.call('HSET', P .. 'clocks', lane, string.format('%.6f', account)) end
+  if account <= clock_of(lane) then return end
+  redis.call('HSET', P .. 'clocks', lane, string.format('%.6f', account))
+  redis.call('ZREMRANGEBYSCORE', P .. 'rested:' .. lane, '-inf', account)
 end
 
 -- Estimated seconds of a computation, and the same by the share of its client, out of these fields of its record.
@@ -122,7 +125,7 @@ local function make_bulk(comp, estimate_s)
   redis.call('ZREM', P .. 'active:express', comp)
   take_place(comp, 'bulk', client, FOREVER)
   local estimate = string.format('%.6f', estimate_s)
-  redis.call('HSET', P .. 'comp:' .. comp, 'lane', 'bulk', 'estimate_s', estimate, 'sent_at', stamp())
+  redis.call('HSET', P .. 'comp:' .. comp, 'lane', 'bulk', 'estimate_s', estimate, 'sent_at', STAMP)
 end
 
 -- The computation whose turn it is in the lane, nil where none waits.
@@ -135,7 +138,6 @@ local function next_in(lane)
     local comp = redis.call('ZRANGE', line_key(lane, client), 0, 0)[1]
     if comp and redis.call('HGET', P .. 'comp:' .. comp, 'state') == 'queued' then
       advance_clock(lane, account)
-      redis.call('ZREMRANGEBYSCORE', P .. 'rested:' .. lane, '-inf', account)
       return comp
     end
     if comp then  -- it expired, or a version that knew no lines has taken it

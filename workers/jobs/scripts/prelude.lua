@@ -1,6 +1,6 @@
 -- What several scripts do alike.
 local KEY_S = 24 * 3600  -- how long an Idempotency-Key is kept at least
-local USAGE_S = 36 * 24 * 3600  -- how long a day's count of a client's jobs is kept
+local USAGE_S = 36 * 24 * 3600  -- how long a day's count of a client's jobs is kept, from its first on
 local MOST_JOBS = 1000  -- of one computation: each event is written for every one of them
 
 -- An event in the stream of one job.
@@ -8,10 +8,10 @@ local function note_to(job, kind, data)
   redis.call('XADD', P .. 'events:' .. job, 'MAXLEN', 512, '*', 'kind', kind, 'data', data)
 end
 
--- The same, and a wake-up for whoever waits for it.
-local function emit_to(job, kind, data)
+-- The same, and a wake-up for whoever waits for it, with more words about it where there are any.
+local function emit_to(job, kind, data, words)
   note_to(job, kind, data)
-  redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind)
+  redis.call('PUBLISH', P .. 'wake', job .. ' ' .. kind .. (words or ''))
 end
 
 -- What the record of a job says, for whoever writes events and keeps it.
@@ -33,10 +33,10 @@ end
 
 -- An event for those of these jobs that did not leave their computation. Who waits for more than the end of a job has
 -- read it by its id before; where nobody has, the event wakes nobody.
-local function emit(jobs, kind, data)
+local function emit(jobs, kind, data, words)
   for _, job in ipairs(jobs) do
     local is_awaited = kind == 'end' or job.is_read_by_id
-    if not job.has_left then (is_awaited and emit_to or note_to)(job.id, kind, data) end
+    if not job.has_left then (is_awaited and emit_to or note_to)(job.id, kind, data, words) end
   end
 end
 
@@ -58,9 +58,10 @@ end
 
 local function reserved_bytes(comp) return tonumber(redis.call('HGET', P .. 'blob_sizes', comp) or '0') end
 
--- From now on the computation counts for so many bytes, until that time; 0: for none.
-local function reserve(comp, bytes, until_time)
-  local more = bytes - reserved_bytes(comp)
+-- From now on the computation counts for so many bytes, until that time; 0: for none. `before`: for how many so far,
+-- where that is known.
+local function reserve(comp, bytes, until_time, before)
+  local more = bytes - (before or reserved_bytes(comp))
   if more ~= 0 then
     redis.call('INCRBY', P .. 'blob_bytes', more)
     charge_bytes(comp, more)
@@ -84,8 +85,8 @@ local function client_of(job)
   return client or string.match(redis.call('GET', P .. 'gone:' .. job) or '', ' (.*)') or ''
 end
 
--- For how long a tombstone stays behind its job: shorter where there are many, a minute from twice as many on, so that
--- they have a bound, too.
+-- For how long a tombstone stays behind a job that has ended: shorter where there are many, a minute from twice as many
+-- on, so that they have a bound, too. Of those that have not the queue's places are the bound.
 local MANY_TOMBSTONES = 1000000  -- of 130 to 190 bytes each
 local KEYS_OF_A_JOB = 7  -- while its computation is there: two records, jobs, events, tombstone, equal, a piece
 local function tombstone_life(tombstone_s)
@@ -117,28 +118,31 @@ local function given(first_field, last_value)
   return fields
 end
 
--- A job with what its request brought along, in the list of its client. Answers as `read_job`.
-local function write_job(job, comp, cache, first_field)
+local function in_seconds(seconds) return string.format('%.6f', NOW + seconds) end
+
+-- A job with what its request brought along, in the list of its client; `keep_job` is to follow, with the same time.
+-- Answers as `read_job`.
+local function write_job(job, comp, cache, first_field, ttl_s)
   local fields = given(first_field, #ARGV)
-  local client = fields.client or ''
-  redis.call('HSET', P .. 'job:' .. job, 'computation', comp, 'created_at', stamp(), 'cache', cache,
-             unpack(ARGV, first_field))
+  local client, expires_at = fields.client or '', in_seconds(ttl_s)
+  redis.call('HSET', P .. 'job:' .. job, 'computation', comp, 'created_at', STAMP, 'cache', cache,
+             'expires_at', expires_at, unpack(ARGV, first_field))
   redis.call('SADD', P .. 'comp:' .. comp .. ':jobs', job)
   if client ~= '' then redis.call('ZADD', P .. 'jobs_of:' .. client, NOW, job) end
   return {
-    id = job, has_left = false, client = client, created_at = stamp(),
+    id = job, has_left = false, client = client, created_at = STAMP, expires_at = expires_at,
     idempotency_key = fields.idempotency_key or '', fingerprint = fields.fingerprint
   }
 end
 
--- From now on the job and its events stay for so long, its Idempotency-Key for KEY_S at least, longer its tombstone,
--- which says why it is gone and, after a space, whose it was.
+-- From now on the job and its events stay for so long, its Idempotency-Key for KEY_S at least, its tombstone for
+-- `tombstone_s` longer, which says why it is gone and, after a space, whose it was.
 local function keep_job(job, ttl_s, tombstone_s)
-  local key, client, name = P .. 'job:' .. job.id, job.client, job.idempotency_key
+  local key, client, name, expires_at = P .. 'job:' .. job.id, job.client, job.idempotency_key, in_seconds(ttl_s)
   if redis.call('EXPIRE', key, ttl_s) == 0 then return end
-  redis.call('HSET', key, 'expires_at', string.format('%.6f', NOW + ttl_s))
+  if job.expires_at ~= expires_at then redis.call('HSET', key, 'expires_at', expires_at) end
   redis.call('EXPIRE', P .. 'events:' .. job.id, ttl_s)
-  redis.call('SET', P .. 'gone:' .. job.id, '1 ' .. client, 'EX', ttl_s + tombstone_life(tombstone_s))
+  redis.call('SET', P .. 'gone:' .. job.id, '1 ' .. client, 'EX', ttl_s + tombstone_s)
   if client ~= '' then redis.call('ZADD', P .. 'listed', NOW + ttl_s, job.id .. ' ' .. client) end
   if name == '' then return end
   local holder = redis.call('HGET', P .. 'key:' .. name, 'job')
@@ -173,10 +177,9 @@ local function count_usage(jobs, input, output)
   end
   for client, count in pairs(counts) do
     local key = P .. 'usage:' .. client .. ':' .. math.floor(NOW / 86400)
-    redis.call('HINCRBY', key, 'jobs', count)
+    if redis.call('HINCRBY', key, 'jobs', count) == count then redis.call('EXPIRE', key, USAGE_S) end
     redis.call('HINCRBY', key, 'pixels_in', string.format('%.0f', count * (input.width or 0) * (input.height or 0)))
     redis.call('HINCRBY', key, 'pixels_out', string.format('%.0f', count * (output.pixels or 0)))
-    redis.call('EXPIRE', key, USAGE_S)
   end
 end
 
@@ -343,11 +346,11 @@ local function make_room(bytes, evict_delivered, client)
 end
 
 -- The one way into a terminal state, for its `jobs`; result_bytes is 0 where there is
--- no result, error is empty where there is none.
+-- no result, error is empty where there is none. The wake-up of a success tells where the result lies (`ResultKey`).
 local function finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
   local key = P .. 'comp:' .. comp
   local record = redis.call('HMGET', key, 'state', 'input_chunks', 'attempt', 'result_attempt', 'equal', 'input', 'output')
-  redis.call('HSET', key, 'state', state, 'finished_at', stamp())
+  redis.call('HSET', key, 'state', state, 'finished_at', STAMP)
   if error ~= '' then redis.call('HSET', key, 'error', error) end
   leave_queue(comp, record[1])
   drop_input(comp, record[2])
@@ -357,8 +360,10 @@ local function finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)
   note(jobs, 'state', '{"state":"' .. state .. '"}')
-  emit(jobs, 'end', '{"state":"' .. state .. '"}')
-  for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, tombstone_s) end
+  local result = state == 'succeeded' and string.format(' %s %s %d', comp, record[4], result_bytes) or ''
+  emit(jobs, 'end', '{"state":"' .. state .. '"}', result)
+  local life_s = tombstone_life(tombstone_s)
+  for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, life_s) end
   if state == 'succeeded' then count_usage(jobs, record[6], record[7]) end
   reserve(comp, result_bytes + memory_of_records(comp, jobs), NOW + result_ttl_s)
   if state == 'cancelled' then redis.call('ZADD', P .. 'delivered', NOW, comp) end  -- nobody waits for it
@@ -374,9 +379,9 @@ local function is_memory_full() return type(redis.pcall('SETRANGE', P .. 'nothin
 -- these places on, and lines it up.
 local function queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
   local key = P .. 'comp:' .. comp
-  redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', stamp(), 'sent_at', stamp(),
+  redis.call('HSET', key, 'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', STAMP, 'sent_at', STAMP,
              unpack(ARGV, first_field, job_fields - 1))
-  local record = write_job(job, comp, 'miss', job_fields)
+  local record = write_job(job, comp, 'miss', job_fields, pending_ttl_s)
   redis.call('EXPIRE', key, pending_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', pending_ttl_s)
   redis.call('ZADD', P .. 'queued', NOW, comp)
@@ -388,7 +393,7 @@ end
 -- What a worker had waits again. Answers when it was created, for its place in a line.
 local function queue_again(comp)
   local key = P .. 'comp:' .. comp
-  redis.call('HSET', key, 'state', 'queued', 'sent_at', stamp())
+  redis.call('HSET', key, 'state', 'queued', 'sent_at', STAMP)
   redis.call('HDEL', key, 'owner')
   redis.call('ZREM', P .. 'running', comp)
   local created_at = tonumber(redis.call('HGET', key, 'created_at'))
@@ -404,10 +409,4 @@ local function send(queue, message) if message ~= '' then redis.call('LPUSH', qu
 local function is_held_by(comp, attempt)
   local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'attempt')
   return record[1] == 'running' and record[2] == attempt
-end
-
--- A copy of a small picture, for the command that fetches and removes it and is sent along with the script.
-local function lay_ready(key, name)
-  redis.call('COPY', key, P .. name, 'REPLACE')
-  redis.call('EXPIRE', P .. name, 60)
 end

@@ -43,6 +43,6 @@ local lane = holder_of(asked_comp)
 local position, ahead_s = standing_of(asked_comp)
 local first_hold = redis.call('ZRANGE', P .. 'blobs', 0, 0, 'WITHSCORES')
 return {
-  redis.call('ZCARD', P .. 'active'), #alive, redis.call('GET', P .. 'blob_bytes') or '0', first_hold[2] or '', stamp(),
+  redis.call('ZCARD', P .. 'active'), #alive, redis.call('GET', P .. 'blob_bytes') or '0', first_hold[2] or '', STAMP,
   facts_of('express'), facts_of('bulk'), {lane, position, seconds(ahead_s)}
 }

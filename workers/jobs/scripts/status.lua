@@ -1,10 +1,9 @@
 -- Reads a job; with `detach` it outlives the connection that made it from now on.
 -- With an `owner` another client's job is as if it had never been.
--- Its result, where that is there and no larger than `most_bytes`, is laid ready under the name `ready`.
 -- After the named arguments come names of so many fields of the job, then of its computation.
 -- Answers {their values, nothing where it is not there; the computation's, likewise; what the job's tombstone says}.
-local job, detach, owner, most_bytes, ready = ARGV[1], ARGV[2] == '1', ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local first_field, first_of_computation = 7, 7 + tonumber(ARGV[6])
+local job, detach, owner = ARGV[1], ARGV[2] == '1', ARGV[3]
+local first_field, first_of_computation = 5, 5 + tonumber(ARGV[4])
 if owner ~= '' and owner ~= client_of(job) then job = '' end
 local key = P .. 'job:' .. job
 local comp = redis.call('HGET', key, 'computation')
@@ -12,15 +11,6 @@ if comp and detach then
   allow_writes_when_full()
   redis.call('HSET', key, 'detached', '1')
 end
-local function lay_small_result_ready()
-  local facts = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'result_attempt', 'result_chunks')
-  if facts[1] ~= 'succeeded' or facts[3] ~= '1' then return end
-  local piece = P .. 'out:' .. comp .. ':' .. facts[2] .. ':0'
-  if redis.call('STRLEN', piece) > most_bytes then return end
-  allow_writes_when_full()
-  lay_ready(piece, ready)
-end
-if comp and most_bytes > 0 then lay_small_result_ready() end
 local record = comp and P .. 'comp:' .. comp
 return {
   comp and redis.call('HMGET', key, unpack(ARGV, first_field, first_of_computation - 1)) or {},

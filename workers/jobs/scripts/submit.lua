@@ -19,4 +19,4 @@ queue_up(comp, job, first_field, job_fields, pending_ttl_s, tombstone_s)
 answer_equals(comp, fields.equal, pending_ttl_s)
 wake_equals(fields.equal)
 send(queue, message)
-return stamp()
+return STAMP

@@ -23,7 +23,7 @@ for i, bucket in ipairs(buckets) do
     redis.call('HSET', bucket.key, 'id', id)
   end
   local full_s = (bucket.size - bucket.left) / bucket.pace
-  redis.call('HSET', bucket.key, 'left', string.format('%.6f', bucket.left), 'at', stamp())
+  redis.call('HSET', bucket.key, 'left', string.format('%.6f', bucket.left), 'at', STAMP)
   redis.call('PEXPIRE', bucket.key, math.ceil(full_s * 1000) + 1)
   answer[i] = {string.format('%.6f', bucket.left), string.format('%.6f', bucket.wait_s), string.format('%.6f', full_s)}
 end

@@ -2,5 +2,5 @@
 local comp = ARGV[1]
 local key = P .. 'comp:' .. comp
 if redis.call('HGET', key, 'state') ~= 'queued' then return 0 end
-redis.call('HSET', key, 'sent_at', stamp())
+redis.call('HSET', key, 'sent_at', STAMP)
 return 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from workers.errors import CorruptPicture, NotAPicture
 from workers.pictures.codecs import exif, jpeg_pixels
-from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOS, frame, segment, segments
+from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOF, SOS, Segment, checked, segment, segments
 from workers.pictures.picture import Header, Scan, turned
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SEGMENT_BYTES = 65533
 
 
 def read_header(data: bytes) -> Header:
-    marker, payload, _ = frame(data)
+    (marker, payload, _), block = _frame_and_exif(data)
     precision, height, width, components = struct.unpack_from(">BHHB", payload)
     if marker not in _SOF_READ or precision != 8 or components not in (1, 3, 4):
         raise NotAPicture(
@@ -37,12 +37,21 @@ def read_header(data: bytes) -> Header:
         )
     if not width or not height:
         raise CorruptPicture(f"the JPEG header says {width}x{height} pixels")
-    width, height = turned(width, height, exif.orientation(_exif_of(data)))
+    width, height = turned(width, height, exif.orientation(block))
     return Header("jpeg", width, height, 8, has_alpha=False, is_grey=components == 1, lossy=True)
 
 
-def _exif_of(data: bytes) -> bytes | None:
-    return next((s.payload[6:] for s in segments(data) if s.marker == _APP1 and s.payload[:6] == _EXIF), None)
+def _frame_and_exif(data: bytes) -> tuple[Segment, bytes | None]:
+    """The frame header and the first block of EXIF, by one walk over the segments, which ends where both are known."""
+    header = block = None
+    for one in segments(data):
+        if one.marker in SOF and header is None:
+            header = one
+        elif one.marker == _APP1 and one.payload[:6] == _EXIF and block is None:
+            block = one.payload[6:]
+        if header is not None and block is not None:
+            break
+    return checked(header), block
 
 
 def _icc_of(data: bytes) -> bytes | None:
@@ -65,13 +74,13 @@ def _icc_of(data: bytes) -> bytes | None:
 
 def decode(data: bytes) -> Scan:
     _refuse_scan_bomb(data)
-    components = frame(data).payload[5]
+    header, block = _frame_and_exif(data)
+    components = header.payload[5]
     pixels = jpeg_pixels.decode(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
     if components == 4:
         import numpy as np
 
         np.subtract(255, pixels, out=pixels)  # every CMYK JPEG in the wild follows Adobe: 255 is no ink
-    block = _exif_of(data)
     return Scan(pixels, icc=_icc_of(data), exif=block, orientation=exif.orientation(block))
 
 

@@ -15,7 +15,7 @@ from workers.errors import CorruptPicture
 MAX_SEGMENTS = 2000  # 50 MB of extended XMP are 800; each is a turn of a loop that holds the interpreter
 SOS, EOI = 0xDA, 0xD9
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_STRAY_BYTES = 65536
 _SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # a marker that has a length, or the end of the picture
 
@@ -49,7 +49,11 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 def frame(data: bytes) -> Segment:
     """Marker and payload of the frame header."""
-    header = next((segment for segment in segments(data) if segment.marker in _SOF), None)
+    return checked(next((segment for segment in segments(data) if segment.marker in SOF), None))
+
+
+def checked(header: Segment | None) -> Segment:
+    """A frame header that is there, and long enough."""
     if header is None or len(header.payload) < 6:
         raise CorruptPicture("the JPEG has no frame header")
     return header
