@@ -25,6 +25,7 @@ Field = NDArray[np.float32]
 Generator = np.random.Generator
 
 KINDS = ("noise", "levels", "camera", "rain", "haze", "jpeg", "mixed", "clean")  # what a batch holds equally often
+SOUND = ("clean", "patterns")  # nothing falls on them; the other is patterns alone, for those that hold more of them
 GAMMA = 2.2
 SENSED = 128  # pixels a side on which the light of rain is averaged
 
@@ -79,10 +80,10 @@ class Ranges:
 
 
 def draw(kind: str, rng: Generator, how: Ranges = Ranges(), *, grey: bool = False) -> tuple[Damage, ...]:
-    """The damages of one of KINDS, in the order in which they fall; on a `grey` picture noise is grey."""
+    """The damages of one of KINDS or SOUND, in the order in which they fall; on a `grey` picture noise is grey."""
     if kind == "mixed":
         return draw_mixed(rng, how, grey)
-    return () if kind == "clean" else (DRAWN[kind](rng, how, grey),)
+    return () if kind in SOUND else (DRAWN[kind](rng, how, grey),)
 
 
 def draw_mixed(rng: Generator, how: Ranges, grey: bool) -> tuple[Damage, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.train.data import Pixels
 
 Field = NDArray[np.float64]  # (side, side) in [0, 1]
+Sort = Callable[[np.random.Generator, int, float], Field]  # of pattern, of a side, with details of so many pixels
 FINEST, COARSEST = 0.8, 8.0  # of a detail, in pixels of the small picture
 FINEST_WEAVE = 4  # pixels a side
 NEUTRAL = 0.8  # share of the patterns that are grey
@@ -46,8 +47,13 @@ def grey(photo: Pixels) -> Pixels:
 
 
 def pattern(rng: np.random.Generator, side: int, unit: float) -> Pixels:
-    """Checkers, gratings, halftones, dithers or weaves between two colours."""
-    kind = PATTERNS[int(rng.integers(len(PATTERNS)))]
+    """Checkers, gratings, halftones, dithers or, as often as these together, weaves between two colours."""
+    return one_of(PATTERNS, rng, side, unit)
+
+
+def one_of(sorts: Sequence[Sort], rng: np.random.Generator, side: int, unit: float) -> Pixels:
+    """One sort of pattern between two colours."""
+    kind = sorts[int(rng.integers(len(sorts)))]
     return between(kind(rng, side, unit), *two_colours(rng))
 
 
@@ -210,14 +216,6 @@ def sheet(
 
 BAYER = bayer(3)
 WEAVES = tuple(np.array(tile, float) for tile in ([[0, 1], [1, 0]], [[0, 1]], [[0], [1]], [[0, 0], [0, 1]]))
-PATTERNS: tuple[Callable[[np.random.Generator, int, float], Field], ...] = (
-    checkers,
-    gratings,
-    halftones,
-    dithers,
-    weaves,
-    weaves,
-    weaves,
-    weaves,
-)
+SORTS: tuple[Sort, ...] = (checkers, gratings, halftones, dithers, weaves)
+PATTERNS = (*SORTS, weaves, weaves, weaves)
 KINDS: tuple[Callable[[np.random.Generator, int, float], Pixels], ...] = (pattern, pattern, texts, drawings, fields)

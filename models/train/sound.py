@@ -22,25 +22,28 @@ EXACT = 1.0  # details of drawn pictures count in pixels: nothing is made smalle
 class Shares:
     """How often a crop is what; the rest is a photograph's own. `smooth`: its middle, `enlarged` so many times; `flat`:
     one level or colour; `drawn`: patterns, text, drawings, slopes; `screens`: a page of a program; `inset`: a pattern
-    in the photograph."""
+    in the photograph; `patterns`: each sort of pattern alone, equally often."""
 
     smooth: float = 0.0
     flat: float = 0.0
     drawn: float = 0.0
     screens: float = 0.0
     inset: float = 0.0
+    patterns: float = 0.0
     enlarged: Range = (1.5, 30.0)
 
 
 CLEAN = Shares(smooth=0.2, flat=0.08, drawn=0.22, screens=0.06, inset=0.12)
 SPOILT = Shares(smooth=0.1, flat=0.02, drawn=0.06, screens=0.03, inset=0.03)
+PATTERNS = Shares(patterns=1.0)
 OUTDOORS = Shares(smooth=0.1)  # rain and haze do not fall on drawings
 
 
 def draw(crop: Pixels, shares: Shares, rng: np.random.Generator) -> tuple[Pixels, bool]:
     """A picture in place of a square crop of a photograph, and whether it shows that photograph's colours and light."""
     side, at = crop.shape[0], float(rng.random())
-    for share, kind in ((shares.flat, flat), (shares.screens, screen), (shares.drawn, drawn)):
+    kinds = (shares.flat, flat), (shares.screens, screen), (shares.drawn, drawn), (shares.patterns, patterned)
+    for share, kind in kinds:
         if at < share:
             return kind(rng, side), False
         at -= share
@@ -57,6 +60,10 @@ def flat(rng: np.random.Generator, side: int) -> Pixels:
 
 def drawn(rng: np.random.Generator, side: int) -> Pixels:
     return made.draw(rng, side, EXACT)
+
+
+def patterned(rng: np.random.Generator, side: int) -> Pixels:
+    return made.one_of(made.SORTS, rng, side, EXACT)
 
 
 def screen(rng: np.random.Generator, side: int) -> Pixels:

@@ -362,6 +362,14 @@ def test_a_kind_that_is_named_twice_is_there_twice_as_often_and_told_as_one(data
     )
 
 
+def test_patterns_are_clean_and_fill_the_patch(data: Path) -> None:
+    recipe, rng = opened(data, kinds=("patterns",), asked=0.0), np.random.default_rng(0)
+    for sample in (recipe.sample("patterns", rng) for _ in range(8)):
+        assert np.array_equal(sample.query, sample.wanted) and not any(sample.told)
+        assert len(np.unique(sample.query.reshape(-1, 3), axis=0)) <= 256  # blends of two colours; a photo has more
+        assert not any(np.array_equal(sample.query, photo[:64, :64]) for photo in recipe.photos.pixels)
+
+
 @pytest.mark.parametrize(
     ("kinds", "said"),
     [(("jpeg", "clean", "rain"), "does not hold 3 kinds"), (("jpeg", "fog"), "fog are unknown"), ((), "no kinds")],

@@ -18,7 +18,7 @@ def draws(shares: Shares, count: int = 200) -> list[tuple[np.ndarray, bool]]:
     return [sound.draw(CROP, shares, np.random.default_rng(seed)) for seed in range(count)]
 
 
-@pytest.mark.parametrize("name", ["smooth", "flat", "drawn", "screens", "inset"])
+@pytest.mark.parametrize("name", ["smooth", "flat", "drawn", "screens", "inset", "patterns"])
 def test_each_sort_comes_as_often_as_told(name: str) -> None:
     for often in (0.0, 0.5, 1.0):
         shares = dataclasses.replace(Shares(), **{name: often})  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ from models.airnet_u import AirnetU, AirnetUConfig, weigh
 from models.layout import channels_last
 from models.look import CROP_SIDE, REDUCED_SIDE, Look
 from models.train import damage, made, provenance, sound
-from models.train.damage import KINDS, Damage, Place
+from models.train.damage import KINDS, SOUND, Damage, Place
 from models.train.data import Photos, Pixels, find_photos, resize
 from models.train.recipes.airnet import freeze_norms, read_pairs
 from models.train.recipes.lmliif import photo_odds
@@ -62,6 +62,7 @@ SEEN = 0.25 / 255  # a damage that changes less, a JPEG of a flat field for inst
 KEPT = 0.99  # share of the mean code of a kind that stays at each step
 JOINS = 1 / 8  # how often the restorer takes part in a step during a head start, and so follows the codes
 NONE = -1
+SHARES = {"clean": sound.CLEAN, "patterns": sound.PATTERNS}  # of what nothing falls on
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Recipe:
     eight. `apart`: share of the budget, the first, in which correction and certainty are learnt apart: what is spoilt
     is judged as if no certainty held the correction back, what is clean by the certainty alone.
     `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
-    `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often.
+    `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often;
+    `patterns` are clean ones that nothing but a pattern fills.
     `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
     the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
@@ -117,8 +119,9 @@ class Recipe:
     config: AirnetUConfig = CONFIGS["cpu"]
 
     def __post_init__(self) -> None:
-        if unknown := {*self.kinds} - {*KINDS}:
-            raise ValueError(f"kinds {', '.join(sorted(unknown))} are unknown; known are {', '.join(KINDS)}")
+        known = dict.fromkeys((*KINDS, *SOUND))
+        if unknown := {*self.kinds} - {*known}:
+            raise ValueError(f"kinds {', '.join(sorted(unknown))} are unknown; known are {', '.join(known)}")
         if not self.kinds or self.budget.batch % len(self.kinds):
             count = len(self.kinds) or "no"
             raise ValueError(f"a batch of {self.budget.batch} does not hold {count} kinds equally often")
@@ -198,7 +201,9 @@ class Recipe:
         number, which = int(rng.choice(len(self.odds), p=self.odds)), int(rng.integers(2 if outdoors else 8))
         photo, whole = flipped(self.photos.pixels[number], which), flipped(self.wholes[number], which)
         place = Place((photo.shape[0], photo.shape[1]), self.draw_corner(photo, rng))
-        shares = sound.OUTDOORS if outdoors else sound.CLEAN if kind == "clean" else sound.SPOILT
+        shares = (
+            sound.OUTDOORS if outdoors else {"clean": sound.CLEAN, "patterns": sound.PATTERNS}.get(kind, sound.SPOILT)
+        )
         crop, is_photo = sound.draw(np.ascontiguousarray(self.cut(photo, place.corner)), shares, rng)
         whole = np.ascontiguousarray(whole) if is_photo else reduced(crop)
         return (made.grey(crop), made.grey(whole), place) if grey else (crop, whole, place)
