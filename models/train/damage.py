@@ -25,7 +25,7 @@ Field = NDArray[np.float32]
 Generator = np.random.Generator
 
 KINDS = ("noise", "levels", "camera", "rain", "haze", "jpeg", "mixed", "clean")  # what a batch holds equally often
-SOUND = ("clean", "patterns")  # nothing falls on them; the other is patterns alone, for those that hold more of them
+SOUND = ("clean", "patterns")  # nothing falls on them; the other is patterns and flat fields alone
 GAMMA = 2.2
 SENSED = 128  # pixels a side on which the light of rain is averaged
 

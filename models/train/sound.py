@@ -35,7 +35,7 @@ class Shares:
 
 CLEAN = Shares(smooth=0.2, flat=0.08, drawn=0.22, screens=0.06, inset=0.12)
 SPOILT = Shares(smooth=0.1, flat=0.02, drawn=0.06, screens=0.03, inset=0.03)
-PATTERNS = Shares(patterns=1.0)
+PATTERNS = Shares(patterns=0.6, flat=0.4)
 OUTDOORS = Shares(smooth=0.1)  # rain and haze do not fall on drawings
 
 

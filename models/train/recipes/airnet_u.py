@@ -91,7 +91,7 @@ class Recipe:
     is judged as if no certainty held the correction back, what is clean by the certainty alone.
     `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
     `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often;
-    `patterns` are clean ones that nothing but a pattern fills.
+    `patterns` are clean ones that nothing but a pattern or one colour fills.
     `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
     the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
