@@ -28,7 +28,7 @@ from models.moco import SLOPE, Moco, ResidualBlock
 from models.naf import MULTIPLE, NafU
 
 KINDS = AIRNET_U.kinds
-UNSURE = 1 / 32  # a certainty up to this counts as none: a sigmoid alone never says nothing
+UNSURE = 1 / 8  # a certainty up to this counts as none: a sigmoid alone never says nothing
 FOLDS = 2  # of the sides of what the encoder sees
 MAPS = 14  # of features at the full size that are held at once, measured by the peak of memory
 KERNEL_BYTES = 18  # of a channel at the full size where our kernels make the blocks: measured are 8, in bfloat16 17

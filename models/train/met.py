@@ -19,6 +19,7 @@ from models.train import damage, made, sound
 from models.train.benchmarks import COMPRESSED, NOISY, SIGMAS, Trial, jpeg_trials, noise_trials, whole
 from models.train.damage import Place
 from models.train.data import Pixels, read_rgb
+from models.train.degradations import through_jpeg
 
 Array = NDArray[Any]  # (H, W, 3) uint8 or uint16
 Pairs = Iterator[tuple[Array, Array]]
@@ -26,6 +27,7 @@ Pairs = Iterator[tuple[Array, Array]]
 CLEAN = "clean"
 DRAWN, SIDE = 8, 192  # pictures of each sort, and their side
 FIELD_SIDE = 64
+SMALL_QUALITY = 40
 DEEP = 65535
 PATTERNS: dict[str, Callable[[np.random.Generator, int, float], NDArray[np.float64]]] = {
     "checkers": made.checkers,
@@ -54,7 +56,11 @@ def plan(data: Path) -> list[Trial]:
         ]
     pictures = photos[0].pictures if photos else ()
     inside = [Trial(f"{name} in photos", data, CLEAN, make=partial(insets, pictures, name)) for name in PATTERNS]
-    return [*spoilt, *clean_trials(data), *(inside if pictures else [])]
+    small = [
+        Trial(f"{COMPRESSED} crops", data, CLEAN, make=partial(crops, pictures, None)),
+        Trial(f"{COMPRESSED} crops", data, f"JPEG {SMALL_QUALITY}", make=partial(crops, pictures, SMALL_QUALITY)),
+    ]
+    return [*spoilt, *clean_trials(data), *([*inside, *small] if pictures else [])]
 
 
 def clean_trials(data: Path) -> list[Trial]:
@@ -103,6 +109,17 @@ def insets(paths: tuple[Path, ...], name: str) -> Pairs:
         spot = pixels[top : top + SIDE, left : left + SIDE]
         spot[...] = pattern[: spot.shape[0], : spot.shape[1]]
         yield pixels, pixels
+
+
+def crops(paths: tuple[Path, ...], quality: int | None) -> Pairs:
+    """The middle of a photograph as a small picture of its own, which says less of the light than the whole: what is
+    sky or wall there may be taken for haze. As it is, or as a JPEG.
+    """
+    for path in paths:
+        pixels = whole(read_rgb(path))
+        top, left = ((length - min(SIDE, length)) // 2 for length in pixels.shape[:2])
+        clean = np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE])
+        yield clean if quality is None else through_jpeg(clean, quality), clean
 
 
 def flat_fields() -> Pairs:

@@ -370,6 +370,18 @@ def test_patterns_are_clean_and_fill_the_patch(data: Path) -> None:
         assert not any(np.array_equal(sample.query, photo[:64, :64]) for photo in recipe.photos.pixels)
 
 
+@pytest.mark.parametrize("kind", ["clean", "haze", "rain"])
+def test_close_crops_are_their_own_pictures(kind: str, data: Path) -> None:
+    rng = np.random.default_rng(0)
+    close, far = (opened(data, close=share, real_rain=0.5, real_haze=0.5) for share in (1.0, 0.0))
+    for sample in (close.sample(kind, rng) for _ in range(6)):
+        if kind == "clean":
+            assert np.array_equal(sample.whole, airnet_u.reduced(sample.query))
+        assert np.abs(sample.whole.mean((0, 1)) - sample.query.mean((0, 1))).max() < 24  # haze lies anew on the other
+    apart = [far.sample(kind, rng) for _ in range(12)]
+    assert any(np.abs(one.whole.mean((0, 1)) - one.query.mean((0, 1))).max() > 5 for one in apart)
+
+
 @pytest.mark.parametrize(
     ("kinds", "said"),
     [(("jpeg", "clean", "rain"), "does not hold 3 kinds"), (("jpeg", "fog"), "fog are unknown"), ((), "no kinds")],

@@ -21,7 +21,8 @@ def test_all_of_it_is_there_with_the_photographs_and_what_is_drawn_without_any(w
     assert set(by_name(tmp_path)) == drawn
     grey = {("CBSD68 grey", f"sigma {sigma}") for sigma in (15, 25, 50)}
     inside = {(f"{name} in photos", "clean") for name in met.PATTERNS}
-    assert set(by_name(wet)) == drawn | grey | inside | {("kodak24", "camera"), ("kodak24", "mixed")}
+    small = {("kodak24 crops", "clean"), ("kodak24 crops", "JPEG 40")}
+    assert set(by_name(wet)) == drawn | grey | inside | small | {("kodak24", "camera"), ("kodak24", "mixed")}
     assert not {("kodak24", "clean")} & set(by_name(wet)), "measured among the published"
 
 
@@ -63,3 +64,13 @@ def test_a_pattern_in_a_photograph_leaves_the_rest_of_it(wet: Path, monkeypatch:
     inside[top : top + 16, left : left + 16] = True
     assert np.array_equal(shown[~inside], photo[~inside])
     assert set(np.unique(shown[inside])) <= {0, 255}
+
+
+def test_a_crop_is_a_picture_of_its_own_sound_or_a_jpeg(wet: Path) -> None:
+    trials = by_name(wet)
+    for damage, is_sound in (("clean", True), ("JPEG 40", False)):
+        pairs = list(benchmarks.read_trial(trials["kodak24 crops", damage]))
+        assert len(pairs) == len(list((wet / "bench" / "kodak24").glob("*.png")))
+        for spoilt, clean in pairs:
+            assert spoilt.shape == clean.shape and max(clean.shape[:2]) <= met.SIDE
+            assert np.array_equal(spoilt, clean) == is_sound

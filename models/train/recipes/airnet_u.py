@@ -92,6 +92,7 @@ class Recipe:
     `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
     `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often;
     `patterns` are clean ones that nothing but a pattern or one colour fills.
+    `close`: share of the crops of photographs that are shown as if they were the whole picture.
     `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
     the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
@@ -112,6 +113,7 @@ class Recipe:
     asked: float = 0.15
     grey: float = 0.15
     kinds: tuple[str, ...] = KINDS
+    close: float = 0.0
     real_rain: float = 0.05
     real_haze: float = 0.25
     lossless: float = 0.6
@@ -205,7 +207,8 @@ class Recipe:
             sound.OUTDOORS if outdoors else {"clean": sound.CLEAN, "patterns": sound.PATTERNS}.get(kind, sound.SPOILT)
         )
         crop, is_photo = sound.draw(np.ascontiguousarray(self.cut(photo, place.corner)), shares, rng)
-        whole = np.ascontiguousarray(whole) if is_photo else reduced(crop)
+        is_close = not is_photo or (self.close > 0 and rng.random() < self.close)
+        whole = reduced(crop) if is_close else np.ascontiguousarray(whole)
         return (made.grey(crop), made.grey(whole), place) if grey else (crop, whole, place)
 
     def cut_pair(self, kind: str, rng: np.random.Generator) -> Sample:
@@ -215,8 +218,10 @@ class Recipe:
         spoilt, clean = flipped(spoilt, which), flipped(clean, which)
         corners = [self.draw_corner(clean, rng) for _ in range(2)]
         query, key = (np.ascontiguousarray(self.cut(spoilt, corner)) for corner in corners)
-        whole, told = reduced(spoilt), tuple(int(label == kind) for label in LABELS)
-        return Sample(query, whole, np.ascontiguousarray(self.cut(clean, corners[0])), key, whole, NONE, told)
+        told = tuple(int(label == kind) for label in LABELS)
+        is_close = self.close > 0 and rng.random() < self.close
+        whole, key_whole = (reduced(query), reduced(key)) if is_close else (reduced(spoilt),) * 2
+        return Sample(query, whole, np.ascontiguousarray(self.cut(clean, corners[0])), key, key_whole, NONE, told)
 
     def draw_corner(self, photo: Pixels, rng: np.random.Generator) -> tuple[int, int]:
         height, width = (side - self.budget.patch + 1 for side in photo.shape[:2])
