@@ -11,7 +11,7 @@ knowledge of film; the ranges are ours.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +77,20 @@ class Ranges:
     stepped: float = 0.4
     blurred: float = 0.15
     blur_sigma: Range = (0.3, 1.2)
+
+
+def spoil(pixels: Pixels, damages: Sequence[Damage], place: Place, seeds: dict[int, int]) -> list[Pixels]:
+    """The crop, and as it is after each damage, by that one's seed: what is left out changes none of the others."""
+    stages = [pixels]
+    for one in damages:
+        stages.append(one.fall(stages[-1], place, np.random.default_rng(seeds[id(one)])))
+    return stages
+
+
+def spoil_far(whole: Pixels, damages: Sequence[Damage], rng: Generator) -> Pixels:
+    for one in damages:
+        whole = one.fall_far(whole, rng)
+    return whole
 
 
 def draw(kind: str, rng: Generator, how: Ranges = Ranges(), *, grey: bool = False) -> tuple[Damage, ...]:

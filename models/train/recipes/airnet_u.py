@@ -190,9 +190,9 @@ class Recipe:
         clean, whole, place = self.draw_clean(kind, damages, grey, rng)
         other, other_whole, other_place = self.draw_clean(kind, damages, grey, rng)
         seeds = {id(one): int(rng.integers(1 << 60)) for one in damages}
-        stages, wanted = spoil(clean, damages, place, seeds), spoil(clean, left, place, seeds)[-1]
-        key = spoil(other, damages, other_place, {name: seed + 1 for name, seed in seeds.items()})[-1]
-        far, key_far = (spoil_far(pixels, damages, rng) for pixels in (whole, other_whole))
+        stages, wanted = damage.spoil(clean, damages, place, seeds), damage.spoil(clean, left, place, seeds)[-1]
+        key = damage.spoil(other, damages, other_place, {name: seed + 1 for name, seed in seeds.items()})[-1]
+        far, key_far = (damage.spoil_far(pixels, damages, rng) for pixels in (whole, other_whole))
         return Sample(stages[-1], far, wanted, key, key_far, only, labels_of(stages, damages))
 
     def draw_clean(
@@ -290,20 +290,6 @@ def least_at(share: float) -> float:
     """The least error that counts: LEAST while repairing is learnt, then less and less, down to LEAST_AT_END."""
     lowered = min(1.0, max(0.0, (share - LOWERED[0]) / (LOWERED[1] - LOWERED[0])))
     return float(LEAST * (LEAST_AT_END / LEAST) ** lowered)
-
-
-def spoil(pixels: Pixels, damages: Sequence[Damage], place: Place, seeds: dict[int, int]) -> list[Pixels]:
-    """The crop, and as it is after each damage, by that one's seed: what is left out changes none of the others."""
-    stages = [pixels]
-    for one in damages:
-        stages.append(one.fall(stages[-1], place, np.random.default_rng(seeds[id(one)])))
-    return stages
-
-
-def spoil_far(whole: Pixels, damages: Sequence[Damage], rng: np.random.Generator) -> Pixels:
-    for one in damages:
-        whole = one.fall_far(whole, rng)
-    return whole
 
 
 def labels_of(stages: Sequence[Pixels], damages: Sequence[Damage]) -> tuple[int, ...]:
