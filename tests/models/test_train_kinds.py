@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.airnet_u import UNSURE
 from models.look import Look
 from models.train import __main__ as command
 from models.train import kinds
@@ -88,7 +89,7 @@ def test_what_the_map_lets_through_is_told_beside_what_the_correction_would_do_f
         network.R.tail.weight.zero_()
         network.R.tail.bias.copy_(torch.tensor([6 / 255, 6 / 255, 6 / 255, 0]))
     figures = kinds.weighed(network, kinds.Spoilt("haze", clean - 6, clean))
-    share = (0.5 - 1 / 32) / (1 - 1 / 32)
+    share = (0.5 - UNSURE) / (1 - UNSURE)
     assert figures[:2] == pytest.approx([20 * np.log10(255 / 6), 20 * np.log10(255 / (6 - 6 * share))], abs=1e-3)
     assert figures[2] > 90 and figures[3:] == pytest.approx([share, 1], abs=1e-4)
     sound = kinds.Spoilt("clean", clean, clean)
