@@ -169,7 +169,7 @@ def seen(picture: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _seen_taps(length: int, reduced: int) -> Taps:
-    """An axis of so many pixels, area-reduced and then sampled at SEEN_SIDE places, linearly."""
+    """An axis of so many pixels, area-reduced, then sampled at SEEN_SIDE places, linearly; weights sum to exactly 1."""
     at = ((torch.arange(SEEN_SIDE, dtype=torch.float64) + 0.5) * reduced / SEEN_SIDE - 0.5).clamp(min=0)
     low = at.long()
     cells = low, (low + 1).clamp(max=reduced - 1)
@@ -181,4 +181,4 @@ def _seen_taps(length: int, reduced: int) -> Taps:
     for begin, end, share in zip(begins, ends, (1 - (at - low), at - low), strict=True):
         inside = (pixel >= begin[:, None]) & (pixel < end[:, None])
         weight += inside * (share / (end - begin))[:, None]
-    return Taps(first, in_units(weight))  # a flat picture stays flat to the bit: norms would enlarge what rounding adds
+    return Taps(first, in_units(weight))

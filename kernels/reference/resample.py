@@ -30,7 +30,7 @@ def resample(planes: Tensor, rows: Taps, cols: Taps) -> Tensor:
 def resample_codes(picture: Tensor, rows: Taps, cols: Taps) -> Tensor:
     """picture (H, W, C) uint8 or uint16 -> (C, rows, cols) float32, shares of the largest code."""
     top = 255.0 if picture.dtype == torch.uint8 else 65535.0
-    bands = [torch.empty(picture.shape[2], 0, len(cols.first), device=picture.device)]
+    bands = [torch.empty(picture.shape[2], 0, len(cols.first), dtype=torch.float32, device=picture.device)]
     step = max(1, BAND_PIXELS // max(1, picture.shape[1] * rows.weight.shape[1]))
     for first, weight in zip(torch.split(rows.first, step), torch.split(rows.weight, step), strict=True):
         begin, end = (int(first[0]), int(first[-1]) + weight.shape[1]) if len(first) else (0, 0)

@@ -233,6 +233,8 @@ def test_the_default_type_of_torch_changes_nothing() -> None:
     try:
         assert torch.equal(ops.resample(planes, rows, cols), wanted)
         assert reference.transposed(rows, 7).weight.dtype == torch.float32
+        picture = torch.zeros(7, 9, 3, dtype=torch.uint8)
+        assert reference.resample_codes(picture, rows, cols).dtype == torch.float32
     finally:
         torch.set_default_dtype(before)
 
