@@ -286,6 +286,8 @@ def check(budget: Any) -> None:
             raise ValueError(f"{name} must be more than 0, not {value}")
     if budget.workers < 0:
         raise ValueError(f"workers must not be less than 0, not {budget.workers}")
+    if budget.decay is not None and not 0 < budget.decay <= 1:
+        raise ValueError(f"decay is a share of the budget, more than 0 and at most 1, not {budget.decay}")
 
 
 def change(recipe: Any, path: list[str], value: str) -> Any:

@@ -105,6 +105,9 @@ def test_every_field_of_every_recipe_says_what_it_may_hold(name: str, data: Path
         ("--batch", "0"),
         ("--workers", "-1"),
         ("--set", "budget.patch=-4"),
+        ("--set", "budget.decay=0"),
+        ("--set", "budget.decay=1.5"),
+        ("--set", "budget.decay=nan"),
         ("--set", "ema=abc"),
     ],
 )
@@ -113,6 +116,6 @@ def test_a_budget_that_nothing_can_be_learnt_with_is_a_sentence(
 ) -> None:
     with pytest.raises(SystemExit) as left:
         command.main([*words("liif", data, tmp_path / "run"), *asked])
-    assert asked[1].partition("=")[2] or asked[1] in f"{left.value.code}{capsys.readouterr().err}"
+    assert (asked[1].partition("=")[2] or asked[1]) in f"{left.value.code}{capsys.readouterr().err}"
     assert left.value.code != 0
     assert not (tmp_path / "run").exists()
