@@ -28,6 +28,9 @@ from models.moco import SLOPE, Moco, ResidualBlock
 from models.naf import MULTIPLE, NafU
 
 KINDS = AIRNET_U.kinds
+VEIL = "haze"  # the kind whose correction moves all of a picture, and that a pale wall or sky looks like
+HINTED, VEILED = 0.2, 0.8  # below the one likelihood there is no veil, from the other on it is taken off unasked
+VEIL_SIDE = 257  # pixels of the shorter side from which a picture says enough of its light to tell
 UNSURE = 1 / 8  # a certainty up to this counts as none: a sigmoid alone never says nothing
 FOLDS = 2  # of the sides of what the encoder sees
 MAPS = 14  # of features at the full size that are held at once, measured by the peak of memory
@@ -131,6 +134,8 @@ class AirnetU(nn.Module):
         code = self.encoder(look)[0]
         told = self.tell_kinds(code)[0].sigmoid()
         found = dict(zip(KINDS, told.tolist(), strict=True))
+        if only is None and is_doubtful(found, look.short_side):
+            only = max((kind for kind in KINDS if kind != VEIL), key=lambda kind: found[kind])
         return (code if only is None else self.code_of(only)), found
 
     def forward(self, windows: Tensor, condition: Tensor) -> Tensor:
@@ -199,6 +204,11 @@ class AirnetU(nn.Module):
         self.kind_codes.copy_(served.kind_codes)
         for encoder in (self.E.encoder_q, self.E.encoder_k):
             encoder.unfold(served.encoder)
+
+
+def is_doubtful(found: dict[str, float], short_side: int) -> bool:
+    """Whether a picture may be veiled or not, so that its own code could take a veil off that is none."""
+    return found[VEIL] >= HINTED and (found[VEIL] < VEILED or short_side < VEIL_SIDE)
 
 
 def folded(pictures: Tensor) -> Tensor:

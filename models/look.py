@@ -27,13 +27,17 @@ REDUCED_SIDE = 64
 
 @dataclass(frozen=True)
 class Look:
-    """Of N pictures: `crops` (N, K, 3, h, w), `whole` (N, 3, h', w'); in [0, 1]."""
+    """Of N pictures: `crops` (N, K, 3, h, w), `whole` (N, 3, h', w'); in [0, 1].
+
+    `short_side`: pixels along the shorter side of the picture, 0 where that is not known.
+    """
 
     crops: Tensor
     whole: Tensor
+    short_side: int = 0
 
     def to(self, device: torch.device) -> Look:
-        return Look(self.crops.to(device), self.whole.to(device))
+        return Look(self.crops.to(device), self.whole.to(device), self.short_side)
 
 
 def look_at(pixels: Array) -> Look:
@@ -45,7 +49,7 @@ def look_at(pixels: Array) -> Look:
     levels = torch.from_numpy(crops.astype(np.float32)).permute(0, 3, 1, 2) / float(np.iinfo(pixels.dtype).max)
     owned = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
     whole = ops.area_mean(owned, min(REDUCED_SIDE, height), min(REDUCED_SIDE, width)).permute(2, 0, 1)
-    return Look(levels.expand(-1, 3, -1, -1)[None], whole.expand(3, -1, -1)[None])
+    return Look(levels.expand(-1, 3, -1, -1)[None], whole.expand(3, -1, -1)[None], min(height, width))
 
 
 def corners(length: int, side: int) -> list[int]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from models import catalog
 from models import weights as weight_files
-from models.airnet_u import KINDS, UNSURE, AirnetU, AirnetUConfig, LookEncoder, weigh
+from models.airnet_u import HINTED, KINDS, UNSURE, VEIL_SIDE, VEILED, AirnetU, AirnetUConfig, LookEncoder, weigh
 from models.cards import AIRNET_U, available
 from models.contract import ConditionedRestorer, Servable
 from models.look import Look, look_at
@@ -110,7 +110,7 @@ def test_the_served_form_says_the_same_and_holds_nothing_of_the_contrast() -> No
 def test_it_tells_each_kind_between_nothing_and_one_and_only_takes_that_kind_s_code() -> None:
     network = drawn_airnet_u().served()
     seen = look_at(photo(150, 200))
-    own, found = network.examine(seen)
+    own, found = network.encoder(seen)[0].detach(), network.examine(seen)[1]
     assert tuple(found) == KINDS
     assert all(0 <= share <= 1 for share in found.values())
     assert len({round(share, 3) for share in found.values()}) > 1
@@ -120,6 +120,37 @@ def test_it_tells_each_kind_between_nothing_and_one_and_only_takes_that_kind_s_c
         assert same == found
         assert torch.allclose(asked[0], F.normalize(network.kind_codes[at], dim=0), atol=1e-6)
         assert not torch.allclose(asked, own)
+
+
+def telling(network: AirnetU, **likely: float) -> AirnetU:
+    """The same network, which finds the kinds that likely whatever it sees."""
+    network.tell.weight.data.zero_()
+    said = torch.tensor([likely.get(kind, 0.02) for kind in KINDS])
+    network.tell.bias.data.copy_(said.logit())
+    return network
+
+
+@pytest.mark.parametrize(
+    ("found", "side", "taken"),
+    [
+        ({"haze": HINTED - 0.02, "rain": 0.1}, 128, None),
+        ({"haze": HINTED + 0.02, "rain": 0.1}, 300, "rain"),
+        ({"haze": VEILED - 0.02, "jpeg": 0.9, "noise": 0.5}, 300, "jpeg"),
+        ({"haze": VEILED + 0.02, "noise": 0.9}, 300, None),
+        ({"haze": 0.99, "noise": 0.5}, VEIL_SIDE - 1, "noise"),
+        ({"haze": 0.99}, VEIL_SIDE, None),
+    ],
+)
+def test_what_may_be_a_veil_or_none_is_left_and_the_rest_taken_off(
+    found: dict[str, float], side: int, taken: str | None
+) -> None:
+    network = telling(drawn_airnet_u().served(), **found)
+    seen = look_at(photo(side, side + 40))
+    condition, told = network.examine(seen)
+    assert told == pytest.approx({kind: found.get(kind, 0.02) for kind in KINDS}, abs=1e-6)
+    wanted = network.encoder(seen)[0] if taken is None else network.code_of(taken)
+    assert torch.allclose(condition, wanted, atol=1e-6)
+    assert torch.equal(network.examine(seen, only="haze")[0], network.code_of("haze"))
 
 
 @torch.no_grad()

@@ -42,3 +42,8 @@ def test_a_picture_of_a_few_pixels_is_seen_as_it_is() -> None:
     assert (seen.crops.shape, seen.whole.shape) == ((1, 1, 3, 3, 5), (1, 3, 3, 5))
     assert torch.allclose(seen.crops[0, 0], seen.whole[0])
     assert torch.allclose(seen.whole[0, 1], torch.from_numpy(pixels[..., 0] / 65535).float())
+
+
+def test_it_knows_the_shorter_side_of_the_picture_wherever_it_goes() -> None:
+    seen = look_at(draw(300, 128, 3))
+    assert seen.short_side == seen.to(torch.device("cpu")).short_side == 128
