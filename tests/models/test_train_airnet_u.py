@@ -20,7 +20,7 @@ from models.airnet_u import AirnetU
 from models.look import CROP_SIDE, Look
 from models.moco import Moco
 from models.train import __main__ as command
-from models.train import loop
+from models.train import loop, views
 from models.train.damage import KINDS
 from models.train.recipes import airnet_u
 from models.train.recipes.airnet_u import NONE, Recipe
@@ -371,15 +371,34 @@ def test_patterns_are_clean_and_fill_the_patch(data: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["clean", "haze", "rain"])
-def test_close_crops_are_their_own_pictures(kind: str, data: Path) -> None:
+def test_close_crops_are_seen_with_less_than_their_picture_around_them(
+    kind: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airnet_u, "ALONE", 1.0)
     rng = np.random.default_rng(0)
     close, far = (opened(data, close=share, real_rain=0.5, real_haze=0.5) for share in (1.0, 0.0))
     for sample in (close.sample(kind, rng) for _ in range(6)):
         if kind == "clean":
-            assert np.array_equal(sample.whole, airnet_u.reduced(sample.query))
+            assert np.array_equal(sample.whole, views.reduced(sample.query))
         assert np.abs(sample.whole.mean((0, 1)) - sample.query.mean((0, 1))).max() < 24  # haze lies anew on the other
     apart = [far.sample(kind, rng) for _ in range(12)]
     assert any(np.abs(one.whole.mean((0, 1)) - one.query.mean((0, 1))).max() > 5 for one in apart)
+
+
+def test_what_is_shown_and_what_is_wanted_have_the_same_tones_whichever_are_drawn(data: Path) -> None:
+    recipe, rng = (
+        opened(data, kinds=("clean",), close=1.0, developed=1.0, asked=0.0, grey=0.0),
+        np.random.default_rng(0),
+    )
+    photo = recipe.photos.pixels[0]
+    whole, part = recipe.develop([photo, photo[:48, :40]], rng)
+    assert np.array_equal(whole[:48, :40], part)
+    assert not np.array_equal(whole, photo)
+    samples = [recipe.sample("clean", np.random.default_rng(seed)) for seed in range(8)]
+    assert all(np.array_equal(one.query, one.wanted) for one in samples)
+    assert any(np.array_equal(one.whole, views.reduced(one.query)) for one in samples)
+    untouched = opened(data).develop([photo[:48, :40]], rng)[0]
+    assert np.array_equal(untouched, photo[:48, :40]) and untouched.flags.c_contiguous
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,15 +33,16 @@ from models import weights as weight_files
 from models.airnet_u import KINDS as LABELS
 from models.airnet_u import AirnetU, AirnetUConfig, weigh
 from models.layout import channels_last
-from models.look import CROP_SIDE, REDUCED_SIDE, Look
+from models.look import CROP_SIDE, Look
 from models.train import damage, made, provenance, sound
 from models.train.damage import KINDS, SOUND, Damage, Place
-from models.train.data import Photos, Pixels, find_photos, resize
+from models.train.data import Photos, Pixels, find_photos
 from models.train.recipes.airnet import freeze_norms, read_pairs
 from models.train.recipes.lmliif import photo_odds
 from models.train.recipes.srresnet import as_pictures, refuse_small
 from models.train.run import Budget
 from models.train.schedule import decays
+from models.train.views import around, flipped, reduced, toned, tones
 from models.weights import Weights
 
 BUDGETS = {
@@ -62,6 +62,7 @@ SEEN = 0.25 / 255  # a damage that changes less, a JPEG of a flat field for inst
 KEPT = 0.99  # share of the mean code of a kind that stays at each step
 JOINS = 1 / 8  # how often the restorer takes part in a step during a head start, and so follows the codes
 NONE = -1
+ALONE = 1 / 2  # how often what is close is seen with nothing around it
 SHARES = {"clean": sound.CLEAN, "patterns": sound.PATTERNS}  # of what nothing falls on
 
 
@@ -92,7 +93,8 @@ class Recipe:
     `asked`: share of the samples of which one kind alone is to be taken off. `grey`: share without colour.
     `kinds`: of the samples of a batch, one after the other; what is named twice is there twice as often;
     `patterns` are clean ones that nothing but a pattern or one colour fills.
-    `close`: share of the crops of photographs that are shown as if they were the whole picture.
+    `close`: share of the crops of photographs beside which less than the whole is shown (`views.around`).
+    `developed`: share of the photographs whose tones are drawn anew (`views.tones`).
     `real_rain`, `real_haze`: how often these two come from a pair of `train/rain`, `train/haze`. `lossless`: share of
     the photographs from files that were no JPEGs, whose blocks would be taught as sound.
     """
@@ -114,6 +116,7 @@ class Recipe:
     grey: float = 0.15
     kinds: tuple[str, ...] = KINDS
     close: float = 0.0
+    developed: float = 0.0
     real_rain: float = 0.05
     real_haze: float = 0.25
     lossless: float = 0.6
@@ -203,25 +206,37 @@ class Recipe:
         number, which = int(rng.choice(len(self.odds), p=self.odds)), int(rng.integers(2 if outdoors else 8))
         photo, whole = flipped(self.photos.pixels[number], which), flipped(self.wholes[number], which)
         place = Place((photo.shape[0], photo.shape[1]), self.draw_corner(photo, rng))
-        shares = (
-            sound.OUTDOORS if outdoors else {"clean": sound.CLEAN, "patterns": sound.PATTERNS}.get(kind, sound.SPOILT)
-        )
-        crop, is_photo = sound.draw(np.ascontiguousarray(self.cut(photo, place.corner)), shares, rng)
-        is_close = not is_photo or (self.close > 0 and rng.random() < self.close)
-        whole = reduced(crop) if is_close else np.ascontiguousarray(whole)
+        around_it = self.view(photo, whole, place.corner, rng)
+        crop, *views = self.develop([self.cut(photo, place.corner), *around_it], rng)
+        crop, is_photo = sound.draw(crop, sound.OUTDOORS if outdoors else SHARES.get(kind, sound.SPOILT), rng)
+        whole = views[0] if views and is_photo else reduced(crop)
         return (made.grey(crop), made.grey(whole), place) if grey else (crop, whole, place)
 
     def cut_pair(self, kind: str, rng: np.random.Generator) -> Sample:
         """Two places of a real pair; rain goes on falling downwards."""
         spoilt, clean = self.pairs[kind][rng.integers(len(self.pairs[kind]))]
         which = int(rng.integers(2 if kind == "rain" else 8))
-        spoilt, clean = flipped(spoilt, which), flipped(clean, which)
+        spoilt, clean = self.develop([flipped(spoilt, which), flipped(clean, which)], rng)
         corners = [self.draw_corner(clean, rng) for _ in range(2)]
         query, key = (np.ascontiguousarray(self.cut(spoilt, corner)) for corner in corners)
-        told = tuple(int(label == kind) for label in LABELS)
-        is_close = self.close > 0 and rng.random() < self.close
-        whole, key_whole = (reduced(query), reduced(key)) if is_close else (reduced(spoilt),) * 2
-        return Sample(query, whole, np.ascontiguousarray(self.cut(clean, corners[0])), key, key_whole, NONE, told)
+        whole = reduced(spoilt)
+        around_them = [self.view(spoilt, whole, corner, rng) for corner in corners]
+        views = [seen[0] if seen else reduced(crop) for seen, crop in zip(around_them, (query, key), strict=True)]
+        wanted, told = np.ascontiguousarray(self.cut(clean, corners[0])), tuple(int(label == kind) for label in LABELS)
+        return Sample(query, views[0], wanted, key, views[1], NONE, told)
+
+    def view(self, photo: Pixels, whole: Pixels, corner: tuple[int, int], rng: np.random.Generator) -> list[Pixels]:
+        """What is shown beside the crop at `corner`: the whole, or less of it, reduced as that is; none: it alone."""
+        if self.close == 0 or rng.random() >= self.close:
+            return [whole]
+        return [] if rng.random() < ALONE else [reduced(around(photo, corner, self.budget.patch, rng))]
+
+    def develop(self, alike: Sequence[Pixels], rng: np.random.Generator) -> list[Pixels]:
+        """Parts of one picture, contiguous, as they are or under the same tones."""
+        if self.developed == 0 or rng.random() >= self.developed:
+            return [np.ascontiguousarray(pixels) for pixels in alike]
+        table = tones(rng)
+        return [toned(pixels, table) for pixels in alike]
 
     def draw_corner(self, photo: Pixels, rng: np.random.Generator) -> tuple[int, int]:
         height, width = (side - self.budget.patch + 1 for side in photo.shape[:2])
@@ -297,18 +312,6 @@ def labels_of(stages: Sequence[Pixels], damages: Sequence[Damage]) -> tuple[int,
     changes = [np.abs(after.astype(np.float32) - before).mean() for before, after in pairwise(stages)]
     seen = {one.label for one, change in zip(damages, changes, strict=True) if change > 255 * SEEN}
     return tuple(int(label in seen) for label in LABELS)
-
-
-def flipped(pixels: Pixels, which: int) -> Pixels:
-    """As `data.turn`, without a copy of the whole photograph."""
-    out = pixels.transpose(1, 0, 2) if which & 4 else pixels
-    out = out[::-1] if which & 2 else out
-    return out[:, ::-1] if which & 1 else out
-
-
-def reduced(pixels: Pixels) -> Pixels:
-    """The whole picture as `models.look` shows it, but rounded to 8 bits."""
-    return resize(np.ascontiguousarray(pixels), (REDUCED_SIDE, REDUCED_SIDE), Image.Resampling.BOX)
 
 
 def look_of(crops: Tensor, wholes: Tensor) -> Look:
