@@ -16,7 +16,7 @@ from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOF, SOS, Segment
 from workers.pictures.picture import Header, Scan, turned
 
 if TYPE_CHECKING:
-    from workers.pictures.picture import Pixels
+    from workers.pictures.picture import Pixels, Room
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,12 @@ def _icc_of(data: bytes) -> bytes | None:
     return b"".join(chunks[index] for index in range(1, total + 1))
 
 
-def decode(data: bytes) -> Scan:
+def decode(data: bytes, room: Room | None = None) -> Scan:
     _refuse_scan_bomb(data)
     header, block = _frame_and_exif(data)
-    components = header.payload[5]
-    pixels = jpeg_pixels.decode(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components])
+    _, height, width, components = struct.unpack_from(">BHHB", header.payload)
+    buffer = room(height * width * components) if room else None
+    pixels = jpeg_pixels.decode(data, {1: "GRAY", 3: "RGB", 4: "CMYK"}[components], buffer)
     if components == 4:
         import numpy as np
 
