@@ -76,7 +76,7 @@ def _halve(before: int, after: int) -> list[nn.Module]:
     channel a group is, computed several times faster.
     """
     conv = nn.Conv2d(before, after, 3, stride=2, padding=1)
-    return [conv, nn.LeakyReLU(0.2), nn.GroupNorm(after, after)]
+    return [conv, nn.LeakyReLU(0.2, inplace=True), nn.GroupNorm(after, after)]
 
 
 class Lut3D(nn.Module):
