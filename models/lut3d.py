@@ -76,7 +76,7 @@ def _halve(before: int, after: int) -> list[nn.Module]:
     channel a group is, computed several times faster.
     """
     conv = nn.Conv2d(before, after, 3, stride=2, padding=1)
-    return [conv, nn.LeakyReLU(0.2), nn.GroupNorm(after, after)]
+    return [conv, nn.LeakyReLU(0.2, inplace=True), nn.GroupNorm(after, after)]
 
 
 class Lut3D(nn.Module):
@@ -133,15 +133,17 @@ def bend_below_one(lut: Tensor) -> Tensor:
     Source of the curve: Reinhard, Stark, Shirley, Ferwerda, "Photographic tone reproduction for digital images",
     SIGGRAPH 2002, equation 4.
     """
-    return torch.stack([_bent(plane) if plane.amax() > 1 else plane for plane in lut])
-
-
-def _bent(plane: Tensor) -> Tensor:
     room = 1 - SHOULDER
-    white = (plane.amax() - SHOULDER) / room
-    above = (plane - SHOULDER).clamp_(min=0)  # in place from here on: each pass over a table counts
-    curve = (above / (room * white**2)).add_(1).mul_(above).div_((above / room).add_(1))
-    return curve.add_(plane.clamp(max=SHOULDER))
+    bent = lut.clamp(max=SHOULDER)
+    above = lut - bent
+    for channel, top in enumerate(lut.flatten(1).amax(1).tolist()):
+        if top <= 1:
+            bent[channel] = lut[channel]
+            continue
+        white, x = (top - SHOULDER) / room, above[channel]
+        curve = torch.addcmul(x, x, x, value=1 / (room * white**2))  # few passes, for each over a table counts
+        bent[channel].addcdiv_(curve, x.div_(room).add_(1))
+    return bent
 
 
 def shrink(picture: Tensor, side: int | None) -> Tensor:

@@ -37,8 +37,16 @@ class Client:
 
 def client_of(request: Request) -> Client:
     """As `service.authentication` found; where no keys are kept, by address."""
-    known: Client | None = getattr(request.state, "client", None)
-    return known or _at(neighbourhood(request.client.host if request.client else ""))
+    return known_client(request) or _at(neighbourhood((request.scope.get("client") or ("",))[0]))
+
+
+def known_client(request: Request) -> Client | None:
+    """Whose key came with the request; None where no keys are kept.
+
+    Read in the scope, as everything that most requests lack: `request.state` would raise and catch an error for it.
+    """
+    client: Client | None = request.scope.get("state", {}).get("client")
+    return client
 
 
 @lru_cache(4096)
@@ -63,5 +71,5 @@ def owner_of(request: Request) -> str:
 
     Addresses change and are shared, so that by them nobody is shut out.
     """
-    known: Client | None = getattr(request.state, "client", None)
+    known = known_client(request)
     return known.id if known else ""

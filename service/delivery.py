@@ -51,7 +51,7 @@ class Delivery(Response):
         self._threads, self._arrived = threads, arrived
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def write(body: bytes, *, more: bool = True) -> None:
+        async def write(body: bytes | memoryview, *, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -64,11 +64,12 @@ class Delivery(Response):
             except LutraError as error:  # its status is out: that the answer breaks off is all that can be said
                 log.warning("a result broke off on its way", reason=error.message, left_bytes=left_bytes)
                 return
-        if len(piece) > LAST_BYTES:
-            await write(piece[:-LAST_BYTES])
+        last = memoryview(piece)  # parts of it are no copies
+        if len(last) > LAST_BYTES:
+            await write(last[:-LAST_BYTES])
             await write(b"")
         left = has_left(receive)
-        await write(piece[-LAST_BYTES:], more=False)
+        await write(last[-LAST_BYTES:], more=False)
         if not left:
             self._arrived()
 

@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
@@ -74,9 +74,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
-            headers.update(self._scope["state"].get("fields", {}))  # what `service.rates` has to say
+            fields = self._scope["state"].get("fields", {})  # what `service.rates` has to say
+            told = {"X-Request-ID": self._request_id, **fields}
+            own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
         await self._send(message)
 
     async def fail(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, get_args
+from urllib.parse import parse_qsl
 
 from fastapi import Query as InQuery
 from fastapi import Request
@@ -50,7 +51,7 @@ class PictureRoute(APIRoute):
         async def handle(request: Request) -> Response:
             await admit_request(request)
             try:
-                query = asked.model_validate(dict(request.query_params))
+                query = asked.model_validate(_parameters(request))
             except ValidationError as error:
                 faults = error.errors(include_url=False)
                 raise RequestValidationError([{**fault, "loc": ("query", *fault["loc"])} for fault in faults]) from None
@@ -58,6 +59,11 @@ class PictureRoute(APIRoute):
             return response
 
         return handle
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    """Those of the address, of a repeated one the last: as `request.query_params`, without its lists."""
+    return dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
 
 def make_router(operations: Mapping[str, Operation[Any, Any]]) -> Router:

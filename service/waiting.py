@@ -54,12 +54,12 @@ class Waiter:
         self.job_id, self.seen, self.may_wait = job_id, seen, may_wait
         self.asleep_since: float | None = None
         self.result: ResultKey | None = None
-        self._event = asyncio.Event()
-        self._has_news = False
+        self._stirred: asyncio.Future[None] | None = None
+        self._has_news = self._is_stirred = False
 
     def set(self) -> None:
         self._has_news = True
-        self._event.set()
+        self.stir()
 
     def set_again(self) -> None:
         """For whoever was woken and could not read: it is woken once more, AGAIN_S from now."""
@@ -67,21 +67,29 @@ class Waiter:
 
     def stir(self) -> None:
         """End its wait without news."""
-        self._event.set()
+        self._is_stirred = True
+        if self._stirred is not None and not self._stirred.done():
+            self._stirred.set_result(None)
 
     async def wait(self, timeout_s: float | None = None) -> bool:
         """True where there was news; False after `timeout_s`, or where it was stirred."""
+        if not self._is_stirred:
+            await self._sleep(timeout_s)
+        has_news, self._has_news, self._is_stirred = self._has_news, False, False
+        return has_news
+
+    async def _sleep(self, timeout_s: float | None) -> None:
+        """Until it is stirred, at the latest by the clock: future and timer cost less than an event in a timeout."""
+        loop = asyncio.get_running_loop()
+        self._stirred = loop.create_future()
+        timer = None if timeout_s is None else loop.call_later(max(0.0, timeout_s), self.stir)
         self.asleep_since = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._event.wait()
-        except TimeoutError:
-            return False
+            await self._stirred
         finally:
-            self.asleep_since = None
-        self._event.clear()
-        has_news, self._has_news = self._has_news, False
-        return has_news
+            self.asleep_since = self._stirred = None
+            if timer is not None:
+                timer.cancel()
 
 
 class Subscription(Wire):

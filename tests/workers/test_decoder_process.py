@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.attacks import files, profiles
+from workers.errors import CorruptPicture
 from workers.pictures import imageio
 from workers.pictures.decoder import SharedMemory
 from workers.pictures.decoder_process import main
@@ -79,3 +81,34 @@ def test_a_fault_of_ours_tells_nothing_of_itself_and_is_logged_with_what_it_was_
     told = line.ask(files.saved(files.rgb(), "JPEG"), max_pixels="no number", about={"job_id": "a1"})["error"]
     assert (told["code"], told["message"]) == ("internal", "something went wrong on our side")
     assert "decoding failed by our fault" in caplog.text and "TypeError" in caplog.text
+
+
+def test_pixels_of_a_jpeg_are_put_where_they_are_wanted_unless_more_is_to_be_done() -> None:
+    def lies_there(data: bytes) -> bool:
+        memory = SharedMemory()
+        there, here = imageio.decode(data, max_pixels=LIMIT, room=memory.of), imageio.decode(data, max_pixels=LIMIT)
+        np.testing.assert_array_equal(there.pixels, here.pixels)
+        shared = np.frombuffer(memory.of(1), np.uint8)
+        return bool(np.array_equal(shared[: here.pixels.size].reshape(here.pixels.shape), here.pixels))
+
+    assert lies_there(files.saved(files.rgb(), "JPEG")) and lies_there(files.saved(files.grey(), "JPEG"))
+    assert lies_there(files.saved(files.rgb().convert("CMYK"), "JPEG")) is False  # in sRGB it is another picture
+    assert lies_there(files.saved(files.rgb(), "PNG")) is False
+    turned = files.orientations()
+    assert [lies_there(turned[one]) for one in sorted(turned)] == [one == 1 for one in sorted(turned)]
+
+
+def test_room_that_is_too_small_for_the_frame_is_an_error_and_not_written_beyond() -> None:
+    room = mmap.mmap(-1, mmap.PAGESIZE)
+    with pytest.raises(CorruptPicture):
+        imageio.decode(files.saved(files.rgb(), "JPEG"), max_pixels=LIMIT, room=lambda size_bytes: room)
+
+
+@pytest.mark.parametrize("name", sorted(files.good()))
+def test_a_picture_is_the_same_after_another_one_that_lay_there(line: Line, name: str) -> None:
+    line.ask(files.saved(files.rgb(300, 400, seed=5), "JPEG"))
+    data = files.good()[name]
+    told, here = line.ask(data, colour="srgb"), imageio.decode(data, colour="srgb", max_pixels=LIMIT)
+    held = line.memory.of(here.pixels.nbytes)[: here.pixels.nbytes]
+    assert told["shape"] == list(here.pixels.shape)
+    assert held == here.pixels.tobytes()

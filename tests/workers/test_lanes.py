@@ -118,6 +118,18 @@ def test_a_busy_time_that_is_over_leaves_no_debts(store: Store) -> None:
     assert not store.client.exists("lutra:rested:bulk", "lutra:round:bulk")
 
 
+def test_clients_who_have_rested_long_enough_are_forgotten_while_others_keep_the_lane_busy(store: Store) -> None:
+    """Else each who ever came would be kept for as long as the lane never runs dry."""
+    line_up(store, A, 60)
+    most = 0
+    for number in range(30):
+        line_up(store, f"at:10.0.0.{number}", 1)
+        take(store)
+        take(store)
+        most = max(most, store.client.zcard("lutra:rested:bulk"))
+    assert 0 < most < 5
+
+
 def test_a_job_that_a_worker_gave_back_is_the_next_of_its_client_who_has_paid_for_it_once(store: Store) -> None:
     jobs = {"A": line_up(store, A, 3), "B": line_up(store, B, 3)}
     lost = store.claim(Lane.BULK, "test:2", lease_s=0, timeout_s=60)

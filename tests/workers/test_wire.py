@@ -12,7 +12,7 @@ import redis
 
 from workers.jobs.connections import connection_for_loop
 from workers.jobs.store import Store
-from workers.jobs.wire import Wire
+from workers.jobs.wire import UNCOPIED_BYTES, Wire, packed
 
 MOVED = (
     "redis-py's asyncio connection no longer holds its stream as `_reader` and `_writer` alone, which `Wire.connect` "
@@ -111,3 +111,12 @@ def test_what_does_not_speak_like_redis_is_left() -> None:
             await asyncio.gather(*(task for task in over if task))
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("size", [0, 1, UNCOPIED_BYTES - 1, UNCOPIED_BYTES, 3 * UNCOPIED_BYTES])
+def test_a_value_that_is_set_is_sent_as_it_is_and_reads_as_any_other_command(size: int) -> None:
+    value = b"\r\n$" * size
+    command: Any = ("SET", "lutra:in:x:0", value[:size], "EX", 60, "NX")
+    parts = packed(command)
+    assert b"".join(parts) == hiredis.pack_command(command)
+    assert (command[2] in parts and len(parts) == 3) == (size >= UNCOPIED_BYTES)

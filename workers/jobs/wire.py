@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self, cast
 
 import hiredis
@@ -15,6 +16,22 @@ import redis
 
 from workers.jobs.connections import connection_for_loop
 from workers.jobs.script import Command
+
+UNCOPIED_BYTES = 16 * 1024  # less is copied sooner than sent as a part of its own
+
+
+def packed(command: Command) -> Sequence[bytes]:
+    """The command as Redis reads it, in parts; a large value that is SET is a part of its own, which nobody copies."""
+    if command[0] != "SET" or len(command[2]) < UNCOPIED_BYTES:
+        return (hiredis.pack_command(command),)
+    name, key, value, *options = command
+    head = b"*%d\r\n" % len(command) + b"".join(map(_word, (name, key))) + b"$%d\r\n" % len(value)
+    return head, value, b"\r\n" + b"".join(map(_word, options))
+
+
+def _word(argument: Any) -> bytes:
+    text = str(argument).encode()
+    return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
 class Wire(asyncio.Protocol, ABC):
@@ -44,7 +61,7 @@ class Wire(asyncio.Protocol, ABC):
         """Send these commands in one piece. Raises redis.ConnectionError where the connection is lost."""
         if self._transport is None or self._transport.is_closing():
             raise redis.ConnectionError("the connection was lost")
-        self._transport.write(b"".join(map(hiredis.pack_command, commands)))
+        self._transport.writelines([part for command in commands for part in packed(command)])
 
     def lose(self, error: redis.RedisError) -> None:
         """End it, for this reason."""

@@ -2,7 +2,7 @@
 
 A codec is C code that holds the interpreter and heeds nobody, and no list of bounds foresees every file. The child
 keeps its models and its lease; what a file can cost it is one small process, which is back in half a second. The file
-goes there and the pixels come back through memory that both see, so that a picture is copied once more and no oftener.
+goes there and the pixels come back through memory that both see: a JPEG is decoded into it, others are copied once.
 It knows no format; `workers.pictures.decoder_process` is the other side.
 """
 

@@ -51,8 +51,9 @@ def _load_codecs() -> None:
 def _answer(request: dict[str, Any], memory: SharedMemory) -> dict[str, Any]:
     size = request["bytes"]
     try:
-        picture = imageio.decode(memory.of(size)[:size], colour=request["colour"], max_pixels=request["max_pixels"])
-        return _put(picture, memory)
+        data = memory.of(size)[:size]  # a copy, whose place the pixels may have
+        options = {"colour": request["colour"], "max_pixels": request["max_pixels"]}
+        return _put(imageio.decode(data, room=memory.of, **options), memory)
     except LutraError as error:
         return _told(error)
     except MemoryError:
@@ -76,7 +77,9 @@ def _put(picture: Picture, memory: SharedMemory) -> dict[str, Any]:
     target = memory.of(starts[-1])
     for part, at, size in zip(parts, starts, sizes, strict=False):
         if isinstance(part, np.ndarray):
-            np.frombuffer(target, part.dtype, part.size, at).reshape(part.shape)[...] = part
+            there = np.frombuffer(target, part.dtype, part.size, at).reshape(part.shape)
+            if there.ctypes.data != part.ctypes.data:  # it was not decoded there
+                there[...] = part
         elif part:
             target[at : at + size] = part
     facts = {"format": picture.format, "lossy": picture.lossy, "dtype": picture.pixels.dtype.name}

@@ -18,7 +18,7 @@ from workers.pictures.codecs import exif, icc, jpeg, pillow_formats, png, tiff, 
 from workers.pictures.picture import DECODER_ERRORS, Header, Picture, Scan, plain
 
 if TYPE_CHECKING:
-    from workers.pictures.picture import Pixels
+    from workers.pictures.picture import Pixels, Room
 
 __all__ = ["FORMATS_OUT", "MAX_SIDE", "MEDIA_TYPE", "Header", "Picture", "decode", "encode", "output_format", "probe"]
 
@@ -105,10 +105,10 @@ def _read_header(kind: str, data: bytes) -> Header:
     return pillow_formats.read_header(kind, data)
 
 
-def _scan(kind: str, data: bytes) -> Scan:
+def _scan(kind: str, data: bytes, room: Room | None) -> Scan:
     match kind:
         case "jpeg":
-            return jpeg.decode(data)
+            return jpeg.decode(data, room)
         case "png":
             return png.decode(data)
         case "webp":
@@ -142,8 +142,12 @@ def _enough_memory() -> Iterator[None]:
         raise OutOfMemory("there is not enough memory here for this picture") from None
 
 
-def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels: int) -> Picture:
+def decode(
+    data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels: int, room: Room | None = None
+) -> Picture:
     """The whole picture, upright. Raises NotAPicture, CorruptPicture, and TooManyPixels before decoding.
+
+    `room`: where pixels are wanted; they lie there if the codec can put them there and nothing is left to be done.
 
     `colour='keep'` leaves grey and RGB values in their own profile and carries it; CMYK and Lab become sRGB always.
     `colour='srgb'` converts everything to sRGB, 16 bits at 16 bits, and leaves the picture untagged.
@@ -156,7 +160,7 @@ def decode(data: bytes, *, colour: Literal["keep", "srgb"] = "keep", max_pixels:
             pixels=header.pixels,
         )
     with _judged(header.format):
-        scan = _scan(header.format, data)
+        scan = _scan(header.format, data, room)
     with _enough_memory():
         pixels, profile = _managed(scan, colour)
         pixels, alpha = _upright(pixels, scan.orientation), scan.alpha

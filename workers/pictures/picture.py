@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from mmap import mmap
     from typing import Any, TypeAlias
 
     from numpy.typing import NDArray
 
     Pixels: TypeAlias = NDArray[Any]  # uint8 or uint16
+    Buffer: TypeAlias = mmap
+    Room: TypeAlias = Callable[[int], Buffer]  # memory, at least so many bytes, at whose start pixels may be put
 
 # What decoders of damaged files raise: simplejpeg and tifffile ValueError, imagecodecs and libheif RuntimeError, Pillow
 # OSError, SyntaxError and the errors of its parsers written in Python.

@@ -90,7 +90,9 @@ end
 local function lack_of_a_place()
   if redis.call('ZCOUNT', P .. 'alive', NOW - heartbeat_ttl_s, '+inf') == 0
       and redis.call('ZCOUNT', P .. 'returning', NOW, '+inf') == 0 then return 'no_worker' end
-  if places_taken('active') >= queue_size then return 'queue_full' end
+  local taken = places_taken('active')
+  if taken >= queue_size then return 'queue_full' end
+  if taken < math.min(lane_places, client_places) then return end  -- nobody and no lane has more of them than all
   if places_taken('active:' .. lane) >= lane_places then return 'lane_full' end
   if places_taken('held:' .. client) >= client_places then return 'share_of_queue' end
 end

@@ -49,7 +49,7 @@ if wanting > 0 then  -- the computation goes on for them
   return {'left'}
 end
 if state == 'queued' then
-  finish(comp, jobs_of(comp), 'cancelled', result_ttl_s, tombstone_s, 0, '')
+  finish(comp, read_to_finish(comp), jobs_of(comp), 'cancelled', result_ttl_s, tombstone_s, 0, '')
   return {'cancelled'}
 end
 redis.call('HSET', key, 'cancel', '1')

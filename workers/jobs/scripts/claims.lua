@@ -15,20 +15,24 @@ end
 local function lease_out(first, is_free)
   local wanted, owner, lease_s, timeout_s, nonce, queue, most_bytes = unpack(ARGV, first, first + 6)
   local first_field = first + 7
-  local comp = wanted
-  if is_lane(wanted) then comp = not is_free and held_in(wanted, owner) or next_in(wanted) end
+  local fields = {'state', 'owner', 'claim', 'attempt', 'created_at', 'estimate_s', 'share', unpack(ARGV, first_field)}
+  local comp, last = wanted, nil
+  if is_lane(wanted) then
+    comp = not is_free and held_in(wanted, owner)
+    if not comp then comp, last = next_in(wanted, fields) end
+  end
   if not comp then return {0, 'empty'} end
   local key = P .. 'comp:' .. comp
-  local last = redis.call('HMGET', key, 'state', 'owner', 'claim', 'attempt', 'created_at', 'estimate_s', 'share')
+  last = last or redis.call('HMGET', key, unpack(fields))
   local state, attempt = last[1], tonumber(last[4])
   if not state then return {0, 'unknown'} end
   local is_repeated = state == 'running' and last[2] == owner  -- the answer to its claim was lost
   if state ~= 'queued' and not is_repeated then return {0, state} end
   local jobs = jobs_of(comp)
   if not is_repeated or last[3] ~= nonce then
+    local has_checkpoint = attempt > 0 and redis.call('HEXISTS', P .. 'checkpoints', comp) == 1
     attempt = attempt + 1
     local deadline = NOW + tonumber(timeout_s)
-    local has_checkpoint = redis.call('HEXISTS', P .. 'checkpoints', comp) == 1
     redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'owner', owner, 'claim', nonce,
                'started_at', STAMP, 'deadline', string.format('%.6f', deadline),
                unpack(has_checkpoint and {} or {'done', 0, 'total', 0}))
@@ -43,5 +47,5 @@ local function lease_out(first, is_free)
   local input = P .. 'in:' .. comp .. ':0'
   if redis.call('STRLEN', input) <= tonumber(most_bytes) then lay_ready(input, 'taken:' .. owner) end
   for i, job in ipairs(jobs) do jobs[i] = job.id end
-  return {attempt, queue_s, redis.call('HMGET', key, unpack(ARGV, first_field)), jobs, comp}
+  return {attempt, queue_s, {unpack(last, 8, #fields)}, jobs, comp}
 end

@@ -6,14 +6,13 @@
 local comp, attempt, state, result_ttl_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local tombstone_s, result_bytes, error, first_field = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], 9
 local first_wish = first_field + 2 * tonumber(ARGV[8])
-local key = P .. 'comp:' .. comp
 local function answer(ended, is_free)
   return {ended, ended == 1 and ARGV[first_wish] and lease_out(first_wish, is_free) or {0}}
 end
 
-local last = redis.call('HMGET', key, 'state', 'attempt', 'done')
-local is_done = last[1] == state and last[2] == attempt  -- only the answer was lost
-if not is_done and (last[1] ~= 'running' or last[2] ~= attempt) then return answer(0) end
+local record = read_to_finish(comp)
+local is_done = record.state == state and record.attempt == attempt  -- only the answer was lost
+if not is_done and (record.state ~= 'running' or record.attempt ~= attempt) then return answer(0) end
 allow_writes_when_full()
 if is_done then return answer(1) end
 local fields = given(first_field, first_wish - 1)
@@ -22,9 +21,9 @@ for i = 0, tonumber(fields.result_chunks or '0') - 1 do
   if redis.call('EXPIRE', piece, result_ttl_s) == 0 then return answer(2) end
 end
 local jobs = jobs_of(comp)
-if first_wish > first_field then redis.call('HSET', key, unpack(ARGV, first_field, first_wish - 1)) end
-if fields.done and fields.done ~= last[3] then
+record.result_attempt, record.output = fields.result_attempt, fields.output
+if fields.done and fields.done ~= record.done then
   note(jobs, 'progress', '{"done":' .. fields.done .. ',"total":' .. fields.total .. '}')
 end
-finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
+finish(comp, record, jobs, state, result_ttl_s, tombstone_s, result_bytes, error, first_field, first_wish - 1)
 return answer(1, true)  -- a child holds one at a time

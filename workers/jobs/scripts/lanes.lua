@@ -73,11 +73,9 @@ end
 
 local function clock_of(lane) return tonumber(redis.call('HGET', P .. 'clocks', lane) or '0') end
 
--- Who has rested at an account that is behind the clock begins there, as if never seen.
 local function advance_clock(lane, account)
   if account <= clock_of(lane) then return end
   redis.call('HSET', P .. 'clocks', lane, string.format('%.6f', account))
-  redis.call('ZREMRANGEBYSCORE', P .. 'rested:' .. lane, '-inf', account)
 end
 
 -- Estimated seconds of a computation, and the same by the share of its client, out of these fields of its record.
@@ -98,7 +96,8 @@ local function join_line(comp, created_at)
   redis.call('ZADD', P .. 'round:' .. lane, string.format('%.6f', math.max(left_at, clock_of(lane))), client)
 end
 
--- A client without a job left in the lane leaves its round; where that was the last, all debts are settled.
+-- A client without a job left in the lane leaves its round; where that was the last, all debts are settled. Who has
+-- rested at an account that is behind the clock begins there when it comes back, as if never seen, and is forgotten.
 local function leave_round(lane, client)
   local round, rested = P .. 'round:' .. lane, P .. 'rested:' .. lane
   if redis.call('EXISTS', line_key(lane, client)) == 1 then return end
@@ -106,7 +105,10 @@ local function leave_round(lane, client)
   if not account then return end
   redis.call('ZREM', round, client)
   redis.call('ZADD', rested, account, client)
-  if redis.call('EXISTS', round) == 1 then return end
+  if redis.call('EXISTS', round) == 1 then
+    redis.call('ZREMRANGEBYSCORE', rested, '-inf', clock_of(lane))
+    return
+  end
   advance_clock(lane, tonumber(redis.call('ZRANGE', rested, -1, -1, 'WITHSCORES')[2]))
   redis.call('UNLINK', rested)
 end
@@ -128,17 +130,20 @@ local function make_bulk(comp, estimate_s)
   redis.call('HSET', P .. 'comp:' .. comp, 'lane', 'bulk', 'estimate_s', estimate, 'sent_at', STAMP)
 end
 
--- The computation whose turn it is in the lane, nil where none waits.
-local function next_in(lane)
+-- The computation whose turn it is in the lane, and these fields of its record, the first of which is its state; nil
+-- where none waits.
+local function next_in(lane, fields)
   local round = P .. 'round:' .. lane
   while true do
     local first = redis.call('ZRANGE', round, 0, 0, 'WITHSCORES')
     local client, account = first[1], tonumber(first[2])
     if not client then return nil end
     local comp = redis.call('ZRANGE', line_key(lane, client), 0, 0)[1]
-    if comp and redis.call('HGET', P .. 'comp:' .. comp, 'state') == 'queued' then
+    local record = comp and redis.call('HMGET', P .. 'comp:' .. comp, unpack(fields))
+    if record and record[1] == 'queued' then
       advance_clock(lane, account)
-      return comp
+      holders[comp] = lane .. ' ' .. client
+      return comp, record
     end
     if comp then  -- it expired, or a version that knew no lines has taken it
       redis.call('ZREM', line_key(lane, client), comp)

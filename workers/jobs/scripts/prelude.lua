@@ -90,7 +90,9 @@ end
 local MANY_TOMBSTONES = 1000000  -- of 130 to 190 bytes each
 local KEYS_OF_A_JOB = 7  -- while its computation is there: two records, jobs, events, tombstone, equal, a piece
 local function tombstone_life(tombstone_s)
-  local tombstones = redis.call('DBSIZE') - KEYS_OF_A_JOB * redis.call('ZCARD', P .. 'blobs')
+  local keys = redis.call('DBSIZE')
+  if keys <= MANY_TOMBSTONES then return tombstone_s end
+  local tombstones = keys - KEYS_OF_A_JOB * redis.call('ZCARD', P .. 'blobs')
   return math.max(60, math.floor(tombstone_s * math.min(1, 2 - tombstones / MANY_TOMBSTONES)))
 end
 
@@ -160,10 +162,10 @@ local function drop_job(job, why)
   redis.call('UNLINK', P .. 'job:' .. job, P .. 'events:' .. job)
 end
 
--- Whether a job is there and was not cancelled.
+-- Whether a job is there and was not cancelled; and whether its client has what it asked for.
 local function is_wanted_by(job)
-  local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'left')
-  return record[1] and record[2] ~= '1'
+  local record = redis.call('HMGET', P .. 'job:' .. job, 'computation', 'left', 'delivered')
+  return record[1] and record[2] ~= '1', record[3] == '1'
 end
 
 -- Counts jobs of a computation that succeeded for their clients, with the pixels of the picture that came in and of the
@@ -301,7 +303,8 @@ local function mark_if_delivered(comp)
   local state = redis.call('HGET', key, 'state')
   if state ~= 'succeeded' and state ~= 'failed' then return end
   for _, job in ipairs(redis.call('SMEMBERS', key .. ':jobs')) do
-    if is_wanted_by(job) and redis.call('HGET', P .. 'job:' .. job, 'delivered') ~= '1' then return end
+    local is_wanted, is_delivered = is_wanted_by(job)
+    if is_wanted and not is_delivered then return end
   end
   if redis.call('ZSCORE', P .. 'blobs', comp) then redis.call('ZADD', P .. 'delivered', 'NX', NOW, comp) end
 end
@@ -345,26 +348,35 @@ local function make_room(bytes, evict_delivered, client)
   return #evicted <= BATCH and 'ok' or 'again'
 end
 
--- The one way into a terminal state, for its `jobs`; result_bytes is 0 where there is
--- no result, error is empty where there is none. The wake-up of a success tells where the result lies (`ResultKey`).
-local function finish(comp, jobs, state, result_ttl_s, tombstone_s, result_bytes, error)
+-- What `finish` is to know of a computation.
+local function read_to_finish(comp)
+  local fields = {'state', 'attempt', 'done', 'input_chunks', 'equal', 'input'}
+  local values, record = redis.call('HMGET', P .. 'comp:' .. comp, unpack(fields)), {}
+  for i, name in ipairs(fields) do record[name] = values[i] end
+  return record
+end
+
+-- The one way into a terminal state, for its `jobs`, by the `record` as `read_to_finish` tells, with `result_attempt` and
+-- `output` where there is a result; result_bytes is 0 where there is none, error is empty where there is none. Fields and
+-- values to be written along with it stand in ARGV from the one to the other place, if they are given.
+-- The wake-up of a success tells where the result lies (`ResultKey`).
+local function finish(comp, record, jobs, state, result_ttl_s, tombstone_s, result_bytes, error, first_field, last_value)
   local key = P .. 'comp:' .. comp
-  local record = redis.call('HMGET', key, 'state', 'input_chunks', 'attempt', 'result_attempt', 'equal', 'input', 'output')
-  redis.call('HSET', key, 'state', state, 'finished_at', STAMP)
+  redis.call('HSET', key, 'state', state, 'finished_at', STAMP, unpack(ARGV, first_field or 1, last_value or 0))
   if error ~= '' then redis.call('HSET', key, 'error', error) end
-  leave_queue(comp, record[1])
-  drop_input(comp, record[2])
-  drop_results(comp, record[3], tonumber(record[4] or '0'))
+  leave_queue(comp, record.state)
+  drop_input(comp, record.input_chunks)
+  drop_results(comp, record.attempt, tonumber(record.result_attempt or '0'))
   drop_checkpoint(comp)
-  answer_equals(comp, record[5], state == 'succeeded' and result_ttl_s or 0)
+  answer_equals(comp, record.equal, state == 'succeeded' and result_ttl_s or 0)
   redis.call('EXPIRE', key, result_ttl_s)
   redis.call('EXPIRE', key .. ':jobs', result_ttl_s)
   note(jobs, 'state', '{"state":"' .. state .. '"}')
-  local result = state == 'succeeded' and string.format(' %s %s %d', comp, record[4], result_bytes) or ''
+  local result = state == 'succeeded' and string.format(' %s %s %d', comp, record.attempt, result_bytes) or ''
   emit(jobs, 'end', '{"state":"' .. state .. '"}', result)
   local life_s = tombstone_life(tombstone_s)
   for _, job in ipairs(jobs) do keep_job(job, result_ttl_s, life_s) end
-  if state == 'succeeded' then count_usage(jobs, record[6], record[7]) end
+  if state == 'succeeded' then count_usage(jobs, record.input, record.output) end
   reserve(comp, result_bytes + memory_of_records(comp, jobs), NOW + result_ttl_s)
   if state == 'cancelled' then redis.call('ZADD', P .. 'delivered', NOW, comp) end  -- nobody waits for it
 end

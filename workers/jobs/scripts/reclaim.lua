@@ -16,7 +16,7 @@ local lease_end = tonumber(redis.call('ZSCORE', P .. 'running', comp) or '0')
 if (owner == '' and lease_end > NOW) or (owner ~= '' and owner ~= record[2]) then return kept end
 allow_writes_when_full()
 local function ended(state, error)
-  finish(comp, jobs_of(comp), state, result_ttl_s, tombstone_s, 0, error)
+  finish(comp, read_to_finish(comp), jobs_of(comp), state, result_ttl_s, tombstone_s, 0, error)
   return {state, operation, model, error, lane}
 end
 if record[4] == '1' then return ended('cancelled', '') end

@@ -19,7 +19,7 @@ from workers.pictures.codecs.jpeg_segments import EOI, MARKER, SOS, frame, segme
 from workers.pictures.memory_file import memory_file
 
 if TYPE_CHECKING:
-    from workers.pictures.picture import Pixels
+    from workers.pictures.picture import Buffer, Pixels
 
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _STRAY_BYTES, _STRAYS, _STRAY_PLACES = 16, 8, 24
@@ -28,25 +28,28 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 _WHOLE_BLOCK = b"\x00\x3f\x00"  # all 64 coefficients in one scan
 
 
-def decode(data: bytes, colorspace: str) -> Pixels:
-    """(H, W, C) as `colorspace` says: GRAY, RGB or CMYK. ValueError where pixels are missing."""
+def decode(data: bytes, colorspace: str, buffer: Buffer | None = None) -> Pixels:
+    """(H, W, C) as `colorspace` says: GRAY, RGB or CMYK; at the start of a `buffer` but for rare files.
+
+    ValueError where pixels are missing, or the buffer is too small.
+    """
     try:
-        return _strict(data, colorspace)
+        return _strict(data, colorspace, buffer)
     except ValueError:
         data = _bare(data)
     for _ in range(_STRAYS):
         try:
-            return _strict(data, colorspace)
+            return _strict(data, colorspace, buffer)
         except ValueError as error:
             data = _without_stray(data, str(error), colorspace)
     raise ValueError("stray bytes in many places")
 
 
-def _strict(data: bytes, colorspace: str) -> Pixels:
+def _strict(data: bytes, colorspace: str, buffer: Buffer | None = None) -> Pixels:
     import simplejpeg
 
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace, strict=True)
+        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace, strict=True, buffer=buffer)
     except ValueError as error:
         if "subsampling" not in str(error):
             raise
