@@ -188,6 +188,18 @@ def test_a_photo_teaches_what_its_model_costs(store: Store, runner: Runner) -> N
     assert set(store.rates()) == {key_of(BY_NAME["bicubic"])}
 
 
+def test_a_store_that_does_not_tell_the_speeds_fails_no_job(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered() -> dict[str, str]:
+        raise StoreUnavailable("the job store does not answer")
+
+    monkeypatch.setattr(store, "rates", unanswered)
+    job = put(store, as_file(photo()))
+    runner.run(job.computation.id)
+    assert store.status(job.id).state == "succeeded"
+
+
 @pytest.mark.parametrize(("every_s", "taught"), [(3600.0, 1), (0.0, 3)])
 def test_of_many_short_jobs_in_a_row_few_teach(
     store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch, every_s: float, taught: int
