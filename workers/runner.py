@@ -189,12 +189,14 @@ class Runner:
         try:
             card = self._card(work.model)
             pixels = work.operation.computed_pixels(card, size, work.parameters) * share
-            if not speeds.is_representative(card, size, pixels):
+            told = speeds.told_by(card, size, pixels, infer_s, share)
+            if told is None:
                 return
             self._learnt_at[work.model] = now
             served = [self._card(name) for name in self._engine.loaded()]
-            speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)
-            self._store.keep_rate(speeds.key_of(card), speed.to_json())
+            speed = speeds.learn(card, served, self._store.rates(), told)
+            if speed is not None:
+                self._store.keep_rate(speeds.key_of(card), speed.to_json())
         except LutraError:  # the job has ended well all the same
             log.warning("rates could not be told")
 
