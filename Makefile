@@ -55,11 +55,11 @@ fuzz: build
 
 check: lint types fast
 
-lint: $(VENV)/.dev
+lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev
+types: build
 	$(BIN)/mypy
 
 fast: build
@@ -102,9 +102,8 @@ build/load/.installed: pyproject.toml constraints.txt benchmarks/load/peers.txt 
 	    --requirement benchmarks/load/peers.txt
 	touch $@
 
-# Compiles what has changed in kernels/csrc since the last time; a make of its own sees what the first rule has touched.
-build: $(VENV)/.dev
-	@$(MAKE) --no-print-directory $(VENV)/.kernels
+# Compiles what has changed in kernels/csrc since the last time. No rule calls make: that would run under `make -n` too.
+build: $(VENV)/.kernels
 
 # The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer: a second environment that holds the sanitised
 # build alone and, by a .pth file, finds everything else in the first. Python itself is not sanitised: the run-time
@@ -163,12 +162,12 @@ $(VENV)/.run: pyproject.toml client/pyproject.toml constraints.txt $(SOURCES) $(
 	$(PIP) --editable '.[local]' --editable ./client
 	touch $@
 
-# First without the kernels, which are then compiled once, where `make build` finds them.
+# First without the kernels, which are then compiled once, where `make build` finds them. All that asks for it asks for
+# `build`: alone it would leave the environment without those that were there.
 $(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) what the tests need: a minute or more, the first time alone"
 	$(PIP) --config-settings wheel.cmake=false --editable '.[dev]' --editable ./client
 	touch $@
-	@$(MAKE) --no-print-directory $(VENV)/.kernels
 
 # With the tools of [dev] instead of an environment of its own, so that only what has changed is compiled.
 $(VENV)/.kernels: $(SOURCES) $(VENV)/.dev $(VENV)/.compiler $(VENV)/.modules

@@ -14,7 +14,7 @@ from models.cards import OWN_LUT, Card
 from workers import metrics
 from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
-from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory, Preempted
+from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory, Preempted, Unavailable
 from workers.jobs.checkpoints import StoredCheckpoint
 from workers.jobs.lease import LeaseLost
 from workers.jobs.records import LEASE_S, Claim, readable
@@ -28,6 +28,7 @@ from workers.operations.way import compute
 from workers.pictures.decoder import Decoder
 from workers.pictures.picture import Picture
 
+SPEEDS_AGE_S = 5.0  # of what the engine knows of them: a speed is the median of several jobs
 LEARN_EVERY_S = 1.0  # of one model: to read and write what was learnt costs as much as a job of milliseconds
 
 log = Log(__name__)
@@ -74,6 +75,7 @@ class Runner:
         self._express_s = express_s
         self._decoder = Decoder(is_walled=is_walled)
         self._learnt_at: dict[str, float] = {}
+        self._told_at = -SPEEDS_AGE_S
 
     def close(self) -> None:
         self._decoder.close()
@@ -141,6 +143,7 @@ class Runner:
             attempt.is_deep = picture.pixels.itemsize > 1
             return picture
 
+        self._tell_speeds()
         return compute(work, self._engine, decode, attempt)
 
     def _work(self, claim: Claim) -> Work[Any]:
@@ -159,6 +162,19 @@ class Runner:
             raise LeaseLost
         return data
 
+    def _tell_speeds(self) -> None:
+        """To the engine, whose tiles follow them: SPEEDS_AGE_S old at most, older where the store does not answer."""
+        now = time.monotonic()
+        if now - self._told_at < SPEEDS_AGE_S:
+            return
+        self._told_at = now
+        try:
+            stored = self._store.rates()
+        except Unavailable:
+            log.warning("speeds could not be read")
+            return
+        self._engine.use_speeds(speeds.every(map(self._card, self._engine.loaded()), stored))
+
     def _learn(self, attempt: Attempt, work: Work[Any], infer_s: float, share: float = 1.0) -> None:
         """What a megapixel of this model costs here, from a job that succeeded, ran out of time or gave way, and
         computes a `share` of its pixels in `infer_s`; of many short ones from one every LEARN_EVERY_S.
@@ -173,12 +189,14 @@ class Runner:
         try:
             card = self._card(work.model)
             pixels = work.operation.computed_pixels(card, size, work.parameters) * share
-            if not speeds.is_representative(card, size, pixels):
+            told = speeds.told_by(card, size, pixels, infer_s, share)
+            if told is None:
                 return
             self._learnt_at[work.model] = now
             served = [self._card(name) for name in self._engine.loaded()]
-            speed = speeds.learn(card, served, self._store.rates(), infer_s * 1e6 / pixels)
-            self._store.keep_rate(speeds.key_of(card), speed.to_json())
+            speed = speeds.learn(card, served, self._store.rates(), told)
+            if speed is not None:
+                self._store.keep_rate(speeds.key_of(card), speed.to_json())
         except LutraError:  # the job has ended well all the same
             log.warning("rates could not be told")
 

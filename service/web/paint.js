@@ -82,6 +82,7 @@ export class Painter {
     this.original = original;
     this.result = result;
     this.enlargement = null;
+    this.layer = null;
     this.sample = sampleOf(result);
     this.isTransparent = isTransparent(this.sample.data) || (original !== null && isTransparent(sampleOf(original).data));
   }
@@ -100,26 +101,41 @@ export class Painter {
     return this.size.map(side => Math.max(1, Math.round(side * Math.min(1, zoom))));
   }
 
-  // `divider`: pixels from the left; `squares`: the colours of those behind what is transparent, `density`: of the frame's
-  // pixels; `quick`: while something moves, an approximation that the browser draws.
-  draw(geometry, {divider, strength, backdrop, squares, density, quick}) {
-    const {context} = this;
+  // `divider`: pixels from the left; `quick`: while something moves, an approximation that the browser draws. The ground is
+  // `backdrop` and, behind what is transparent, squares of the colours `squares`; `density`: of the frame's pixels.
+  draw(geometry, {divider, strength, quick, ...ground}) {
+    const {context, original, result} = this;
+    const [width] = geometry.frame;
+    const isMixed = original !== null && strength < 1;
+    const until = isMixed ? width : divider;
+    this.drawGround(context, geometry, ground);
+    if (original) this.within(0, until, geometry, () => this.drawOriginal(geometry, quick, [0, until]));
+    this.within(divider, width, geometry, () => {
+      if (!isMixed) return this.drawBitmap(context, result, geometry);
+      context.globalAlpha = strength;
+      return context.drawImage(this.onGround(result, geometry, ground), 0, 0);
+    });
+  }
+
+  drawGround(context, {frame, corner, zoom}, {backdrop, squares, density}) {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = backdrop;
-    context.fillRect(0, 0, ...geometry.frame);
+    context.fillRect(0, 0, ...frame);
     if (this.isTransparent) {
       context.fillStyle = squaresOf(context, squares, Math.round(SQUARE * density));
-      context.fillRect(...geometry.corner, this.size[0] * geometry.zoom, this.size[1] * geometry.zoom);
+      context.fillRect(...corner, this.size[0] * zoom, this.size[1] * zoom);
     }
-    if (this.original) {
-      this.within(0, divider, geometry, () => this.drawOriginal(geometry, quick, [0, divider]));
-      if (strength < 1) this.within(divider, geometry.frame[0], geometry, () => this.drawOriginal(geometry, quick, [divider, geometry.frame[0]]));
-    }
-    this.within(divider, geometry.frame[0], geometry, () => {
-      context.globalAlpha = this.original ? strength : 1;
-      this.drawBitmap(this.result, geometry);
-      context.globalAlpha = 1;
-    });
+  }
+
+  // The whole frame with this bitmap alone. Two of these can be mixed: where one bitmap is drawn over the other, their
+  // transparent pixels hide more than either does.
+  onGround(bitmap, geometry, ground) {
+    const [width, height] = geometry.frame;
+    if (this.layer?.width !== width || this.layer.height !== height) this.layer = canvasOf(width, height);
+    const context = this.layer.getContext("2d", {alpha: false});
+    this.drawGround(context, geometry, ground);
+    this.drawBitmap(context, bitmap, geometry);
+    return this.layer;
   }
 
   within(left, right, geometry, act) {
@@ -131,24 +147,24 @@ export class Painter {
     this.context.restore();
   }
 
-  smooth(zoom) {
-    this.context.imageSmoothingEnabled = zoom < 2 && zoom !== 1; // beyond that one wants to see pixels
-    this.context.imageSmoothingQuality = "high";
+  smooth(context, zoom) {
+    context.imageSmoothingEnabled = zoom < 2 && zoom !== 1; // beyond that one wants to see pixels
+    context.imageSmoothingQuality = "high";
   }
 
-  drawBitmap(bitmap, {corner, zoom}) {
-    this.smooth(zoom);
-    this.context.drawImage(bitmap, ...corner, this.size[0] * zoom, this.size[1] * zoom);
+  drawBitmap(context, bitmap, {corner, zoom}) {
+    this.smooth(context, zoom);
+    context.drawImage(bitmap, ...corner, this.size[0] * zoom, this.size[1] * zoom);
   }
 
   drawOriginal(geometry, quick, [left, right]) {
     const {corner, zoom} = geometry;
     const grid = this.gridOf(zoom);
     const isCached = this.enlargement?.size.every((side, axis) => side === grid[axis]);
-    if (!this.isEnlarged(zoom) || (quick && !isCached && zoom < 1)) return this.drawBitmap(this.original, geometry);
+    if (!this.isEnlarged(zoom) || (quick && !isCached && zoom < 1)) return this.drawBitmap(this.context, this.original, geometry);
     if (!isCached) this.enlargement = new Enlargement(this.original, grid);
     const share = Math.max(1, zoom);
-    this.smooth(share);
+    this.smooth(this.context, share);
     this.context.setTransform(share, 0, 0, share, ...corner);
     const seen = (edge, axis) => Math.min(grid[axis], Math.max(0, (edge - corner[axis]) / share));
     return this.enlargement.draw(this.context, [seen(left, 0), seen(0, 1), seen(right, 0), seen(geometry.frame[1], 1)]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -222,6 +223,45 @@ def test_a_weakened_result_is_as_transparent_as_the_service_makes_it(sight: Sigh
     assert mixed.shape == served.shape and (mixed[..., 3] == pixels[..., 3]).all()
     assert far(mixed[:, 64:], served[:, 64:]) <= 2
     assert far(mixed[:, :64], served[:, :64]) <= 4  # a browser keeps colours times their alpha: fewer levels of them
+
+
+def cut_out(operation: str) -> bytes:
+    """A PNG of pixels of each second alpha, without colours that a table clips, with noise where it is taken off."""
+    noise = np.random.default_rng(1).normal(0, 8 if operation == "restore" else 0, (96, 128, 3))
+    alpha = np.broadcast_to(np.arange(0, 256, 2, dtype=np.uint8), (96, 128))
+    return as_file(np.dstack([(photo(96, 128) / 2 + 64 + noise).astype(np.uint8), alpha]), "PNG")
+
+
+def drawn_result(sight: Sight, operation: str, strength: int | None = None) -> np.ndarray:
+    """The comparison at 1:1, of which all is result; at this strength of the page's, in per cent, None: as it came."""
+    sight.choose(("cut-out.png", cut_out(operation)))
+    sight.operation(operation)
+    sight.go()
+    sight.shows("succeeded")
+    if strength is not None:
+        sight.at("#strength").fill(str(strength))
+        sight.at("#strength-told").get_by_text(f"{strength} %", exact=True).wait_for()
+    sight.at("[data-part=whole]").click()
+    sight.at(".divider").press("Home")
+    return drawn(sight, (128, 96))
+
+
+@pytest.mark.parametrize("strength", [20, 50, 80])
+@pytest.mark.parametrize("operation", ["enhance", "restore"])
+def test_a_weakened_result_is_drawn_as_the_services_own_is(
+    chromium: Browser, service: Lutra, operation: str, strength: int
+) -> None:
+    """Through pixels of any alpha: of two that are drawn over each other, both hide. Whole levels of the result, and of
+    each that the browser keeps of colours times their alpha, are rounded in another order."""
+    own_url = f"http://127.0.0.1:{service.port}/{operation}?strength={strength / 100}"
+    with Sight.opened(chromium, service.port) as sight:
+        mixed = drawn_result(sight, operation, strength)
+        whole = drawn_result(sight, operation)
+        sight.page.route(re.compile(rf"/{operation}\??$"), lambda route: route.continue_(url=own_url))
+        own = drawn_result(sight, operation)
+    apart = np.abs(mixed.astype(int) - own.astype(int))
+    assert apart.max() <= 2 and (apart > 1).mean() <= 0.01
+    assert far(whole, own) > 4
 
 
 def test_only_colours_that_were_cut_off_differ_from_the_services_own_strength(sight: Sight, service: Lutra) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from models.cards import BY_NAME
 from tests.living import as_file, photo
+from tests.workers.enlarging import Counting
 from tests.workers.running import put as put_picture
 from tests.workers.stored import messages, put
+from workers.engine import memory
 from workers.engine.engine import Engine
 from workers.errors import JobTimeout, Preempted
 from workers.jobs import allotment as allotment_module
@@ -15,7 +20,7 @@ from workers.jobs.allotment import Allotment
 from workers.jobs.job import Job, Lane, new_id
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
-from workers.operations.speeds import Speed
+from workers.operations.speeds import SEEN, Speed, key_of
 from workers.runner import Runner
 
 BORDER_S = 2.0
@@ -189,3 +194,37 @@ def test_a_runner_gives_a_long_job_back_with_its_tiles_and_goes_on_from_there(
     assert store.status(job.id).attempts == 2
     assert results[0] == results[1]
     runner.close()
+
+
+def test_what_has_learnt_that_its_model_is_slow_goes_on_in_its_own_tiles_and_the_next_job_is_in_finer_ones(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives way where the card's speed is known, and goes on where a sixteenth of it is."""
+    monkeypatch.setattr(lease_module, "PULSE_S", 0.001)
+    monkeypatch.setattr(lease_module, "STOPPED_S", float("inf"))
+    monkeypatch.setattr(allotment_module, "LAST", float("inf"))
+    card = BY_NAME["lmliif"]
+    monkeypatch.setattr(memory, "CPU_TILE_S", card.cpu_s_per_mp * 0.1)
+    data, now = as_file(photo(256, 256), "PNG"), time.time()
+
+    def runs(wanted: str, slower: float) -> int:
+        """In a child of its own, where the model is known to be so many times slower: how many tiles that computes."""
+        seconds = slower * card.cpu_s_per_mp
+        store.keep_rate(key_of(card), Speed(seconds, now, ((now, seconds),) * SEEN).to_json())
+        engine = Engine(device="cpu", observe=(observe := Counting()))
+        engine.load(card.name)
+        runner = Runner(store, engine, owner="test:1", job_timeout_s=600, max_pixels=10_000_000, express_s=1e-6)
+        runner.run(wanted)
+        runner.close()
+        return observe.seen["tiles"]
+
+    alike = [put_picture(store, data, 256, 256, model=card.name, lane=Lane.BULK) for _ in range(2)]
+    job = put_picture(store, data, 256, 256, model=card.name, lane=Lane.EXPRESS)
+    put_picture(store, as_file(photo()), model="nearest", lane=Lane.EXPRESS)
+    first = runs(job.computation.id, 1)
+    assert store.status(job.id).state == "queued"
+    rest = runs(job.computation.id, 16)
+    whole, finer = (runs(one.computation.id, slower) for one, slower in zip(alike, (1, 16), strict=True))
+    assert first + rest == whole < finer
+    results = [b"".join(store.read_result(store.status(one.id))) for one in (job, alike[0])]
+    assert results[0] == results[1]

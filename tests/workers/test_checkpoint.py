@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.cards import BY_NAME
+from models.cards import BY_NAME, available
 from tests.models.brought import bring_airnet, bring_airnet_u
 from tests.workers.enlarging import ConvNet, Counting, hole, noise, picture, starved
-from workers.engine import checkpoint
-from workers.engine.checkpoint import Checkpoint, fingerprint
+from workers.engine import checkpoint, memory
+from workers.engine.checkpoint import Checkpoint, fingerprint, pace_of
 from workers.engine.engine import Engine
 from workers.errors import StoreUnavailable
 from workers.pictures.picture import Picture
@@ -133,6 +134,74 @@ def test_a_picture_is_restored_on_from_the_rows_that_are_done(
     assert sum(tiles) <= whole.seen["tiles"] + row, "at most the row that was under way is computed twice"
     assert ticks[0][0] > 0
     assert ticks[-1][0] == ticks[-1][1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempts:
+    """Of one picture by one model under speeds that differ; `slower`: times what its card says."""
+
+    model: str
+    folder: Path
+    source: Picture
+
+    def compute(
+        self, observe: Counting, slower: float, keeper: Shelf | None, tick: Callable[[int, int], None] = quiet
+    ) -> Picture:
+        engine = Engine(device="cpu", precision="fp32", weights_dir=self.folder, observe=observe)
+        engine.use_speeds({self.model: slower * engine.card(self.model).cpu_s_per_mp})
+        asked: dict[str, Any] = {"model": self.model, "tick": tick, "keeper": keeper}
+        if BY_NAME[self.model].task == "restore":
+            return engine.restore(self.source, **asked)
+        return engine.upscale(self.source, height=200, width=320, **asked)
+
+
+@pytest.fixture(params=["lmliif", "airnet-u"])
+def attempts(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempts:
+    """A tile may take so little that the picture is in some at the card's speed already."""
+    if request.param == "airnet-u":
+        bring_airnet_u(tmp_path)
+    card = available(tmp_path)[request.param]
+    seconds = card.cpu_s_per_mp * (0.04 if card.task == "upscale" else 0.1)
+    monkeypatch.setattr(memory, "CPU_TILE_S", seconds)
+    size = (100, 160) if card.task == "upscale" else (200, 700)
+    return Attempts(request.param, tmp_path, picture(noise(*size)))
+
+
+@pytest.mark.usefixtures("always_due")
+@pytest.mark.parametrize(("before", "after"), [(1, 5), (5, 1), (2, 16)])
+def test_an_attempt_goes_on_in_the_tiles_of_the_one_before_whatever_was_learnt_meanwhile(
+    attempts: Attempts, before: float, after: float
+) -> None:
+    shelf, whole, counts = Shelf(), Counting(), (Counting(), Counting())
+    expected = attempts.compute(whole, before, None)
+    attempts.compute(other := Counting(), after, None)
+    assert whole.seen["tiles"] != other.seen["tiles"] > 1, "by itself it would be in other tiles"
+
+    def kill(done: int, total: int) -> None:
+        if done >= total / 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        attempts.compute(counts[0], before, shelf, kill)
+    found = attempts.compute(counts[1], after, shelf)
+    assert shelf.was_read
+    assert sum(count.seen["tiles"] for count in counts) == whole.seen["tiles"], "nothing is computed twice"
+    assert (found.pixels == expected.pixels).all()
+    found = attempts.compute(again := Counting(), 3, shelf)
+    assert (again.seen["tiles"], shelf.was_read) == (0, True), "and so does the one after it"
+    assert (found.pixels == expected.pixels).all()
+
+
+@pytest.mark.usefixtures("always_due")
+def test_what_cannot_be_taken_up_under_another_speed_is_dropped_and_the_result_is_whole(attempts: Attempts) -> None:
+    shelf = Shelf()
+    expected = attempts.compute(Counting(), 4, shelf).pixels
+    for of_an_older_version in ("0" * 64, "0" * 64 + "/4", "0" * 64 + "/none"):
+        shelf._plan, shelf.was_read = of_an_older_version, False
+        attempts.compute(observe := Counting(), 4, shelf)
+        assert not shelf.was_read and observe.seen["tiles"] > 1
+        assert (attempts.compute(Counting(), 1, shelf).pixels == expected).all()
+        assert shelf.was_read
 
 
 @pytest.mark.usefixtures("always_due")
@@ -269,6 +338,13 @@ def test_a_fingerprint_tells_plans_and_machines_apart() -> None:
     told = {fingerprint(facts, "a"), fingerprint(facts, "b"), fingerprint({**facts, "threads": 1}, "a")}
     assert len(told) == 3
     assert fingerprint(dict(reversed(facts.items())), "a") in told
+
+
+@pytest.mark.parametrize("pace", [1, 4, 1024])
+def test_a_fingerprint_tells_at_which_pace_it_was_planned(pace: int) -> None:
+    assert pace_of(fingerprint({}, "a", pace)) == pace
+    for nonsense in ("", "a" * 64, "9" * 64, "a/", "a/0", "a/-4", "a/4.0", "a/nan", "a/" + "9" * 9):
+        assert pace_of(nonsense) is None
 
 
 def test_a_model_of_other_weights_takes_nothing_up(serve: Callable[..., str]) -> None:

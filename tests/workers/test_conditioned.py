@@ -12,6 +12,7 @@ import torch
 from models.contract import Axis, ConditionedRestorer, View
 from tests.living import photo
 from tests.models.brought import bring_airnet_u, drawn_airnet_u
+from tests.workers.enlarging import Counting
 from workers.engine.conditioned import AtOneScale, at_one_scale, part
 from workers.engine.engine import Engine
 from workers.engine.passes import Executor
@@ -45,6 +46,16 @@ def test_tiled_equals_whole_to_rounding(weights: Path, size: tuple[int, int]) ->
     whole, tiled = (restored(weights, pixels, tile).pixels.astype(int) for tile in ("1024", "96"))
     assert np.abs(whole - pixels).max() > 1000
     assert np.abs(whole - tiled).max() <= 1
+
+
+def test_tiles_of_a_slow_machine_equal_the_whole_to_rounding(weights: Path) -> None:
+    """The least there are, which two halos are wide."""
+    pixels = photo(300, 620).astype(np.uint16) * 257
+    engine = Engine(device="cpu", precision="fp32", weights_dir=weights, observe=(observe := Counting()))
+    engine.use_speeds({NAME: 1e9})
+    tiled = engine.restore(Picture(pixels, None, None, None, "png", False), model=NAME, tick=quiet).pixels
+    assert observe.seen["tiles"] > 3
+    assert np.abs(restored(weights, pixels, "1024").pixels.astype(int) - tiled).max() <= 1
 
 
 def test_the_look_is_at_the_whole_picture_and_not_at_its_tiles(weights: Path) -> None:

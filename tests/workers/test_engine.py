@@ -84,6 +84,12 @@ def compare_bands(source: Picture, scale: str, precision: str, monkeypatch: pyte
         assert observe.seen["tiles"] > 1
         assert apart(whole, tiled) <= 1
         assert (whole != tiled).mean() <= most
+    slow = Engine(device="cpu", precision=precision, observe=(observe := Counting()))
+    slow.use_speeds({"lmliif": 1e9})
+    tiled = enlarge(slow, source, "lmliif", scale).pixels
+    assert observe.seen["tiles"] > 1
+    assert apart(whole, tiled) <= 1
+    assert (whole != tiled).mean() <= most
 
 
 @pytest.mark.parametrize("model", [*CLASSICAL, "liif", "liif-real", "lmliif"])

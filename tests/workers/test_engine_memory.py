@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -61,6 +62,71 @@ def test_no_tile_is_longer_than_cancelling_may_wait(name: str, scale: int) -> No
     size = (scale * SIZE[0], scale * SIZE[1])
     work = card.work_pixels(SIZE, size) / (size[0] * size[1])
     assert tile * work * card.cpu_s_per_mp <= 1.02 * memory.CPU_TILE_S * 1e6
+
+
+def taught(card: Card, slower: float, side: int | None = None) -> TileSizes:
+    """On a processor on which `card` takes so many times what it says."""
+    sizes = TileSizes(CPU, side)
+    sizes.s_per_mp = {card.name: slower * card.cpu_s_per_mp}
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("slower", "pace"), [(0.01, 1), (1, 1), (1.4, 1), (1.45, 2), (2.8, 2), (2.9, 4), (4, 4), (16, 16), (1000, 1024)]
+)
+def test_a_pace_is_the_nearest_power_of_two_and_what_is_faster_has_the_card_s(slower: float, pace: int) -> None:
+    card = CARDS["liif"]
+    assert taught(card, slower).pace(card) == pace
+    assert taught(CARDS["lmliif"], slower).pace(card) == 1, "of another model nothing follows"
+
+
+@pytest.mark.parametrize("pace", [2, 4, 8])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_where_a_model_is_slower_its_tiles_are_as_much_smaller_down_to_two_halos(
+    name: str, scale: int, pace: int
+) -> None:
+    card = CARDS[name]
+    if card.tile:
+        return
+    size = (scale * SIZE[0], scale * SIZE[1])
+    plan, batch = TileSizes(CPU, None).plan(card, SIZE, size, pace)
+    in_time = memory.CPU_TILE_S * 1e6 / card.cpu_s_per_mp * SIZE[0] * SIZE[1] / card.work_pixels(SIZE, size) / pace
+    assert side_of(plan) ** 2 / scale**2 <= 1.02 * max(in_time, (2 * card.halo) ** 2)
+    assert batch == 1
+
+
+def test_no_tile_is_cut_finer_than_its_halos_allow_however_slow_the_machine() -> None:
+    """What that costs is learnt: without an end to it tiles would shrink by what their shrinking costs."""
+    card = CARDS["liif"]
+    tile = [side_of(TileSizes(CPU, None).plan(card, SIZE, (6000, 8000), pace)[0]) / 4 for pace in (1, 2**10, 2**20)]
+    assert tile[0] > tile[1] == tile[2] == pytest.approx(2 * card.halo, rel=0.1)
+    seen = restorer(reach=140)
+    assert TileSizes(CPU, None).restorer_tile(AIRNET_U, seen, 2**20) == 288
+    deep = dataclasses.replace(card, halo=500)  # finer than that by its card already
+    assert side_of(planned(TileSizes(CPU, None), deep)) == side_of(
+        TileSizes(CPU, None).plan(deep, SIZE, (3000, 4000), 64)[0]
+    )
+
+
+def test_a_restorer_s_exact_tiles_follow_its_speed_and_blended_ones_do_not() -> None:
+    """Blended at other borders, a picture is another one."""
+    seen = restorer(reach=140)
+    by_pace = [TileSizes(CPU, None).restorer_tile(AIRNET_U, seen, pace) for pace in (1, 4, 16)]
+    assert by_pace[0] == memory.RESTORE_TILE_EXACT
+    for side, pace in zip(by_pace[1:], (4, 16), strict=True):
+        assert side == math.isqrt(int(2e6 / 0.9 / pace)) // 4 * 4
+    heavy = dataclasses.replace(AIRNET_U, cpu_s_per_mp=9.0)  # of the user's own weights
+    assert TileSizes(CPU, None).restorer_tile(heavy, seen) ** 2 * 9.0 <= 2e6
+    blended = dataclasses.replace(CARDS["airnet"], halo=128)
+    assert {TileSizes(CPU, None).restorer_tile(blended, restorer(), pace) for pace in (1, 16)} == {memory.RESTORE_TILE}
+
+
+def test_a_side_that_is_asked_for_is_taken_at_any_speed() -> None:
+    card = CARDS["liif"]
+    plans = [TileSizes(CPU, 300).plan(card, SIZE, (3000, 4000), pace)[0] for pace in (1, 64)]
+    assert plans[0] == plans[1]
+    assert TileSizes(CPU, 600).restorer_tile(AIRNET_U, restorer(reach=140), 64) == 600
 
 
 @pytest.mark.parametrize("size", [(256, 384), (1000, 1000), (3000, 4000), (700, 90), (3, 20_000), (20_000, 1), (8, 8)])

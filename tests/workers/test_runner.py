@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from workers.errors import StoreUnavailable
 from workers.jobs.job import Computation, Job, PictureFacts, new_id
 from workers.jobs.records import Claim
 from workers.jobs.store import Store
+from workers.operations import speeds
 from workers.operations.speeds import Speed, key_of
 from workers.operations.upscale import Upscale
 from workers.pictures import decoder as decoder_module
@@ -188,6 +190,18 @@ def test_a_photo_teaches_what_its_model_costs(store: Store, runner: Runner) -> N
     assert set(store.rates()) == {key_of(BY_NAME["bicubic"])}
 
 
+def test_a_store_that_does_not_tell_the_speeds_fails_no_job(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered() -> dict[str, str]:
+        raise StoreUnavailable("the job store does not answer")
+
+    monkeypatch.setattr(store, "rates", unanswered)
+    job = put(store, as_file(photo()))
+    runner.run(job.computation.id)
+    assert store.status(job.id).state == "succeeded"
+
+
 @pytest.mark.parametrize(("every_s", "taught"), [(3600.0, 1), (0.0, 3)])
 def test_of_many_short_jobs_in_a_row_few_teach(
     store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch, every_s: float, taught: int
@@ -200,7 +214,28 @@ def test_of_many_short_jobs_in_a_row_few_teach(
     assert speed is not None and len(speed.seen) == taught
 
 
-def test_jobs_that_say_nothing_of_their_model_teach_nothing(store: Store, runner: Runner) -> None:
+def test_a_small_picture_teaches_where_a_model_is_slower_than_was_known(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speeds, "LEAST_S", 0.0)  # this one is short
+    monkeypatch.setattr("workers.runner.LEARN_EVERY_S", 0.0)
+    key, now = key_of(BY_NAME["bicubic"]), time.time()
+
+    def learnt(known: float) -> float:
+        store.keep_rate(key, Speed(known, now, ((now, known),)).to_json())
+        runner.run(put(store, as_file(photo())).computation.id)
+        speed = Speed.of(store.rates()[key])
+        assert speed is not None
+        return speed.s_per_mp
+
+    assert learnt(1e-6) == pytest.approx(2e-6, rel=0.1)
+    assert learnt(1e6) == pytest.approx(5e5, rel=0.1)
+
+
+def test_jobs_that_say_nothing_of_their_model_teach_nothing(
+    store: Store, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speeds, "LEAST_S", 60.0)  # however busy this machine is, they are short
     thin = as_file(photo(8, 9000), "PNG")
     deep = cv2.imencode(".png", photo(300, 400).astype(np.uint16) * 257)[1].tobytes()
     plain = as_file(photo(300, 400), "PNG")

@@ -1,8 +1,9 @@
 """What is finished of a result, kept where it outlives this process: the next attempt goes on from there.
 
 Samples are kept in the order in which the passes over a picture finish them, and taken up again in that order. Only
-passes that would finish the same ones, to the bit, may take them up: `fingerprint` names what has to agree. It knows no
-store; that is a `Keeper`'s.
+passes that would finish the same ones, to the bit, may take them up: `fingerprint` names what has to agree. Tiles
+follow the speed that was learnt, which another attempt may find changed: it plans at the pace that the fingerprint
+tells (`memory.TileSizes.pace`). It knows no store; that is a `Keeper`'s.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ FIRST_AFTER_S = 5.0  # another child loads its models for about as long: what to
 EVERY_S = 3.0  # the work that a killed child takes along
 REST = 50  # seconds without a write for each second that one takes: keeping costs two per cent at most
 MOST_BYTES = 32 * 1024**2  # of samples in one write: the next tick waits for it
+LONGEST_PACE = 9  # digits: what is longer is none
 
 
 class Keeper(Protocol):
@@ -49,14 +51,20 @@ class Keeper(Protocol):
         """
 
 
-def fingerprint(facts: Mapping[str, Any], plan: object) -> str:
+def fingerprint(facts: Mapping[str, Any], plan: object, pace: int = 1) -> str:
     """Of all that decides which samples are finished when, and their bits, but for what the computation itself says.
 
-    `facts`: the engine's; `plan`: told by its `repr`.
+    `facts`: the engine's; `plan`: told by its `repr`; `pace`: at which it was planned, for `pace_of`.
     """
     versions = version("lutra"), torch.backends.cpu.get_cpu_capability()
     told = json.dumps(facts, sort_keys=True) + repr((versions, plan))
-    return hashlib.sha256(told.encode()).hexdigest()
+    return f"{hashlib.sha256(told.encode()).hexdigest()}/{pace}"
+
+
+def pace_of(fingerprint: str) -> int | None:
+    """The pace that is in it; None where none is, as in one of an older version."""
+    told = fingerprint.rpartition("/")[2]
+    return int(told) if told.isdecimal() and len(told) < LONGEST_PACE and int(told) else None
 
 
 class Checkpoint:

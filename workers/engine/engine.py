@@ -8,10 +8,8 @@ and number of channels that came in. It does not read files, cut tiles (`tiles`)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +25,11 @@ from models.cube import Cube
 from models.look import look_at
 from models.lut3d import reduced_size, seen
 from workers.engine import allocator, feathered, lookups, memory, planes, transparency
-from workers.engine.checkpoint import Keeper
+from workers.engine.checkpoint import Keeper, pace_of
 from workers.engine.conditioned import at_one_scale
-from workers.engine.device import choose_device, cpu_has_bf16
+from workers.engine.device import choose_device, cpu_has_bf16, one_thread
 from workers.engine.neutral import is_neutral, single_channel
-from workers.engine.passes import Array, Begin, Executor, NullObserver, Observer, Tick, begin_passes
+from workers.engine.passes import Array, Begin, Executor, NullObserver, Observer, Tick
 from workers.engine.sweep import sweep
 from workers.engine.tiles import Size
 from workers.errors import ParameterError, UnknownModel
@@ -84,6 +82,10 @@ class Engine:
     def use_threads(threads: int) -> None:
         """From now on, in this process."""
         torch.set_num_threads(threads)
+
+    def use_speeds(self, s_per_mp: Mapping[str, float]) -> None:
+        """Tiles follow these from now on: seconds per megapixel by name, as learnt."""
+        self._sizes.s_per_mp = s_per_mp
 
     def load(self, name: str) -> None:
         """Puts a model on the device. Raises UnknownModel."""
@@ -177,7 +179,7 @@ class Engine:
         shown = planes.shown_colours(picture, transparency.REACH)
         pixels = single_channel(shown)
         result, found = np.empty_like(shown, order="C"), None
-        begin = partial(begin_passes, tick, keeper, self.facts)
+        begin = self._begin(served.card, tick, keeper)
         if served.card.tiling == "exact":
             found = self._restore_exactly(served, pixels, result, strength, only, begin)
         else:
@@ -193,7 +195,8 @@ class Engine:
         """By tiles that equal the whole, under what one look at the picture says; what it says was found."""
         condition, found = served.model.examine(look_at(pixels).to(self.device), only)
         executor = at_one_scale(self._executor(served, pixels), condition, strength)
-        plan = self._sizes.restorer_plan(served.card, served.model, (pixels.shape[0], pixels.shape[1]))
+        size = pixels.shape[0], pixels.shape[1]
+        plan = self._sizes.restorer_plan(served.card, served.model, size, begin.pace)
         self._run([planes.PlanePass(executor, pixels, result, plan, 1)], begin)
         return dict(found)
 
@@ -243,7 +246,8 @@ class Engine:
             return picture
 
         served = self._served(model, self._dtype(model, picture.pixels.dtype), strength)
-        passes = [self._colour_pass(picture, served, size)]
+        begin = self._begin(served.card, tick, keeper)
+        passes = [self._colour_pass(picture, served, size, begin.pace)]
         alpha = picture.alpha
         if alpha is not None and alpha.min() == alpha.max():
             alpha = np.full(size, alpha.flat[0], alpha.dtype)
@@ -251,18 +255,23 @@ class Engine:
             passes.append(planes.alpha_pass(alpha, size, served.model if served.card.keeps_values else None))
             alpha = passes[1].result[..., 0]
 
-        self._run(passes, partial(begin_passes, tick, keeper, self.facts))
+        self._run(passes, begin)
         return replace(picture, pixels=passes[0].result, alpha=alpha)
 
     def _fuse(self, picture: Picture, model: str, strength: float) -> Tensor:
         """As `fused_table`, on the device."""
         retoucher: Retoucher = self._served(model, torch.float32).model
         looked_at = _looked_at(picture).expand(1, 3, -1, -1).to(self.device)
-        with _one_thread():
+        with one_thread():
             lut = retoucher.lut(looked_at, strength, reduce=None).float()
         if strength > 0 and is_neutral(picture.pixels, picture.alpha):
             lut = torch.einsum("c,cbgr->bgr", torch.from_numpy(lookups.LUMA).to(lut), lut).repeat(3, 1, 1, 1)
         return lut
+
+    def _begin(self, card: Card, tick: Tick, keeper: Keeper | None) -> Begin:
+        """At the pace of the attempt before, where that has kept tiles, else as learnt."""
+        pace = pace_of(keeper.plan()) if keeper else None
+        return Begin(tick, keeper, self.facts, pace or self._sizes.pace(card))
 
     def _run(self, passes: list[planes.PlanePass], begin: Begin) -> None:
         progress = begin(sum(one.tiles for one in passes), [one.facts() for one in passes])
@@ -275,11 +284,11 @@ class Engine:
                 self._sizes.remember(one.executor.name, None if left is one.plan else memory.side_of(left))
         allocator.give_back(self._most_held_bytes)
 
-    def _colour_pass(self, picture: Picture, served: LoadedModel, size: Size) -> planes.PlanePass:
+    def _colour_pass(self, picture: Picture, served: LoadedModel, size: Size, pace: int) -> planes.PlanePass:
         near = transparency.REACH if served.card.tiling == "whole" else transparency.NEAR
         pixels = picture.pixels if served.card.keeps_values else single_channel(planes.shown_colours(picture, near))
         result = np.empty((*size, picture.pixels.shape[2]), pixels.dtype)
-        plan, batch = self._sizes.plan(served.card, pixels.shape[:2], size)
+        plan, batch = self._sizes.plan(served.card, pixels.shape[:2], size, pace)
         return planes.PlanePass(self._executor(served, pixels), pixels, result, plan, batch)
 
     def _executor(self, served: LoadedModel, pixels: Array) -> Executor[Any]:
@@ -329,17 +338,6 @@ def _sha256_of_weights(card: Card, weights_dir: Path | None) -> str | None:
         return None
     path, _ = catalog.find_weights(card, weights_dir)
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For a network of a few milliseconds: on cores that are not idle, waiting for a second thread loses more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _short(dtype: torch.dtype) -> str:

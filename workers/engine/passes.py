@@ -77,20 +77,25 @@ class Progress:
         self.total = self.done + after + others
 
 
-Begin = Callable[[int, object], Progress]  # `begin_passes`, once it is known who watches
+@dataclass(frozen=True)
+class Begin:
+    """Begins the passes over one picture, once they are planned. `facts`: the engine's; `pace`: see `checkpoint`."""
 
+    tick: Tick
+    keeper: Keeper | None
+    facts: Callable[[], dict[str, Any]]
+    pace: int = 1
 
-def begin_passes(
-    tick: Tick, keeper: Keeper | None, facts: Callable[[], dict[str, Any]], total: int, plan: object
-) -> Progress:
-    """The progress of `total` tiles: at 0, or about to take up what an attempt of the same plan has kept.
+    def __call__(self, total: int, plan: object) -> Progress:
+        """The progress of `total` tiles: at 0, or about to take up what an attempt of the same plan has kept.
 
-    `facts`: the engine's; `plan`: see `checkpoint.fingerprint`.
-    """
-    progress = Progress(tick, total, Checkpoint(keeper, lambda: fingerprint(facts(), plan)))
-    if not progress.checkpoint.has_more:
-        progress.report()
-    return progress
+        `plan`: see `checkpoint.fingerprint`.
+        """
+        checkpoint = Checkpoint(self.keeper, lambda: fingerprint(self.facts(), plan, self.pace))
+        progress = Progress(self.tick, total, checkpoint)
+        if not checkpoint.has_more:
+            progress.report()
+        return progress
 
 
 @dataclass(frozen=True)
