@@ -4,7 +4,7 @@ An encoder, taught by momentum contrast, makes a code of a look at the picture (
 the whole reduced. It is made once a picture and scales and shifts every block of the restorer (`models.naf`). That
 predicts a correction, and for each pixel how sure it is that something is wrong, which multiplies it: where it is not
 sure at all, the picture stays as it is, to the bit. The mean code of a kind of damage in place of the picture's own
-takes off that kind only. It does not clamp or tile.
+takes off that kind only; where haze is doubtful, that of the likeliest other kind leaves it. It does not clamp or tile.
 Sources: Li, Liu, Hu, Wu, Lv, Peng, "All-In-One Image Restoration for Unknown Corruption", CVPR 2022 (a code learnt by
 contrast conditions the restorer); Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022 (the U).
 """
@@ -28,9 +28,9 @@ from models.moco import SLOPE, Moco, ResidualBlock
 from models.naf import MULTIPLE, NafU
 
 KINDS = AIRNET_U.kinds
-VEIL = "haze"  # the kind whose correction moves all of a picture, and that a pale wall or sky looks like
-HINTED, VEILED = 0.2, 0.8  # below the one likelihood there is no veil, from the other on it is taken off unasked
-VEIL_SIDE = 257  # pixels of the shorter side from which a picture says enough of its light to tell
+HAZE = "haze"  # the kind whose correction moves all of a picture, and that a pale wall or sky looks like
+HAZE_DOUBTED, HAZE_SURE = 0.2, 0.8  # below the one likelihood there is none, from the other on it is taken off unasked
+HAZE_SIDE = 257  # pixels of the shorter side from which a picture says enough of its light to tell
 UNSURE = 1 / 8  # a certainty up to this counts as none: a sigmoid alone never says nothing
 FOLDS = 2  # of the sides of what the encoder sees
 MAPS = 14  # of features at the full size that are held at once, measured by the peak of memory
@@ -135,7 +135,7 @@ class AirnetU(nn.Module):
         told = self.tell_kinds(code)[0].sigmoid()
         found = dict(zip(KINDS, told.tolist(), strict=True))
         if only is None and is_doubtful(found, look.short_side):
-            only = max((kind for kind in KINDS if kind != VEIL), key=lambda kind: found[kind])
+            only = max((kind for kind in KINDS if kind != HAZE), key=lambda kind: found[kind])
         return (code if only is None else self.code_of(only)), found
 
     def forward(self, windows: Tensor, condition: Tensor) -> Tensor:
@@ -207,8 +207,8 @@ class AirnetU(nn.Module):
 
 
 def is_doubtful(found: dict[str, float], short_side: int) -> bool:
-    """Whether a picture may be veiled or not, so that its own code could take a veil off that is none."""
-    return found[VEIL] >= HINTED and (found[VEIL] < VEILED or short_side < VEIL_SIDE)
+    """Whether a picture may be hazy or not, so that its own code could take haze off that is none."""
+    return found[HAZE] >= HAZE_DOUBTED and (found[HAZE] < HAZE_SURE or short_side < HAZE_SIDE)
 
 
 def folded(pictures: Tensor) -> Tensor:

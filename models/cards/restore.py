@@ -44,18 +44,18 @@ AIRNET_U = Card(
     reduced="bf16",
     kinds=("noise", "rain", "haze", "jpeg"),
     file="airnet-u.safetensors",
-    sha256="6d925a3c07fa442e78471e6297eb27085e703b4e7e183da87abf35cde32f5c66",
+    sha256="b84c0453160638bb33f996a7d7ec9e02aa87b6ebf8d4c0b3fadc344ad70c168a",
     weights_licence=AIRNET.weights_licence,
     trained_on=AIRNET.trained_on,
     good_at=(
-        "noise and grain, grey or in colour, at low and middle strength; rain streaks, a little",
+        "rain streaks; noise and grain, grey or in colour, at low and middle strength; haze over all of a picture",
         "pictures that came in sound: where it is not sure that something is wrong, a pixel stays as it is, to the bit",
     ),
     bad_at=(
-        "JPEG blocks and haze: taught for 90 minutes of one core, it leaves both as they are",
-        "strong noise and rain: `airnet` takes more off, and harms flat greys and patterns",
-        "checkers of a pixel that fill the picture, which it may take for noise",
-        "blur of more than a pixel, scratches, and what rain or haze hides altogether",
+        "strong noise, of which coloured blotches stay: `airnet` takes more off, and harms flat greys and patterns",
+        "haze in small pictures, or where it is not sure of it: it is left unless it alone is asked for",
+        "pale pictures with nothing dark in them, which it may take for hazy",
+        "blocks of strong JPEGs; blur of more than a pixel, scratches, and what rain or haze hides altogether",
     ),
     cpu_s_per_mp=0.9,  # 1.15 CPU seconds on one core, times the halo's share of windows of 1000 pixels, by two cores
 )

@@ -231,9 +231,10 @@ GALLERIES: dict[str, Gallery] = {
         ("airnet", "airnet-u"),
         (
             Example("+ noise of 15 levels", *FACE, spoil=noise(15)),
-            Example("+ nothing wrong: level 128 throughout", mid_grey),
-            Example("- nothing wrong: a halftone", halftone),
-            Example("- haze", *FENCE, spoil=haze),
+            Example("+ rain", *FACADE, spoil=rain),
+            Example("+ haze", *FENCE, spoil=haze),
+            Example("+ nothing wrong: a halftone", halftone),
+            Example("- noise of 50 levels", *FACE, spoil=noise(50)),
             Example("- JPEG of quality 15", *FACE, spoil=jpeg(15)),
         ),
     ),

@@ -12,7 +12,17 @@ from torch.nn import functional as F
 
 from models import catalog
 from models import weights as weight_files
-from models.airnet_u import HINTED, KINDS, UNSURE, VEIL_SIDE, VEILED, AirnetU, AirnetUConfig, LookEncoder, weigh
+from models.airnet_u import (
+    HAZE_DOUBTED,
+    HAZE_SIDE,
+    HAZE_SURE,
+    KINDS,
+    UNSURE,
+    AirnetU,
+    AirnetUConfig,
+    LookEncoder,
+    weigh,
+)
 from models.cards import AIRNET_U, available
 from models.contract import ConditionedRestorer, Servable
 from models.look import Look, look_at
@@ -133,15 +143,15 @@ def telling(network: AirnetU, **likely: float) -> AirnetU:
 @pytest.mark.parametrize(
     ("found", "side", "taken"),
     [
-        ({"haze": HINTED - 0.02, "rain": 0.1}, 128, None),
-        ({"haze": HINTED + 0.02, "rain": 0.1}, 300, "rain"),
-        ({"haze": VEILED - 0.02, "jpeg": 0.9, "noise": 0.5}, 300, "jpeg"),
-        ({"haze": VEILED + 0.02, "noise": 0.9}, 300, None),
-        ({"haze": 0.99, "noise": 0.5}, VEIL_SIDE - 1, "noise"),
-        ({"haze": 0.99}, VEIL_SIDE, None),
+        ({"haze": HAZE_DOUBTED - 0.02, "rain": 0.1}, 128, None),
+        ({"haze": HAZE_DOUBTED + 0.02, "rain": 0.1}, 300, "rain"),
+        ({"haze": HAZE_SURE - 0.02, "jpeg": 0.9, "noise": 0.5}, 300, "jpeg"),
+        ({"haze": HAZE_SURE + 0.02, "noise": 0.9}, 300, None),
+        ({"haze": 0.99, "noise": 0.5}, HAZE_SIDE - 1, "noise"),
+        ({"haze": 0.99}, HAZE_SIDE, None),
     ],
 )
-def test_what_may_be_a_veil_or_none_is_left_and_the_rest_taken_off(
+def test_what_may_be_haze_or_none_is_left_and_the_rest_taken_off(
     found: dict[str, float], side: int, taken: str | None
 ) -> None:
     network = telling(drawn_airnet_u().served(), **found)
