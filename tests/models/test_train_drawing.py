@@ -24,7 +24,8 @@ def test_the_command_writes_the_card_of_each_model_that_it_is_told(
     run("cards", "eclut", "lut3d", "airnet-u", "--data", shown, "-o", tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"eclut.webp", "lut3d.webp", "airnet-u.webp"}
     with Image.open(tmp_path / "out" / "airnet-u.webp") as drawn:
-        size = (sheet.GAP + 4 * (SIDE + sheet.GAP), sheet.HEAD + 5 * (sheet.HEAD + SIDE + sheet.GAP))
+        rows = len(examples.GALLERIES["airnet-u"].examples)
+        size = (sheet.GAP + 4 * (SIDE + sheet.GAP), sheet.HEAD + rows * (sheet.HEAD + SIDE + sheet.GAP))
         assert drawn.size == size
     with pytest.raises(SystemExit):
         run("cards", "span", "--data", shown, "-o", tmp_path / "out")
