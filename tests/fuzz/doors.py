@@ -23,6 +23,7 @@ from workers.errors import LutraError, OutOfMemory, ParameterError, PictureError
 
 if TYPE_CHECKING:
     from workers.operations.operation import Installation
+    from workers.pictures.decoder import SharedMemory
 
 MAX_PIXELS = 1_000_000
 FORMATS = ("jpeg", "png", "webp", "avif", "tiff", "gif", "bmp", "heic")
@@ -63,13 +64,21 @@ def _draw(data: bytes, *choices: object) -> object:
 # ---- pictures ----------------------------------------------------------------------------------------------------
 
 
+@cache
+def _memory() -> SharedMemory:
+    """Where the decoder's process puts pixels, those of each picture over those of the one before."""
+    from workers.pictures.decoder import SharedMemory
+
+    return SharedMemory()
+
+
 def _picture(data: bytes) -> None:
     """What a worker does with a file: decode it, and write what came of it with its profile and EXIF."""
     from workers.pictures import imageio
 
     header = imageio.probe(data)
     colour = _draw(data, "keep", "srgb")
-    picture = imageio.decode(data, colour=colour, max_pixels=MAX_PIXELS)  # type: ignore[arg-type]
+    picture = imageio.decode(data, colour=colour, max_pixels=MAX_PIXELS, room=_memory().of)  # type: ignore[arg-type]
     height, width, channels = picture.pixels.shape
     assert (height, width) == (header.height, header.width) and channels in (1, 3), picture.pixels.shape
     assert picture.pixels.flags.c_contiguous and picture.pixels.dtype.name == f"uint{header.bit_depth}", header
