@@ -54,7 +54,7 @@ AIRNET_U = Card(
     bad_at=(
         "strong noise, of which coloured blotches stay: `airnet` takes more off, and harms flat greys and patterns",
         "haze in small pictures, or where it is not sure of it: it is left unless it alone is asked for",
-        "pale pictures with nothing dark in them, which it may take for hazy",
+        "pale sand, dust and sunsets, which it may take for haze",
         "blocks of strong JPEGs; blur of more than a pixel, scratches, and what rain or haze hides altogether",
     ),
     cpu_s_per_mp=0.9,  # 1.15 CPU seconds on one core, times the halo's share of windows of 1000 pixels, by two cores
