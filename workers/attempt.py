@@ -18,7 +18,7 @@ from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.records import LEASE_S, Claim, Hold
 from workers.jobs.store import Store
 from workers.jobs.store_base import CARRIED_BYTES
-from workers.jobs.store_execution import Ended, Wish
+from workers.jobs.store_execution import Ended, Success, Wish
 from workers.log import Log
 from workers.metrics import labelled
 from workers.operations.operation import Encoded, Work
@@ -65,10 +65,16 @@ class Attempt:
         self.timings_s = {"queue": round(claim.queue_s, 6)}
         self.is_deep = False
         self.work: Work[Any] | None = None
-        self._started = time.perf_counter()
+        self._started = self._ended_at = time.perf_counter()
         self._result_chunks = 0
         self._counted: JobState | None = None
         self._ran_its_course = False
+
+    def begin(self) -> None:
+        """Its computation begins only now: the child had another one before."""
+        now = time.perf_counter()
+        self.timings_s["queue"] = round(self.claim.queue_s + now - self._started, 6)
+        self._started = now
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -140,6 +146,18 @@ class Attempt:
             self._put(result)
             self._end(JobState.SUCCEEDED, write, pixels=result.pixels)
 
+    def keep_success(self) -> None:
+        """It has a small result, whose end is written with others (`workers.group_commit`)."""
+        self._ran_its_course = True
+        self._ended_at = time.perf_counter()
+
+    def success(self, result: Encoded) -> Success | None:
+        """That end, counted, to be told to `told`; None where the lease is lost."""
+        if not self._is_held(JobState.SUCCEEDED):
+            return None
+        self._count_once(JobState.SUCCEEDED, pixels=result.pixels)
+        return Success(self.claim, result.data, result.facts(), self.timings_s, tiles=self.lease.total)
+
     def fail(self, error: LutraError) -> None:
         """End with a problem that users may read."""
         self._ran_its_course = isinstance(error, JobTimeout)
@@ -162,33 +180,46 @@ class Attempt:
             log.warning("lease lost, not given back", attempt=self.claim.attempt)
 
     def _end(self, outcome: JobState, write: Callable[[], Ended], *, pixels: int = 0, error_code: str = "") -> None:
-        claim = self.claim
-        if not self.lease.is_fresh and not with_retry(lambda: self._store.renew(claim, lease_s=LEASE_S)):
-            log.warning("lease lost, end not written", attempt=claim.attempt, outcome=outcome)
+        if not self._is_held(outcome):
             return
-        seconds = time.perf_counter() - self._started
-        if self._counted is not outcome:
-            self._counted = outcome
-            self._count(outcome, seconds, pixels, error_code)
+        self._ended_at = time.perf_counter()
+        self._count_once(outcome, pixels, error_code)
         ended = with_retry(write)
         if not ended:
-            log.warning("lease lost at the last moment, end not written", attempt=claim.attempt, outcome=outcome)
+            attempt = self.claim.attempt
+            log.warning("lease lost at the last moment, end not written", attempt=attempt, outcome=outcome)
             return
         self.next = ended.next
+        self.told(outcome, error_code)
+
+    def _is_held(self, outcome: JobState) -> bool:
+        hold = Hold.HELD if self.lease.is_fresh else with_retry(lambda: self._store.renew(self.claim, lease_s=LEASE_S))
+        if hold:
+            return True
+        log.warning("lease lost, end not written", attempt=self.claim.attempt, outcome=outcome)
+        return False
+
+    def told(self, outcome: JobState, error_code: str = "") -> None:
+        """Its end is written: a line in the log."""
         log.info(
             "job ended",
-            operation=claim.operation,
-            model=claim.model,
+            operation=self.claim.operation,
+            model=self.claim.model,
             outcome=outcome,
-            seconds=round(seconds, 4),
-            attempt=claim.attempt,
+            seconds=round(self._ended_at - self._started, 4),
+            attempt=self.claim.attempt,
             **({"code": error_code} if error_code else {}),
         )
+
+    def _count_once(self, outcome: JobState, pixels: int = 0, error_code: str = "") -> None:
+        if self._counted is not outcome:
+            self._counted = outcome
+            self._count(outcome, self._ended_at - self._started, pixels, error_code)
 
     def _count(self, outcome: JobState, seconds: float, pixels: int, error_code: str) -> None:
         operation, model = self.claim.operation, self.claim.model
         metrics.count_end(operation, model, outcome, error_code)
-        labelled(metrics.QUEUE_WAIT, operation).observe(self.claim.queue_s)
+        labelled(metrics.QUEUE_WAIT, operation).observe(self.timings_s["queue"])
         labelled(metrics.JOB_DURATION, operation, model).observe(seconds)
         for stage, stage_s in self.timings_s.items():
             labelled(metrics.STAGE_DURATION, operation, stage).observe(stage_s)

@@ -6,7 +6,8 @@ What holds and ends it is its `Attempt`; here is what is computed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,17 +16,20 @@ from workers import metrics
 from workers.attempt import Attempt, with_retry
 from workers.engine.engine import Engine
 from workers.errors import InternalError, JobCancelled, LutraError, OutOfMemory, Preempted, Unavailable
+from workers.group_commit import GroupCommit
 from workers.jobs.checkpoints import StoredCheckpoint
+from workers.jobs.job import Lane
 from workers.jobs.lease import LeaseLost
 from workers.jobs.records import LEASE_S, Claim, readable
 from workers.jobs.store import Store
+from workers.jobs.store_base import CARRIED_BYTES
 from workers.jobs.store_execution import Wish
 from workers.log import Log, about
 from workers.metrics import labelled
 from workers.operations import OPERATIONS, speeds
 from workers.operations.operation import Colour, Encoded, Operation, Work
 from workers.operations.way import compute
-from workers.pictures.decoder import Decoder
+from workers.pictures.decoder import MOST_AHEAD, Decoder
 from workers.pictures.picture import Picture
 
 SPEEDS_AGE_S = 5.0  # of what the engine knows of them: a speed is the median of several jobs
@@ -84,29 +88,72 @@ class Runner:
         """Bring one computation to its end: the next of the lane `wanted`, or the one whose id that is.
 
         Where none waits, or that one is leased, ended or unknown, nothing is done: the message is to be dropped. As
-        long as it `goes_on` the next of that lane is claimed along with each end, and done as well.
+        long as it `goes_on` the next of that lane is claimed along with each end, and done as well; of short express
+        jobs a few at once, where many wait.
         """
         options: dict[str, Any] = {"lease_s": LEASE_S, "timeout_s": self._job_timeout_s}
-        wish = Wish(wanted, self._owner, **options)
         claim = with_retry(lambda: self._store.claim(wanted, self._owner, **options))
         if claim is None:
             log.debug("nothing is there to do", wanted=wanted)
         while claim is not None:
-            in_progress = labelled(metrics.JOBS_IN_PROGRESS, claim.operation)
-            with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
-                attempt = Attempt(self._store, claim, lambda: wish if goes_on() else None, self._express_s)
-                self._run(attempt)
-            claim = attempt.next
+            wish = Wish(wanted, self._owner, **options, most=MOST_AHEAD if wanted == Lane.EXPRESS else 1)
 
-    def _run(self, attempt: Attempt) -> None:
+            def then(wish: Wish = wish) -> Wish | None:
+                return wish if goes_on() else None
+
+            if claim.further:
+                claim = self._run_group((claim, *claim.further), then)
+            else:
+                attempt = Attempt(self._store, claim, then, self._express_s)
+                with self._at_work(attempt):
+                    self._run(attempt)
+                claim = attempt.next
+
+    def _run_group(self, claims: Sequence[Claim], then: Callable[[], Wish | None]) -> Claim | None:
+        """One after the other, each under its lease from the start; what was claimed along with their ends."""
+        attempts = [Attempt(self._store, claim, express_s=self._express_s) for claim in claims]
+        with ExitStack() as leases, GroupCommit(self._store) as group:
+            for attempt in attempts:
+                leases.enter_context(attempt.lease)
+            self._send_ahead(claims)
+            for attempt in attempts:
+                with self._at_work(attempt):
+                    attempt.begin()
+                    self._run(attempt, group)
+            return group.write(then())
+
+    def _send_ahead(self, claims: Sequence[Claim]) -> None:
+        """To the decoder, where all are alike; else each goes there in its turn."""
+        colours = {known.colour if (known := self._operations.get(claim.operation)) else None for claim in claims}
+        colour = colours.pop()
+        if colour is None or colours or not all(claim.picture and not claim.problem for claim in claims):
+            return
+        try:
+            self._decoder.send_ahead([claim.picture for claim in claims], colour=colour, max_pixels=self._max_pixels)
+        except (LutraError, MemoryError):
+            log.warning("pictures could not be sent ahead")
+
+    @contextmanager
+    def _at_work(self, attempt: Attempt) -> Iterator[None]:
+        claim = attempt.claim
+        in_progress = labelled(metrics.JOBS_IN_PROGRESS, claim.operation)
+        with about(job_id=claim.job_id, request_id=claim.request_id), in_progress.track_inprogress():
+            yield
+
+    def _run(self, attempt: Attempt, group: GroupCommit | None = None) -> None:
+        """`group`: where successes are put whose results are small."""
         claim = attempt.claim
         try:
             if claim.problem:
                 raise claim.problem
             with attempt.lease:
+                attempt.lease.look()
                 result = self._compute(attempt)
-                attempt.write_result(result)
-                attempt.succeed(result)
+                if group and len(result.data) <= CARRIED_BYTES:
+                    group.add(attempt, result)
+                else:
+                    attempt.write_result(result)
+                    attempt.succeed(result)
         except LeaseLost:
             log.warning("lease lost, result dropped", attempt=claim.attempt)
         except JobCancelled:

@@ -86,9 +86,9 @@ def test_room_grows_and_is_given_back(shared: Decoder) -> None:
     large[-1] = 200
     data = imageio.encode(imageio.Picture(large, None, None, None, "png", False), "png")
     np.testing.assert_array_equal(decoded(shared, data, pixels=30_000_000).pixels, large)
-    held = os.fstat(shared._memory.descriptor).st_blocks * 512
+    held = os.fstat(shared._memories[0].descriptor).st_blocks * 512
     shared.tidy()
-    assert os.fstat(shared._memory.descriptor).st_blocks * 512 <= decoder_module.KEEP_BYTES < held
+    assert os.fstat(shared._memories[0].descriptor).st_blocks * 512 <= decoder_module.KEEP_BYTES < held
     np.testing.assert_array_equal(decoded(shared, data, pixels=30_000_000).pixels, large)
 
 
@@ -210,3 +210,34 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_files_that_are_sent_ahead_are_decoded_in_their_order_and_apart(decoder: Decoder) -> None:
+    sent = [files.saved(files.rgb(), "JPEG"), files.saved(files.rgb(), "JPEG")[:-700], files.saved(files.rgb(), "PNG")]
+    decoder.send_ahead(sent, colour="keep", max_pixels=LIMIT)
+    first = decoded(decoder, sent[0])
+    with pytest.raises(CorruptPicture):
+        decoded(decoder, sent[1])
+    third = decoded(decoder, sent[2])
+    for picture, data in ((first, sent[0]), (third, sent[2])):
+        np.testing.assert_array_equal(picture.pixels, imageio.decode(data, max_pixels=LIMIT).pixels)
+
+
+def test_what_nobody_asks_for_any_more_is_passed_over(decoder: Decoder) -> None:
+    sent = [files.saved(files.rgb(), "PNG"), files.saved(files.rgb(), "JPEG")]
+    decoder.send_ahead(sent, colour="keep", max_pixels=LIMIT)
+    before = decoder.pid
+    assert decoded(decoder, sent[1]).format == "jpeg"
+    decoder.send_ahead(sent, colour="keep", max_pixels=LIMIT)
+    other = files.saved(files.rgb(), "WEBP")
+    assert decoded(decoder, other).format == "webp"
+    assert decoder.pid == before
+
+
+def test_a_decoder_that_breaks_down_over_one_file_decodes_the_others(decoder: Decoder) -> None:
+    sent = [files.saved(files.rgb(), "JPEG") for _ in range(3)]
+    decoder.send_ahead(sent, colour="keep", max_pixels=LIMIT)
+    assert decoded(decoder, sent[0]).format == "jpeg"
+    os.kill(decoder.pid, signal.SIGKILL)
+    decoder._process.wait()
+    assert [decoded(decoder, data).format for data in sent[1:]] == ["jpeg", "jpeg"]

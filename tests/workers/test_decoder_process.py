@@ -33,7 +33,7 @@ class Line:
 
     def ask(self, data: bytes, **options: Any) -> dict[str, Any]:
         self.memory.of(len(data))[: len(data)] = data
-        asked = {"bytes": len(data), "colour": "keep", "max_pixels": LIMIT, "about": {}, **options}
+        asked = {"place": 0, "bytes": len(data), "colour": "keep", "max_pixels": LIMIT, "about": {}, **options}
         self.ours.send_bytes(json.dumps(asked).encode())
         assert self.ours.poll(60)
         told: dict[str, Any] = json.loads(self.ours.recv_bytes())
@@ -44,7 +44,7 @@ class Line:
 def line() -> Iterator[Line]:
     ours, theirs = Pipe()
     memory = SharedMemory()
-    thread = threading.Thread(target=main, args=(theirs, memory))
+    thread = threading.Thread(target=main, args=(theirs, [memory]))
     thread.start()
     assert ours.poll(60) and ours.recv_bytes() == b""
     yield Line(ours, memory, thread)

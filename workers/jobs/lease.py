@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 from workers.errors import JobCancelled, JobTimeout, Unavailable
 from workers.jobs.allotment import Allotment
@@ -29,24 +30,31 @@ class LeaseLost(Exception):
     """Another attempt holds the computation; what this one has is worthless."""
 
 
+class Kept(Protocol):
+    """What the keeper looks after."""
+
+    def keep(self) -> None:
+        """In the keeper's thread, every PULSE_S; it must not wait for long."""
+
+
 class Keeper:
     """The thread that looks after the leases of this process. It stays: to start one costs a job of milliseconds more
     than its lease does.
     """
 
     def __init__(self) -> None:
-        self._kept: set[Lease] = set()
+        self._kept: set[Kept] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def add(self, lease: Lease) -> None:
+    def add(self, lease: Kept) -> None:
         with self._lock:
             self._kept.add(lease)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look_after, name="leases", daemon=True)
                 self._thread.start()
 
-    def remove(self, lease: Lease) -> None:
+    def remove(self, lease: Kept) -> None:
         with self._lock:
             self._kept.discard(lease)
 

@@ -63,7 +63,7 @@ class Claim:
     """A worker's right to a computation until its lease ends; `attempt` is the fencing token.
 
     `problem`: what it is to fail with, where its record cannot be read here; it has no parameters and no input then.
-    `picture`: the input itself where that is small, so that it need not be asked for; else empty.
+    `picture`: the input itself where that is small; else empty. `further`: what the same child was given along with it.
     """
 
     computation_id: str
@@ -81,6 +81,7 @@ class Claim:
     lane: Lane = Lane.BULK
     picture: bytes = b""
     problem: LutraError | None = None
+    further: tuple[Claim, ...] = ()
 
 
 class Hold(IntEnum):

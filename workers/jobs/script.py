@@ -6,7 +6,7 @@ Keys (prefix `lutra:`)
     comp:<c>           hash      the work: state, attempt, owner, progress, facts, timings, error
     comp:<c>:jobs      set       jobs that wait for it
     in:<c>:<n>         string    input in pieces: picture, table     out:<c>:<attempt>:<n>   result in pieces
-    taken:<child>      string    a small picture, laid ready by a script for the command that comes after it
+    taken:<child>:<n>  string    a small picture, laid ready by a script for the command that comes after it
     checkpoint:<c>     list      of a result that is not finished: the plan it is computed by, then pieces of samples
     checkpoints        hash      computation -> bytes of these pieces
     events:<j>         stream    capped; its ids are the ids of the Server-Sent Events

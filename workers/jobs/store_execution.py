@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from workers.errors import JobGone, LutraError, StoreFull
@@ -29,19 +29,52 @@ from workers.jobs.script import Command, Script
 from workers.jobs.store_base import CARRIED_BYTES, StoreBase, chunk_count, flat_pairs, named, result_prefix
 
 MAX_LOSSES = 2
-NO_PIECE = 2  # as `finish.lua` answers
+WRITTEN, NO_PIECE = 1, 2  # as `finish.lua` answers
+SHORT_S = 0.11  # an estimate, of which 0.05 are there for any job: such jobs may be claimed several at once
 # What `claim_of` reads.
 CLAIMED_FIELDS = ("version", "operation", "model", "request_id", "parameters", "input", "input_chunks", "lane")
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a worker child asks for: the next computation of the lane `wanted`, or the one that it is the id of."""
+    """What a worker child asks for, once: the next computation of the lane `wanted`, or the one that it is the id of.
+
+    `most`: with a short one further short ones, so many in all, where more wait than there are children.
+    """
 
     wanted: str
     owner: str
     lease_s: float
     timeout_s: float
+    most: int = 1
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Success:
+    """An end with its result. `chunks`: so many pieces of it are there already; 0: it is one, which goes along.
+    `tiles`: how many there were, if that has not been reported.
+    """
+
+    claim: Claim
+    result: bytes
+    output: Mapping[str, Any]
+    timings_s: Mapping[str, float]
+    chunks: int = 0
+    tiles: int = 0
+
+    @property
+    def prefix(self) -> str:
+        return result_prefix(self.claim.computation_id, self.claim.attempt)
+
+    def words(self) -> list[Any]:
+        """As `finish.lua` reads them."""
+        output = {**self.output, "bytes": len(self.result), "etag": hashlib.sha256(self.result).hexdigest()}
+        fields = {"output": json.dumps(output), "timings_s": json.dumps(self.timings_s)}
+        numbers = {"result_attempt": self.claim.attempt, "result_chunks": self.chunks or 1}
+        if self.tiles:
+            numbers |= {"done": self.tiles, "total": self.tiles}
+        return _end_words(self.claim, JobState.SUCCEEDED, {**fields, **numbers}, len(self.result))
 
 
 @dataclass(frozen=True)
@@ -68,7 +101,8 @@ class Execution(StoreBase):
         """
         wish = Wish(wanted, owner, lease_s, timeout_s)
         args = _claim_args(wish, "" if by_message else QUEUES[Lane(wanted)])
-        return _claimed(wish, *self._run_among(Script.CLAIM, *args, after=[_taken(wish)]))
+        answer, *pictures = self._run_among(Script.CLAIM, *args, after=_taken(wish))
+        return _claimed(wish, answer, pictures)
 
     def read_input(self, claim: Claim) -> bytes:
         """The picture as it came in. Raises JobGone where it is not whole any more."""
@@ -141,51 +175,52 @@ class Execution(StoreBase):
         `tiles`: how many there were, if that has not been reported. Not written where the lease was lost meanwhile; the
         result is dropped then. Raises StoreFull where it has no room.
         """
-        prefix, before = result_prefix(claim.computation_id, claim.attempt), []
         if chunks is None:
             chunks = self.put_result(claim, result)
-        elif not chunks:
-            chunks, before = 1, [("SET", f"{prefix}:0", result, "EX", self._unseen_s)]
-        output = {**output, "bytes": len(result), "etag": hashlib.sha256(result).hexdigest()}
-        fields = {"output": json.dumps(output), "timings_s": json.dumps(timings_s)}
-        numbers = {"result_attempt": claim.attempt, "result_chunks": chunks}
-        if tiles:
-            numbers |= {"done": tiles, "total": tiles}
-        ended = self._finish(claim, (JobState.SUCCEEDED, len(result), ""), {**fields, **numbers}, then, before)
-        if not ended:
-            self._unlink(f"{prefix}:{i}" for i in range(chunks))
-        return ended
+        (answer,), following = self._succeed([Success(claim, result, output, timings_s, chunks, tiles)], then)
+        return _ended(answer, following)
+
+    def succeed_all(self, ends: Sequence[Success], then: Wish | None = None) -> tuple[list[bool], Claim | None]:
+        """Several ends of one child in one step each, all in one call; `then` as for `succeed`.
+
+        Which of them are written: not where the lease was lost or the result has no room; what was claimed.
+        """
+        answers, following = self._succeed(ends, then)
+        return [answer == WRITTEN for answer in answers], following
+
+    def _succeed(self, ends: Sequence[Success], then: Wish | None) -> tuple[list[int], Claim | None]:
+        carried = [end for end in ends if not end.chunks]
+        before = [("SET", f"{end.prefix}:0", end.result, "EX", self._unseen_s) for end in carried]
+        answers, following = self._finish([end.words() for end in ends], then, before)
+        lost = [end for end, answer in zip(ends, answers, strict=True) if not answer]
+        if lost:
+            self._unlink(f"{end.prefix}:{i}" for end in lost for i in range(end.chunks or 1))
+        return answers, following
 
     def fail(self, claim: Claim, error: LutraError, timings_s: Mapping[str, float], then: Wish | None = None) -> Ended:
         """End as failed with a problem that users may read; `then` as for `succeed`."""
-        return self._finish(
-            claim, (JobState.FAILED, 0, problem_json(error)), {"timings_s": json.dumps(timings_s)}, then
-        )
+        fields = {"timings_s": json.dumps(timings_s)}
+        return self._end(_end_words(claim, JobState.FAILED, fields, problem=problem_json(error)), then)
 
     def end_cancelled(self, claim: Claim, then: Wish | None = None) -> Ended:
         """End as cancelled, because every job that wanted it was; `then` as for `succeed`."""
-        return self._finish(claim, (JobState.CANCELLED, 0, ""), {}, then)
+        return self._end(_end_words(claim, JobState.CANCELLED, {}), then)
+
+    def _end(self, words: list[Any], then: Wish | None) -> Ended:
+        (answer,), following = self._finish([words], then)
+        return _ended(answer, following)
 
     def _finish(
-        self,
-        claim: Claim,
-        end: tuple[JobState, int, str],
-        fields: Mapping[str, Any],
-        then: Wish | None,
-        before: Sequence[Command] = (),
-    ) -> Ended:
-        """`end`: the state, the bytes of the result, the problem."""
-        state, *facts = end
-        args = [claim.computation_id, claim.attempt, state, self.limits.result_ttl_s, TOMBSTONE_S, *facts]
-        args += [len(fields), *flat_pairs(fields)]
+        self, ends: Sequence[list[Any]], then: Wish | None, before: Sequence[Command] = ()
+    ) -> tuple[list[int], Claim | None]:
+        """`ends`: the words of each. What the script answers of each, and what was claimed along with them."""
+        args = [self.limits.result_ttl_s, TOMBSTONE_S, len(ends), *(word for words in ends for word in words)]
         if then is None:
-            (written, _), *_ = self._run_among(Script.FINISH, *args, before=before)
-        else:
-            args += _claim_args(then, QUEUES[Lane(then.wanted)])
-            (written, claimed), picture = self._run_among(Script.FINISH, *args, before=before, after=[_taken(then)])
-        if written == NO_PIECE:
-            raise StoreFull("the job store is out of memory")
-        return Ended(bool(written), _claimed(then, claimed, picture) if then else None)
+            (answers, _), *_ = self._run_among(Script.FINISH, *args, before=before)
+            return answers, None
+        args += _claim_args(then, QUEUES[Lane(then.wanted)])
+        (answers, claimed), *pictures = self._run_among(Script.FINISH, *args, before=before, after=_taken(then))
+        return answers, _claimed(then, claimed, pictures)
 
     def running(self) -> dict[str, str]:
         """Every running computation and the child that holds it."""
@@ -237,20 +272,40 @@ class Execution(StoreBase):
 
 def _claim_args(wish: Wish, queue: str) -> list[Any]:
     """As `lease_out` of the scripts takes them. `queue`: that a message is taken off, empty for none."""
-    words = [wish.wanted, wish.owner, wish.lease_s, wish.timeout_s, secrets.token_hex(8)]
-    return [*words, queue, CARRIED_BYTES, *CLAIMED_FIELDS]
+    words = [wish.wanted, wish.owner, wish.lease_s, wish.timeout_s, wish.nonce]
+    return [*words, queue, CARRIED_BYTES, wish.most, SHORT_S, *CLAIMED_FIELDS]
 
 
-def _taken(wish: Wish) -> Command:
-    """Fetches the small picture that `lease_out` has laid ready."""
-    return "GETDEL", f"lutra:taken:{wish.owner}"
+def _end_words(
+    claim: Claim, state: JobState, fields: Mapping[str, Any], result_bytes: int = 0, problem: str = ""
+) -> list[Any]:
+    """An end as `finish.lua` reads it."""
+    words = [claim.computation_id, claim.attempt, state, result_bytes, problem]
+    return [*words, len(fields), *flat_pairs(fields)]
 
 
-def _claimed(wish: Wish, answer: Sequence[Any], picture: bytes | None) -> Claim | None:
-    """The claim out of what `lease_out` answers."""
-    attempt, *facts = answer
-    if not attempt:
+def _ended(answer: int, following: Claim | None) -> Ended:
+    """Raises StoreFull where the result had no room."""
+    if answer == NO_PIECE:
+        raise StoreFull("the job store is out of memory")
+    return Ended(answer == WRITTEN, following)
+
+
+def _taken(wish: Wish) -> list[Command]:
+    """Fetch the small pictures that `lease_out` has laid ready."""
+    return [("GETDEL", f"lutra:taken:{wish.owner}:{place}") for place in range(wish.most)]
+
+
+def _claimed(wish: Wish, answer: Sequence[Any], pictures: Sequence[bytes | None]) -> Claim | None:
+    """The claim out of what `lease_out` answers, with its further ones."""
+    if not answer[0]:
         return None
-    queue_s, values, jobs, computation_id = facts
+    leases = [answer[:5], *(answer[5] if len(answer) > 5 else ())]  # none further by an id
+    first, *others = (_claim(wish, lease, picture) for lease, picture in zip(leases, pictures, strict=False))
+    return replace(first, further=tuple(others)) if others else first
+
+
+def _claim(wish: Wish, lease: Sequence[Any], picture: bytes | None) -> Claim:
+    attempt, queue_s, values, jobs, name = lease
     known = {"queue_s": float(queue_s), "timeout_s": wish.timeout_s, "picture": picture or b""}
-    return claim_of(text(computation_id), int(attempt), named(CLAIMED_FIELDS, values), jobs, **known)
+    return claim_of(text(name), int(attempt), named(CLAIMED_FIELDS, values), jobs, **known)

@@ -3,6 +3,7 @@
 A codec is C code that holds the interpreter and heeds nobody, and no list of bounds foresees every file. The child
 keeps its models and its lease; what a file can cost it is one small process, which is back in half a second. The file
 goes there and the pixels come back through memory that both see: a JPEG is decoded into it, others are copied once.
+Files may be sent ahead, a piece of memory each, so that the next pixels are there when they are asked for.
 It knows no format; `workers.pictures.decoder_process` is the other side.
 """
 
@@ -19,7 +20,9 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -39,6 +42,7 @@ WALL_FACTOR, WALL_EXTRA_S = 10.0, 30.0  # for one that waits instead of computin
 START_S = 120.0
 BROKEN_S = 5.0  # for a process that hung up to end
 POLL_S = 0.05
+MOST_AHEAD = 3  # files that are with the process at once
 KEEP_BYTES = 64 * 1024**2  # of the shared memory, between jobs
 # What Python, the linker and libraries read of the environment; the rest, keys among it, is nothing to strangers.
 _KEPT = re.compile(r"PATH|HOME|LANG|LANGUAGE|TZ|TMPDIR|VIRTUAL_ENV|(PYTHON|LC_|LD_|DYLD_|OMP_|OPENBLAS_|COVERAGE_)\w+")
@@ -95,13 +99,15 @@ class Decoder:
 
     def __init__(self, *, is_walled: bool = True) -> None:
         self._is_walled = is_walled
-        self._memory = SharedMemory()
+        self._memories = [SharedMemory() for _ in range(MOST_AHEAD)]
+        self._sent: deque[tuple[bytes, SharedMemory]] = deque()  # answers come in this order
         self._start()
 
     def _start(self) -> None:
         ours, theirs = Pipe()
-        fds = (theirs.fileno(), self._memory.descriptor)
-        command = [sys.executable, "-m", "workers.pictures.decoder_process", *map(str, fds)]
+        memories = [memory.descriptor for memory in self._memories]
+        fds = (theirs.fileno(), *memories)
+        command = [sys.executable, "-m", "workers.pictures.decoder_process", str(fds[0]), ",".join(map(str, memories))]
         command += [str(os.getpid()), *level_and_form(), "walled" if self._is_walled else "free"]
         kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
         self._process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, env=kept)
@@ -110,6 +116,7 @@ class Decoder:
         self._poller = select.poll()  # Connection.poll makes one for each call
         self._poller.register(ours.fileno(), select.POLLIN)
         self._is_ready = False
+        self._sent.clear()
         self._end = weakref.finalize(self, _end, self._process, ours)
 
     @property
@@ -135,25 +142,62 @@ class Decoder:
         """
         if self._process.poll() is not None:
             self._restart()
-        request = {"bytes": len(data), "colour": colour, "max_pixels": max_pixels, "about": facts_at_hand()}
-        try:
+        limit = limit_s(pixels, len(data))
+        with self._at_the_line():
             self._wait_until_ready(check)
-            self._memory.of(len(data))[: len(data)] = data
-            self._line.send_bytes(json.dumps(request).encode())
-            self._wait(check, limit_s(pixels, len(data)))
-            answer = json.loads(self._line.recv_bytes())
+            while self._sent and self._sent[0][0] is not data:  # nobody asks for it any more
+                self._answer(check, limit)
+            if not self._sent:
+                self._send(data, colour, max_pixels, self._memories[0])
+            answer, memory = self._answer(check, limit)
+        if "error" in answer:
+            raise _error(answer["error"])
+        return self._picture(answer, memory)
+
+    def send_ahead(
+        self,
+        files: Sequence[bytes],
+        *,
+        colour: Literal["keep", "srgb"],
+        max_pixels: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The process decodes these files, MOST_AHEAD at most, one after the other; `decode` is to be called with the
+        same objects, in the same order and with the same options. Their pictures are good until the next call of this.
+        """
+        if self._process.poll() is not None or self._sent:
+            self._restart()
+        with self._at_the_line():
+            self._wait_until_ready(check)
+            for data, memory in zip(files, self._memories, strict=False):
+                self._send(data, colour, max_pixels, memory)
+
+    @contextmanager
+    def _at_the_line(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, OSError):
             raise self._broken() from None
         except BaseException:
             self._restart()
             raise
-        if "error" in answer:
-            raise _error(answer["error"])
-        return self._picture(answer)
+
+    def _send(self, data: bytes, colour: str, max_pixels: int, memory: SharedMemory) -> None:
+        place = self._memories.index(memory)
+        options = {"colour": colour, "max_pixels": max_pixels, "about": facts_at_hand()}
+        memory.of(len(data))[: len(data)] = data
+        self._line.send_bytes(json.dumps({"place": place, "bytes": len(data), **options}).encode())
+        self._sent.append((data, memory))
+
+    def _answer(self, check: Callable[[], None], limit: float) -> tuple[dict[str, Any], SharedMemory]:
+        self._wait(check, limit)
+        answer: dict[str, Any] = json.loads(self._line.recv_bytes())
+        return answer, self._sent.popleft()[1]
 
     def tidy(self) -> None:
-        """Between jobs: pixels of the last picture are let go where they take much room."""
-        self._memory.give_back(KEEP_BYTES)
+        """Between jobs: pixels of the last pictures are let go where they take much room."""
+        for memory in self._memories:
+            memory.give_back(KEEP_BYTES)
 
     def _wait_until_ready(self, check: Callable[[], None]) -> None:
         give_up = time.monotonic() + START_S
@@ -195,12 +239,12 @@ class Decoder:
         self._end()
         self._start()
 
-    def _picture(self, answer: dict[str, Any]) -> Picture:
+    def _picture(self, answer: dict[str, Any], shared: SharedMemory) -> Picture:
         import numpy as np
 
         shape, dtype, sizes = tuple(answer["shape"]), np.dtype(answer["dtype"]), answer["sizes"]
         starts = place_of(sizes)
-        memory = self._memory.of(starts[-1])
+        memory = shared.of(starts[-1])
         flat = [
             np.frombuffer(memory, dtype, size // dtype.itemsize, at)
             for size, at in zip(sizes[:2], starts, strict=False)

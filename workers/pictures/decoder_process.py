@@ -1,8 +1,9 @@
 """The process that decodes for a worker child: reads a file out of shared memory, puts pixels in its place.
 
-    python -m workers.pictures.decoder_process LINE MEMORY PARENT LEVEL FORM WALLS
+    python -m workers.pictures.decoder_process LINE MEMORIES PARENT LEVEL FORM WALLS
 
-LINE and MEMORY are descriptors of the pipe and of the shared memory. It ends with its parent, or by its parent's hand.
+LINE and MEMORIES are descriptors of the pipe and of the pieces of shared memory, one for each file in hand. It ends
+with its parent, or by its parent's hand.
 WALLS: `walled` gives up all that decoding does not need (`sandbox`), `free` does not.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +27,7 @@ from workers.pictures.picture import Picture
 logger = log.Log(__name__)
 
 
-def main(line: Connection, memory: SharedMemory, lacking: str = "") -> None:
+def main(line: Connection, memories: Sequence[SharedMemory], lacking: str = "") -> None:
     """Say that it is ready, and what its walls lack; then serve requests, one after the other, until the other side
     hangs up.
     """
@@ -35,7 +37,7 @@ def main(line: Connection, memory: SharedMemory, lacking: str = "") -> None:
         while True:
             request = json.loads(line.recv_bytes())
             with log.about(**request["about"]):
-                answer = _answer(request, memory)
+                answer = _answer(request, memories[request["place"]])
             line.send_bytes(json.dumps(answer).encode())
 
 
@@ -93,11 +95,12 @@ def _die_first() -> None:
 
 
 if __name__ == "__main__":
-    line_fd, memory_fd, parent_pid, level, form, walls = sys.argv[1:]
+    line_fd, memory_fds, parent_pid, level, form, walls = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM):  # its parent ends it, after the job in hand
         signal.signal(number, signal.SIG_IGN)
     end_with_parent(int(parent_pid))
     _die_first()
     log.configure(level, as_text=form == "text")
     lacking = sandbox.enter() if walls == "walled" else ["it is turned off"]
-    main(line_of(int(line_fd)), SharedMemory(int(memory_fd)), "; ".join(lacking))
+    memories = [SharedMemory(int(descriptor)) for descriptor in memory_fds.split(",")]
+    main(line_of(int(line_fd)), memories, "; ".join(lacking))

@@ -153,12 +153,17 @@ local function next_in(lane, fields)
   end
 end
 
--- What this child holds of the lane: it asks for the next because the answer to its claim was lost.
-local function held_in(lane, owner)
+-- What this child holds of the lane: it asks for the next because the answer to its claim was lost. All that it holds by
+-- this claim, or the one that it holds by another.
+local function held_in(lane, owner, nonce)
+  local held, other = {}, nil
   for _, comp in ipairs(redis.call('ZRANGE', P .. 'running', 0, -1)) do
-    local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'owner')
-    if record[1] == 'running' and record[2] == owner and holder_of(comp) == lane then return comp end
+    local record = redis.call('HMGET', P .. 'comp:' .. comp, 'state', 'owner', 'claim')
+    if record[1] == 'running' and record[2] == owner and holder_of(comp) == lane then
+      if record[3] == nonce then held[#held + 1] = comp else other = other or comp end
+    end
   end
+  return #held > 0 and held or {other}
 end
 
 -- It is given to a worker: its client's account bears what it costs.
