@@ -1,8 +1,8 @@
 """Short jobs that a child was given at once: computed one after the other, their ends written together.
 
-What a job of milliseconds costs beside its picture is mostly this: the store, the gateway and the child wake one
-another, each time with cold caches. What ends together wakes them once. Each job has a lease and an attempt of its own
-all the same, and whatever is no success with a small result ends by itself.
+To a job of milliseconds calls and wake-ups of store, gateway, child and decoder are a good part of its cost; what ends
+together has them once. Each job has a lease and an attempt of its own all the same, and whatever is no success with a
+small result ends by itself.
 """
 
 from __future__ import annotations
