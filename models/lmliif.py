@@ -37,7 +37,9 @@ class LmliifConfig:
     """`channels` of the encoder; `latent` hidden units of the latent perceptron; `units` and `layers` of the tiny one.
 
     `code`: numbers of an input pixel that the tiny one is fed. `cell_scale_limit`: the largest scale that both
-    are conditioned on. `base_scale`: how many times the encoder's own last layer enlarges.
+    are conditioned on. `base_scale`: how many times the encoder's own last layer enlarges. `projected_over`: input
+    pixels a side, odd, over whose means the base is projected back; 1: over each pixel itself, for pictures that are
+    to be believed. Over more, what is finer than they are is left to the encoder, who may leave blocks and noise out.
     """
 
     channels: int = 48
@@ -47,6 +49,7 @@ class LmliifConfig:
     code: int = 16
     cell_scale_limit: float = 4.0
     base_scale: int = 4
+    projected_over: int = 1
 
 
 class Lmliif(nn.Module):
@@ -87,7 +90,8 @@ class Lmliif(nn.Module):
         feat, factor = bounded(self.encoder.conv_cat(parts)), self.config.base_scale
         fine = F.pixel_shuffle(self.upsampler(feat), factor).float()
         with torch.autocast(fine.device.type, enabled=False):
-            samples = take(back_projected(fine.flatten(0, 1), lr.float().flatten(0, 1), factor), view, factor)
+            channels, seen = fine.flatten(0, 1), lr.float().flatten(0, 1)
+            samples = take(back_projected(channels, seen, factor, self.config.projected_over), view, factor)
         return samples.view(*fine.shape[:2], *samples.shape[1:])
 
     def white(self, parts: Tensor) -> Tensor:

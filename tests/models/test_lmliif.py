@@ -20,6 +20,8 @@ from models.weights import Weights
 
 SMALL = LmliifConfig(channels=8, latent=24, units=8, layers=3, code=4)
 HALO = BY_NAME["lmliif"].halo
+REAL = LmliifConfig(channels=8, latent=24, units=8, layers=3, code=4, projected_over=9)
+REAL_HALO = BY_NAME["lmliif-real"].halo
 
 
 def draw(*shape: int) -> Tensor:
@@ -112,33 +114,37 @@ def test_of_a_flat_picture_each_pixel_says_the_same() -> None:
     assert (inner[:, :, 3:] - inner[:, :, :-3]).abs().max() < 1e-5
 
 
-def seen_beyond(scale: float, which: int) -> tuple[int, int]:
+def seen_beyond(config: LmliifConfig, scale: float, which: int) -> tuple[int, int]:
     """Input pixels before and behind the two around a sample of the middle that it depends on."""
-    side = 2 * HALO + 9
+    side = 2 * REAL_HALO + 9
     out = round(side * scale)
     picture = draw(1, 3, side, side).double().requires_grad_()
     axis = Axis(out // 2 + which, 1, out, side, 0)
-    (sample,) = make().double()(picture, [View(axis, axis)])
+    (sample,) = make(config).double()(picture, [View(axis, axis)])
     torch.autograd.backward(sample.sum())
     assert picture.grad is not None
     seen, first = picture.grad.abs().sum((0, 1, 3)).nonzero().flatten(), int(axis.positions()[0])
     return first - int(seen.min()), int(seen.max()) - first - 1
 
 
-def test_no_sample_depends_on_a_pixel_beyond_the_halo_and_one_does_on_the_last_within() -> None:
-    before, behind = zip(*(seen_beyond(*case) for case in product((1.1, 2, 3.7), range(3))), strict=True)
-    assert max(before) == max(behind) == HALO
+@pytest.mark.parametrize(("config", "halo"), [(SMALL, HALO), (REAL, REAL_HALO)])
+def test_no_sample_depends_on_a_pixel_beyond_the_halo_and_one_does_on_the_last_within(
+    config: LmliifConfig, halo: int
+) -> None:
+    before, behind = zip(*(seen_beyond(config, *case) for case in product((1.1, 2, 3.7), range(3))), strict=True)
+    assert max(before) == max(behind) == halo
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("config", "halo"), [(SMALL, HALO), (REAL, REAL_HALO)])
 @pytest.mark.parametrize("out", [(60, 99), (93, 150), (132, 201)])
-def test_tiles_with_their_halo_equal_the_whole(out: tuple[int, int]) -> None:
-    size = (2 * HALO + 12, 2 * HALO + 20)
-    network, picture = make(), draw(1, 3, *size)
+def test_tiles_with_their_halo_equal_the_whole(out: tuple[int, int], config: LmliifConfig, halo: int) -> None:
+    size = (2 * halo + 12, 2 * halo + 20)
+    network, picture = make(config), draw(1, 3, *size)
     wanted = network(picture, [whole(size, out)])[0]
     rows, cols = Axis(out[0] // 2, 7, out[0], size[0], 0), Axis(out[1] // 2, 9, out[1], size[1], 0)
-    top, left = (int(axis.positions()[0][0]) - HALO for axis in (rows, cols))
-    bottom, right = (int(axis.positions()[0][-1]) + 2 + HALO for axis in (rows, cols))
+    top, left = (int(axis.positions()[0][0]) - halo for axis in (rows, cols))
+    bottom, right = (int(axis.positions()[0][-1]) + 2 + halo for axis in (rows, cols))
     placed = View(Axis(rows.start, 7, out[0], size[0], top), Axis(cols.start, 9, out[1], size[1], left))
     tile = network(picture[:, :, top:bottom, left:right], [placed])[0]
     assert (tile - wanted[:, rows.start : rows.start + 7, cols.start : cols.start + 9]).abs().max() < 1e-5
