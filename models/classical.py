@@ -181,13 +181,22 @@ def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = BICUBIC) 
     return Resampler(kernel)(fine[None], [View(_finer(view.rows, factor), _finer(view.cols, factor))])[0]
 
 
-def back_projected(fine: Tensor, lr: Tensor, factor: int, over: int = 1, kernel: Kernel = BICUBIC) -> Tensor:
+def back_projected(
+    fine: Tensor,
+    lr: Tensor,
+    factor: int,
+    kernel: Kernel = BICUBIC,
+    *,
+    over: int = 1,
+    belief: Tensor | None = None,
+) -> Tensor:
     """A window (C, h, w) enlarged `factor` times, plus what it lacks, shrunk again, of the window it was made of.
 
     So its means over a few pixels are those of the window; it sees up to four pixels of both beyond a pixel's own. One
     step of Irani and Peleg, "Improving resolution by image registration", 1991. `over`, odd: what it lacks is averaged
     twice over so many pixels of the window a side, and it sees so many less one further: the means over more pixels
-    are those of the window, and what is finer, as blocks of a JPEG, may be made anew.
+    are those of the window, and what is finer, as blocks of a JPEG, may be made anew. `belief` (C, h, w) in [0, 1]: how
+    much of what is finer is put back all the same.
     """
     sides = [(side, factor * side) for side in lr.shape[1:]]
     down, up = (
@@ -197,7 +206,8 @@ def back_projected(fine: Tensor, lr: Tensor, factor: int, over: int = 1, kernel:
     resample = Resampler(kernel)
     lacking = lr - resample(fine[None], [down])[0]
     if over > 1:
-        lacking = averaged(averaged(lacking, over), over)
+        coarse = averaged(averaged(lacking, over), over)
+        lacking = coarse if belief is None else coarse.lerp(lacking, belief)
     return fine + resample(lacking[None], [up])[0]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from models.lmliif import Lmliif, LmliifConfig
 from models.train import teacher
@@ -13,7 +14,7 @@ from models.train.data import Pixels, shrink_bicubic
 from models.train.provenance import check_same_network, config_of
 from models.train.recipes.lmliif_real import Recipe
 from models.train.run import Budget
-from models.weights import Weights
+from models.weights import Weights, fill
 
 BUDGET = Budget(minutes=1, batch=40, lr=1e-3, patch=16, steps=2)
 TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
@@ -59,3 +60,7 @@ def test_weights_of_lmliif_are_a_start_though_it_believes_every_pixel() -> None:
     clean = Lmliif(LmliifConfig())
     begun = recipe.inherit(Weights("lmliif", config_of(clean), clean.state_dict(), {}), network)
     check_same_network(begun.config, config_of(network), Path("lmliif.safetensors"))
+    fill(network, begun.state_dict, "lmliif-real")
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in clean.state_dict().items())
+    again = recipe.inherit(Weights("lmliif-real", config_of(network), network.state_dict(), {}), network)
+    assert again.state_dict.keys() == network.state_dict().keys()

@@ -5,7 +5,7 @@ picture goes through the steps of `models.train.degradations` in random order, a
 are the clean crop, and what the teacher makes of the small picture as it was before: that can be reached, and has no
 grain that only chance would hit. A fifth of the samples stay as `recipes.lmliif` makes them. Nothing tells the network
 which are which. Start it from the weights of `lmliif` (`--init`). Its base is projected back over means of PROJECTED
-pixels: one that agrees with each pixel of a JPEG has its blocks.
+pixels, and to single ones as far as it believes them: one that agrees with each pixel of a JPEG has its blocks.
 Source: as `recipes.lmliif` and `models.train.degradations`.
 """
 
@@ -44,11 +44,12 @@ class Recipe(lmliif.Recipe):
     config: LmliifConfig = field(default_factory=lambda: LmliifConfig(projected_over=PROJECTED))
 
     def inherit(self, begun: Weights, network: nn.Module) -> Weights:
-        """See `capabilities.WarmStart`: those of `lmliif`, projected back over other means, are taken."""
+        """See `capabilities.WarmStart`: those of `lmliif`, which believes every pixel and has no layer to say so."""
         begun = super().inherit(begun, network)
-        if begun.network != "lmliif":
+        if begun.config.get("projected_over", 1) > 1:
             return begun
-        return dataclasses.replace(begun, config=begun.config | {"projected_over": self.config.projected_over})
+        config = begun.config | {"projected_over": self.config.projected_over}
+        return dataclasses.replace(begun, config=config, state_dict=network.state_dict() | begun.state_dict)
 
     def taught_samples(self, scale: float, side: int, rng: np.random.Generator) -> Iterator[tuple[Pixels, ...]]:
         """As of `lmliif`, and then most are spoilt: the teacher's answer is to the picture as it was before."""
