@@ -21,6 +21,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kernels import ops
 from kernels.ops import Taps
@@ -180,11 +181,22 @@ def from_finer(fine: Tensor, view: View, factor: int, kernel: Kernel = BICUBIC) 
     return Resampler(kernel)(fine[None], [View(_finer(view.rows, factor), _finer(view.cols, factor))])[0]
 
 
-def back_projected(fine: Tensor, lr: Tensor, factor: int, kernel: Kernel = BICUBIC) -> Tensor:
+def back_projected(
+    fine: Tensor,
+    lr: Tensor,
+    factor: int,
+    kernel: Kernel = BICUBIC,
+    *,
+    over: int = 1,
+    belief: Tensor | None = None,
+) -> Tensor:
     """A window (C, h, w) enlarged `factor` times, plus what it lacks, shrunk again, of the window it was made of.
 
     So its means over a few pixels are those of the window; it sees up to four pixels of both beyond a pixel's own. One
-    step of Irani and Peleg, "Improving resolution by image registration", 1991.
+    step of Irani and Peleg, "Improving resolution by image registration", 1991. `over`, odd: what it lacks is averaged
+    twice over so many pixels of the window a side, and it sees so many less one further: the means over more pixels
+    are those of the window, and what is finer, as blocks of a JPEG, may be made anew. `belief` (C, h, w) in [0, 1]: how
+    much of what is finer is put back all the same.
     """
     sides = [(side, factor * side) for side in lr.shape[1:]]
     down, up = (
@@ -192,7 +204,16 @@ def back_projected(fine: Tensor, lr: Tensor, factor: int, kernel: Kernel = BICUB
         for axes in (((large, small) for small, large in sides), sides)
     )
     resample = Resampler(kernel)
-    return fine + resample((lr - resample(fine[None], [down])[0])[None], [up])[0]
+    lacking = lr - resample(fine[None], [down])[0]
+    if over > 1:
+        coarse = averaged(averaged(lacking, over), over)
+        lacking = coarse if belief is None else coarse.lerp(lacking, belief)
+    return fine + resample(lacking[None], [up])[0]
+
+
+def averaged(window: Tensor, over: int) -> Tensor:
+    """(C, h, w) -> the means of `over` pixels a side around each, odd; of fewer where the window ends."""
+    return F.avg_pool2d(window, over, 1, over // 2, count_include_pad=False)
 
 
 def finer_halo(factor: int, lowest_scale: float = 1.0, kernel: Kernel = BICUBIC) -> int:

@@ -37,7 +37,10 @@ class LmliifConfig:
     """`channels` of the encoder; `latent` hidden units of the latent perceptron; `units` and `layers` of the tiny one.
 
     `code`: numbers of an input pixel that the tiny one is fed. `cell_scale_limit`: the largest scale that both
-    are conditioned on. `base_scale`: how many times the encoder's own last layer enlarges.
+    are conditioned on. `base_scale`: how many times the encoder's own last layer enlarges. `projected_over`: input
+    pixels a side, odd, over whose means the base is projected back; 1: over each pixel itself, for pictures that are
+    to be believed. Over more, a layer says of each pixel how far it is believed besides, and what is not, blocks and
+    noise, the encoder may leave out.
     """
 
     channels: int = 48
@@ -47,6 +50,7 @@ class LmliifConfig:
     code: int = 16
     cell_scale_limit: float = 4.0
     base_scale: int = 4
+    projected_over: int = 1
 
 
 class Lmliif(nn.Module):
@@ -59,6 +63,7 @@ class Lmliif(nn.Module):
         self.encoder = SpanFeatures(c.channels)
         self.upsampler = nn.Conv2d(c.channels, 3 * c.base_scale**2, 3, padding=1)
         self.whiten = nn.Conv2d(c.channels, c.channels, 1)
+        self.believe = nn.Conv2d(c.channels, 1, 1) if c.projected_over > 1 else None
         self.latent_in = nn.Conv2d(c.channels, c.latent, 3, padding=1)
         self.latent_cell = nn.Linear(2, c.latent, bias=False)
         self.latent_out = nn.Conv2d(c.latent, 2 * c.layers * c.units + c.code, 1)
@@ -79,15 +84,19 @@ class Lmliif(nn.Module):
     def enlarge_parts(self, lr: Tensor, parts: Tensor, view: View) -> Tensor:
         """Pictures (N, 3, h, w) and what the encoder makes of them -> samples (N, 3, rows, cols), float32."""
         render = self.render if torch.is_grad_enabled() or not self.has_kernel else self.render_compiled
-        return render(self.modulations(self.white(parts), view), self.base(lr, parts, view), view)
+        white = self.white(parts)
+        return render(self.modulations(white, view), self.base(lr, parts, white, view), view)
 
-    def base(self, lr: Tensor, parts: Tensor, view: View) -> Tensor:
+    def base(self, lr: Tensor, parts: Tensor, white: Tensor, view: View) -> Tensor:
         """The samples of what the encoder's own last layers make of it, (N, 3, rows, cols), float32. It is projected
         back, so that no pattern can be tinted or darkened as a whole, whatever the layers make of it."""
         feat, factor = bounded(self.encoder.conv_cat(parts)), self.config.base_scale
         fine = F.pixel_shuffle(self.upsampler(feat), factor).float()
+        belief = None if self.believe is None else self.believe(white).float().sigmoid().repeat_interleave(3, 0)[:, 0]
         with torch.autocast(fine.device.type, enabled=False):
-            samples = take(back_projected(fine.flatten(0, 1), lr.float().flatten(0, 1), factor), view, factor)
+            channels, seen = fine.flatten(0, 1), lr.float().flatten(0, 1)
+            projected = back_projected(channels, seen, factor, over=self.config.projected_over, belief=belief)
+            samples = take(projected, view, factor)
         return samples.view(*fine.shape[:2], *samples.shape[1:])
 
     def white(self, parts: Tensor) -> Tensor:
@@ -225,6 +234,9 @@ def start_unmodulated(network: Lmliif) -> None:
     nn.init.zeros_(network.whiten.bias)  # type: ignore[arg-type]
     nn.init.zeros_(network.render_out.weight)
     nn.init.zeros_(network.render_out.bias)
+    if network.believe is not None:
+        nn.init.zeros_(network.believe.weight)
+        nn.init.zeros_(network.believe.bias)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

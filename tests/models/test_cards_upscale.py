@@ -21,7 +21,7 @@ NETWORKS: dict[str, Callable[[], Upscaler]] = {
     "liif-real": lambda: Liif(LiifConfig(width=2, hidden=4, layers=1, bilinear_base=True)),
     "liif-rdn": lambda: Liif(LiifConfig(width=2, hidden=4, layers=1, encoder="rdn")),
     "lmliif": lambda: Lmliif(LmliifConfig(channels=2, latent=4, units=4, layers=2, code=2)),
-    "lmliif-real": lambda: Lmliif(LmliifConfig(channels=2, latent=4, units=4, layers=2, code=2)),
+    "lmliif-real": lambda: Lmliif(LmliifConfig(channels=2, latent=4, units=4, layers=2, code=2, projected_over=9)),
     "span": lambda: Span(SpanConfig(channels=2)),
     "srresnet": lambda: Srresnet(SrresnetConfig(width=2, batch_norm=False)),
     "srgan": lambda: Srresnet(SrresnetConfig(width=2, batch_norm=False)),

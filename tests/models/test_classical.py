@@ -249,3 +249,14 @@ def test_what_is_projected_back_has_the_means_of_what_it_was_made_of() -> None:
     assert (projected - wanted).abs().max() < 1e-5
     colours = projected[:, 8:-8, 8:-8].mean((1, 2)) - lr[:, 2:-2, 2:-2].mean((1, 2))
     assert colours.abs().max() < 0.1 * (fine.mean((1, 2)) - lr.mean((1, 2))).abs().max() + 0.02
+
+
+def test_projected_back_over_means_it_keeps_them_and_what_is_finer_stays_as_it_was_made() -> None:
+    lr = torch.full((3, 40, 36), 0.5)
+    finer = 0.1 * (torch.arange(160)[:, None] // 16 + torch.arange(144) // 16).remainder(2)  # squares of four pixels
+    darker = (finer - 0.2).expand(3, -1, -1)
+    projected = back_projected(darker, lr, 4, over=9)
+    inner = (slice(None), slice(48, -48), slice(48, -48))
+    assert (projected[inner].mean() - 0.5).abs() < 0.002
+    assert (projected - darker)[inner].std() < 0.05 * darker.std()
+    assert (back_projected(darker, lr, 4) - 0.5)[inner].std() < 0.5 * darker.std()

@@ -13,6 +13,7 @@ from kernels import cpu
 from models import catalog, lmliif
 from models import weights as weight_files
 from models.cards import BY_NAME
+from models.classical import back_projected
 from models.contract import Axis, View
 from models.liif import neighbours
 from models.lmliif import Lmliif, LmliifConfig
@@ -20,6 +21,8 @@ from models.weights import Weights
 
 SMALL = LmliifConfig(channels=8, latent=24, units=8, layers=3, code=4)
 HALO = BY_NAME["lmliif"].halo
+REAL = LmliifConfig(channels=8, latent=24, units=8, layers=3, code=4, projected_over=9)
+REAL_HALO = BY_NAME["lmliif-real"].halo
 
 
 def draw(*shape: int) -> Tensor:
@@ -39,6 +42,8 @@ def make(config: LmliifConfig = SMALL) -> Lmliif:
     network.whiten.bias.sub_(network.whiten(feat).mean((0, 2, 3)))
     torch.nn.init.normal_(network.latent_out.weight, std=0.1)
     torch.nn.init.normal_(network.render_out.weight, std=0.1)
+    if network.believe is not None:
+        torch.nn.init.normal_(network.believe.weight, std=0.3)
     return network
 
 
@@ -55,7 +60,7 @@ def published_form(network: Lmliif, picture: Tensor, view: View) -> Tensor:
         neighbours(axis, side, picture.device) for axis, side in zip((view.rows, view.cols), size, strict=True)
     )
     depth = c.layers * c.units
-    out = network.base(picture, parts, view)[0]
+    out = network.base(picture, parts, network.white(parts), view)[0]
     for dy in (0, 1):
         for dx in (0, 1):
             near = said[rows.index[dy]][:, cols.index[dx]]
@@ -86,7 +91,8 @@ def test_parameters_are_as_many_as_the_layers_have() -> None:
 def test_it_is_the_published_form(out_size: tuple[int, int]) -> None:
     network, picture, view = make(), draw(1, 3, 13, 17), whole((13, 17), out_size)
     wanted = published_form(network, picture, view)
-    assert (wanted - network.base(picture, network.encoder.parts(picture), view)[0]).abs().max() > 0.05
+    parts = network.encoder.parts(picture)
+    assert (wanted - network.base(picture, parts, network.white(parts), view)[0]).abs().max() > 0.05
     assert (network(picture, [view])[0] - wanted).abs().max() < 1e-5
 
 
@@ -103,6 +109,22 @@ def test_a_fresh_network_is_what_the_encoders_own_last_layer_enlarges_projected_
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("said", "over"), [(9.0, 1), (-9.0, 9)])
+def test_what_is_believed_is_projected_back_pixel_by_pixel_and_what_is_not_over_means(said: float, over: int) -> None:
+    network, picture, view = make(REAL), draw(2, 3, 20, 18), whole((20, 18), (40, 36))
+    assert network.believe is not None and network.believe.bias is not None
+    network.believe.weight.zero_()
+    network.believe.bias.fill_(said)
+    parts = network.encoder.parts(picture)
+    fine = F.pixel_shuffle(network.upsampler(lmliif.bounded(network.encoder.conv_cat(parts))), 4)
+    projected = back_projected(fine.flatten(0, 1), picture.flatten(0, 1), 4, over=over)
+    wanted = F.interpolate(projected.view(2, 3, 80, 72), (40, 36), mode="bicubic", antialias=True)
+    assert (network.base(picture, parts, network.white(parts), view) - wanted).abs().max() < 2e-3 * float(
+        wanted.abs().max()
+    )  # a sigmoid is never quite 0 or 1
+
+
+@torch.no_grad()
 def test_of_a_flat_picture_each_pixel_says_the_same() -> None:
     """Away from the frame, where the encoder sees nothing but the field, the answer has the period of a pixel."""
     network, side = make(), 2 * HALO + 6
@@ -112,33 +134,37 @@ def test_of_a_flat_picture_each_pixel_says_the_same() -> None:
     assert (inner[:, :, 3:] - inner[:, :, :-3]).abs().max() < 1e-5
 
 
-def seen_beyond(scale: float, which: int) -> tuple[int, int]:
+def seen_beyond(config: LmliifConfig, scale: float, which: int) -> tuple[int, int]:
     """Input pixels before and behind the two around a sample of the middle that it depends on."""
-    side = 2 * HALO + 9
+    side = 2 * REAL_HALO + 9
     out = round(side * scale)
     picture = draw(1, 3, side, side).double().requires_grad_()
     axis = Axis(out // 2 + which, 1, out, side, 0)
-    (sample,) = make().double()(picture, [View(axis, axis)])
+    (sample,) = make(config).double()(picture, [View(axis, axis)])
     torch.autograd.backward(sample.sum())
     assert picture.grad is not None
     seen, first = picture.grad.abs().sum((0, 1, 3)).nonzero().flatten(), int(axis.positions()[0])
     return first - int(seen.min()), int(seen.max()) - first - 1
 
 
-def test_no_sample_depends_on_a_pixel_beyond_the_halo_and_one_does_on_the_last_within() -> None:
-    before, behind = zip(*(seen_beyond(*case) for case in product((1.1, 2, 3.7), range(3))), strict=True)
-    assert max(before) == max(behind) == HALO
+@pytest.mark.parametrize(("config", "halo"), [(SMALL, HALO), (REAL, REAL_HALO)])
+def test_no_sample_depends_on_a_pixel_beyond_the_halo_and_one_does_on_the_last_within(
+    config: LmliifConfig, halo: int
+) -> None:
+    before, behind = zip(*(seen_beyond(config, *case) for case in product((1.1, 2, 3.7), range(3))), strict=True)
+    assert max(before) == max(behind) == halo
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("config", "halo"), [(SMALL, HALO), (REAL, REAL_HALO)])
 @pytest.mark.parametrize("out", [(60, 99), (93, 150), (132, 201)])
-def test_tiles_with_their_halo_equal_the_whole(out: tuple[int, int]) -> None:
-    size = (2 * HALO + 12, 2 * HALO + 20)
-    network, picture = make(), draw(1, 3, *size)
+def test_tiles_with_their_halo_equal_the_whole(out: tuple[int, int], config: LmliifConfig, halo: int) -> None:
+    size = (2 * halo + 12, 2 * halo + 20)
+    network, picture = make(config), draw(1, 3, *size)
     wanted = network(picture, [whole(size, out)])[0]
     rows, cols = Axis(out[0] // 2, 7, out[0], size[0], 0), Axis(out[1] // 2, 9, out[1], size[1], 0)
-    top, left = (int(axis.positions()[0][0]) - HALO for axis in (rows, cols))
-    bottom, right = (int(axis.positions()[0][-1]) + 2 + HALO for axis in (rows, cols))
+    top, left = (int(axis.positions()[0][0]) - halo for axis in (rows, cols))
+    bottom, right = (int(axis.positions()[0][-1]) + 2 + halo for axis in (rows, cols))
     placed = View(Axis(rows.start, 7, out[0], size[0], top), Axis(cols.start, 9, out[1], size[1], left))
     tile = network(picture[:, :, top:bottom, left:right], [placed])[0]
     assert (tile - wanted[:, rows.start : rows.start + 7, cols.start : cols.start + 9]).abs().max() < 1e-5
@@ -166,7 +192,8 @@ def test_the_compiled_render_gives_what_the_networks_own_gives(out_size: tuple[i
     assert network.has_kernel and not make().has_kernel
     view = whole((12, 10), out_size)
     parts = network.encoder.parts(picture)
-    given = network.modulations(network.white(parts), view), network.base(picture, parts, view), view
+    white = network.white(parts)
+    given = network.modulations(white, view), network.base(picture, parts, white, view), view
     own, compiled = network.render(*given), network.render_compiled(*given)
     assert (compiled - own).abs().max() < 1e-5 * own.abs().max().clamp(min=1)
     assert torch.equal(network(picture, [view])[0], compiled[0])
@@ -241,7 +268,7 @@ def test_training_by_the_kernel_has_the_loss_and_gradients_of_the_plain_render(
     told = [value for name, value in network.named_parameters() if name.startswith("render_")]
     parts = network.encoder.parts(lr)
     modulations = network.modulations(network.white(parts), view).detach().requires_grad_()
-    base = network.base(lr, parts, view).detach()
+    base = network.base(lr, parts, network.white(parts), view).detach()
 
     def learn(autocast: bool) -> list[Tensor]:
         with torch.autocast("cpu", enabled=autocast):

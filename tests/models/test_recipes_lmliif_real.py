@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from models.lmliif import LmliifConfig
+from models.lmliif import Lmliif, LmliifConfig
 from models.train import teacher
 from models.train.data import Pixels, shrink_bicubic
+from models.train.provenance import check_same_network, config_of
 from models.train.recipes.lmliif_real import Recipe
 from models.train.run import Budget
+from models.weights import Weights, fill
 
 BUDGET = Budget(minutes=1, batch=40, lr=1e-3, patch=16, steps=2)
 TINY = LmliifConfig(channels=8, latent=16, units=8, layers=2, code=4)
@@ -48,3 +51,16 @@ def test_the_teacher_answers_to_the_picture_as_it_was_before(taught: Path) -> No
     assert known is not None and not all(map(is_clean, made))
     before = np.stack([shrink_bicubic(original, (16, 16)) for _, original, _ in made])
     assert np.array_equal([answer for *_, answer in made], teacher.answer(known, before, 32))
+
+
+def test_weights_of_lmliif_are_a_start_though_it_believes_every_pixel() -> None:
+    recipe = Recipe(BUDGET)
+    network = recipe.network()
+    assert config_of(network)["projected_over"] > LmliifConfig().projected_over == 1
+    clean = Lmliif(LmliifConfig())
+    begun = recipe.inherit(Weights("lmliif", config_of(clean), clean.state_dict(), {}), network)
+    check_same_network(begun.config, config_of(network), Path("lmliif.safetensors"))
+    fill(network, begun.state_dict, "lmliif-real")
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in clean.state_dict().items())
+    again = recipe.inherit(Weights("lmliif-real", config_of(network), network.state_dict(), {}), network)
+    assert again.state_dict.keys() == network.state_dict().keys()

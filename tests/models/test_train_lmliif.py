@@ -299,3 +299,28 @@ def test_a_stopped_and_resumed_run_has_the_losses_of_one_never_stopped(
     loop.train(recipe, Options(data, parts, resume=True))
     assert curve(parts) == curve(whole)
     assert curve(whole).keys() == {1, 2, 3, 4}
+
+
+def test_means_are_judged_as_they_are_seen() -> None:
+    """What lies beyond black and white is not seen; columns whose white alone is cut off get brighter."""
+    black_or_white = torch.ones(1, 3, 24, 24)
+    black_or_white[..., ::3] = 0
+    overshooting = black_or_white + 0.1 * (black_or_white - black_or_white.mean()) / black_or_white.std()
+    assert (overshooting.mean() - black_or_white.mean()).abs() < 1e-6
+    assert float(lmliif.error_of_means(overshooting, black_or_white, 6)) < 1e-6  # both ends are cut off entirely
+    softened = black_or_white.clone()
+    softened[..., 1::3], softened[..., ::3] = 1.1, 0.1
+    assert float(lmliif.error_of_means(softened, black_or_white, 6)) == pytest.approx(0.1 / 3, abs=1e-6)
+
+
+@torch.no_grad()
+def test_the_loss_counts_means_as_often_as_it_is_told(data: Path) -> None:
+    torch.manual_seed(0)
+    recipe = small(means=2.0)
+    recipe.open(data)
+    batch, network = recipe.batch(np.random.default_rng(0)), recipe.network()
+    with_means, parts = recipe.loss(network, batch)
+    recipe.means = 0.0
+    without, fewer = recipe.loss(network, batch)
+    assert "means" not in fewer and float(parts["means"]) > 0
+    assert float(with_means) == pytest.approx(float(without) + 2 * float(parts["means"]), abs=1e-6)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.contract import Axis, View
 from models.layout import channels_last
@@ -40,6 +41,7 @@ BUDGETS = {
 Sample = tuple[Pixels, Pixels, Pixels | None]
 
 MARGIN = 6  # input pixels of a patch beyond the window that is judged: the frame is for the encoder what it never sees
+MEAN_OVER = 6  # input pixels a side of the squares whose means are judged
 SAMPLED_PHOTOS = 48  # that statistics of features are made of
 OLD = ("encoder.", "upsampler.", "whiten.")  # layers that come from SPAN
 LEAST_VARIANCE = 1e-3  # of a direction among the features, as a share of their mean variance
@@ -58,7 +60,9 @@ class Recipe:
     `made`, `inset`, `grey`: shares of the samples that are drawn, have a pattern in them, have lost their colours.
     `exact`: share of those in which a pattern of single pixels is as strong in the small picture as in the large one,
     as it comes from a screen; a bicubic kernel leaves half of it, so that the other samples never show it.
-    `chroma`: how much the differences between the colours count once more.
+    `chroma`: how much the differences between the colours count once more. `means`: how much the error of the means
+    over MEAN_OVER input pixels a side counts, of what is seen, cut off at black and white: an edge of a pattern that
+    overshoots loses what lies beyond, and the pattern gets darker as a whole.
     """
 
     budget: Budget
@@ -82,6 +86,7 @@ class Recipe:
     grey: float = 0.03
     exact: float = 0.03
     chroma: float = 0.5
+    means: float = 0.0
     config: LmliifConfig = dataclasses.field(default_factory=LmliifConfig)
 
     def __post_init__(self) -> None:
@@ -214,7 +219,17 @@ class Recipe:
         pixels, colours = missed.abs().mean(), (missed - missed.mean(1, keepdim=True)).abs().mean()
         from_teacher = (sr - taught).abs().mean()
         loss = (1 - self.taught) * pixels + self.taught * from_teacher + self.chroma * colours
-        return loss, {"pixels": pixels.detach(), "colours": colours.detach()}
+        parts = {"pixels": pixels.detach(), "colours": colours.detach()}
+        if self.means:
+            means = error_of_means(sr, hr, round(MEAN_OVER * side / lr.shape[2]))
+            loss, parts["means"] = loss + self.means * means, means.detach()
+        return loss, parts
+
+
+def error_of_means(sr: Tensor, hr: Tensor, over: int) -> Tensor:
+    """Mean absolute error of the means of squares of `over` samples, or of a window that is smaller; sr counts as it is
+    seen, within [0, 1]."""
+    return F.avg_pool2d(sr.clamp(0, 1) - hr, min(over, *hr.shape[2:])).abs().mean()
 
 
 def cut_lesson(
